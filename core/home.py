@@ -1,0 +1,59 @@
+"""Where Thaw keeps everything: one folder, `THAW_HOME` or `.thaw/` in the current directory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Home:
+    """One folder with the store, a folder a run, the logs, the caches and the downloaded datasets."""
+
+    path: Path
+
+    @classmethod
+    def from_environment(cls, path: str | None = None) -> Home:
+        """`path`, else `$THAW_HOME`, else `.thaw/` in the current directory. The folder is made if it is not there."""
+        home = cls(Path(path or os.environ.get("THAW_HOME") or ".thaw").expanduser().resolve())
+        for folder in (home.runs, home.logs, home.cache):
+            folder.mkdir(parents=True, exist_ok=True)
+        return home
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of the `RunStore`."""
+        return self.path / "thaw.db"
+
+    @property
+    def runs(self) -> Path:
+        """Parent of the run folders."""
+        return self.path / "runs"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of processes that belong to no run yet: standby workers, the lab."""
+        return self.path / "logs"
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again: decoded images."""
+        return self.path / "cache"
+
+    @property
+    def data(self) -> Path:
+        """Downloaded datasets, a torchvision data root: `$THAW_DATA`, else `data/` in the home."""
+        return Path(os.environ.get("THAW_DATA") or self.path / "data").expanduser().resolve()
+
+    def run_folder(self, run_id: str) -> Path:
+        """Folder of one run: its log and its weights."""
+        return self.runs / run_id
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment, in which `python -m core...` finds this project from any current directory."""
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
