@@ -1,0 +1,102 @@
+"""The store's schema, one numbered step at a time. A step that has shipped is never changed; a new column is a new step."""
+
+from __future__ import annotations
+
+import sqlite3
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY,
+        created REAL NOT NULL,
+        config TEXT NOT NULL,
+        status TEXT NOT NULL,
+        activity TEXT NOT NULL DEFAULT '',
+        activity_share REAL,
+        step INTEGER NOT NULL DEFAULT 0,
+        epoch INTEGER NOT NULL DEFAULT 0,
+        started REAL,
+        ended REAL,
+        active_seconds REAL NOT NULL DEFAULT 0,
+        pid INTEGER,
+        process_started REAL,
+        error TEXT,
+        plan TEXT,
+        result TEXT
+    );
+    CREATE INDEX runs_by_age ON runs (created);
+    CREATE TABLE steps (
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        step INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        time REAL NOT NULL,
+        loss REAL,
+        learning_rate REAL NOT NULL,
+        samples_per_second REAL,
+        gradient_norms BLOB NOT NULL,
+        PRIMARY KEY (run, step)
+    ) WITHOUT ROWID;
+    CREATE TABLE levels (
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        level INTEGER NOT NULL,
+        step INTEGER NOT NULL,
+        finite INTEGER NOT NULL,
+        loss REAL,
+        loss_low REAL,
+        loss_high REAL,
+        learning_rate REAL NOT NULL,
+        gradient_norms BLOB NOT NULL,
+        PRIMARY KEY (run, level, step)
+    ) WITHOUT ROWID;
+    CREATE TABLE epochs (
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        epoch INTEGER NOT NULL,
+        step INTEGER NOT NULL,
+        time REAL NOT NULL,
+        train_loss REAL,
+        train_accuracy REAL,
+        validation_loss REAL,
+        validation_accuracy REAL,
+        PRIMARY KEY (run, epoch)
+    ) WITHOUT ROWID;
+    CREATE TABLE commands (
+        id INTEGER PRIMARY KEY,
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        requested_at REAL NOT NULL,
+        requested_at_step INTEGER NOT NULL,
+        applied_at_step INTEGER,
+        error TEXT
+    );
+    CREATE INDEX commands_by_run ON commands (run, id);
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the database to the newest schema, all steps in one transaction; a store that is newer than this code is refused.
+
+    Raises:
+        RuntimeError: the store was written by a newer Thaw.
+    """
+    if _version(connection) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Asked again under the lock: server and worker may both have found an old schema.
+        version = _version(connection)
+        if version > len(MIGRATIONS):
+            raise RuntimeError(f"The store has schema {version}, this Thaw knows {len(MIGRATIONS)}: update Thaw, or set THAW_HOME to another folder.")
+        for script in MIGRATIONS[version:]:
+            # Not executescript: it would commit our transaction before it starts.
+            for statement in filter(str.strip, script.split(";")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

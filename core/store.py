@@ -1,0 +1,374 @@
+"""`RunStore`: everything that is remembered about runs, in one SQLite file that server, workers and command line share.
+
+WAL mode, so readers never wait for the writer. A step is one row with all gradient norms in one float32 blob; beside the
+rows lie their power-of-two summaries (*levels*): a bucket of level `k` stands for `2**k` consecutive steps. A chart of any length of
+history reads about a thousand rows from the level that fits.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from core.config import RunConfig
+from core.events import FROZEN, Command, CommandKind, EpochRow, RunPlan, RunResult, RunStatus, StepRow
+from core.migrations import migrate
+
+_PLAN = TypeAdapter(RunPlan)
+_RESULT = TypeAdapter(RunResult)
+
+_REFUSE_COMMANDS = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
+
+TOP_LEVEL = 20
+"""Highest summary level: one bucket stands for 2**20, about a million, steps."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of `runs`. Times are Unix seconds; `active_seconds` leaves pauses out and counts up to the last report."""
+
+    id: str
+    created: float
+    config: RunConfig
+    status: RunStatus
+    activity: str
+    activity_share: float | None
+    step: int
+    epoch: int
+    started: float | None
+    ended: float | None
+    active_seconds: float
+    pid: int | None
+    process_started: float | None
+    error: str | None
+    plan: RunPlan | None
+    result: RunResult | None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate from the mean pace so far, in seconds; None before the first step and after the end."""
+        if self.plan is None or self.step == 0 or not self.status.active:
+            return None
+        return self.active_seconds / self.step * (self.plan.total_steps - self.step)
+
+
+@dataclass(frozen=True)
+class StepColumns:
+    """Rows of `steps` or of one level as columns of equal length n. `step` is the last step of each bucket.
+
+    `loss`, `low`, `high`: float64[n], mean and extremes of the finite losses, NaN where there is none; `finite`: bool[n],
+    False where any loss of the bucket was not; `gradient_norms`: float32[n, layers], `FROZEN` where a tensor was frozen.
+    """
+
+    step: NDArray[np.int64]
+    loss: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    finite: NDArray[np.bool_]
+    learning_rate: NDArray[np.float64]
+    gradient_norms: NDArray[np.float32]
+
+
+class RunStore:
+    """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
+
+    Raises:
+        RuntimeError: the file was written by a newer Thaw.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._local = threading.local()
+        migrate(self._connection)
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            # Kept open: opening and closing for each write costs 7 ms.
+            connection = sqlite3.connect(self._database, isolation_level=None, timeout=30)
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            # FULL, not NORMAL: in WAL mode NORMAL may lose the last commits when the power goes.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            self._local.connection = connection
+        return connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close this thread's connection. Another call opens it again."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._local.connection = None
+
+    # Runs
+
+    def create_run(self, config: RunConfig) -> str:
+        """Insert a queued run and return its id, which sorts by time: `20261123-102233-a1b2`."""
+        now = time.time()
+        run_id = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + "-" + secrets.token_hex(2)
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO runs (id, created, config, status) VALUES (?, ?, ?, ?)",
+                (run_id, now, config.to_json(), RunStatus.QUEUED),
+            )
+        return run_id
+
+    def run(self, run_id: str) -> Run:
+        """The run with this id.
+
+        Raises:
+            KeyError: there is none.
+        """
+        row = self._connection.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            raise KeyError(f"There is no run {run_id!r}; list the runs with: python -m core runs")
+        return _run(row)
+
+    def runs(self, limit: int = 50, active: bool | None = None) -> list[Run]:
+        """The newest runs, newest first; with `active` only those that still have (or have no longer) a process."""
+        statuses = [status for status in RunStatus if active is None or status.active == active]
+        marks = ", ".join("?" * len(statuses))
+        rows = self._connection.execute(f"SELECT * FROM runs WHERE status IN ({marks}) ORDER BY created DESC, id DESC LIMIT ?", (*statuses, limit))
+        return [_run(row) for row in rows]
+
+    def delete_run(self, run_id: str) -> None:
+        """Forget a run and all its rows. Its folder is the caller's to remove."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+    def set_process(self, run_id: str, pid: int, process_started: float) -> None:
+        """Remember which process works on the run: a pid alone may belong to somebody else by now."""
+        self._update(run_id, pid=pid, process_started=process_started)
+
+    def begin(self, run_id: str, plan: RunPlan) -> None:
+        """The run has its model and data and takes its first step now."""
+        self._update(run_id, status=RunStatus.RUNNING, activity="", activity_share=None, started=time.time(), plan=_PLAN.dump_json(plan).decode())
+
+    def set_status(self, run_id: str, status: RunStatus, activity: str = "", share: float | None = None) -> None:
+        """Move an active run between its states. `activity` says what it is doing, for a person; `share` from 0 to 1 how much of that is done."""
+        self._update(run_id, status=status, activity=activity, activity_share=share)
+
+    def end(self, run_id: str, status: RunStatus, result: RunResult | None = None, error: str | None = None) -> None:
+        """The run has ended with `status`: the worker's own word. Commands still open get an error: nobody is left to obey them."""
+        text = _RESULT.dump_json(result).decode() if result else None
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET status = ?, activity = '', activity_share = NULL, ended = ?, result = ?, error = ? WHERE id = ?",
+                (status, time.time(), text, error, run_id),
+            )
+            connection.execute(_REFUSE_COMMANDS, (f"the run had already ended ({status})", run_id))
+
+    def lose(self, run_id: str, error: str) -> bool:
+        """The run's process is gone. False if the run has ended after all: what a worker said of itself is never overwritten."""
+        active = [status for status in RunStatus if status.active]
+        with self._transaction() as connection:
+            changed = connection.execute(
+                "UPDATE runs SET status = ?, activity = '', activity_share = NULL, ended = ?, error = ?"
+                f" WHERE id = ? AND status IN ({', '.join('?' * len(active))})",
+                (RunStatus.LOST, time.time(), error, run_id, *active),
+            ).rowcount
+            if changed:
+                connection.execute(_REFUSE_COMMANDS, ("the run's process is gone", run_id))
+        return changed > 0
+
+    def _update(self, run_id: str, **columns: Any) -> None:
+        assignments = ", ".join(f"{name} = ?" for name in columns)
+        with self._transaction() as connection:
+            connection.execute(f"UPDATE runs SET {assignments} WHERE id = ?", (*columns.values(), run_id))
+
+    # Steps and epochs
+
+    def append(self, run_id: str, steps: Sequence[StepRow], levels: Sequence[LevelRow] = (), active_seconds: float | None = None) -> None:
+        """Add steps, and the level buckets that they completed, in one transaction. Steps count from 1 and come in order."""
+        if not steps:
+            return
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (run_id, row.step, row.epoch, row.time, row.loss, row.learning_rate, row.samples_per_second, _blob(row.gradient_norms))
+                    for row in steps
+                ],
+            )
+            connection.executemany(
+                "INSERT INTO levels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (run_id, row.level, row.step, row.finite, row.loss, row.low, row.high, row.learning_rate, _blob(row.gradient_norms))
+                    for row in levels
+                ],
+            )
+            connection.execute(
+                "UPDATE runs SET step = ?, epoch = ?, active_seconds = coalesce(?, active_seconds) WHERE id = ?",
+                (steps[-1].step, steps[-1].epoch, active_seconds, run_id),
+            )
+
+    def append_epoch(self, run_id: str, row: EpochRow) -> None:
+        """Add a finished epoch."""
+        with self._transaction() as connection:
+            connection.execute("INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (run_id, *asdict(row).values()))
+
+    def steps_after(self, run_id: str, level: int, after: int, limit: int = 10_000) -> StepColumns:
+        """Complete buckets of `level` (0: the steps themselves) that end after step `after`, oldest first."""
+        if level == 0:
+            query = (
+                "SELECT step, loss IS NOT NULL AND abs(loss) <= 1.7976931348623157e308 AS finite, loss,"
+                " loss AS loss_low, loss AS loss_high, learning_rate, gradient_norms"
+                " FROM steps WHERE run = ? AND step > ? ORDER BY step LIMIT ?"
+            )
+            rows = self._connection.execute(query, (run_id, after, limit)).fetchall()
+        else:
+            query = (
+                "SELECT step, finite, loss, loss_low, loss_high, learning_rate, gradient_norms"
+                " FROM levels WHERE run = ? AND level = ? AND step > ? ORDER BY step LIMIT ?"
+            )
+            rows = self._connection.execute(query, (run_id, level, after, limit)).fetchall()
+        return _columns(rows)
+
+    def last_step(self, run_id: str) -> int:
+        """Number of steps recorded."""
+        return int(self._connection.execute("SELECT coalesce(max(step), 0) FROM steps WHERE run = ?", (run_id,)).fetchone()[0])
+
+    def epochs_after(self, run_id: str, after: int = 0) -> list[EpochRow]:
+        """Epochs whose number is above `after`, oldest first."""
+        query = (
+            "SELECT epoch, step, time, train_loss, train_accuracy, validation_loss, validation_accuracy"
+            " FROM epochs WHERE run = ? AND epoch > ? ORDER BY epoch"
+        )
+        return [EpochRow(**row) for row in self._connection.execute(query, (run_id, after))]
+
+    # Commands
+
+    def request(self, run_id: str, kind: CommandKind) -> int:
+        """Ask a run to do something between two steps; returns the command's id. Raises KeyError for an unknown run."""
+        step = self.run(run_id).step
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO commands (run, kind, requested_at, requested_at_step) VALUES (?, ?, ?, ?)", (run_id, kind, time.time(), step)
+            )
+        return int(cursor.lastrowid or 0)
+
+    def commands(self, run_id: str, waiting: bool = False) -> list[Command]:
+        """The run's commands in the order of request; with `waiting` only those not yet obeyed or refused."""
+        condition = "AND applied_at_step IS NULL AND error IS NULL" if waiting else ""
+        query = f"SELECT id, run, kind, requested_at, applied_at_step, error FROM commands WHERE run = ? {condition} ORDER BY id"
+        return [
+            Command(row["id"], row["run"], CommandKind(row["kind"]), row["requested_at"], row["applied_at_step"], row["error"])
+            for row in self._connection.execute(query, (run_id,))
+        ]
+
+    def acknowledge(self, command: Command, step: int, error: str | None = None) -> None:
+        """The command took effect after `step` steps, or was refused with `error`."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE commands SET applied_at_step = ?, error = ? WHERE id = ?", (step, error, command.id))
+
+
+@dataclass(frozen=True)
+class LevelRow:
+    """One complete bucket: the `2**level` steps that end with `step`. Loss figures are over its finite losses, None without any."""
+
+    level: int
+    step: int
+    finite: bool
+    loss: float | None
+    low: float | None
+    high: float | None
+    learning_rate: float
+    gradient_norms: NDArray[np.float32]
+
+
+class Summarizer:
+    """Turns a stream of steps into level rows: two neighbouring buckets of a level make one of the next, like carrying in binary."""
+
+    def __init__(self) -> None:
+        self._left: dict[int, LevelRow] = {}
+
+    def add(self, row: StepRow) -> list[LevelRow]:
+        """The buckets that `row` completes, lowest level first: none for an odd step, one or more for an even one."""
+        finite = bool(np.isfinite(row.loss))
+        loss = row.loss if finite else None
+        bucket = LevelRow(0, row.step, finite, loss, loss, loss, row.learning_rate, row.gradient_norms)
+        complete: list[LevelRow] = []
+        while bucket.level < TOP_LEVEL:
+            left = self._left.pop(bucket.level, None)
+            if left is None:
+                self._left[bucket.level] = bucket
+                break
+            bucket = _merge(left, bucket)
+            complete.append(bucket)
+        return complete
+
+
+def _merge(left: LevelRow, right: LevelRow) -> LevelRow:
+    """One bucket of the next level. The mean of two means is exact: both stand for the same number of steps (unless losses were not finite)."""
+    losses = [bucket.loss for bucket in (left, right) if bucket.loss is not None]
+    lows = [bucket.low for bucket in (left, right) if bucket.low is not None]
+    highs = [bucket.high for bucket in (left, right) if bucket.high is not None]
+    norms = (left.gradient_norms + right.gradient_norms) / 2
+    # A tensor frozen in one half only shows the half in which it learned.
+    norms = np.where(left.gradient_norms == FROZEN, right.gradient_norms, norms)
+    norms = np.where(right.gradient_norms == FROZEN, left.gradient_norms, norms)
+    return LevelRow(
+        left.level + 1,
+        right.step,
+        left.finite and right.finite,
+        sum(losses) / len(losses) if losses else None,
+        min(lows, default=None),
+        max(highs, default=None),
+        right.learning_rate,
+        norms.astype(np.float32),
+    )
+
+
+def _blob(norms: NDArray[np.float32]) -> bytes:
+    return np.ascontiguousarray(norms, dtype="<f4").tobytes()
+
+
+def _columns(rows: Sequence[sqlite3.Row]) -> StepColumns:
+    def column(name: str) -> NDArray[np.float64]:
+        # SQLite stores NaN as NULL; it comes back as NaN here.
+        return np.array([row[name] for row in rows], dtype=np.float64)
+
+    blob = b"".join(row["gradient_norms"] for row in rows)
+    norms = np.frombuffer(blob, dtype="<f4").reshape(len(rows), -1) if rows else np.empty((0, 0), np.float32)
+    return StepColumns(
+        np.array([row["step"] for row in rows], dtype=np.int64),
+        column("loss"),
+        column("loss_low"),
+        column("loss_high"),
+        np.array([row["finite"] for row in rows], dtype=np.bool_),
+        column("learning_rate"),
+        norms,
+    )
+
+
+def _run(row: sqlite3.Row) -> Run:
+    values = dict(row)
+    values["config"] = RunConfig.from_json(values["config"])
+    values["status"] = RunStatus(values["status"])
+    values["plan"] = _PLAN.validate_json(values["plan"]) if values["plan"] else None
+    values["result"] = _RESULT.validate_json(values["result"]) if values["result"] else None
+    return Run(**values)

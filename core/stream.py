@@ -1,0 +1,121 @@
+"""Rows after a cursor, as messages for a live chart. No web framework in here: a route sends what `message` returns.
+
+A chart gets at most `POINTS` points and `COLUMNS` heatmap columns whatever the length of the run: the level of summary grows
+with the number of steps, and when it does, the next message starts over (`reset`). Between two resets only what is new is
+sent, so a message's size does not depend on the history. The browser keeps the cursor and gives it back when it connects again.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.events import FROZEN
+from core.store import Run, RunStore, StepColumns
+
+POINTS = 1024
+"""Most points on a line: more than a screen has columns for, few enough for SVG."""
+
+COLUMNS = 256
+"""Most columns of the heatmap: once the run is long, one is as wide as POINTS / COLUMNS = 4 points, two levels up."""
+
+FROZEN_CODE, ZERO_CODE, NOT_FINITE_CODE = -32768, -32767, 32767
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """What a client has: the heatmap's level, the last step of the lines and of the heatmap, the last epoch. 0: nothing yet."""
+
+    level: int = 0
+    step: int = 0
+    heat: int = 0
+    epoch: int = 0
+
+
+def level_for(steps: int) -> int:
+    """The lowest level at which `steps` steps make at most `COLUMNS` buckets: the heatmap's. Lines are drawn two levels lower."""
+    return max(0, math.ceil(math.log2(steps / COLUMNS))) if steps else 0
+
+
+def message(store: RunStore, run_id: str, cursor: Cursor | None) -> tuple[dict[str, Any] | None, Cursor]:
+    """What is new for a client that has `cursor` (None: a client that has nothing), and its next cursor. Never writes.
+
+    Returns None in place of a message when nothing is new.
+
+    Raises:
+        KeyError: there is no such run.
+    """
+    run = store.run(run_id)
+    level = level_for(run.step)
+    # The first rows start over too: a client that came early has not heard of the layers yet.
+    reset = cursor is None or cursor.level != level or cursor.step > run.step or (cursor.step == 0 and run.step > 0)
+    at = Cursor(level) if cursor is None or reset else cursor
+
+    body: dict[str, Any] = {}
+    lines = store.steps_after(run_id, max(0, level - 2), at.step)
+    if len(lines.step):
+        body["steps"] = _lines(lines)
+        if not lines.finite.all():
+            body["not_finite"] = lines.step[~lines.finite].tolist()
+        at = replace(at, step=int(lines.step[-1]))
+    heat = store.steps_after(run_id, level, at.heat)
+    if len(heat.step):
+        body["heat"] = {"step": heat.step.tolist(), "values": base64.b64encode(encode_norms(heat.gradient_norms).tobytes()).decode()}
+        at = replace(at, heat=int(heat.step[-1]))
+    epochs = store.epochs_after(run_id, at.epoch)
+    if epochs:
+        body["epochs"] = {
+            name: [_json_number(getattr(row, name)) for row in epochs]
+            for name in ("epoch", "step", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+        }
+        at = replace(at, epoch=epochs[-1].epoch)
+    if reset:
+        layers = run.plan.layers if run.plan else ()
+        body["reset"] = True
+        body["layers"] = [{"name": layer.name, "count": layer.count, "frozen": layer.frozen} for layer in layers]
+    if not body:
+        return None, at
+    return {"run": _summary(run), "cursor": asdict(at), **body}, at
+
+
+def encode_norms(norms: NDArray[np.float32]) -> NDArray[np.int16]:
+    """float32 gradient norms as int16 hundredths of a decade, with codes for frozen, zero and not finite. Same shape."""
+    norms = norms.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        decades = np.nan_to_num(np.round(100 * np.log10(norms)), nan=0, posinf=0, neginf=0)
+    codes: NDArray[np.int16] = np.clip(decades, -32000, 32000).astype("<i2")
+    codes[norms == FROZEN] = FROZEN_CODE
+    codes[norms == 0] = ZERO_CODE
+    codes[~np.isfinite(norms)] = NOT_FINITE_CODE
+    return codes
+
+
+def _lines(columns: StepColumns) -> dict[str, list[Any]]:
+    return {
+        "step": columns.step.tolist(),
+        "loss": [_json_number(value) for value in columns.loss],
+        "low": [_json_number(value) for value in columns.low],
+        "high": [_json_number(value) for value in columns.high],
+        "learning_rate": [_json_number(value) for value in columns.learning_rate],
+    }
+
+
+def _json_number(value: float | None) -> float | None:
+    """JSON has neither NaN nor infinity: null. Six significant digits are more than a screen can show."""
+    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "status": run.status,
+        "step": run.step,
+        "total_steps": run.plan.total_steps if run.plan else None,
+        "epoch": run.epoch,
+        "epochs": run.config.epochs,
+    }

@@ -1,0 +1,187 @@
+"""RunStore: what is written comes back, from another thread, process or after a crash; levels agree with steps."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.config import RunConfig
+from core.events import FROZEN, CommandKind, EpochRow, Layer, RunPlan, RunResult, RunStatus, StepRow
+from core.home import Home, child_environment
+from core.migrations import MIGRATIONS
+from core.store import RunStore, Summarizer
+
+PLAN = RunPlan((Layer("conv.weight", (2, 3), 6, True), Layer("fc.weight", (2,), 2, False)), 5, 10, ("a", "b"), 20, 5, 5, "cpu")
+RESULT = RunResult(2, 10, 0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 1.5, 13.3, "weights.pth")
+
+
+def row(step: int, loss: float = 1.0, norms: Sequence[float] = (FROZEN, 0.5)) -> StepRow:
+    return StepRow(step, 1, step / 10, loss, 0.01, 100.0, np.array(norms, np.float32))
+
+
+def fill(store: RunStore, run_id: str, rows: Sequence[StepRow]) -> None:
+    summarizer = Summarizer()
+    store.append(run_id, rows, [level for step in rows for level in summarizer.add(step)])
+
+
+def test_run_comes_back_as_it_was_written(store: RunStore) -> None:
+    config = RunConfig(epochs=2, freeze="head only")
+    run_id = store.create_run(config)
+    assert store.run(run_id).status is RunStatus.QUEUED
+    store.set_status(run_id, RunStatus.PREPARING, "downloading", 0.25)
+    assert (store.run(run_id).activity, store.run(run_id).activity_share) == ("downloading", 0.25)
+    store.begin(run_id, PLAN)
+    assert store.run(run_id).plan == PLAN
+    store.end(run_id, RunStatus.FINISHED, RESULT)
+    run = store.run(run_id)
+    assert (run.config, run.status, run.result) == (config, RunStatus.FINISHED, RESULT)
+
+
+def test_unknown_run_is_named(store: RunStore) -> None:
+    with pytest.raises(KeyError, match="nothing-like-it"):
+        store.run("nothing-like-it")
+
+
+def test_runs_are_listed_newest_first_and_by_activity(store: RunStore) -> None:
+    first, second = store.create_run(RunConfig()), store.create_run(RunConfig())
+    store.end(first, RunStatus.FAILED, error="no")
+    assert [run.id for run in store.runs()] == [second, first]
+    assert [run.id for run in store.runs(active=True)] == [second]
+    assert [run.id for run in store.runs(active=False)] == [first]
+
+
+def test_nan_loss_comes_back_as_nan_and_infinite_as_infinite(store: RunStore) -> None:
+    run_id = store.create_run(RunConfig())
+    fill(store, run_id, [row(1, 2.0), row(2, float("nan")), row(3, float("inf"))])
+    columns = store.steps_after(run_id, 0, 0)
+    assert columns.finite.tolist() == [True, False, False]
+    assert columns.loss[0] == 2.0
+    assert np.isnan(columns.loss[1])
+    assert np.isinf(columns.loss[2])
+
+
+def test_gradient_norms_keep_frozen_zero_and_nan_apart(store: RunStore) -> None:
+    run_id = store.create_run(RunConfig())
+    fill(store, run_id, [row(1, norms=(FROZEN, 0.0)), row(2, norms=(FROZEN, float("nan")))])
+    norms = store.steps_after(run_id, 0, 0).gradient_norms
+    assert norms[:, 0].tolist() == [FROZEN, FROZEN]
+    assert norms[0, 1] == 0
+    assert np.isnan(norms[1, 1])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=70), st.integers(1, 4))
+def test_levels_hold_mean_and_extremes_of_their_steps(losses: list[float], level: int) -> None:
+    summarizer = Summarizer()
+    buckets = [bucket for step, loss in enumerate(losses, 1) for bucket in summarizer.add(row(step, loss)) if bucket.level == level]
+    width = 2**level
+    assert [bucket.step for bucket in buckets] == list(range(width, len(losses) + 1, width))
+    for bucket in buckets:
+        part = losses[bucket.step - width : bucket.step]
+        assert bucket.loss == pytest.approx(np.mean(part), rel=1e-9, abs=1e-6)
+        assert (bucket.low, bucket.high) == (min(part), max(part))
+
+
+def test_level_marks_a_bucket_in_which_one_loss_was_not_finite() -> None:
+    summarizer = Summarizer()
+    buckets = [bucket for step, loss in enumerate([1.0, float("nan"), 3.0, 5.0], 1) for bucket in summarizer.add(row(step, loss))]
+    top = buckets[-1]
+    assert (top.level, top.finite, top.low, top.high) == (2, False, 1.0, 5.0)
+
+
+def test_step_is_never_recorded_twice(store: RunStore) -> None:
+    run_id = store.create_run(RunConfig())
+    fill(store, run_id, [row(1)])
+    with pytest.raises(sqlite3.IntegrityError):
+        fill(store, run_id, [row(1)])
+    assert store.last_step(run_id) == 1
+
+
+def test_epochs_come_back_after_a_cursor(store: RunStore) -> None:
+    run_id = store.create_run(RunConfig())
+    epochs = [EpochRow(number, number * 5, 1.0, 0.5, 0.6, None, None) for number in (1, 2, 3)]
+    for epoch in epochs:
+        store.append_epoch(run_id, epoch)
+    assert store.epochs_after(run_id, 1) == epochs[1:]
+
+
+def test_command_waits_until_it_is_acknowledged_with_its_step(store: RunStore) -> None:
+    run_id = store.create_run(RunConfig())
+    store.request(run_id, CommandKind.PAUSE)
+    (command,) = store.commands(run_id, waiting=True)
+    store.acknowledge(command, 17)
+    assert store.commands(run_id, waiting=True) == []
+    assert store.commands(run_id)[0].applied_at_step == 17
+
+
+def test_command_to_an_ended_run_gets_an_error(store: RunStore) -> None:
+    run_id = store.create_run(RunConfig())
+    store.request(run_id, CommandKind.STOP)
+    store.end(run_id, RunStatus.FINISHED)
+    assert "ended" in str(store.commands(run_id)[0].error)
+
+
+def test_lost_never_overwrites_what_the_worker_said(store: RunStore) -> None:
+    run_id = store.create_run(RunConfig())
+    store.end(run_id, RunStatus.FINISHED, RESULT)
+    assert not store.lose(run_id, "gone")
+    assert store.run(run_id).status is RunStatus.FINISHED
+
+
+def test_deleting_a_run_leaves_no_rows_behind(store: RunStore, home: Home) -> None:
+    run_id = store.create_run(RunConfig())
+    fill(store, run_id, [row(1), row(2)])
+    store.request(run_id, CommandKind.STOP)
+    store.delete_run(run_id)
+    connection = sqlite3.connect(home.database)
+    for table in ("runs", "steps", "levels", "epochs", "commands"):
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    connection.close()
+
+
+def test_every_thread_can_use_one_store(store: RunStore) -> None:
+    ids: list[str] = []
+    threads = [threading.Thread(target=lambda: ids.append(store.create_run(RunConfig()))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {run.id for run in store.runs()} == set(ids)
+    assert len(set(ids)) == 8
+
+
+def test_store_of_a_newer_thaw_is_refused(home: Home) -> None:
+    connection = sqlite3.connect(home.database)
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    connection.close()
+    with pytest.raises(RuntimeError, match="update Thaw"):
+        RunStore(home.database)
+
+
+def test_writer_killed_in_the_middle_loses_no_committed_step(store: RunStore, home: Home) -> None:
+    run_id = store.create_run(RunConfig())
+    script = f"""
+import os, signal
+import numpy as np
+from pathlib import Path
+from core.events import StepRow
+from core.store import RunStore
+store = RunStore(Path({str(home.database)!r}))
+for step in range(1, 10**6):
+    store.append({run_id!r}, [StepRow(step, 1, 0.0, 1.0, 0.1, 1.0, np.zeros(2, np.float32))])
+    print(step, flush=True)
+    if step == 50:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", script], env=child_environment(), capture_output=True, text=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    assert store.last_step(run_id) == int(killed.stdout.split()[-1]) == 50
+    assert store.run(run_id).step == 50

@@ -1,0 +1,150 @@
+"""Messages for the live chart: whole history once, then only what is new, whatever the length of the run."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+from core.config import RunConfig
+from core.events import FROZEN, EpochRow, Layer, RunPlan, StepRow
+from core.store import RunStore, Summarizer
+from core.stream import COLUMNS, FROZEN_CODE, NOT_FINITE_CODE, POINTS, ZERO_CODE, Cursor, encode_norms, level_for, message
+
+LAYERS = tuple(Layer(f"layer{index}.weight", (3, 3), 9, index < 2) for index in range(4))
+
+
+class Writer:
+    """Appends steps as a worker does."""
+
+    def __init__(self, store: RunStore) -> None:
+        self.store = store
+        self.run_id = store.create_run(RunConfig())
+        self.summarizer = Summarizer()
+        self.step = 0
+        store.begin(self.run_id, RunPlan(LAYERS, 10, 10_000, ("a", "b"), 1, 1, 1, "cpu"))
+
+    def write(self, steps: int, loss: float = 0.5) -> None:
+        norms = np.array([FROZEN, FROZEN, 0.1, 10.0], np.float32)
+        rows = [StepRow(self.step + index, 1, 0.0, loss, 0.1, 1.0, norms) for index in range(1, steps + 1)]
+        self.store.append(self.run_id, rows, [level for row in rows for level in self.summarizer.add(row)])
+        self.step += steps
+
+
+@pytest.fixture
+def writer(store: RunStore) -> Writer:
+    return Writer(store)
+
+
+def test_first_message_has_the_whole_history_and_the_layers(store: RunStore, writer: Writer) -> None:
+    writer.write(100)
+    body, cursor = message(store, writer.run_id, None)
+    assert body is not None
+    assert body["reset"]
+    assert [layer["frozen"] for layer in body["layers"]] == [True, True, False, False]
+    assert body["steps"]["step"] == list(range(1, 101))
+    assert cursor == Cursor(0, 100, 100, 0)
+    json.dumps(body, allow_nan=False)
+
+
+def test_nothing_new_is_no_message(store: RunStore, writer: Writer) -> None:
+    writer.write(10)
+    _, cursor = message(store, writer.run_id, None)
+    assert message(store, writer.run_id, cursor) == (None, cursor)
+
+
+def test_later_messages_have_only_what_is_new(store: RunStore, writer: Writer) -> None:
+    writer.write(10)
+    _, cursor = message(store, writer.run_id, None)
+    writer.write(3)
+    store.append_epoch(writer.run_id, EpochRow(1, 13, 1.0, 0.5, 0.9, float("nan"), None))
+    body, cursor = message(store, writer.run_id, cursor)
+    assert body is not None
+    assert "reset" not in body
+    assert body["steps"]["step"] == [11, 12, 13]
+    assert body["epochs"]["validation_loss"] == [None]
+    assert cursor.epoch == 1
+
+
+def test_client_that_came_before_the_first_step_hears_of_the_layers(store: RunStore) -> None:
+    run_id = store.create_run(RunConfig())
+    body, cursor = message(store, run_id, None)
+    assert body is not None
+    assert body["layers"] == []
+    assert message(store, run_id, cursor)[0] is None
+    store.begin(run_id, RunPlan(LAYERS, 10, 100, ("a", "b"), 1, 1, 1, "cpu"))
+    store.append(run_id, [StepRow(1, 1, 0.0, 0.5, 0.1, 1.0, np.zeros(4, np.float32))])
+    body, _ = message(store, run_id, cursor)
+    assert body is not None
+    assert body["reset"]
+    assert len(body["layers"]) == 4
+
+
+@pytest.mark.parametrize("steps", [1, 255, 256, 257, 1024, 1025, 5000, 40_000])
+def test_history_of_any_length_fits_the_screen(store: RunStore, writer: Writer, steps: int) -> None:
+    writer.write(steps)
+    body, cursor = message(store, writer.run_id, None)
+    assert body is not None
+    assert min(steps, POINTS // 2) <= len(body["steps"]["step"]) <= POINTS
+    assert min(steps, COLUMNS // 2) <= len(body["heat"]["step"]) <= COLUMNS
+    # What is not yet shown is less than one bucket.
+    assert steps - cursor.step < 2 ** max(0, level_for(steps) - 2)
+
+
+def test_chart_starts_over_when_the_level_grows(store: RunStore, writer: Writer) -> None:
+    writer.write(COLUMNS)
+    _, cursor = message(store, writer.run_id, None)
+    writer.write(1)
+    body, cursor = message(store, writer.run_id, cursor)
+    assert body is not None
+    assert body["reset"]
+    assert cursor.level == 1
+    assert len(body["steps"]["step"]) == COLUMNS + 1
+
+
+def test_a_tick_is_no_larger_after_a_long_history(store: RunStore) -> None:
+    sizes = []
+    for history in (1_100, 100_000):
+        writer = Writer(store)
+        writer.write(history)
+        _, cursor = message(store, writer.run_id, None)
+        ticks = []
+        for _ in range(20):
+            writer.write(10)
+            body, cursor = message(store, writer.run_id, cursor)
+            ticks.append(len(json.dumps(body)) if body else 0)
+        sizes.append(max(ticks))
+    assert sizes[1] <= sizes[0]
+
+
+def test_reconnected_client_that_is_ahead_of_the_store_starts_over(store: RunStore, writer: Writer) -> None:
+    writer.write(10)
+    body, _ = message(store, writer.run_id, Cursor(0, 99, 99, 0))
+    assert body is not None
+    assert body["reset"]
+
+
+def test_loss_that_is_not_finite_is_marked(store: RunStore, writer: Writer) -> None:
+    writer.write(2)
+    writer.write(1, float("nan"))
+    writer.write(1, float("inf"))
+    body, _ = message(store, writer.run_id, None)
+    assert body is not None
+    assert body["not_finite"] == [3, 4]
+    assert body["steps"]["loss"] == [0.5, 0.5, None, None]
+    json.dumps(body, allow_nan=False)
+
+
+def test_norms_are_hundredths_of_a_decade_with_codes() -> None:
+    norms = np.array([[1.0, 0.01, FROZEN, 0.0, np.nan, np.inf]], np.float32)
+    assert encode_norms(norms).tolist() == [[0, -200, FROZEN_CODE, ZERO_CODE, NOT_FINITE_CODE, NOT_FINITE_CODE]]
+
+
+def test_heat_values_decode_to_columns_of_layers(store: RunStore, writer: Writer) -> None:
+    writer.write(3)
+    body, _ = message(store, writer.run_id, None)
+    assert body is not None
+    values = np.frombuffer(base64.b64decode(body["heat"]["values"]), "<i2").reshape(3, 4)
+    assert values.tolist() == [[FROZEN_CODE, FROZEN_CODE, -100, 100]] * 3
