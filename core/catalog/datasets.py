@@ -1,0 +1,254 @@
+"""The datasets that can be picked: what they hold, where they come from and how they are read. No torch until one is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.catalog import dataset_classes as names
+from core.catalog.entry import Entry, by_name, find
+from core.config import ConfigError
+from core.data import embedded, intake, torchvision_sets
+from core.data.downloads import Download, fetch
+from core.data.sources import Progress, Raw
+
+FOLDER = "folder"
+
+
+@dataclass(frozen=True)
+class DatasetEntry(Entry):
+    """One dataset. `classes` is None, and numbers are 0, where a person's own folder decides.
+
+    Args:
+        classes: names, in the order of the labels.
+        train_images, test_images: how many there are, before a validation set is taken off the training images.
+        pixels: side of the images as they come; 0 where it differs.
+        licence, source: on what terms, and from where.
+        megabytes: about what is downloaded; 0 for nothing.
+        files: what is downloaded, as paths below the data folder.
+        reader: reads it, given the data folder; `opener` instead for a dataset of torchvision, which is downloaded first.
+    """
+
+    classes: tuple[str, ...] | None = None
+    train_images: int = 0
+    test_images: int = 0
+    pixels: int = 0
+    licence: str = ""
+    source: str = ""
+    megabytes: int = 0
+    files: tuple[str, ...] = ()
+    reader: Callable[[Path, Progress], Raw] | None = None
+    opener: torchvision_sets.Opener | None = None
+
+    def read(self, home_data: Path, progress: Progress) -> Raw:
+        """The dataset as it lies on disk, downloaded into `home_data` if it is not there.
+
+        Raises:
+            ConfigError: on `dataset`, for one that cannot be had or read, with the remedy.
+        """
+        if self.opener and self.classes:
+            download = Download(self.label, self.megabytes, self.train_images + self.test_images, self.files, self.opener)
+            train, *test = fetch(download, home_data, progress)
+            return Raw(self.classes, train, test[0] if test else None)
+        if self.reader:
+            return self.reader(home_data, progress)
+        raise ConfigError("dataset", f"{self.name!r} needs a path: write folder:PATH, for example folder:photos")
+
+
+DATASETS = by_name(
+    (
+        DatasetEntry(
+            "digits",
+            "Digits",
+            "Handwritten digits of 8 x 8 pixels, shipped with scikit-learn: no download, and minutes on any machine.",
+            classes=names.DIGITS,
+            train_images=1_438,
+            test_images=359,
+            pixels=8,
+            licence="CC BY 4.0",
+            source="https://archive.ics.uci.edu/dataset/80",
+            reader=embedded.read_digits,
+        ),
+        DatasetEntry(
+            "shapes",
+            "Shapes",
+            "Circles, squares, stars and other shapes in random colours and places, drawn on the spot: no download.",
+            classes=names.SHAPES,
+            train_images=1_920,
+            test_images=480,
+            pixels=64,
+            licence="Drawn by Thaw, free to use",
+            reader=embedded.draw_shapes,
+        ),
+        DatasetEntry(
+            "MNIST",
+            "MNIST",
+            "Handwritten digits, the dataset that every textbook starts with.",
+            classes=names.DIGITS,
+            train_images=60_000,
+            test_images=10_000,
+            pixels=28,
+            licence="CC BY-SA 3.0",
+            source="http://yann.lecun.com/exdb/mnist/",
+            megabytes=12,
+            files=names.idx_files("MNIST"),
+            opener=torchvision_sets.mnist("MNIST"),
+        ),
+        DatasetEntry(
+            "FashionMNIST",
+            "Fashion-MNIST",
+            "Grey pictures of clothes, the size of MNIST and harder.",
+            classes=names.CLOTHES,
+            train_images=60_000,
+            test_images=10_000,
+            pixels=28,
+            licence="MIT",
+            source="https://github.com/zalandoresearch/fashion-mnist",
+            megabytes=31,
+            files=names.idx_files("FashionMNIST"),
+            opener=torchvision_sets.mnist("FashionMNIST"),
+        ),
+        DatasetEntry(
+            "KMNIST",
+            "KMNIST",
+            "Cursive Japanese characters, the size of MNIST and harder.",
+            classes=names.KUZUSHIJI,
+            train_images=60_000,
+            test_images=10_000,
+            pixels=28,
+            licence="CC BY-SA 4.0",
+            source="http://codh.rois.ac.jp/kmnist/",
+            megabytes=21,
+            files=names.idx_files("KMNIST"),
+            opener=torchvision_sets.mnist("KMNIST"),
+        ),
+        DatasetEntry(
+            "CIFAR10",
+            "CIFAR-10",
+            "Small colour photos of animals and vehicles, ten classes.",
+            classes=names.CIFAR10,
+            train_images=50_000,
+            test_images=10_000,
+            pixels=32,
+            licence="None stated",
+            source="https://www.cs.toronto.edu/~kriz/cifar.html",
+            megabytes=170,
+            files=("cifar-10-python.tar.gz",),
+            opener=torchvision_sets.cifar("CIFAR10"),
+        ),
+        DatasetEntry(
+            "CIFAR100",
+            "CIFAR-100",
+            "Small colour photos of a hundred kinds of things, 500 of each to train on.",
+            classes=names.CIFAR100,
+            train_images=50_000,
+            test_images=10_000,
+            pixels=32,
+            licence="None stated",
+            source="https://www.cs.toronto.edu/~kriz/cifar.html",
+            megabytes=169,
+            files=("cifar-100-python.tar.gz",),
+            opener=torchvision_sets.cifar("CIFAR100"),
+        ),
+        DatasetEntry(
+            "SVHN",
+            "SVHN",
+            "Street View house numbers: digits on real walls, cut out in colour.",
+            classes=names.DIGITS,
+            train_images=73_257,
+            test_images=26_032,
+            pixels=32,
+            licence="Non-commercial use",
+            source="http://ufldl.stanford.edu/housenumbers/",
+            megabytes=246,
+            files=("train_32x32.mat", "test_32x32.mat"),
+            opener=torchvision_sets.svhn,
+        ),
+        DatasetEntry(
+            "STL10",
+            "STL-10",
+            "Photos of animals and vehicles, 96 x 96 pixels, 500 a class to train on. Most of the download are unlabelled images that are not used.",
+            classes=names.STL10,
+            train_images=5_000,
+            test_images=8_000,
+            pixels=96,
+            licence="None stated",
+            source="https://cs.stanford.edu/~acoates/stl10/",
+            megabytes=2_640,
+            files=("stl10_binary.tar.gz",),
+            opener=torchvision_sets.stl10,
+        ),
+        DatasetEntry(
+            "EuroSAT",
+            "EuroSAT",
+            "Land seen from the Sentinel-2 satellite: forest, river, motorway and seven more kinds of land use.",
+            classes=names.EUROSAT,
+            train_images=21_600,
+            test_images=5_400,
+            pixels=64,
+            licence="MIT",
+            source="https://github.com/phelber/EuroSAT",
+            megabytes=94,
+            files=("eurosat/EuroSAT.zip",),
+            opener=torchvision_sets.eurosat,
+        ),
+        DatasetEntry(
+            "Flowers102",
+            "Flowers 102",
+            "Photos of 102 kinds of flowers, 20 of each to train on: where pretrained weights matter most.",
+            classes=names.FLOWERS,
+            train_images=2_040,
+            test_images=6_149,
+            licence="None stated",
+            source="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
+            megabytes=345,
+            files=("flowers-102/102flowers.tgz", "flowers-102/imagelabels.mat", "flowers-102/setid.mat"),
+            opener=torchvision_sets.flowers102,
+        ),
+        DatasetEntry(
+            "OxfordIIITPet",
+            "Oxford-IIIT Pet",
+            "Photos of cats and dogs of 37 breeds, about 100 of each to train on.",
+            classes=names.PETS,
+            train_images=3_680,
+            test_images=3_669,
+            licence="CC BY-SA 4.0",
+            source="https://www.robots.ox.ac.uk/~vgg/data/pets/",
+            megabytes=811,
+            files=("oxford-iiit-pet/images.tar.gz", "oxford-iiit-pet/annotations.tar.gz"),
+            opener=torchvision_sets.pets,
+        ),
+        DatasetEntry(
+            FOLDER,
+            "My own images",
+            "A folder on this machine that holds one folder of images a class, written folder:PATH. With train/ and test/ in it, those are used.",
+            licence="Yours",
+        ),
+    )
+)
+
+
+def find_dataset(dataset: str) -> DatasetEntry:
+    """The entry that `dataset` means: a name, or `folder:PATH`. For a folder, `name` holds the absolute path.
+
+    Raises:
+        ConfigError: for an unknown name, and for a folder that is not there or may not be read.
+    """
+    kind, colon, path = dataset.partition(":")
+    if not colon or kind.strip().casefold() != FOLDER:
+        return find(DATASETS, "dataset", dataset)
+    folder = intake.folder_path(path)
+    return replace(DATASETS[FOLDER], name=f"{FOLDER}:{folder}", reader=lambda home_data, progress: intake.read_folder(str(folder), progress))
+
+
+def class_names(dataset: str, home_data: Path) -> tuple[str, ...]:
+    """The classes of a dataset, in the order of the labels. Nothing is downloaded; a folder's directories are read.
+
+    Raises:
+        ConfigError: as `find_dataset`, and for a folder without at least two classes.
+    """
+    entry = find_dataset(dataset)
+    if entry.classes is not None:
+        return entry.classes
+    return intake.folder_classes(entry.name.partition(":")[2])

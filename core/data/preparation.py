@@ -1,0 +1,128 @@
+"""From a `RunConfig` to the loaders of a run: read the dataset, decode, split, check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.catalog import augmentations, datasets
+from core.catalog.entry import find
+from core.config import ConfigError, RunConfig
+from core.data.images import Store, open_images
+from core.data.loader import ImageDataset, Loader
+from core.data.sources import Progress
+from core.data.splits import stratified_split
+from core.home import Home
+
+TEST_SHARE = 0.2
+"""Share of the images set aside to test on where a dataset comes without a test set."""
+
+TEST_SEED = 0
+"""The test set is the same for every run, whatever its seed: two runs can be compared."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run trains, validates and tests on. `notes` are sentences for the person: what was left out, and why."""
+
+    classes: tuple[str, ...]
+    train: Loader
+    validation: Loader | None
+    test: Loader
+    notes: tuple[str, ...] = ()
+
+
+def prepare(config: RunConfig, home: Home, progress: Progress) -> Data:
+    """The loaders of a run; the dataset is downloaded, decoded and resized first where that is needed.
+
+    Args:
+        config: dataset, image_size, batch_size, augmentation, seed, validation_share and device are used.
+        home: where datasets and decoded images are kept.
+        progress: called with what is going on, in words, and the share done (None: not known).
+
+    Raises:
+        ConfigError: for a dataset that cannot be had or read, and for a batch or a validation set that it is too small for.
+    """
+    entry = datasets.find_dataset(config.dataset)
+    augment = find(augmentations.AUGMENTATIONS, "augmentation", config.augmentation).build()
+    progress(f"reading {entry.label}", None)
+    raw = entry.read(home.data, progress)
+    train = open_images(raw.train, config.image_size, home.cache, "training images", progress)
+    test = open_images(raw.test, config.image_size, home.cache, "test images", progress) if raw.test else train
+    own_validation = raw.validation if config.validation_share > 0 else None
+    validation = open_images(own_validation, config.image_size, home.cache, "validation images", progress) if own_validation else train
+
+    notes = list(raw.notes)
+    labels = train.labels.numpy()
+    train_indices, test_indices = np.arange(len(labels)), np.arange(len(test.labels))
+    if test is train:
+        train_indices, test_indices = stratified_split(labels, TEST_SHARE, TEST_SEED)
+    _check_classes(raw.classes, labels, len(test_indices))
+    notes += _too_small("test", raw.classes, test.labels.numpy()[test_indices])
+    validation_indices = np.arange(len(validation.labels))
+    if validation is train:
+        train_indices, validation_indices = _hold_back(labels, train_indices, config)
+        if len(validation_indices):
+            notes += _too_small("validate", raw.classes, labels[validation_indices])
+    else:
+        notes.append(f"The dataset brings its own {len(validation_indices):,} validation images, so validation_share is not used.")
+    notes += _unreadable(train, *(store for store in (validation, test) if store is not train))
+    if config.batch_size > len(train_indices):
+        most = f"{len(train_indices):,}"
+        raise ConfigError("batch_size", f"{config.batch_size:,} is more than the {most} images there are to train on; use {most} or less")
+
+    # torch.cuda.is_available is asked last: it starts the driver.
+    pin_memory = (config.device == "auto" or config.device.startswith("cuda")) and torch.cuda.is_available()
+
+    def loader(store: Store, indices: NDArray[np.int64], training: bool = False) -> Loader:
+        images = ImageDataset(store.images, store.labels, torch.from_numpy(indices), config.image_size)
+        return Loader(images, config.batch_size, config.seed if training else None, augment if training else None, pin_memory)
+
+    return Data(
+        classes=raw.classes,
+        train=loader(train, train_indices, training=True),
+        validation=loader(validation, validation_indices) if len(validation_indices) else None,
+        test=loader(test, test_indices),
+        notes=tuple(notes),
+    )
+
+
+def _hold_back(labels: NDArray[np.int64], train_indices: NDArray[np.int64], config: RunConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The training images cut into (training, validation)."""
+    if config.validation_share == 0:
+        return train_indices, train_indices[:0]
+    kept, held_back = stratified_split(labels[train_indices], config.validation_share, config.seed)
+    if len(held_back) == 0:
+        raise ConfigError(
+            "validation_share",
+            f"{config.validation_share:g} of {len(train_indices):,} training images leaves none to validate on; use more, add images, or set it to 0",
+        )
+    return train_indices[kept], train_indices[held_back]
+
+
+def _check_classes(classes: tuple[str, ...], labels: NDArray[np.int64], tested: int) -> None:
+    for name, count in zip(classes, np.bincount(labels, minlength=len(classes)), strict=True):
+        if count == 0:
+            raise ConfigError("dataset", f"no image of the class {name!r} can be read; replace its images, or remove its folder")
+    if tested == 0:
+        raise ConfigError("dataset", f"{len(labels):,} images are too few to set any aside to test on; add images to each class")
+
+
+def _too_small(purpose: str, classes: tuple[str, ...], labels: NDArray[np.int64]) -> list[str]:
+    """A note on the classes without an image to test or to validate on."""
+    missing = [classes[label] for label in np.setdiff1d(np.arange(len(classes)), labels)]
+    rest = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
+    return [f"Too few images to {purpose} on in {', '.join(missing[:3])}{rest}."] if missing else []
+
+
+def _unreadable(*stores: Store) -> list[str]:
+    """A note on the files that could not be read."""
+    skipped = [reason for store in stores for reason in store.skipped]
+    if not skipped:
+        return []
+    total = len(skipped) + sum(len(store.labels) for store in stores)
+    rest = f" and {len(skipped) - 3:,} more" if len(skipped) > 3 else ""
+    return [f"{len(skipped):,} of {total:,} files could not be read as images and were left out: {', '.join(skipped[:3])}{rest}."]

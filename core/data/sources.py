@@ -1,0 +1,35 @@
+"""What a dataset gives before anything is decoded, resized or split. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Progress = Callable[[str, float | None], None]
+"""Called with what is being done, in words, and the share done (0 to 1; None where it is not known)."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images and their labels. `images` is uint8 [N, C, H, W] with 1 or 3 channels, or N image files; `labels` int64 [N]."""
+
+    images: NDArray[np.uint8] | tuple[Path, ...]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A dataset as it lies on disk. Without `test` a fixed part of `train` is set aside; `notes` are sentences for the person."""
+
+    classes: tuple[str, ...]
+    train: Source
+    test: Source | None = None
+    validation: Source | None = None
+    notes: tuple[str, ...] = ()
