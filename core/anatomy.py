@@ -1,0 +1,264 @@
+"""What a model is made of: its parameter tensors, which role each plays, and the shapes that flow through it.
+
+Nothing is computed: the model is built and run on torch's `meta` device, where tensors have shapes and no numbers. That takes
+20 to 600 ms and a few MB for any of the models, of however many parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.overrides import TorchFunctionMode
+
+from core.catalog.entry import find
+from core.catalog.models import MODELS, ModelEntry, build
+from core.config import ConfigError
+from core.layers import ModelDescription, ParameterInfo, Role
+
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+"""BatchNorm and InstanceNorm of any dimension, LayerNorm, GroupNorm and RMSNorm."""
+
+STRUCTURE_SIZE = 224
+"""Image side at which roles are read off, in pixels: on small images the last stages all shrink to one pixel and look alike."""
+
+
+@lru_cache(maxsize=64)
+def describe(model_name: str, classes: int, image_size: int) -> ModelDescription:
+    """The model with a head for `classes` classes. Remembered, so that asking again costs nothing. Uses no random numbers.
+
+    Roles: the head is what gives one number a class (and the last layers of auxiliary classifiers); the stem is the first layer
+    and the norm right behind it; the last stage is everything else from the block that makes the feature maps as small as they
+    get, or, where they are one size all the way, from the last block of the longest chain; the body is the rest.
+
+    Raises:
+        ConfigError: there is no such model, or it cannot be trained on images of this size.
+    """
+    entry = find(MODELS, "model", model_name)
+    with _no_numbers():
+        model = build(entry.name, classes, image_size).to("meta")
+    return _described(model, entry, classes, image_size)
+
+
+def describe_model(model: nn.Module, name: str, classes: int, image_size: int) -> ModelDescription:
+    """Like `describe`, for a model that was built as `models.build(name, classes, image_size)` builds it; it is not run.
+
+    Raises:
+        ConfigError: as `describe`.
+        ValueError: `model` has other parameters than the model of that name.
+    """
+    description = describe(name, classes, image_size)
+    expected = [(parameter.name, parameter.shape) for parameter in description.parameters]
+    if expected != [(path, tuple(parameter.shape)) for path, parameter in model.named_parameters()]:
+        raise ValueError(f"This is no {name} for {classes} classes and images of {image_size} pixels: its parameters differ")
+    return description
+
+
+def is_norm(module: nn.Module) -> bool:
+    """True for a normalisation layer: BatchNorm, LayerNorm, GroupNorm and their kin."""
+    return isinstance(module, NORMS)
+
+
+class _MetaParameters(TorchFunctionMode):
+    """Has `torch.empty`, where layers get their memory from, make tensors without memory.
+
+    `torch.device("meta")` would do that for every tensor, those too that RegNet computes its widths from while it is built.
+    """
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.empty and kwargs.get("device") is None:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+
+class _ShapesOnly(TorchFunctionMode):
+    """Skips what keeps the shape: on the meta device torch works these out in Python, which is most of the time of a pass."""
+
+    same_shape = frozenset((F.batch_norm, F.layer_norm, F.relu, F.relu6, F.silu, F.gelu, F.hardswish, F.hardsigmoid, F.dropout))
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
+        return args[0] if func in self.same_shape else func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _no_numbers() -> Iterator[None]:
+    # Some models still draw a few numbers on the CPU; a description must not move the random state of a run.
+    with torch.random.fork_rng(devices=[]), _MetaParameters():
+        yield
+
+
+@dataclass
+class _Trace:
+    """What one forward pass showed, by module path: when each was first called, and the shape of what it returned."""
+
+    order: dict[str, int] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+def _described(model: nn.Module, entry: ModelEntry, classes: int, image_size: int) -> ModelDescription:
+    trace = _run(model, entry, image_size)
+    # A fixed model takes no other size, and does not change its shape with it either.
+    structure = trace if entry.family.fixed or image_size >= STRUCTURE_SIZE else _run(model, entry, STRUCTURE_SIZE)
+    role = _Roles(model, entry, structure)
+    owners = {f"{path}.{name}" if path else name: (path, module) for path, module in model.named_modules() for name in module._parameters}
+    parameters = []
+    for name, parameter in model.named_parameters():
+        path, module = owners[name]
+        parameters.append(
+            ParameterInfo(
+                name=name,
+                shape=tuple(parameter.shape),
+                count=parameter.numel(),
+                module=path,
+                kind=type(module).__name__,
+                role=role.of(path),
+                is_norm=is_norm(module),
+            )
+        )
+    kinds = {path: type(module).__name__ for path, module in model.named_modules() if any(True for _ in module.parameters())}
+    return ModelDescription(entry.name, classes, image_size, tuple(parameters), kinds, trace.shapes)
+
+
+def _run(model: nn.Module, entry: ModelEntry, image_size: int) -> _Trace:
+    """Run the model on two images, auxiliary classifiers included: two, because a first dimension of 1 is not always the batch."""
+    trace = _Trace()
+    images = 2
+
+    def record(path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            tensor = output[0] if isinstance(output, tuple) else output
+            trace.order.setdefault(path, len(trace.order))
+            # Attention in windows folds them into the batch: that is no shape for one image.
+            if isinstance(tensor, Tensor) and tensor.dim() > 1 and len(tensor) == images:
+                trace.shapes.setdefault(path, tuple(tensor.shape[1:]))
+
+        return hook
+
+    hooks = [module.register_forward_hook(record(path)) for path, module in model.named_modules() if _is_leaf(module)]
+    # Chance (dropout, stochastic depth) rests in eval mode. Auxiliary classifiers ask only for the flag of the whole model.
+    model.eval()
+    model.training = bool(entry.family.auxiliary)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), _ShapesOnly():
+            model(torch.empty(images, 3, image_size, image_size, device="meta"))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        # The catalogue knows the smallest size of every model, so this is for models to come.
+        raise ConfigError("image_size", f"{entry.name} cannot take images of {image_size} pixels a side ({error}); try {entry.usual}") from None
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return trace
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    # Attention has a layer inside that it never calls, only reads.
+    return isinstance(module, nn.MultiheadAttention) or not any(True for _ in module.children())
+
+
+class _Roles:
+    """Which role a module plays, by its path."""
+
+    def __init__(self, model: nn.Module, entry: ModelEntry, trace: _Trace) -> None:
+        self._modules = dict(model.named_modules())
+        self._head = entry.family.head
+        self._auxiliary = entry.family.auxiliary
+        self._first_call = _first_calls(trace.order)
+        self._main = [path for path in trace.order if not _below(path, (*self._head, *self._auxiliary))]
+        self._with_parameters = [path for path in self._main if any(True for _ in self._modules[path].parameters())]
+        self._chain = ""
+        self._stem = self._find_stem()
+        self._last = self._find_smallest_maps(trace) or self._find_last_of_chain()
+        self._begin = self._when(self._last)
+
+    def of(self, path: str) -> Role:
+        """The role of the parameters that the module at `path` itself owns."""
+        if path in self._head:
+            return "head"
+        if path in self._stem or self._is_embedding(path):
+            return "stem"
+        if _below(path, self._auxiliary):
+            return "body"
+        unit = self._unit(path)
+        return "last stage" if _below(path, (self._last,)) or self._when(unit) >= self._begin else "body"
+
+    def _find_stem(self) -> tuple[str, ...]:
+        first, second = self._with_parameters[:2]
+        same_parent = first.rpartition(".")[0] == second.rpartition(".")[0]
+        return (first, second) if same_parent and is_norm(self._modules[second]) else (first,)
+
+    def _find_smallest_maps(self, trace: _Trace) -> str:
+        """The block in which feature maps get as small as they ever are; '' where they never do."""
+        areas = {path: area for path in self._main if (area := self._area(path, trace.shapes.get(path, ()))) > 1}
+        if not areas:
+            return ""
+        smallest = min(areas.values())
+        first = next(path for path in areas if areas[path] == smallest)
+        return self._unit(first) if first != next(iter(areas)) else ""
+
+    def _area(self, path: str, shape: tuple[int, ...]) -> int:
+        """How many places a layer's output has: its pixels, or patches. 1 for a plain vector, and what squeezes maps to one."""
+        match self._modules[path]:
+            case nn.Conv2d():
+                return math.prod(shape[1:])
+            case nn.Linear():
+                return math.prod(shape[:-1])
+            case _:
+                return 1
+
+    def _find_last_of_chain(self) -> str:
+        """The last member of the chain of equal blocks: the last outermost sequence with several members that have parameters."""
+        chains: list[str] = []
+        for path, module in self._modules.items():
+            if not path or not isinstance(module, nn.Sequential | nn.ModuleList) or _below(path, tuple(chains)):
+                continue
+            if len(self._members(path)) > 1:
+                chains.append(path)
+        self._chain = chains[-1]
+        return self._members(self._chain)[-1]
+
+    def _members(self, path: str) -> list[str]:
+        """The modules right below `path` that have parameters of the main path in them."""
+        start = len(path) + 1
+        return list(dict.fromkeys(path + "." + called[start:].split(".")[0] for called in self._with_parameters if called.startswith(path + ".")))
+
+    def _unit(self, path: str) -> str:
+        """The outermost block that `path` lies in: a residual block, say, which is frozen whole or not at all."""
+        if self._chain:
+            return path
+        parts = path.split(".")
+        for end in range(1, len(parts)):
+            block = ".".join(parts[:end])
+            if not isinstance(self._modules[block], nn.Sequential | nn.ModuleList):
+                return block
+        return path
+
+    def _when(self, unit: str) -> int:
+        """When anything in `unit` was first called; -1 for never."""
+        return self._first_call.get(unit, -1)
+
+    def _is_embedding(self, path: str) -> bool:
+        """True for what the whole chain of blocks lies in: what it owns itself (class token, positions) is added before the first."""
+        return bool(self._chain) and (not path or self._chain.startswith(path + "."))
+
+
+def _first_calls(order: dict[str, int]) -> dict[str, int]:
+    """When each module, or the first one inside it, was called."""
+    first: dict[str, int] = {}
+    for path, time in order.items():
+        parts = path.split(".")
+        for end in range(1, len(parts) + 1):
+            first.setdefault(".".join(parts[:end]), time)
+    return first
+
+
+def _below(path: str, modules: tuple[str, ...]) -> bool:
+    return any(path == module or path.startswith(module + ".") for module in modules)

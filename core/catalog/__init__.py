@@ -1,0 +1,29 @@
+"""What can be picked: datasets, models, losses, optimizers, schedules, augmentations and starting weights.
+
+Explicit dicts of `Entry`s, name to entry. Nothing here imports torch before something is built: the web process reads the
+catalogue and must stay free of it.
+"""
+
+from core.catalog.augmentations import AUGMENTATIONS
+from core.catalog.check import STARTING_WEIGHTS, check
+from core.catalog.datasets import DATASETS, class_names
+from core.catalog.entry import Entry, Option, find
+from core.catalog.losses import LOSSES
+from core.catalog.models import MODELS
+from core.catalog.optimizers import OPTIMIZERS
+from core.catalog.schedules import SCHEDULES
+
+__all__ = [
+    "AUGMENTATIONS",
+    "DATASETS",
+    "LOSSES",
+    "MODELS",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "STARTING_WEIGHTS",
+    "Entry",
+    "Option",
+    "check",
+    "class_names",
+    "find",
+]

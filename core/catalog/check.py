@@ -1,0 +1,91 @@
+"""One question: do the names and options of a `RunConfig` exist, and do they go together?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.catalog import optimizers, schedules
+from core.catalog.augmentations import AUGMENTATIONS
+from core.catalog.datasets import FOLDER, find_dataset
+from core.catalog.entry import Entry, by_name, check_options, find, suggest
+from core.catalog.losses import LOSSES
+from core.catalog.models import MODELS, ModelEntry
+from core.catalog.optimizers import OPTIMIZERS
+from core.catalog.schedules import SCHEDULES
+from core.config import ConfigError, RunConfig
+
+STARTING_WEIGHTS = by_name(
+    (
+        Entry("random", "Random", "Fresh random weights: the model knows nothing yet."),
+        Entry("pretrained", "Pretrained on ImageNet", "torchvision's published weights, downloaded once; only the head is fresh."),
+    )
+)
+"""Where weights come from, besides the path of a file."""
+
+WEIGHT_FILES = (".pth", ".pt", ".safetensors")
+
+
+def check(config: RunConfig) -> RunConfig:
+    """`config` with every name and option in its canonical spelling, and the path of a weights file made absolute.
+
+    Raises:
+        ConfigError: for a name or option that does not exist (with the closest that do), a value out of its range, and
+            choices that do not go together.
+    """
+    model = find(MODELS, "model", config.model)
+    model.check_image_size(config.image_size)
+    loss = find(LOSSES, "loss", config.loss)
+    optimizer = find(OPTIMIZERS, "optimizer", config.optimizer)
+    schedule = find(SCHEDULES, "schedule", config.schedule)
+    return config.replace(
+        dataset=_dataset(config.dataset),
+        model=model.name,
+        starting_weights=_starting_weights(config.starting_weights, model),
+        loss=loss.name,
+        loss_options=check_options(loss, "loss_options", config.loss_options),
+        optimizer=optimizer.name,
+        optimizer_options=optimizers.check_values(optimizer, config),
+        schedule=schedule.name,
+        schedule_options=schedules.check_values(schedule, config),
+        augmentation=find(AUGMENTATIONS, "augmentation", config.augmentation).name,
+    )
+
+
+def _dataset(value: str) -> str:
+    name = find_dataset(value).name
+    if name == FOLDER:
+        raise ConfigError("dataset", f"{value!r} needs a path: write folder:PATH, for example folder:photos")
+    return name
+
+
+def _starting_weights(value: str, model: ModelEntry) -> str:
+    path = Path(value).expanduser()
+    if path.suffix.lower() in WEIGHT_FILES or path.exists() or "/" in value or "\\" in value:
+        return str(weights_file(value))
+    try:
+        entry = find(STARTING_WEIGHTS, "starting_weights", value)
+    except ConfigError:
+        files = " or ".join(WEIGHT_FILES)
+        raise ConfigError(
+            "starting_weights", f"{value!r} is neither a name nor the path of a {files} file; {suggest(STARTING_WEIGHTS, value)}"
+        ) from None
+    if entry.name == "pretrained" and not model.pretrained:
+        remedy = "use random, or a model such as resnet18"
+        raise ConfigError("starting_weights", f"{value!r}: {model.name} is a model of our own and has no published weights; {remedy}")
+    return entry.name
+
+
+def weights_file(value: str) -> Path:
+    """The absolute path of a weights file that exists and ends as one does.
+
+    Raises:
+        ConfigError: on `starting_weights`, if it does not.
+    """
+    path = Path(value).expanduser().absolute()
+    if path.suffix.lower() not in WEIGHT_FILES:
+        remedy = "save a state_dict with torch.save or safetensors"
+        raise ConfigError("starting_weights", f"{value!r} does not end in {' or '.join(WEIGHT_FILES)}; {remedy}")
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise ConfigError("starting_weights", f"{str(path)!r} {what}; give the path of a weights file, or use random or pretrained")
+    return path

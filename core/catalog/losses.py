@@ -1,0 +1,80 @@
+"""Losses of `torch.nn` that make sense for classification, under torch's names and with torch's options.
+
+Left out: BCELoss (BCEWithLogitsLoss is the same and stays finite), LinearCrossEntropyLoss and AdaptiveLogSoftmaxWithLoss (they
+contain the head), and those for sequences, pairs, several labels an image, counts or variances. `reduction` is always a mean.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.catalog.entry import Entry, Option, by_name, check_options, find, with_defaults
+from core.config import RunConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_SMOOTHING = Option(
+    "label_smoothing", "float", 0.0, 0, 1, open_high=True, about="share of each label spread over all classes, so that the model grows less certain"
+)  # fmt: skip
+
+LOSSES = by_name(
+    (
+        Entry(
+            "CrossEntropyLoss", "Cross entropy",
+            "How surprised the model is by the right class. The usual choice for classification.", (_SMOOTHING,),
+        ),
+        Entry("NLLLoss", "Negative log-likelihood", "Cross entropy in two steps, log_softmax and then this; the numbers are the same."),
+        Entry(
+            "MultiMarginLoss", "Multi-class hinge", "Asks that the right class beats every other by a margin, and is content once it does.",
+            (
+                Option("p", "int", 1, 1, 2, about="power of what is missing from the margin"),
+                Option("margin", "float", 1.0, 0, 1000, open_low=True, about="by how much the right class should win"),
+            ),
+        ),
+        Entry("BCEWithLogitsLoss", "Binary cross entropy", "Asks of each class on its own: is it this one? Averaged over all classes."),
+        Entry("MultiLabelSoftMarginLoss", "Soft margin, several classes", "Binary cross entropy, averaged over classes and then over images."),
+        Entry("SoftMarginLoss", "Soft margin", "Logistic loss with the right class at +1 and the others at -1."),
+        Entry(
+            "KLDivLoss", "Kullback-Leibler divergence",
+            "How far the model's probabilities are from the smoothed labels. Without smoothing it is cross entropy.",
+            (Option("label_smoothing", "float", 0.1, 0, 1, open_high=True, about=_SMOOTHING.about),),
+        ),
+        Entry("MSELoss", "Mean squared error", "Pulls the right class's output to 1 and all others to 0, by the square of the distance."),
+        Entry("L1Loss", "Mean absolute error", "Pulls the right class's output to 1 and all others to 0, by the distance itself. Learns slowly."),
+        Entry(
+            "SmoothL1Loss", "Smooth absolute error", "Squared error near the target, absolute error far from it.",
+            (Option("beta", "float", 1.0, 0, 1000, open_low=True, about="distance at which the square ends"),),
+        ),
+        Entry(
+            "HuberLoss", "Huber", "Smooth absolute error times delta: outliers pull less.",
+            (Option("delta", "float", 1.0, 0, 1000, open_low=True, about="distance at which the square ends"),),
+        ),
+    )
+)  # fmt: skip
+
+
+def build(config: RunConfig) -> nn.Module:
+    """The loss: called with (logits [N, C], labels int64 [N]), it returns a scalar, the mean over the batch.
+
+    Raises:
+        ConfigError: there is no such loss, or it has no such option.
+    """
+    from torch import nn
+
+    from core import own_losses
+
+    entry = find(LOSSES, "loss", config.loss)
+    options = with_defaults(entry, check_options(entry, "loss_options", config.loss_options))
+    if entry.name == "KLDivLoss":
+        return own_losses.SmoothedDivergence(**options)  # type: ignore[arg-type]  # checked just above
+    loss: nn.Module = getattr(nn, entry.name)(**options)
+    match entry.name:
+        case "CrossEntropyLoss" | "MultiMarginLoss":
+            return loss
+        case "NLLLoss":
+            return own_losses.LogProbabilities(loss)
+        case "SoftMarginLoss":
+            return own_losses.OneHot(loss, off=-1.0)
+        case _:
+            return own_losses.OneHot(loss)
