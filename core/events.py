@@ -103,7 +103,10 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run ended with. `weights` is the path of the saved `state_dict`; metrics are None where nothing was measured."""
+    """What a run ended with. `seconds` are all since the first step, pauses left out; `samples_per_second` is over training steps alone.
+
+    `weights` is the path of the saved `state_dict`; metrics are None where nothing was measured.
+    """
 
     epochs: int
     steps: int

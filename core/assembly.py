@@ -1,0 +1,100 @@
+"""From a `RunConfig` to a `Trainer` that is ready to run: data, model, freezing, loss, optimizer, schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from core import anatomy, catalog, data, devices, weights
+from core.catalog import losses, models, optimizers, schedules
+from core.config import RunConfig
+from core.events import Layer, RunPlan
+from core.freezing import Freezing, trainable
+from core.home import Home
+from core.layers import frozen_parameters
+from core.trainer import Trainer
+
+Progress = Callable[[str, float | None], None]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A trainer and what it is about to do."""
+
+    trainer: Trainer
+    plan: RunPlan
+
+
+def check(config: RunConfig, home: Home) -> RunConfig:
+    """`config` in canonical spelling, if this machine could begin to carry it out; quick, and nothing is downloaded.
+
+    Raises:
+        ConfigError: a name, option, device, image size or freeze plan cannot be used.
+    """
+    config = catalog.check(config)
+    devices.resolve(config.device)
+    classes = len(catalog.class_names(config.dataset, home.data))
+    frozen_parameters(config.freeze, anatomy.describe(config.model, classes, config.image_size).parameters)
+    return config
+
+
+def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, share: None) -> Assembly:
+    """Everything that `config` names, made and put together; downloads what is missing.
+
+    Seeds torch's global generator, so that two calls with equal configs give equal weights, batches and losses.
+
+    Args:
+        progress: told what is being done, and the share of it that is done (0 to 1) where that is known.
+
+    Raises:
+        ConfigError: anything that the config asks for cannot be had.
+    """
+    config = check(config, home)
+    device = devices.resolve(config.device)
+    progress("reading the data", None)
+    images = data.prepare(config, home, progress)
+
+    torch.manual_seed(config.seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Filling fresh memory costs a write of every new tensor, and only hides bugs.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    progress("building the model", None)
+    description = anatomy.describe(config.model, len(images.classes), config.image_size)
+    frozen = frozen_parameters(config.freeze, description.parameters)
+    model = models.build(config.model, len(images.classes), config.image_size)
+    weights.load(model, config, progress)
+    model = model.to(device)
+
+    freezing = Freezing(model, frozen)
+    optimizer = optimizers.build(config, trainable(model))
+    steps_per_epoch = len(images.train)
+    trainer = Trainer(
+        freezing=freezing,
+        loss=losses.build(config),
+        optimizer=optimizer,
+        schedule=schedules.build(config, optimizer, steps_per_epoch * config.epochs, steps_per_epoch),
+        normalise=data.Normalise(*data.NORMALISE),
+        train=images.train,
+        validation=images.validation,
+        test=images.test,
+        epochs=config.epochs,
+        device=device,
+        precision=config.precision,
+        early_stopping=config.early_stopping,
+    )
+    plan = RunPlan(
+        layers=tuple(
+            Layer(name, tuple(parameter.shape), parameter.numel(), not parameter.requires_grad) for name, parameter in model.named_parameters()
+        ),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=steps_per_epoch * config.epochs,
+        classes=images.classes,
+        train_samples=len(images.train.images),
+        validation_samples=len(images.validation.images) if images.validation else 0,
+        test_samples=len(images.test.images),
+        device=str(device),
+        notes=images.notes,
+    )
+    return Assembly(trainer, plan)

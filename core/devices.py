@@ -1,0 +1,55 @@
+"""The devices that torch can use here, and the one that a config asks for."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+import torch
+
+from core.config import ConfigError
+from core.machine import Device, Machine
+
+
+def available() -> tuple[Device, ...]:
+    """Every device that can train, the CPU first."""
+    devices = [Device("cpu", _processor_name(), psutil.virtual_memory().total)]
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        devices.append(Device(f"cuda:{index}", properties.name, properties.total_memory))
+    if torch.backends.mps.is_available():
+        devices.append(Device("mps", "Apple GPU (Metal)", psutil.virtual_memory().total))
+    return tuple(devices)
+
+
+def resolve(name: str) -> torch.device:
+    """The device that `name` means: `auto` is the first GPU if there is one, `cuda` is `cuda:0`.
+
+    Raises:
+        ConfigError: the device is not on this machine; the message lists those that are.
+    """
+    devices = available()
+    if name == "auto":
+        return torch.device(devices[1].name if len(devices) > 1 else "cpu")
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in {device.name for device in devices}:
+        listed = ", ".join(f"{device.name} ({device.label})" for device in devices)
+        raise ConfigError("device", f"{name!r} is not on this machine; it has {listed}")
+    return torch.device(wanted)
+
+
+def machine() -> Machine:
+    """This machine, as a page shows it."""
+    return Machine(available(), psutil.cpu_count() or 1, psutil.virtual_memory().total, torch.__version__, version("torchvision"))
+
+
+def _processor_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()

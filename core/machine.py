@@ -1,0 +1,25 @@
+"""What a machine has, as data. No torch: the lab fills it in, pages show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Device:
+    """Something that can train: `name` is what a config says (`cpu`, `cuda:0`, `mps`), `label` what it is, memory in bytes if known."""
+
+    name: str
+    label: str
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Devices (the CPU first), processor cores, memory in bytes, and the versions of what trains."""
+
+    devices: tuple[Device, ...]
+    cores: int
+    memory_bytes: int
+    torch_version: str
+    torchvision_version: str

@@ -1,0 +1,220 @@
+"""The training loop. Read this file first.
+
+`Trainer.run` is a generator: it trains, and after each step it yields what happened. Whoever iterates it decides what to do
+with that (record it, draw it, pause, stop by not asking for more). It touches no disk, knows no clock and guesses no device.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from core.catalog.models import logits_and_auxiliary
+from core.data import Loader, Normalise
+from core.freezing import Freezing, trainable
+from core.signals import gradient_norms
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One training step. `loss` (float32 scalar) and `gradient_norms` (float32[trainable tensors]) are still on the device:
+
+    reading them waits for it, so collect a few and read them together.
+    """
+
+    step: int
+    epoch: int
+    samples: int
+    learning_rate: float
+    loss: Tensor
+    gradient_norms: Tensor
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """One batch of a validation or test pass is done: a chance to obey a command or show progress."""
+
+    what: Literal["validation", "test"]
+    batch: int
+    batches: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean loss over samples, and the share (0 to 1) of samples whose highest logit was the label."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One pass over the training set, measured while training, and the validation after it (None without a validation set)."""
+
+    epoch: int
+    step: int
+    train: Score
+    validation: Score | None
+
+
+@dataclass(frozen=True)
+class FinalReport:
+    """The test set, seen once, after the last epoch."""
+
+    test: Score
+
+
+Report = StepReport | EvaluationReport | EpochReport | FinalReport
+
+
+class Trainer:
+    """Trains `freezing.model`, which lies on `device`, for `epochs` passes over `train`.
+
+    Args:
+        freezing: the model and which of its parameters stay as they are.
+        loss: (logits [N, classes], labels int64 [N]) -> scalar.
+        optimizer: holds the trainable parameters and no others.
+        schedule: changes the optimizer's learning rate; stepped once a training step.
+        normalise: uint8 images [N, 3, S, S] -> float32, run on the device.
+        early_stopping: epochs without a lower validation loss after which training ends with the best weights; None: never.
+    """
+
+    def __init__(
+        self,
+        *,
+        freezing: Freezing,
+        loss: nn.Module,
+        optimizer: Optimizer,
+        schedule: LRScheduler,
+        normalise: Normalise,
+        train: Loader,
+        validation: Loader | None,
+        test: Loader,
+        epochs: int,
+        device: torch.device,
+        precision: str = "float32",
+        early_stopping: int | None = None,
+    ) -> None:
+        self.freezing = freezing
+        self.model = freezing.model
+        self.loss = loss.to(device)
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.normalise = normalise.to(device)
+        self.train = train
+        self.validation = validation
+        self.test = test
+        self.epochs = epochs
+        self.device = device
+        self.precision = precision
+        self.early_stopping = early_stopping
+        # float16 gradients underflow to zero: the loss is scaled up before backward, the gradients down after it.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
+
+    def run(self) -> Iterator[Report]:
+        """Train, validate after each epoch, test at the end; yield a report for each thing done."""
+        best = _Best(self.early_stopping)
+        step = 0
+        for epoch in range(1, self.epochs + 1):
+            step, train = yield from self._train_epoch(epoch, step)
+            validation = (yield from self._evaluate(self.validation, "validation")) if self.validation else None
+            yield EpochReport(epoch, step, train, validation)
+            if validation is not None and best.seen_enough(validation.loss, self.model):
+                break
+        best.restore(self.model)
+        yield FinalReport((yield from self._evaluate(self.test, "test")))
+
+    def _train_epoch(self, epoch: int, step: int) -> Generator[Report, None, tuple[int, Score]]:
+        parameters = trainable(self.model)
+        tally = _Tally(self.device)
+        self.freezing.train()
+        for images, labels in self.train.batches(epoch):
+            images, labels = self._on_device(images, labels)
+            with self._autocast():
+                logits, auxiliary = logits_and_auxiliary(self.model(images))
+                loss = self.loss(logits.float(), labels)
+                for weight, auxiliary_logits in auxiliary:
+                    loss = loss + weight * self.loss(auxiliary_logits.float(), labels)
+
+            self.scaler.scale(loss).backward()  # autograd adds d loss / d parameter to each trainable parameter's .grad
+            self.scaler.unscale_(self.optimizer)
+            norms = gradient_norms(parameters)
+            learning_rate = self.optimizer.param_groups[0]["lr"]
+            self.scaler.step(self.optimizer)  # each parameter moves along its .grad ...
+            self.scaler.update()
+            self.optimizer.zero_grad()  # ... which would otherwise add up from step to step
+            self.schedule.step()
+
+            step += 1
+            tally.add(loss, logits, labels)
+            yield StepReport(step, epoch, len(labels), float(learning_rate), loss.detach(), norms)
+        return step, tally.score()
+
+    def _evaluate(self, loader: Loader, what: Literal["validation", "test"]) -> Generator[Report, None, Score]:
+        tally = _Tally(self.device)
+        self.freezing.eval()
+        for batch, (images, labels) in enumerate(loader.batches(0), start=1):
+            images, labels = self._on_device(images, labels)
+            # Not around the yield: whoever iterates must not find itself without autograd.
+            with torch.inference_mode(), self._autocast():
+                logits = self.model(images).float()
+                tally.add(self.loss(logits, labels), logits, labels)
+            yield EvaluationReport(what, batch, len(loader))
+        return tally.score()
+
+    def _on_device(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        # Pixels travel as uint8, a quarter of float32; non_blocking lets the copy overlap with what the device still does.
+        images = images.to(self.device, non_blocking=True)
+        return self.normalise(images), labels.to(self.device, non_blocking=True)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=self.precision != "float32")
+
+
+class _Tally:
+    """Sums of loss and of right answers, kept on the device so that adding a batch waits for nothing."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.sums = torch.zeros(2, dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+        self.samples = 0
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        right = (logits.detach().argmax(dim=1) == labels).sum()
+        self.sums += torch.stack([loss.detach() * len(labels), right]).to(self.sums.dtype)
+        self.samples += len(labels)
+
+    def score(self) -> Score:
+        loss, right = (self.sums / max(self.samples, 1)).tolist()  # the one wait of the pass
+        return Score(loss, right)
+
+
+class _Best:
+    """Watches the validation loss for early stopping, and keeps a copy of the weights that had the lowest."""
+
+    def __init__(self, patience: int | None) -> None:
+        self.patience = patience
+        self.loss = float("inf")
+        self.epochs_since = 0
+        self.state: dict[str, Tensor] | None = None
+
+    def seen_enough(self, loss: float, model: nn.Module) -> bool:
+        if self.patience is None:
+            return False
+        self.epochs_since += 1
+        if loss < self.loss:
+            self.loss, self.epochs_since = loss, 0
+            self.state = copy.deepcopy(model.state_dict())
+        return self.epochs_since >= self.patience
+
+    def restore(self, model: nn.Module) -> None:
+        if self.state is not None:
+            model.load_state_dict(self.state)

@@ -1,0 +1,277 @@
+"""One run, in a process of its own: `python -m core.worker`.
+
+The trainer yields, the worker decides: it records reports, and between two of them obeys the commands that it finds in the
+store. A *standby* worker has imported torch already and waits for a run's id on its standard input, so that Start is quick;
+when the server that waits at the other end goes away, it reads the end of the file and leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+
+# Set before torch is imported. Threads that wait for each other sleep instead of spinning: others use this machine too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# cuBLAS is deterministic only with a workspace of fixed size (NVIDIA cuBLAS documentation, "Results Reproducibility").
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+import psutil
+
+from core.assembly import assemble
+from core.checkpoint import save_weights
+from core.config import ConfigError
+from core.events import CommandKind, EpochRow, RunResult, RunStatus
+from core.home import Home
+from core.recorder import Recorder
+from core.store import RunStore
+from core.trainer import EpochReport, EvaluationReport, FinalReport, Score, StepReport, Trainer
+
+COMMAND_SECONDS = 0.1
+"""How often the store is asked for commands: quicker than a person notices, slower than the quickest steps."""
+
+SAVE_SECONDS = 30.0
+"""Weights are saved after an epoch if the last save is longer ago: what a crash can cost."""
+
+
+class Worker:
+    """Carries out one run of the store."""
+
+    def __init__(self, home: Home, store: RunStore, run_id: str) -> None:
+        self.home = home
+        self.store = store
+        self.run_id = run_id
+        self.config = store.run(run_id).config
+        self.weights = home.run_folder(run_id) / "weights.pth"
+        self.step = 0
+        self._stopping = False
+        self._last_look = 0.0
+        self._last_activity = 0.0
+
+    def stop_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
+        """Stop and save after the step at hand. Fit for a signal handler."""
+        self._stopping = True
+
+    def run(self) -> RunStatus:
+        """Do the whole run and say how it ended. Whatever goes wrong ends up in the store, with its traceback.
+
+        Raises:
+            ConfigError: what the config asks for cannot be had; the store has it too.
+        """
+        try:
+            return self._run()
+        except _Stopped:
+            self.store.end(self.run_id, RunStatus.STOPPED)
+            return RunStatus.STOPPED
+        except ConfigError as error:
+            self.store.end(self.run_id, RunStatus.FAILED, error=str(error))
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            self.store.end(self.run_id, RunStatus.FAILED, error=f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+            return RunStatus.FAILED
+
+    def _run(self) -> RunStatus:
+        self.store.set_status(self.run_id, RunStatus.PREPARING, "starting")
+        assembly = assemble(self.config, self.home, self._preparing)
+        self.store.begin(self.run_id, assembly.plan)
+        recorder = Recorder(self.store, self.run_id, assembly.plan)
+        try:
+            status, epochs, test = self._train(assembly.trainer, recorder)
+        finally:
+            recorder.flush()
+        save_weights(assembly.trainer.model, self.weights)
+        self.store.end(self.run_id, status, self._result(recorder, epochs, test))
+        return status
+
+    def _train(self, trainer: Trainer, recorder: Recorder) -> tuple[RunStatus, list[EpochReport], Score | None]:
+        epochs: list[EpochReport] = []
+        test: Score | None = None
+        last_save = time.monotonic()
+        for report in trainer.run():
+            match report:
+                case StepReport():
+                    self.step = report.step
+                    recorder.add(report)
+                case EvaluationReport():
+                    recorder.not_a_step()
+                    self._evaluating(report)
+                case EpochReport():
+                    epochs.append(report)
+                    recorder.flush()
+                    self.store.append_epoch(self.run_id, _epoch_row(report, recorder.clock.seconds))
+                    recorder.not_a_step()
+                    if time.monotonic() - last_save > SAVE_SECONDS:
+                        save_weights(trainer.model, self.weights)
+                        last_save = time.monotonic()
+                case FinalReport():
+                    test = report.test
+            try:
+                self._obey(recorder)
+            except _Stopped:
+                return RunStatus.STOPPED, epochs, test
+        return RunStatus.FINISHED, epochs, test
+
+    def _obey(self, recorder: Recorder | None = None) -> None:
+        """Carry out what was asked for since the last look, a pause included.
+
+        Raises:
+            _Stopped: the run is to end now.
+        """
+        if self._stopping:
+            raise _Stopped
+        if time.monotonic() - self._last_look < COMMAND_SECONDS:
+            return
+        paused = False
+        while True:
+            self._last_look = time.monotonic()
+            for command in self.store.commands(self.run_id, waiting=True):
+                match command.kind:
+                    case CommandKind.STOP:
+                        self._stopping = True
+                        self.store.acknowledge(command, self.step)
+                    case CommandKind.PAUSE if recorder is None:
+                        self.store.acknowledge(command, self.step, "the run is still being prepared; pause it once it trains")
+                    case CommandKind.PAUSE:
+                        if not paused and recorder is not None:
+                            recorder.flush()
+                            recorder.clock.pause()
+                            self.store.set_status(self.run_id, RunStatus.PAUSED)
+                        paused = True
+                        self.store.acknowledge(command, self.step)
+                    case CommandKind.RESUME:
+                        if paused and recorder is not None:
+                            recorder.clock.resume()
+                            self.store.set_status(self.run_id, RunStatus.RUNNING)
+                        self.store.acknowledge(command, self.step, None if paused else "the run was not paused")
+                        paused = False
+            if self._stopping:
+                raise _Stopped
+            if not paused:
+                return
+            time.sleep(COMMAND_SECONDS)
+
+    def _preparing(self, text: str, share: float | None) -> None:
+        self._obey()
+        # A download reports each block of it: a person reads a few a second.
+        if share is None or time.monotonic() - self._last_activity > 0.2:
+            self._last_activity = time.monotonic()
+            self.store.set_status(self.run_id, RunStatus.PREPARING, text, share)
+
+    def _evaluating(self, report: EvaluationReport) -> None:
+        last = report.batch == report.batches
+        if last or time.monotonic() - self._last_activity > 0.5:
+            self._last_activity = time.monotonic()
+            activity = "" if last else f"measuring on the {report.what} set"
+            self.store.set_status(self.run_id, RunStatus.RUNNING, activity, None if last else report.batch / report.batches)
+
+    def _result(self, recorder: Recorder, epochs: list[EpochReport], test: Score | None) -> RunResult:
+        # With early stopping the weights are those of the best epoch, so its figures are the run's.
+        shown = epochs[-1:]
+        if self.config.early_stopping is not None:
+            shown = sorted(epochs, key=lambda report: report.validation.loss if report.validation else 0.0)[:1]
+        train = shown[0].train if shown else None
+        validation = shown[0].validation if shown else None
+        return RunResult(
+            epochs=len(epochs),
+            steps=self.step,
+            train_loss=train.loss if train else None,
+            train_accuracy=train.accuracy if train else None,
+            validation_loss=validation.loss if validation else None,
+            validation_accuracy=validation.accuracy if validation else None,
+            test_loss=test.loss if test else None,
+            test_accuracy=test.accuracy if test else None,
+            seconds=recorder.clock.seconds,
+            samples_per_second=recorder.samples / recorder.step_seconds if recorder.step_seconds else 0.0,
+            weights=str(self.weights),
+        )
+
+
+class _Stopped(Exception):
+    """The run was asked to stop."""
+
+
+def _epoch_row(report: EpochReport, seconds: float) -> EpochRow:
+    validation = report.validation
+    return EpochRow(
+        report.epoch,
+        report.step,
+        seconds,
+        report.train.loss,
+        report.train.accuracy,
+        validation.loss if validation else None,
+        validation.accuracy if validation else None,
+    )
+
+
+def work(home: Home, run_id: str) -> RunStatus:
+    """Do the run `run_id` in this process; SIGTERM and SIGINT mean stop and save.
+
+    Raises:
+        ConfigError: what the config asks for cannot be had; the store has it too.
+    """
+    store = RunStore(home.database)
+    me = psutil.Process()
+    store.set_process(run_id, me.pid, me.create_time())
+    worker = Worker(home, store, run_id)
+    before = {number: signal.signal(number, worker.stop_soon) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        return worker.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main() -> int:
+    """`python -m core.worker --home DIR (--run ID | --standby)`; exit status 1 for a failed run."""
+    parser = argparse.ArgumentParser(prog="python -m core.worker")
+    parser.add_argument("--home", required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--run", metavar="ID")
+    what.add_argument("--standby", action="store_true")
+    arguments = parser.parse_args()
+    home = Home.from_environment(arguments.home)
+    run_id: str = arguments.run or ""
+    if arguments.standby:
+        _warm_up()
+        print("ready", file=sys.stderr, flush=True)
+        run_id = sys.stdin.readline().strip()
+        if not run_id:
+            return 0
+        _log_to(home.run_folder(run_id) / "worker.log")
+    # The page and its server come first; training takes what is left.
+    os.nice(5)
+    try:
+        return 0 if work(home, run_id) is not RunStatus.FAILED else 1
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _warm_up() -> None:
+    """Import what torch and torchvision import only on first use, so that a run's first step does not wait for it."""
+    import torch
+    import torchvision.models
+    import torchvision.transforms.v2  # noqa: F401
+
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    optimizer = torch.optim.AdamW(model.parameters())
+    torch.nn.functional.cross_entropy(model(torch.zeros(2, 3, 8, 8)), torch.zeros(2, dtype=torch.long)).backward()
+    optimizer.step()
+
+
+def _log_to(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

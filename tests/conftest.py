@@ -1,0 +1,112 @@
+"""Fixtures. Tests use the real thing: SQLite in a folder of their own, a real worker, a real server, a real browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from core.home import Home
+from core.store import RunStore
+from tests.support import ROOT, Server, processes_of
+from tools.browser import arguments, find
+
+SHARED = Path(os.environ.get("THAW_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_the_real_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing that a test forgets to point elsewhere may land in a person's own `.thaw`."""
+    os.environ["THAW_HOME"] = str(tmp_path_factory.mktemp("forgotten-home"))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """An empty home. Processes that still work in it when the test ends are killed."""
+    home = Home.from_environment(str(tmp_path / "home"))
+    yield home
+    for process in processes_of(home.path):
+        process.kill()
+        process.wait(timeout=20)
+
+
+@pytest.fixture
+def store(home: Home) -> RunStore:
+    """A store on a real database file, with nothing in it."""
+    return RunStore(home.database)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data beside the clone, for tests marked `shared`."""
+    return SHARED
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running server with a home of its own, shared by the tests of a module."""
+    yield from _serve(tmp_path_factory.mktemp("server"))
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A running server for one test alone: one that kills it, or needs an empty home."""
+    yield from _serve(tmp_path)
+
+
+def _serve(folder: Path) -> Iterator[Server]:
+    server = Server(folder / "home", folder / "server.log")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+# Playwright's loop counts as running in this thread until it is stopped, so it must not outlive the module that needs it.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
+    with sync_playwright() as playwright:
+        path = find(playwright)
+        assert path is not None, "no Chromium works here; `make browser` finds or installs one"
+        browser = playwright.chromium.launch(executable_path=path, args=arguments())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty tab of 1280 x 900 pixels in a fresh profile. An exception in the page's own script fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert not errors, f"the page's script raised: {errors}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test marked `shared`, saying why, where the folder is not there."""
+    if item.get_closest_marker("shared") and not SHARED.exists():
+        pytest.skip(f"the real data in {SHARED} is not on this machine")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add a screenshot and the server's log to the report of a browser test that failed."""
+    report = yield
+    if report.failed:
+        for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(value, Server):
+                report.sections.append((f"{name}: log", value.log_tail()))
+            elif isinstance(value, Page) and call.when == "call":
+                picture = item.config.rootpath / ".pytest_cache" / "screenshots" / f"{item.name}.png"
+                value.screenshot(path=picture, timeout=10_000)
+                report.sections.append((f"{name}: screenshot", f"{picture}\naddress: {value.url}"))
+    return report

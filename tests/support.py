@@ -1,0 +1,125 @@
+"""What several test modules share: a real server that can be killed and started again, and waiting without sleeping too long."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Value = TypeVar("Value")
+
+
+def wait_until(condition: Callable[[], Value], timeout: float = 20.0, what: str = "") -> Value:
+    """The first truthy value of `condition`, asked 20 times a second.
+
+    Raises:
+        TimeoutError: after `timeout` seconds, with `what` was waited for and the last value.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what or condition} did not come true within {timeout:g} s; the last value was {value!r}")
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port on loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """`streamlit run dashboard.py` on loopback, with its own home. The port stays the same over a restart."""
+
+    def __init__(self, home: Path, log: Path) -> None:
+        self.home = home
+        self.log = log
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where a browser finds it, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self.process is not None, "the server has not been started"
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        command = [sys.executable, "-m", "streamlit", "run", "dashboard.py", "--server.headless", "true", "--server.address", "127.0.0.1"]
+        command += ["--server.port", str(self.port), "--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
+        with self.log.open("ab") as log:
+            environment = {**os.environ, "THAW_HOME": str(self.home)}
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        wait_until(self.answers, timeout=60, what="the server's first answer")
+
+    def answers(self) -> bool:
+        """True once Streamlit says that it is well. Fails at once if the process has ended."""
+        assert self.process is not None
+        assert self.process.poll() is None, f"the server ended with status {self.process.returncode}:\n{self.log_tail()}"
+        try:
+            with urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def kill(self) -> None:
+        """End the server as a crash would, with SIGKILL. Workers are left alone."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(timeout=20)
+            self.process = None
+
+    def stop(self) -> int:
+        """End the server as Ctrl-C would. Returns the seconds' worth of patience it needed, rounded down, and raises after 20."""
+        assert self.process is not None
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=20)
+        self.process = None
+        return int(time.monotonic() - began)
+
+    def log_tail(self, lines: int = 60) -> str:
+        """The last lines of what the server wrote."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+    def close(self) -> None:
+        """Kill the server and every process that works in its home: workers, standby workers and labs are meant to outlive it."""
+        self.kill()
+        for process in processes_of(self.home):
+            process.kill()
+            process.wait(timeout=20)
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Living processes that were started to work in `home` (named in `THAW_HOME` or on the command line), other than this one."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if process.environ().get("THAW_HOME") == str(home) or str(home) in process.cmdline():
+                found.append(process)
+        except psutil.Error:
+            continue  # ended meanwhile, or another person's
+    return found

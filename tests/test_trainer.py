@@ -1,0 +1,150 @@
+"""The loop: it learns, it is deterministic, it freezes, and what it reports is what PyTorch computes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.assembly import Assembly, assemble
+from core.config import ConfigError, RunConfig
+from core.home import Home
+from core.trainer import EpochReport, EvaluationReport, FinalReport, Report, Score, StepReport
+
+QUICK: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 1, "batch_size": 64}
+
+
+def assembly(home: Home, **changes: Any) -> Assembly:
+    return assemble(RunConfig(**{**QUICK, **changes}), home)
+
+
+def run(home: Home, **changes: Any) -> tuple[list[Report], dict[str, Tensor]]:
+    trainer = assembly(home, **changes).trainer
+    return list(trainer.run()), trainer.model.state_dict()
+
+
+def test_training_learns_to_read_digits(home: Home) -> None:
+    reports, _ = run(home, epochs=4, learning_rate=3e-3)
+    test = reports[-1]
+    assert isinstance(test, FinalReport)
+    assert test.test.accuracy > 0.9
+    epochs = [report for report in reports if isinstance(report, EpochReport)]
+    assert epochs[-1].train.loss < epochs[0].train.loss / 2
+
+
+def test_reports_count_every_step_and_come_in_order(home: Home) -> None:
+    made = assembly(home, epochs=2)
+    reports = list(made.trainer.run())
+    steps = [report.step for report in reports if isinstance(report, StepReport)]
+    assert steps == list(range(1, made.plan.total_steps + 1))
+    assert sum(report.samples for report in reports if isinstance(report, StepReport)) >= 2 * made.plan.train_samples - 2
+    assert [report.epoch for report in reports if isinstance(report, EpochReport)] == [1, 2]
+    assert {report.what for report in reports if isinstance(report, EvaluationReport)} == {"validation", "test"}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"augmentation": "flip"}, {"model": "resnet18", "image_size": 32, "freeze": "last stage", "batch_size": 256}]
+)
+def test_same_config_gives_the_same_weights_twice(home: Home, changes: dict[str, Any]) -> None:
+    first, second = run(home, **changes)[1], run(home, **changes)[1]
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_another_seed_gives_other_weights(home: Home) -> None:
+    first, second = run(home)[1], run(home, seed=1)[1]
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def test_gradient_norms_are_those_of_a_bare_loop(home: Home) -> None:
+    trainer = assembly(home, optimizer="SGD", momentum=0.0, learning_rate=0.1).trainer
+    before = {name: parameter.detach().clone() for name, parameter in trainer.model.named_parameters()}
+    first = next(report for report in trainer.run() if isinstance(report, StepReport))
+    for (name, parameter), norm in zip(trainer.model.named_parameters(), first.gradient_norms, strict=True):
+        # Plain SGD moves a weight by learning rate times gradient, so the move tells the gradient.
+        moved = (before[name] - parameter.detach()) / 0.1
+        assert norm.item() == pytest.approx(moved.norm().item(), rel=1e-3, abs=1e-4), name
+
+
+def test_thaw_ends_with_the_very_weights_of_a_bare_pytorch_loop(home: Home) -> None:
+    made = assembly(home, optimizer="SGD", learning_rate=0.05, freeze="head only", model="resnet18", image_size=32, batch_size=256)
+    theirs = assembly(home, optimizer="SGD", learning_rate=0.05, freeze="head only", model="resnet18", image_size=32, batch_size=256).trainer
+    list(made.trainer.run())
+
+    model = theirs.model
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    for parameter in model.fc.parameters():  # type: ignore[union-attr]
+        parameter.requires_grad = True
+    optimizer = torch.optim.SGD(model.fc.parameters(), lr=0.05, momentum=0.9)  # type: ignore[union-attr]
+    model.eval()  # frozen BatchNorm keeps its statistics
+    for images, labels in theirs.train.batches(1):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(theirs.normalise(images)), labels).backward()
+        optimizer.step()
+    mine = made.trainer.model.state_dict()
+    assert all(torch.equal(mine[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_frozen_weights_do_not_move_through_a_whole_run(home: Home) -> None:
+    trainer = assembly(home, model="resnet18", image_size=32, freeze="last stage", batch_size=256).trainer
+    before = trainer.freezing.snapshot()
+    list(trainer.run())
+    assert trainer.freezing.moved(before) == []
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_lower_precision_trains(home: Home, precision: str) -> None:
+    reports, state = run(home, precision=precision)
+    assert all(tensor.isfinite().all() for tensor in state.values())
+    assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in state.values())
+    assert isinstance(reports[-1], FinalReport)
+    assert reports[-1].test.accuracy > 0.2
+
+
+def test_early_stopping_ends_with_the_best_weights(home: Home) -> None:
+    made = assembly(home, epochs=40, early_stopping=1, optimizer="SGD", momentum=0.95, learning_rate=0.3, validation_share=0.3)
+    reports = list(made.trainer.run())
+    epochs = [report for report in reports if isinstance(report, EpochReport)]
+    assert len(epochs) < 40
+    losses = [report.validation.loss for report in epochs if report.validation]
+    validation = made.trainer.validation
+    assert validation is not None
+    again = result_of(made.trainer._evaluate(validation, "validation"))
+    assert again.loss == pytest.approx(min(losses), rel=1e-4)
+
+
+def result_of(generator: Generator[Report, None, Score]) -> Score:
+    """What the generator returns once it is exhausted."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            score: Score = end.value
+            return score
+
+
+def test_run_without_a_validation_set_reports_none(home: Home) -> None:
+    reports, _ = run(home, validation_share=0)
+    assert [report.validation for report in reports if isinstance(report, EpochReport)] == [None]
+
+
+def test_missing_device_is_refused_with_the_list_of_those_there_are(home: Home) -> None:
+    with pytest.raises(ConfigError, match=r"device.*cuda:17.*cpu \("):
+        assembly(home, device="cuda:17")
+
+
+def test_step_does_not_read_the_loss(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = assembly(home, optimizer="SGD").trainer  # torch's own Adam reads its step counter on a CPU
+    reports = trainer.run()
+    next(reports)
+
+    def refuse(self: Tensor) -> float:
+        raise AssertionError("a value was read inside a step: on an accelerator that waits for the device")
+
+    monkeypatch.setattr(torch.Tensor, "item", refuse)
+    monkeypatch.setattr(torch.Tensor, "tolist", refuse)
+    monkeypatch.setattr(torch.Tensor, "__float__", refuse)
+    assert isinstance(next(reports), StepReport)
