@@ -1,0 +1,270 @@
+"""`python -m core`: without a browser, all that the screens do with one.
+
+Exit status: 0 done, 1 the run failed, 2 a value that cannot be used (one clear line on stderr).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from core import catalog
+from core.config import ConfigError, RunConfig
+from core.events import RunStatus
+from core.home import Home
+from core.store import Run, RunStore
+from core.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        home = Home.from_environment(arguments.home)
+        match arguments.command:
+            case "train":
+                return _train(home, _config(arguments), arguments.json)
+            case "runs":
+                return _runs(home, arguments.limit, arguments.json)
+            case "show":
+                return _show(home, arguments.run, arguments.json)
+            case "catalog":
+                return _catalog(arguments.json)
+            case _:
+                return _command(home, arguments.command, arguments.run)
+    except ConfigError as error:
+        print(f"thaw: {error}", file=sys.stderr)
+        return 2
+    except KeyError as error:
+        print(f"thaw: {error.args[0]}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m core", description="Fine-tuning that you can see through, without the browser.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--home", metavar="DIR", help="where everything is kept (default: $THAW_HOME or .thaw)")
+    as_json = argparse.ArgumentParser(add_help=False)
+    as_json.add_argument("--json", action="store_true", help="print JSON on stdout")
+
+    train = commands.add_parser("train", parents=[shared, as_json], help="train in the foreground; Ctrl-C stops and saves")
+    train.add_argument("--config", metavar="FILE", type=Path, help="a JSON file with config fields; flags win over it")
+    for name, field in RunConfig.model_fields.items():
+        default = "" if field.default is None or field.default == {} else f" (default: {field.default})"
+        train.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=name,
+            metavar="JSON" if name.endswith("_options") else "VALUE",
+            help=f"{field.description}{default}".replace("%", "%%"),
+        )
+    runs = commands.add_parser("runs", parents=[shared, as_json], help="list the newest runs")
+    runs.add_argument("--limit", type=int, default=50, help="how many at most (default: 50)")
+    for name, text in (
+        ("show", "print one run"),
+        ("pause", "pause a run after its step"),
+        ("resume", "let a paused run go on"),
+        ("stop", "stop a run and save its weights"),
+    ):
+        command = commands.add_parser(name, parents=[shared, as_json] if name == "show" else [shared], help=text)
+        command.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
+    commands.add_parser("catalog", parents=[shared, as_json], help="list the names that a config can use")
+    return parser
+
+
+def _config(arguments: argparse.Namespace) -> RunConfig:
+    values: dict[str, Any] = {}
+    if arguments.config is not None:
+        try:
+            values = RunConfig.from_json(arguments.config.read_text()).changes()
+        except OSError as error:
+            raise ConfigError("config", f"{str(arguments.config)!r} cannot be read ({error.strerror}); give the path of a JSON file") from None
+        except UnicodeDecodeError:
+            raise ConfigError("config", f"{str(arguments.config)!r} is not text; give the path of a JSON file") from None
+    for name in RunConfig.model_fields:
+        text = getattr(arguments, name)
+        if text is None:
+            continue
+        if name.endswith("_options"):
+            try:
+                values[name] = json.loads(text)
+            except json.JSONDecodeError:
+                raise ConfigError(name, f"{text!r} is not JSON; write for example '{{\"nesterov\": true}}'") from None
+        else:
+            values[name] = None if text == "" or text == "none" and name in ("momentum", "weight_decay", "early_stopping") else text
+    return RunConfig(**values)
+
+
+def _train(home: Home, config: RunConfig, as_json: bool) -> int:
+    config = catalog.check(config)
+    # Not at the top: listing runs, or hearing of a misspelt name, must not take the two seconds that torch needs.
+    from core import assembly
+    from core.worker import work
+
+    config = assembly.check(config, home)
+    store = RunStore(home.database)
+    run_id = store.create_run(config)
+    print(f"run {run_id}: {config.model} on {config.dataset}, freeze: {config.freeze}", file=sys.stderr)
+    with _progress_bar(home, run_id):
+        work(home, run_id)
+    run = store.run(run_id)
+    if run.error:
+        print(f"thaw: {run.error}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(_summary(run)), flush=True)
+    elif run.result is not None:
+        print(_sentence(run))
+    return 0 if run.status in (RunStatus.FINISHED, RunStatus.STOPPED) else 1
+
+
+@contextmanager
+def _progress_bar(home: Home, run_id: str) -> Iterator[None]:
+    """A bar on stderr that follows the run in the store, as any screen does."""
+    done = threading.Event()
+
+    def follow() -> None:
+        store = RunStore(home.database)
+        with tqdm(unit="step", file=sys.stderr, dynamic_ncols=True) as bar:
+            shown: tuple[str, int] | None = None
+            last = False
+            while not last:
+                # A terminal shows a moving bar; a log file would only grow.
+                last = done.wait(0.25 if sys.stderr.isatty() else 5.0)
+                run = store.run(run_id)
+                what = run.activity or (f"epoch {run.epoch} of {run.config.epochs}" if run.epoch else str(run.status))
+                if (what, run.step) == shown and not last:
+                    continue
+                shown = (what, run.step)
+                bar.total = run.plan.total_steps if run.plan else None
+                bar.n = run.step
+                bar.set_description(what, refresh=False)
+                for epoch in store.epochs_after(run_id)[-1:]:
+                    bar.set_postfix(train_loss=f"{epoch.train_loss:.4f}", validation_accuracy=_percent(epoch.validation_accuracy), refresh=False)
+                bar.refresh()
+        store.close()
+
+    thread = threading.Thread(target=follow, name="progress-bar", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _runs(home: Home, limit: int, as_json: bool) -> int:
+    store = RunStore(home.database)
+    Supervisor(home, store).reconcile()
+    runs = store.runs(limit)
+    if as_json:
+        print(json.dumps([_summary(run) for run in runs]))
+    elif not runs:
+        print("No runs yet. Start one: python -m core train --dataset digits --model resnet18 --freeze 'head only'")
+    else:
+        print(f"{'run':22} {'status':10} {'epochs':>9} {'steps':>8} {'validation':>10} {'test':>7}  what")
+        for run in runs:
+            result = run.result
+            print(
+                f"{run.id:22} {run.status:10} {f'{run.epoch}/{run.config.epochs}':>9} {run.step:>8} "
+                f"{_percent(result.validation_accuracy if result else None):>10} {_percent(result.test_accuracy if result else None):>7}"
+                f"  {run.config.model} on {run.config.dataset}, {run.config.freeze}"
+            )
+    return 0
+
+
+def _show(home: Home, run_id: str, as_json: bool) -> int:
+    store = RunStore(home.database)
+    Supervisor(home, store).reconcile()
+    run = store.run(run_id)
+    if as_json:
+        epochs = [asdict(row) for row in store.epochs_after(run_id)]
+        print(json.dumps({**_summary(run), "config": run.config.model_dump(), "error": run.error, "history": epochs}))
+        return 0
+    print(f"run {run.id}, {run.status}, created {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(run.created))}")
+    for name, value in run.config.model_dump().items():
+        print(f"  {name:20} {value}")
+    for row in store.epochs_after(run_id):
+        print(
+            f"epoch {row.epoch:>4}  step {row.step:>7}  train loss {row.train_loss:.4f}  accuracy {_percent(row.train_accuracy)}"
+            + (
+                f"  validation loss {row.validation_loss:.4f}  accuracy {_percent(row.validation_accuracy)}"
+                if row.validation_loss is not None
+                else ""
+            )
+        )
+    if run.result is not None:
+        print(_sentence(run))
+    if run.error:
+        print(run.error)
+    return 0
+
+
+def _command(home: Home, name: str, run_id: str) -> int:
+    supervisor = Supervisor(home, RunStore(home.database))
+    supervisor.reconcile()
+    run = supervisor.store.run(run_id)
+    if not run.status.active:
+        raise ConfigError("run", f"{run_id} has already ended ({run.status}); only a run that is going on can {name}")
+    getattr(supervisor, name)(run_id)
+    return 0
+
+
+def _catalog(as_json: bool) -> int:
+    kinds: dict[str, Mapping[str, catalog.Entry]] = {
+        "dataset": catalog.DATASETS,
+        "model": catalog.MODELS,
+        "loss": catalog.LOSSES,
+        "optimizer": catalog.OPTIMIZERS,
+        "schedule": catalog.SCHEDULES,
+        "augmentation": catalog.AUGMENTATIONS,
+    }
+    if as_json:
+        print(json.dumps({kind: {name: entry.about for name, entry in entries.items()} for kind, entries in kinds.items()}))
+        return 0
+    for kind, entries in kinds.items():
+        print(kind)
+        for name, entry in entries.items():
+            print(f"  {name:28} {entry.about}")
+    return 0
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    result = run.result
+    return {
+        "run_id": run.id,
+        "status": run.status,
+        "epochs": result.epochs if result else run.epoch,
+        "steps": result.steps if result else run.step,
+        "train_loss": result.train_loss if result else None,
+        "validation_accuracy": result.validation_accuracy if result else None,
+        "test_accuracy": result.test_accuracy if result else None,
+        "seconds": result.seconds if result else run.active_seconds,
+        "samples_per_second": result.samples_per_second if result else None,
+        "weights": result.weights if result else None,
+    }
+
+
+def _sentence(run: Run) -> str:
+    result = run.result
+    assert result is not None
+    measured = [f"validation accuracy {_percent(result.validation_accuracy)}", f"test accuracy {_percent(result.test_accuracy)}"]
+    return (
+        f"{run.status} after {result.epochs} epochs, {result.steps} steps, {result.seconds:.1f} s; {', '.join(measured)}; weights: {result.weights}"
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,111 @@
+"""`python -m core`, as a person types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.config import RunConfig
+from core.home import Home, child_environment
+from core.store import RunStore
+
+QUICK = ["--dataset", "digits", "--model", "small_cnn", "--image-size", "16", "--epochs", "1"]
+
+
+def thaw(home: Home, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**child_environment(), "THAW_HOME": str(home.path)}
+    return subprocess.run(
+        [sys.executable, "-m", "core", *arguments], env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def train(home: Home, *arguments: str) -> dict[str, Any]:
+    done = thaw(home, "train", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def test_train_prints_one_json_object_last_and_progress_on_stderr(home: Home) -> None:
+    done = thaw(home, "train", "--dataset", "digits", "--model", "resnet18", "--image-size", "32", "--freeze", "head only", "--epochs", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert set(result) == {
+        "run_id", "status", "epochs", "steps", "train_loss", "validation_accuracy", "test_accuracy", "seconds", "samples_per_second", "weights",
+    }  # fmt: skip
+    assert (result["status"], result["epochs"]) == ("finished", 1)
+    assert Path(result["weights"]).is_file()
+    assert "epoch 1 of 1" in done.stderr
+    assert RunStore(home.database).run(result["run_id"]).result is not None
+
+
+def test_same_seed_gives_the_same_figures_twice(home: Home) -> None:
+    first, second = train(home, *QUICK), train(home, *QUICK)
+    assert [first[name] for name in ("train_loss", "test_accuracy")] == [second[name] for name in ("train_loss", "test_accuracy")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--learning-rate", "0"], ["learning_rate", "above 0"]),
+        (["--model", "resnet81"], ["model", "resnet81", "resnet18"]),
+        (["--dataset", "digit"], ["dataset", "digits"]),
+        (["--device", "cuda:9"], ["device", "cuda:9", "cpu ("]),
+        (["--optimizer-options", "{"], ["optimizer_options", "JSON"]),
+        (["--optimizer-options", '{"neterov": true}', "--optimizer", "SGD"], ["optimizer_options", "nesterov"]),
+        (["--config", "no-such-file.json"], ["config", "no-such-file.json"]),
+        (["--freeze", "half of it"], ["freeze", "half of it"]),
+        (["--freeze", "layer9.*"], ["freeze", "layer9.*"]),
+        (["--dataset", "folder:/no/such/place"], ["dataset", "/no/such/place"]),
+    ],
+)
+def test_bad_value_is_one_clear_line_and_status_2(home: Home, arguments: list[str], words: list[str]) -> None:
+    done = thaw(home, "train", *QUICK[:-2], *arguments)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert RunStore(home.database).runs() == []
+
+
+def test_weights_that_cannot_be_read_are_status_2_and_a_failed_run(home: Home, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"no weights")
+    done = thaw(home, "train", *QUICK, "--starting-weights", str(weights))
+    assert done.returncode == 2
+    assert "starting_weights" in done.stderr.strip().splitlines()[-1]
+    assert [run.status for run in RunStore(home.database).runs()] == ["failed"]
+
+
+def test_config_file_is_read_and_flags_win_over_it(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(RunConfig(model="mlp", epochs=3, image_size=8).to_json())
+    run_id = train(home, "--config", str(file), "--epochs", "1")["run_id"]
+    config = RunStore(home.database).run(run_id).config
+    assert (config.model, config.epochs, config.image_size) == ("mlp", 1, 8)
+
+
+def test_runs_and_show_list_what_was_trained(home: Home) -> None:
+    assert "No runs yet" in thaw(home, "runs").stdout
+    run_id = train(home, *QUICK)["run_id"]
+    assert run_id in thaw(home, "runs").stdout
+    shown = thaw(home, "show", run_id)
+    assert "epoch    1" in shown.stdout
+    assert json.loads(thaw(home, "show", run_id, "--json").stdout)["config"]["model"] == "small_cnn"
+    assert [run["run_id"] for run in json.loads(thaw(home, "runs", "--json").stdout)] == [run_id]
+
+
+def test_unknown_run_is_status_2_with_the_remedy(home: Home) -> None:
+    done = thaw(home, "show", "nothing")
+    assert done.returncode == 2
+    assert "python -m core runs" in done.stderr
+
+
+def test_every_config_field_is_a_documented_flag(home: Home) -> None:
+    text = thaw(home, "train", "--help").stdout
+    for name in RunConfig.model_fields:
+        assert f"--{name.replace('_', '-')}" in text
