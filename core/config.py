@@ -24,6 +24,32 @@ PRESETS: Mapping[str, str] = {
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
+EXAMPLES: Mapping[str, str] = {
+    "dataset": "digits",
+    "model": "resnet18",
+    "starting_weights": "random",
+    "image_size": "64",
+    "freeze": "'head only'",
+    "loss": "CrossEntropyLoss",
+    "loss_options": '{"label_smoothing": 0.1}',
+    "optimizer": "AdamW",
+    "learning_rate": "0.001",
+    "momentum": "0.9",
+    "weight_decay": "0.01",
+    "optimizer_options": '{"eps": 1e-8}',
+    "schedule": "constant",
+    "schedule_options": '{"gamma": 0.1}',
+    "batch_size": "32",
+    "epochs": "5",
+    "device": "auto",
+    "precision": "float32",
+    "augmentation": "none",
+    "seed": "0",
+    "validation_share": "0.2",
+    "early_stopping": "3",
+}
+"""A value for each field of a run that can be used: the remedy in an error."""
+
 OptionValue = bool | int | float | str | list[float] | None
 
 
@@ -207,9 +233,9 @@ def _config_error(error: ValidationError) -> ConfigError:
         value = ", ".join(value) if isinstance(value, tuple | list) else value
     elif isinstance(value, float) and math.isnan(value):
         value = "NaN"
-    complaint = str(cause) if cause is not None else _in_words(first)
-    remedy = RunConfig.model_fields[field].description if field in RunConfig.model_fields else ""
-    return ConfigError(field, f"{complaint}, got {value!r}. {remedy}" if remedy else f"{complaint}, got {value!r}")
+    if cause is not None:
+        return ConfigError(field, f"{cause}, got {value!r}")
+    return ConfigError(field, f"{_in_words(first)}, got {value!r}; try {EXAMPLES[field]} ({RunConfig.model_fields[field].description})")
 
 
 def _in_words(error: Any) -> str:

@@ -111,9 +111,13 @@ def _refuse_bomb(path: Path) -> None:
 
 def _reason(error: BaseException) -> str:
     """Why a file could not be read, in one line."""
-    refused = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"Unsupported (?:global|class|type|operand)\W+([\w.]+)", str(error))
+    refused = re.search(r"GLOBAL ([\w.]+)|Unsupported (?:global|class):? ([\w.]+)", str(error))
     if refused:
-        return f"it holds something other than tensors ({refused[1]}), which could run code; save only model.state_dict() with torch.save"
+        return (
+            f"it holds something other than tensors ({refused[1] or refused[2]}), which could run code; save only model.state_dict() with torch.save"
+        )
+    if "Unsupported operand" in str(error):
+        return "it is a pickle of another kind than torch.save makes, or damaged; save only model.state_dict() with torch.save"
     if isinstance(error, PermissionError):
         return "it may not be read; check its permissions"
     if isinstance(error, ValueError) and "torch.save never" in str(error):
@@ -150,9 +154,7 @@ def _fit(model: nn.Module, entry: ModelEntry, state: Mapping[str, Tensor], name:
     loaded = {_today(key): tensor for key, tensor in state.items()}
     if isinstance(model, VisionTransformer):
         loaded = _at_image_size(model, loaded, name)
-    for key in [key for key in own if key not in loaded]:
-        if key.endswith(".num_batches_tracked") or _absent_whole(key, entry, loaded):
-            loaded[key] = own[key]
+    loaded |= {key: own[key] for key in own if key not in loaded and (key.endswith(".num_batches_tracked") or _absent_whole(key, entry, loaded))}
     for head in entry.family.head:
         keys = [key for key in own if key.rpartition(".")[0] == head]
         if all(key in loaded and _differ_in_classes_only(loaded[key], own[key]) for key in keys):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.config import PRESETS, ConfigError, FreezePlan, RunConfig
+from core.config import EXAMPLES, PRESETS, ConfigError, FreezePlan, RunConfig
 
 
 def test_default_config_survives_json() -> None:
@@ -63,6 +64,13 @@ def test_bad_value_is_refused_with_its_field_and_value(field: str, value: object
         RunConfig(**{field: value})
     assert caught.value.field == field
     assert words in str(caught.value)
+    assert repr(value) in str(caught.value) or str(value) in str(caught.value).replace("NaN", "nan")
+
+
+def test_every_field_has_an_example_that_can_be_used() -> None:
+    assert set(EXAMPLES) == set(RunConfig.model_fields)
+    values = {name: json.loads(text) if text[0] in "{" else text.strip("'") for name, text in EXAMPLES.items()}
+    assert RunConfig(**values).early_stopping == 3
 
 
 def test_unknown_field_is_refused_and_the_known_ones_are_listed() -> None:

@@ -63,10 +63,11 @@ def test_plain_train_call_is_what_the_audit_catches() -> None:
 
 
 def test_norm_without_parameters_rests_with_its_neighbours() -> None:
-    net = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)), nn.Flatten(), nn.Linear(4 * 36, 2))
+    norm = nn.BatchNorm2d(4, affine=False)
+    net = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), norm), nn.Flatten(), nn.Linear(4 * 36, 2))
     freezing = Freezing(net, {"0.0.weight", "0.0.bias"})
     freezing.train()
-    assert not net[0][1].training
+    assert not norm.training
     assert net[2].training
 
 
