@@ -1,0 +1,147 @@
+"""Thaw's web server: `streamlit run dashboard.py`.
+
+The composition root. It opens what the pages share, serves the pages, and adds two routes to Streamlit's own: `/live`, the
+WebSocket that feeds the charts, and `/assets`, the scripts of our browser components. Neither route changes anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
+from urllib.parse import urlparse
+
+import anyio.to_thread
+import streamlit as st
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from core.events import RunStatus
+from core.stream import Cursor, message
+from pages._parts import assets
+from pages._parts.services import Services, services
+
+FIRST_TICK, TICK, IDLE_TICK = 0.1, 0.5, 2.0  # seconds between looks at the store: before the first step, while a run goes on, after its end
+HOUSEKEEPING = 2.0  # seconds between looks for runs whose process is gone
+LAB_DELAY = 3.0  # seconds that the standby worker gets to import torch before the lab does the same on the other core
+
+NO_SUCH_RUN, BAD_CURSOR = 4404, 4400  # close codes of /live, read by live_chart.js
+
+
+async def live(socket: WebSocket) -> None:
+    """Send what is new about `?run=ID` after the cursor in `after`, `level`, `heat`, `epoch`, until the browser hangs up."""
+    origin = socket.headers.get("origin")
+    if origin is not None and urlparse(origin).netloc != socket.headers.get("host"):
+        return await socket.close(1008)  # Streamlit checks who opens its own socket, not ours
+    await socket.accept()
+    try:
+        cursor = _cursor(socket)
+    except ValueError:
+        return await socket.close(BAD_CURSOR)
+    store, run_id = services().store, socket.query_params.get("run", "")
+    # Reading is how a closed tab is noticed; nothing that arrives means anything.
+    hang_up = asyncio.create_task(_read_to_the_end(socket))
+    try:
+        while not hang_up.done():
+            try:
+                body, at = await anyio.to_thread.run_sync(message, store, run_id, cursor)
+            except KeyError:
+                return await socket.close(NO_SUCH_RUN)
+            cursor, tick = at, IDLE_TICK
+            if body is not None:
+                await socket.send_text(json.dumps(body, separators=(",", ":")))
+                ended = not RunStatus(body["run"]["status"]).active
+                tick = IDLE_TICK if ended else TICK
+            elif at.step == 0:
+                tick = FIRST_TICK
+            await asyncio.wait({hang_up}, timeout=tick)
+    finally:
+        hang_up.cancel()
+
+
+def _cursor(socket: WebSocket) -> Cursor | None:
+    """The cursor that the browser gives back, or None if it has nothing yet. ValueError for anything but whole numbers."""
+    if "after" not in socket.query_params:
+        return None
+    level, step, heat, epoch = (int(socket.query_params.get(name, 0)) for name in ("level", "after", "heat", "epoch"))
+    return Cursor(level, step, heat, epoch)
+
+
+async def _read_to_the_end(socket: WebSocket) -> None:
+    async for _ in socket.iter_bytes():
+        pass
+
+
+async def asset(request: Request) -> FileResponse:
+    """One of the named files. Its address changes with its content, so a browser may keep it for ever."""
+    path = assets.FILES.get(request.path_params["name"])
+    if path is None:
+        raise HTTPException(404)
+    return FileResponse(path, media_type="text/javascript", headers={"Cache-Control": "public, max-age=31536000, immutable"})
+
+
+@asynccontextmanager
+async def lifespan(_app: st.App) -> AsyncIterator[None]:
+    """Open the services, look after them while the server runs, and send their helper processes away at the end. Runs go on."""
+    shared = services()
+    shared.supervisor.reconcile()
+    shared.supervisor.keep_standby()
+    import pandas  # noqa: F401  the first table would wait 0.3 s for it
+
+    gc.collect()
+    gc.freeze()  # what start-up made stays, so that no later collection walks through it again
+    keeper = asyncio.create_task(_keep_house(shared))
+    try:
+        yield
+    finally:
+        keeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeper
+        shared.supervisor.close()
+        shared.lab.close()
+
+
+async def _keep_house(shared: Services) -> None:
+    await asyncio.sleep(LAB_DELAY)
+    shared.lab.warm()
+    while True:
+        await anyio.to_thread.run_sync(shared.supervisor.reconcile)
+        await anyio.to_thread.run_sync(shared.supervisor.keep_standby)
+        await asyncio.sleep(HOUSEKEEPING)
+
+
+def allowed_hosts() -> list[str]:
+    """Names under which this server may be called: those of this machine, and those in `THAW_HOSTS` (comma separated).
+
+    A server that was opened to the network on purpose answers to every name, unless `THAW_HOSTS` says which.
+    """
+    named = [name.strip() for name in os.environ.get("THAW_HOSTS", "").split(",") if name.strip()]
+    address = st.get_option("server.address") or "0.0.0.0"
+    local = ["localhost", "127.0.0.1", "[::1]"]
+    if _is_loopback(address):
+        return [*local, *named]
+    return [*local, address, *named] if named else ["*"]
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return address == "localhost" or ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+app = st.App(
+    "pages/_app.py",
+    lifespan=lifespan,
+    routes=[WebSocketRoute("/live", live), Route("/assets/{name}", asset)],
+    middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts())],
+)

@@ -1,0 +1,16 @@
+"""Every screen, in the order of the menu. `dashboard.py` serves this script."""
+
+from pathlib import Path
+
+import streamlit as st
+
+st.set_page_config(page_title="Thaw", page_icon=str(Path(__file__).parent / "_parts" / "thaw.svg"), layout="wide")
+
+page = st.navigation(
+    [
+        st.Page("home.py", title="Home", icon=":material/home:", default=True, help="What runs now, what ran before, and what this machine has."),
+        st.Page("train.py", title="Train", icon=":material/model_training:", help="Set a run up, start it, watch it and steer it."),
+    ],
+    position="top",
+)
+page.run()

@@ -1,0 +1,162 @@
+"""What is being set up, before it is a `RunConfig`: the values of the form's widgets, kept in the URL so that a refresh loses nothing.
+
+Each field of a config is a widget whose key is `key(field)`. Three fields are more than one widget: a dataset may be a folder with a
+path, starting weights a file with a path, and a freeze plan is what the switches made of a preset.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from core.catalog import LOSSES, OPTIMIZERS, SCHEDULES, Entry
+from core.config import PRESETS, ConfigError, FreezePlan, RunConfig
+
+CUSTOM = "custom"
+FOLDER, FILE = "folder", "file"
+
+OPTIONS: Mapping[str, tuple[str, Mapping[str, Entry]]] = {
+    "loss_options": ("loss", LOSSES),
+    "optimizer_options": ("optimizer", OPTIMIZERS),
+    "schedule_options": ("schedule", SCHEDULES),
+}
+"""The fields that hold further options: the field that names the entry, and the catalogue it is in."""
+
+SET_UP = "new"
+"""In the URL: show the form even while a run is active."""
+
+_SEEN = "setup_seen_in_url"
+_DEFAULTS = RunConfig()
+
+
+def key(field: str, part: str = "") -> str:
+    """The key in `st.session_state` of a field's widget, or of its second one."""
+    return f"setup_{field}_{part}" if part else f"setup_{field}"
+
+
+def option_key(field: str, name: str, option: str) -> str:
+    """The key of an option's widget: the same option of another entry is another widget, since its default may differ."""
+    return key(field, f"{name}_{option}")
+
+
+def open_draft() -> None:
+    """See to it that every widget has a value: what it had, else what the URL says, else the default.
+
+    A URL that says something else than what the form wrote there last (a link, the browser's back button) wins.
+    """
+    in_url = {name: value for name, value in st.query_params.to_dict().items() if name in RunConfig.model_fields}
+    if key("dataset") not in st.session_state:
+        fill(_DEFAULTS)
+    if in_url and in_url != st.session_state.get(_SEEN):
+        for field, text in in_url.items():
+            _fill_from_text(field, text)
+        st.session_state[_SEEN] = in_url
+
+
+def keep_in_url() -> None:
+    """Write what differs from the defaults into the URL."""
+    default = _DEFAULTS.model_dump()
+    changed = {field: _as_text(value) for field, value in values().items() if value != default[field]}
+    wanted = {SET_UP: "1", **changed} if changed or SET_UP in st.query_params else {}
+    if wanted != st.query_params.to_dict():
+        st.query_params.from_dict(wanted)
+    st.session_state[_SEEN] = changed
+
+
+def fill(config: RunConfig) -> None:
+    """Put a config's values into the form."""
+    for field in RunConfig.model_fields:
+        _fill_field(field, getattr(config, field))
+
+
+def values() -> dict[str, Any]:
+    """The form's values under the names of a config's fields, not validated."""
+    state = st.session_state
+    found = {field: state[key(field)] for field in RunConfig.model_fields if key(field) in state}
+    if found["dataset"] == FOLDER:
+        found["dataset"] = f"{FOLDER}:{state[key('dataset', 'path')]}"
+    if found["starting_weights"] == FILE:
+        found["starting_weights"] = state[key("starting_weights", "path")]
+    found["freeze"] = state[key("freeze", "plan")]
+    for field, (names, _) in OPTIONS.items():
+        found[field] = {
+            option.name: state[place]
+            for option in options(field, found[names])
+            if (place := option_key(field, found[names], option.name)) in state and state[place] != shown(option.default)
+        }
+    return found
+
+
+def errors() -> dict[str, str]:
+    """What is wrong with each value by itself, and with all together: field to message. Empty when a run could start."""
+    given = values()
+    found: dict[str, str] = {}
+    for field, value in given.items():
+        try:
+            RunConfig(**{field: value})
+        except ConfigError as error:
+            found[field] = error.message
+    if not found:
+        try:
+            RunConfig(**given)
+        except ConfigError as error:
+            found[error.field] = error.message
+    return found
+
+
+def options(field: str, name: str) -> tuple[Any, ...]:
+    """The further options of what `name` means in the catalogue of an options field."""
+    entry = OPTIONS[field][1].get(name)
+    return entry.options if entry else ()
+
+
+def shown(value: Any) -> Any:
+    """An option's value as its widget holds it: lists are text."""
+    return ", ".join(f"{item:g}" for item in value) if isinstance(value, list) else value
+
+
+def _fill_field(field: str, value: Any) -> None:
+    state = st.session_state
+    match field:
+        case "dataset":
+            kind, _, path = str(value).partition(":")
+            state[key(field)], state[key(field, "path")] = kind, path
+        case "starting_weights":
+            known = value in ("random", "pretrained")
+            state[key(field)], state[key(field, "path")] = (value, "") if known else (FILE, value)
+        case "freeze":
+            plan = str(value)
+            state[key(field)], state[key(field, "plan")] = (plan if plan in PRESETS else CUSTOM), plan
+        case _ if field in OPTIONS:
+            name = state[key(OPTIONS[field][0])]
+            for option in options(field, name):
+                state[option_key(field, name, option.name)] = shown(value.get(option.name, option.default))
+        case _:
+            state[key(field)] = value
+
+
+def _fill_from_text(field: str, text: str) -> None:
+    """One value of the URL. What cannot be read is left out: the form shows its default then."""
+    try:
+        value: Any = json.loads(text) if field in OPTIONS else text
+        _fill_field(field, getattr(RunConfig(**{field: value}), field))
+    except (ConfigError, json.JSONDecodeError, AttributeError):
+        number = type(getattr(_DEFAULTS, field))
+        try:
+            # Out of range, perhaps, but a number: the form says what is wrong with it.
+            if number in (int, float):
+                st.session_state[key(field)] = number(text)
+        except ValueError:
+            pass
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, dict) else str(value)
+
+
+def plan() -> FreezePlan:
+    """The freeze plan of the form. Raises ConfigError for rules typed by hand that are none."""
+    return RunConfig(freeze=st.session_state[key("freeze", "plan")]).freeze

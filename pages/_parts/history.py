@@ -1,0 +1,34 @@
+"""Runs as a list, newest first, each with a link to its charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.store import Run
+from pages._parts import words
+
+TRAIN = "train.py"
+
+
+def history(runs: Sequence[Run]) -> None:
+    """One row a run: status, what it is about, what is frozen, how far it came, how well it did, when."""
+    for run in runs:
+        word, icon, colour = words.STATUS[run.status]
+        with st.container(border=True, key=f"history_{run.id}"):
+            status, subject, facts, when = st.columns([2, 4, 8, 2], vertical_alignment="center")
+            status.badge(word, icon=icon, color=colour)
+            subject.page_link(TRAIN, label=f"**{words.subject(run.config)}**", query_params={"run": run.id}, help=f"Open run {run.id}")
+            facts.caption(_line(run))
+            when.caption(words.ago(run.created))
+
+
+def _line(run: Run) -> str:
+    epochs = f"{run.epoch:,} of {run.config.epochs:,} epochs" if run.epoch != run.config.epochs else f"{run.epoch:,} epochs"
+    parts = [str(run.config.freeze), epochs]
+    if run.result and run.result.test_accuracy is not None:
+        parts.append(f"test accuracy {words.percent(run.result.test_accuracy)}")
+    elif run.error:
+        parts.append(run.error.strip().partition("\n")[0][:90])
+    return " · ".join(parts)

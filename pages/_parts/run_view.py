@@ -1,0 +1,175 @@
+"""One run on the Train screen: where it is, its live charts, the buttons that steer it, and what came out of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.code import loading_code, pytorch_code
+from core.config import RunConfig
+from core.events import CommandKind, RunStatus
+from core.store import Run
+from pages._parts import draft, words
+from pages._parts.live_chart import live_chart
+from pages._parts.services import Services
+from pages._parts.setup import ABOUT_CODE
+
+TICK = 1.0  # seconds between looks at the status; the charts have their own, faster line
+
+
+def show(shared: Services, run: Run) -> None:
+    """Show a run, live while it is active."""
+    title, another = st.columns([3, 1], vertical_alignment="center")
+    title.title(words.subject(run.config))
+    another.button("Set up another run", icon=":material/add:", width="stretch", on_click=_set_up_another)
+    st.caption(_facts(run))
+    # The fragment's own timer ends with the run: it reruns the page then, and is called without a timer.
+    status = st.fragment(_status, run_every=TICK if run.status.active else None)
+    status(shared, run)
+    if run.status in (RunStatus.FAILED, RunStatus.LOST):
+        _what_went_wrong(shared, run)
+    if run.result is not None:
+        _result(run)
+    if run.status.active or run.step:
+        live_chart(run.id)
+    with st.expander("Settings of this run", icon=":material/list:"):
+        st.json(run.config.changes() or {"everything": "as it comes"}, expanded=True)
+        st.button("Use these settings again", key="again_settings", icon=":material/replay:", on_click=_use_again, args=(run.config,))
+    if run.plan is not None:
+        with st.expander("Show the PyTorch", icon=":material/code:"):
+            st.caption(ABOUT_CODE)
+            st.code(pytorch_code(run.config, len(run.plan.classes), [(layer.name, layer.frozen) for layer in run.plan.layers]), language="python")
+
+
+def _status(shared: Services, shown: Run) -> None:
+    """Status, progress and buttons; runs every second while the run is active. `shown` is the run as the page shows it."""
+    run = shared.store.run(shown.id)
+    if run.status.active != shown.status.active or (run.plan is None) != (shown.plan is None):
+        st.rerun(scope="app")  # it has ended, or it knows now what it is going to do: more than this part changes
+    word, icon, colour = words.STATUS[run.status]
+    waiting = {command.kind for command in shared.store.commands(run.id, waiting=True)} if run.status.active else set()
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.badge(word, icon=icon, color=colour)
+    row.markdown(_position(run, waiting), width="stretch")
+    if run.status.active:
+        _buttons(row, shared, run, waiting)
+        st.progress(_share(run), text=_pace(run))
+
+
+def _buttons(row: DeltaGenerator, shared: Services, run: Run, waiting: set[CommandKind]) -> None:
+    # In callbacks only: a value read in a fragment that reruns each second may count one click several times.
+    stopping = CommandKind.STOP in waiting
+    supervisor = shared.supervisor
+    if run.status == RunStatus.PAUSED:
+        first = ("Resume", ":material/play_arrow:", supervisor.resume, CommandKind.RESUME)
+    else:
+        first = ("Pause", ":material/pause:", supervisor.pause, CommandKind.PAUSE)
+    steer = (first, ("Stop and save", ":material/stop:", supervisor.stop, CommandKind.STOP))
+    for label, icon, act, kind in steer:
+        row.button(label, key=f"steer_{kind}", icon=icon, disabled=stopping or kind in waiting, on_click=act, args=(run.id,))
+
+
+def _position(run: Run, waiting: set[CommandKind]) -> str:
+    if CommandKind.STOP in waiting:
+        return "Stopping after the step at hand, then saving the weights"
+    if CommandKind.PAUSE in waiting:
+        return "Pausing after the step at hand"
+    if CommandKind.RESUME in waiting:
+        return "Going on in a moment"
+    match run.status:
+        case RunStatus.QUEUED:
+            return "Waiting for a process"
+        case RunStatus.PREPARING:
+            return (run.activity or "Getting ready")[:1].upper() + (run.activity or "Getting ready")[1:]
+        case RunStatus.RUNNING | RunStatus.PAUSED if run.plan:
+            activity = f" · {run.activity}" if run.activity else ""
+            return f"Epoch {max(run.epoch, 1):,} of {run.config.epochs:,} · step {run.step:,} of {run.plan.total_steps:,}{activity}"
+        case _ if run.ended and run.step:
+            return f"{run.step:,} steps in {words.duration(run.active_seconds)} · ended {words.ago(run.ended)}"
+        case _:
+            return ""
+
+
+def _share(run: Run) -> float:
+    if run.status in (RunStatus.QUEUED, RunStatus.PREPARING) or run.plan is None:
+        return min(1.0, run.activity_share or 0.0)
+    return min(1.0, run.step / max(1, run.plan.total_steps))
+
+
+def _pace(run: Run) -> str:
+    if run.plan is None or run.step == 0 or run.active_seconds == 0:
+        return "Starting" if run.activity_share is None else f"{100 * run.activity_share:.0f} %"
+    samples = run.step * run.plan.train_samples / run.plan.steps_per_epoch / run.active_seconds
+    left = f" · {words.duration(run.seconds_left)} left" if run.seconds_left is not None and run.status != RunStatus.PAUSED else ""
+    return f"{100 * _share(run):.0f} %{left} · {samples:,.0f} samples per second"
+
+
+def _facts(run: Run) -> str:
+    config = run.config
+    rate = f"{config.optimizer} at {config.learning_rate:g}"
+    data = f" · {run.plan.train_samples:,} training images on {run.plan.device}" if run.plan else ""
+    named = config.starting_weights in ("random", "pretrained")
+    weights = f"{config.starting_weights} weights" if named else f"weights of `{config.starting_weights}`"
+    return f"Freeze: {config.freeze} · {weights} · {config.image_size} px · {rate} · batches of {config.batch_size} images{data} · `{run.id}`"
+
+
+def _what_went_wrong(shared: Services, run: Run) -> None:
+    reason, _, details = (run.error or "No reason was recorded.").strip().partition("\n")
+    field, colon, message = reason.partition(": ")
+    if colon and field in RunConfig.model_fields:
+        reason = f"{words.field(field)}: {message}"
+    title = "The run was lost" if run.status == RunStatus.LOST else "The run failed"
+    st.error(reason, title=title, icon=":material/error:")
+    log = shared.supervisor.log_tail(run.id)
+    if details.strip() or log:
+        with st.expander("Details and the end of its log", icon=":material/terminal:"):
+            if details.strip():
+                st.code(details.strip(), language=None)
+            if log:
+                st.code(log, language=None)
+    st.button("Use these settings again", type="primary", icon=":material/replay:", on_click=_use_again, args=(run.config,))
+
+
+def _result(run: Run) -> None:
+    """What came out: the measures, and the weights to take away."""
+    result = run.result
+    assert result is not None
+    figures = [
+        ("Test accuracy", words.percent(result.test_accuracy), "Share of the test images that the trained model gets right."),
+        ("Validation accuracy", words.percent(result.validation_accuracy), None),
+        ("Training accuracy", words.percent(result.train_accuracy), None),
+        ("Test loss", words.figure(result.test_loss), None),
+        ("Time", words.duration(result.seconds), f"{result.samples_per_second:,.0f} samples per second"),
+    ]
+    for column, (label, value, about) in zip(st.columns(len(figures)), figures, strict=True):
+        column.metric(label, value, help=about, border=True)
+    weights = Path(result.weights) if result.weights else None
+    if weights is None or not weights.is_file():
+        st.caption("This run left no weights.")
+        return
+    row = st.container(horizontal=True, vertical_alignment="center")
+    name = f"{words.subject(run.config).replace(' ', '-')}-{run.id}.pth"
+    # The file is read when the button is pressed, not at every rerun.
+    row.download_button(
+        "Download weights",
+        data=lambda: weights.read_bytes(),
+        file_name=name,
+        mime="application/octet-stream",
+        icon=":material/download:",
+        type="primary",
+        on_click="ignore",
+    )
+    row.caption(f"A `state_dict` of {words.size(weights.stat().st_size)}, kept at `{weights}`")
+    with st.expander("Load these weights in PyTorch", icon=":material/deployed_code:"):
+        st.code(loading_code(run.config, run.plan.classes if run.plan else (), name), language="python")
+
+
+def _set_up_another() -> None:
+    st.query_params.from_dict({draft.SET_UP: "1"})
+
+
+def _use_again(config: RunConfig) -> None:
+    draft.fill(config)
+    st.query_params.from_dict({draft.SET_UP: "1"})

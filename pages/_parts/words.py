@@ -1,0 +1,70 @@
+"""Numbers and states as a person reads them, the same on every screen."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from core.config import RunConfig
+from core.events import RunStatus
+
+Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
+
+STATUS: dict[RunStatus, tuple[str, str, Colour]] = {
+    RunStatus.QUEUED: ("Queued", ":material/schedule:", "gray"),
+    RunStatus.PREPARING: ("Preparing", ":material/hourglass_top:", "blue"),
+    RunStatus.RUNNING: ("Running", ":material/play_circle:", "green"),
+    RunStatus.PAUSED: ("Paused", ":material/pause_circle:", "orange"),
+    RunStatus.FINISHED: ("Finished", ":material/check_circle:", "green"),
+    RunStatus.STOPPED: ("Stopped", ":material/stop_circle:", "gray"),
+    RunStatus.FAILED: ("Failed", ":material/error:", "red"),
+    RunStatus.LOST: ("Lost", ":material/link_off:", "red"),
+}
+"""A status as a word, an icon and a colour: never a colour alone."""
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 as '91.2 %'."""
+    return "not measured" if share is None else f"{100 * share:.1f} %"
+
+
+def figure(value: float | None) -> str:
+    """A loss or the like, in four significant digits."""
+    return "not measured" if value is None else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as '45 s', '3 min 20 s' or '2 h 5 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def ago(then: float) -> str:
+    """A Unix time as 'just now', '12 min ago' or '3 days ago'."""
+    seconds = max(0.0, time.time() - then)
+    for unit, length in (("day", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            number = int(seconds // length)
+            return f"{number} {unit}{'s' if unit == 'day' and number > 1 else ''} ago"
+    return "just now"
+
+
+def size(number: float) -> str:
+    """Bytes as '43 MB' or '23.5 GB'."""
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
+
+
+def field(name: str) -> str:
+    """A config field as its widget is labelled: 'Learning rate'."""
+    return name.replace("_", " ").capitalize()
+
+
+def subject(config: RunConfig) -> str:
+    """What a run is about: 'digits with resnet18'."""
+    kind, _, path = config.dataset.partition(":")
+    name = path.rstrip("/").rpartition("/")[2] or path if kind == "folder" else config.dataset
+    return f"{name} with {config.model}"

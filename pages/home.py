@@ -1,0 +1,77 @@
+"""Home: what runs now, what ran before, one click to a demo, and what this machine has."""
+
+import platform
+
+import psutil
+import streamlit as st
+
+from core.config import ConfigError, RunConfig
+from core.lab import LabError
+from pages._parts import draft, words
+from pages._parts.history import history
+from pages._parts.live_chart import load_ahead
+from pages._parts.services import services
+
+DEMO = RunConfig(dataset="digits", model="resnet18", freeze="head only", image_size=64, learning_rate=0.01, epochs=5)
+
+shared = services()
+
+st.title("Thaw")
+st.markdown("Fine-tuning that you can see through: choose what is frozen, start, and watch each layer learn.")
+
+row = st.container(horizontal=True, vertical_alignment="center")
+start = row.button("Start the demo", type="primary", icon=":material/play_arrow:")
+row.page_link("train.py", label="Set up a run", icon=":material/tune:", query_params={draft.SET_UP: "1"})
+row.caption("The demo trains the head of a resnet18 on handwritten digits: 64 px, no download.")
+if start:
+    try:
+        run_id = shared.supervisor.start(DEMO)
+    except (ConfigError, OSError) as error:
+        st.error(f"Nothing was started. {error}", icon=":material/error:")
+    else:
+        st.switch_page("train.py", query_params={"run": run_id})
+
+
+@st.fragment(run_every=2.0)
+def runs() -> None:
+    """Running and recent runs; looks again every two seconds."""
+    active = shared.store.runs(limit=10, active=True)
+    recent = shared.store.runs(limit=10, active=False)
+    if active:
+        st.subheader("Running now", anchor=False)
+        history(active)
+    st.subheader("Recent runs", anchor=False)
+    if recent:
+        history(recent)
+    else:
+        st.caption("Runs appear here once they have ended." if active else "No run yet. Start the demo above, or set up a run of your own.")
+
+
+def machine() -> None:
+    """What this machine has: at once what the system says, and what torch says once the lab is warm."""
+    memory = psutil.virtual_memory()
+    cores, total, free, processor = st.columns(4)
+    cores.metric("Processor cores", psutil.cpu_count() or 1, border=True)
+    total.metric("Memory", words.size(memory.total), border=True)
+    free.metric("Free memory", words.size(memory.available), border=True)
+    if not shared.lab.ready:
+        processor.metric("Devices", "looking", border=True)
+        shared.lab.warm()
+        return
+    found = shared.lab.machine()
+    processor.metric("Devices", len(found.devices), border=True)
+    for device in found.devices:
+        icon = ":material/memory:" if device.name == "cpu" else ":material/developer_board:"
+        size = f" · {words.size(device.memory_bytes)}" if device.memory_bytes else ""
+        st.markdown(f"{icon} `{device.name}` {device.label}{size}")
+    versions = f"torch {found.torch_version} · torchvision {found.torchvision_version} · Python {platform.python_version()}"
+    st.caption(f"{versions} · runs are kept in `{shared.home.path}`")
+
+
+runs()
+st.subheader("This machine", anchor=False)
+try:
+    st.fragment(machine, run_every=None if shared.lab.ready else 1.0)()
+except LabError as error:
+    st.error(str(error))
+load_ahead()

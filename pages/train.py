@@ -1,0 +1,38 @@
+"""Train: set a run up, start it, watch it, steer it, take the weights away.
+
+`?run=ID` shows that run; without it the run that is going on, if there is one; else the form.
+"""
+
+import streamlit as st
+
+from core.config import RunConfig
+from pages._parts import draft, run_view, setup
+from pages._parts.history import history
+from pages._parts.live_chart import load_ahead
+from pages._parts.services import services
+
+shared = services()
+run_id = st.query_params.get("run")
+
+if run_id is None and not st.query_params.to_dict().keys() & {draft.SET_UP, *RunConfig.model_fields}:
+    active = shared.store.runs(limit=1, active=True)
+    if active:
+        run_id = active[0].id
+        st.query_params["run"] = run_id
+
+if run_id is None:
+    setup.show(shared)
+    load_ahead()
+else:
+    try:
+        run = shared.store.run(run_id)
+    except KeyError:
+        st.error("Choose one of the runs below, or set up a new one.", title=f"There is no run {run_id}", icon=":material/error:")
+        st.button("Set up a run", type="primary", icon=":material/add:", on_click=lambda: st.query_params.from_dict({draft.SET_UP: "1"}))
+    else:
+        run_view.show(shared, run)
+
+others = [run for run in shared.store.runs(limit=6) if run.id != run_id][:5]
+if others:
+    st.subheader("Recent runs", anchor=False)
+    history(others)
