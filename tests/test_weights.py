@@ -1,0 +1,532 @@
+"""Starting weights: from a local server that stands in for the network, and from files of which many are hostile."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import io
+import os
+import pickle
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from core import weights
+from core.catalog import models
+from core.config import ConfigError, RunConfig
+
+CLASSES = 4
+
+
+def small(seed: int = 0, classes: int = CLASSES) -> nn.Module:
+    torch.manual_seed(seed)
+    return models.build("small_cnn", classes, 16)
+
+
+def config(path: object = "random", model: str = "small_cnn", image_size: int = 64) -> RunConfig:
+    return RunConfig(model=model, starting_weights=str(path), image_size=image_size)
+
+
+def saved(content: object, path: Path) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def refusal(model: nn.Module, wanted: RunConfig) -> str:
+    """The message with which loading is refused. The model must come out of it as it went in."""
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ConfigError) as refused:
+        weights.load(model, wanted)
+    assert refused.value.field == "starting_weights"
+    assert same(model.state_dict(), before)
+    return refused.value.message
+
+
+def test_random_weights_are_those_the_model_was_built_with() -> None:
+    model = small()
+    weights.load(model, config())
+    assert same(model.state_dict(), small().state_dict())
+
+
+# Files
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors", ".PTH"])
+def test_a_saved_model_is_loaded_whole(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"mine{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(small(1).state_dict(), path)
+    model = small(2)
+    told: list[str] = []
+    weights.load(model, config(path), lambda text, share: told.append(text))
+    assert same(model.state_dict(), small(1).state_dict())
+    assert told == [f"reading mine{suffix}"]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model": state, "optimizer": {"lr": 0.1}},
+        lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
+        lambda state: {"state_dict": {f"module._orig_mod.{name}": tensor for name, tensor in state.items()}},
+        lambda state: {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")},
+        lambda state: {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in state.items()},
+    ],
+    ids=["state_dict", "model", "module.", "both", "without counters", "float64"],
+)
+def test_what_training_scripts_make_of_a_state_dict_is_understood(tmp_path: Path, wrap: Callable[[dict[str, Tensor]], Any]) -> None:
+    path = saved(wrap(dict(small(1).state_dict())), tmp_path / "mine.pth")
+    model = small(2)
+    weights.load(model, config(path))
+    assert same(model.state_dict(), small(1).state_dict())
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_a_head_for_other_classes_stays_fresh(tmp_path: Path, classes: int) -> None:
+    path = saved(small(1, classes).state_dict(), tmp_path / "mine.pth")
+    model = small(2)
+    weights.load(model, config(path))
+    for name, tensor in model.state_dict().items():
+        expected = small(2) if name.startswith("head.") else small(1)
+        assert torch.equal(tensor, expected.state_dict()[name])
+
+
+def test_weights_without_a_head_leave_it_fresh(tmp_path: Path) -> None:
+    state = {name: tensor for name, tensor in small(1).state_dict().items() if not name.startswith("head.")}
+    model = small(2)
+    weights.load(model, config(saved(state, tmp_path / "mine.pth")))
+    assert torch.equal(model.state_dict()["head.weight"], small(2).state_dict()["head.weight"])
+    assert torch.equal(model.state_dict()["stage3.0.weight"], state["stage3.0.weight"])
+
+
+def test_auxiliary_heads_stay_fresh_with_the_head(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    theirs = models.build("googlenet", 9, 32)
+    torch.manual_seed(2)
+    model = models.build("googlenet", CLASSES, 32)
+    fresh = copy.deepcopy(model.state_dict())
+    weights.load(model, config(saved(theirs.state_dict(), tmp_path / "mine.pth"), "googlenet"))
+    for name, tensor in model.state_dict().items():
+        of_a_head = name.rpartition(".")[0] in ("fc", "aux1.fc2", "aux2.fc2")
+        assert torch.equal(tensor, fresh[name] if of_a_head else theirs.state_dict()[name]), name
+
+
+def test_weights_without_auxiliary_classifiers_leave_them_fresh(tmp_path: Path) -> None:
+    model = models.build("googlenet", CLASSES, 32)
+    state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("aux")}
+    weights.load(model, config(saved(state, tmp_path / "mine.pth"), "googlenet"))
+
+
+@pytest.mark.parametrize("size", [32, 128])
+def test_position_embeddings_are_interpolated_to_the_image_size(tmp_path: Path, size: int) -> None:
+    theirs = models.build("vit_b_32", 9, 96).state_dict()
+    model = models.build("vit_b_32", CLASSES, size)
+    weights.load(model, config(saved(theirs, tmp_path / "mine.pth"), "vit_b_32", size))
+    state = model.state_dict()
+    assert state["encoder.pos_embedding"].shape == (1, (size // 32) ** 2 + 1, 768)
+    assert torch.equal(state["encoder.pos_embedding"][:, 0], theirs["encoder.pos_embedding"][:, 0])
+    assert torch.equal(state["encoder.ln.weight"], theirs["encoder.ln.weight"])
+
+
+def test_names_from_older_torchvisions_are_understood(tmp_path: Path) -> None:
+    transformer = models.build("vit_b_32", CLASSES, 32)
+    old = {name.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): tensor for name, tensor in transformer.state_dict().items()}
+    weights.load(transformer, config(saved(old, tmp_path / "vit.pth"), "vit_b_32", 32))
+    dense = models.build("densenet121", CLASSES, 32)
+    old = {}
+    for name, tensor in dense.state_dict().items():
+        for kind in ("norm", "conv"):
+            for number in ("1", "2"):
+                name = name.replace(f".{kind}{number}.", f".{kind}.{number}.")
+        old[name] = tensor
+    assert any(".norm.1." in name for name in old)
+    weights.load(dense, config(saved(old, tmp_path / "dense.pth"), "densenet121"))
+
+
+def test_a_model_whose_versions_a_file_does_not_keep_is_loaded(tmp_path: Path) -> None:
+    # MNASNet refuses a state_dict without torch's version numbers, and safetensors has no place for them.
+    model = models.build("mnasnet0_5", CLASSES, 32)
+    save_file(model.state_dict(), tmp_path / "mine.safetensors")
+    weights.load(model, config(tmp_path / "mine.safetensors", "mnasnet0_5"))
+
+
+@pytest.mark.shared
+def test_real_imagenet_weights_are_loaded(shared: Path) -> None:
+    path = shared / "weights" / "mobilenet_v2_imagenet.pth"
+    model = models.build("mobilenet_v2", 10, 64)
+    fresh = model.state_dict()["classifier.1.weight"].clone()
+    weights.load(model, config(path, "mobilenet_v2"))
+    theirs = torch.load(path, weights_only=True)
+    assert torch.equal(model.state_dict()["features.0.0.weight"], theirs["features.0.0.weight"])
+    assert torch.equal(model.state_dict()["classifier.1.weight"], fresh)
+    model = models.build("mobilenet_v2", 1000, 64)
+    weights.load(model, config(path, "mobilenet_v2"))
+    assert torch.equal(model.state_dict()["classifier.1.weight"], theirs["classifier.1.weight"])
+
+
+# Files that are not what they should be
+
+
+class Bomb:
+    """Unpickling it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("inside", ["torch.save", "pickle", "state_dict"])
+def test_code_in_a_file_is_never_run(tmp_path: Path, inside: str) -> None:
+    bomb, path = Bomb(tmp_path / "run"), tmp_path / "evil.pth"
+    if inside == "pickle":
+        path.write_bytes(pickle.dumps(bomb))
+    else:
+        torch.save({**small().state_dict(), "extra": bomb} if inside == "state_dict" else bomb, path)
+    message = refusal(small(), config(path))
+    assert not (tmp_path / "run").exists()
+    assert str(path) in message
+    assert ("a pickle of another kind" if inside == "pickle" else "mkdir), which could run code") in message
+
+
+def test_a_saved_model_instead_of_its_weights_is_refused(tmp_path: Path) -> None:
+    assert "could run code; save only model.state_dict()" in refusal(small(), config(saved(small(), tmp_path / "whole.pth")))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("content", [b"", b"hello, I am text", b"PK\x03\x04 and then nothing", b"\x80\x04.", bytes(range(256)) * 40])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes, suffix: str) -> None:
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(content)
+    message = refusal(small(), config(path))
+    assert str(path) in message
+    assert "damaged" in message
+    assert "torch.save" in message or "copy or download it again" in message
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) -> None:
+    path = tmp_path / f"cut{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(small().state_dict(), path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    assert "damaged, incomplete" in refusal(small(), config(path))
+
+
+GOOD: dict[str, bytes] = {}
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([".pth", ".safetensors"]), st.data())
+def test_a_file_with_any_damage_is_refused_in_words_or_loaded_whole(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
+    path = tmp_path / f"damaged{suffix}"
+    if suffix not in GOOD:
+        (save_file if suffix == ".safetensors" else torch.save)(small(1).state_dict(), path)
+        GOOD[suffix] = path.read_bytes()
+    content = bytearray(GOOD[suffix])
+    for _ in range(data.draw(st.integers(1, 20))):
+        content[data.draw(st.integers(0, 3000))] = data.draw(st.integers(0, 255))  # names and structure are at the beginning ...
+        content[-data.draw(st.integers(1, 3000))] = data.draw(st.integers(0, 255))  # ... and at the end
+    path.write_bytes(content)
+    try:
+        weights.load(small(2), config(path))
+    except ConfigError as error:
+        assert error.field == "starting_weights"
+        assert str(path) in error.message
+
+
+def test_a_compressed_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\0" * 50_000_000)
+    assert path.stat().st_size < 100_000
+    assert "unpack to 50 MB" in refusal(small(), config(path))
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([1, 2, 3], "a list instead of a state_dict"),
+        (torch.zeros(3), "a Tensor instead of a state_dict"),
+        ({}, "nothing instead of a state_dict"),
+        ({"state_dict": {}}, "nothing instead of a state_dict"),
+        ({"stage1.0.weight": "hello"}, "'stage1.0.weight' is a str instead of a tensor"),
+        ({3: torch.zeros(1)}, "'3'"),
+        ({"x": torch.zeros(2, 2).to_sparse()}, "not an ordinary one"),
+        ({"x": torch.zeros(2, dtype=torch.complex64)}, "not an ordinary one"),
+        ({"x": torch.zeros(2, dtype=torch.float8_e4m3fn)}, "not an ordinary one"),
+        ({"x": torch.zeros(2, device="meta")}, "not an ordinary one"),
+    ],
+    ids=["list", "tensor", "empty", "empty inside", "text", "number", "sparse", "complex", "8 bits", "without numbers"],
+)
+def test_a_file_without_a_state_dict_is_refused(tmp_path: Path, content: object, words: str) -> None:
+    message = refusal(small(), config(saved(content, tmp_path / "odd.pth")))
+    assert words in message
+    assert "state_dict()" in message
+
+
+def test_weights_of_another_model_are_refused_with_the_first_few_names(tmp_path: Path) -> None:
+    message = refusal(small(), config(saved(models.build("resnet18", CLASSES, 32).state_dict(), tmp_path / "resnet18.pth")))
+    assert "does not fit small_cnn" in message
+    assert "it lacks stage1.0.weight, stage1.1.weight, stage1.1.bias and" in message
+    assert "conv1.weight, bn1.weight, bn1.bias and" in message
+    assert "choose the model that it was saved from" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda state: state.pop("stage2.0.weight"), "it lacks stage2.0.weight;"),
+        (lambda state: state.pop("head.bias"), "it lacks head.bias;"),
+        (lambda state: state.update(extra=torch.zeros(1)), "it has the unknown extra;"),
+        (
+            lambda state: state.update({"stage2.0.weight": torch.zeros(64, 32, 5, 5)}),
+            "stage2.0.weight is 64 x 32 x 5 x 5 where the model has 64 x 32 x 3 x 3",
+        ),
+        (lambda state: state.update({"head.weight": torch.zeros(9, 5)}), "head.weight is 9 x 5 where the model has 4 x 128"),
+        (lambda state: state.update({"head.bias": torch.zeros(9)}), "head.bias is 9 where the model has 4"),
+        (lambda state: state.update({"head.bias": torch.zeros(4, dtype=torch.int64)}), "head.bias holds torch.int64"),
+        (lambda state: state["stage2.0.weight"].fill_(float("nan")), "NaN or infinite numbers in stage2.0.weight"),
+    ],
+)
+def test_weights_that_nearly_fit_are_refused(tmp_path: Path, change: Callable[[dict[str, Tensor]], object], words: str) -> None:
+    state = small(1).state_dict()
+    change(state)
+    assert words in refusal(small(), config(saved(state, tmp_path / "near.pth")))
+
+
+def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(small().state_dict(), tmp_path / "mine.pth")
+
+    def refuse(*_: object, **__: object) -> None:  # root may read anything, so the operating system cannot be asked
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(torch, "load", refuse)
+    assert "may not be read; check its permissions" in refusal(small(), config(path))
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.pth").mkdir()
+    assert "does not exist" in refusal(small(), config(tmp_path / "nowhere.pth"))
+    assert "is a folder" in refusal(small(), config(tmp_path / "folder.pth"))
+
+
+# Published weights, over a network of one machine
+
+
+class Network:
+    """A server on loopback in the place of torchvision's, for the published weights of one model."""
+
+    def __init__(self, name: str, content: bytes, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.content = content
+        self.sent = len(content)
+        self.status = 200
+        self.requests = 0
+        self.cache = cache / "hub" / "checkpoints"
+        network = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                network.requests += 1
+                self.send_response(network.status)
+                self.send_header("Content-Length", str(len(network.content)))
+                self.end_headers()
+                with contextlib.suppress(ConnectionError):  # the other end may give up
+                    self.wfile.write(network.content[: network.sent])
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        published = torchvision.models.get_model_weights(name).DEFAULT
+        self.file = f"{name}-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+        monkeypatch.setattr(published.value, "url", f"http://127.0.0.1:{self.server.server_port}/{self.file}")
+        monkeypatch.setenv("TORCH_HOME", str(cache))
+
+    def left_behind(self) -> list[str]:
+        return sorted(path.name for path in self.cache.iterdir()) if self.cache.exists() else []
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, Tensor]:
+    torch.manual_seed(5)
+    state: dict[str, Tensor] = torchvision.models.squeezenet1_1(num_classes=1000).state_dict()
+    return state
+
+
+@pytest.fixture
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: dict[str, Tensor]) -> Iterator[Network]:
+    content = io.BytesIO()
+    torch.save(published, content)
+    network = Network("squeezenet1_1", content.getvalue(), tmp_path / "torch", monkeypatch)
+    yield network
+    network.close()
+
+
+def squeezenet(classes: int = CLASSES) -> nn.Module:
+    torch.manual_seed(6)
+    return models.build("squeezenet1_1", classes, 64)
+
+
+PRETRAINED = config("pretrained", "squeezenet1_1")
+
+
+def test_published_weights_are_downloaded_once_with_progress(
+    network: Network, published: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[tuple[str, float | None]] = []
+    model = squeezenet()
+    weights.load(model, PRETRAINED, lambda text, share: told.append((text, share)))
+    assert torch.equal(model.state_dict()["features.0.weight"], published["features.0.weight"])
+    assert torch.equal(model.state_dict()["classifier.1.weight"], squeezenet().state_dict()["classifier.1.weight"])
+    shares = [share for _, share in told if share is not None]
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    assert shares == sorted(shares)
+    assert told[-1][0] == "downloading weights: 5 of 5 MB"
+    assert network.left_behind() == [network.file]
+    assert capsys.readouterr().out == "", "standard output belongs to the JSON of the command line"
+
+    told.clear()
+    weights.load(squeezenet(), PRETRAINED, lambda text, share: told.append((text, share)))
+    assert network.requests == 1
+    assert told == [("reading the published weights", None)]
+
+
+def test_a_head_for_a_thousand_classes_comes_with_the_published_weights(network: Network, published: dict[str, Tensor]) -> None:
+    model = squeezenet(1000)
+    weights.load(model, PRETRAINED)
+    assert same(model.state_dict(), published)
+
+
+def test_without_a_network_the_remedies_are_named_and_nothing_is_left(network: Network) -> None:
+    network.close()
+    message = refusal(squeezenet(), PRETRAINED)
+    for words in (
+        "'pretrained'",
+        "could not be reached",
+        "connect to the internet",
+        "random",
+        "path of a weights file",
+        network.file,
+        str(network.cache),
+    ):
+        assert words in message
+    assert network.left_behind() == []
+
+
+def test_the_remedy_of_putting_the_file_in_place_works(network: Network) -> None:
+    network.close()
+    network.cache.mkdir(parents=True)
+    (network.cache / network.file).write_bytes(network.content)
+    weights.load(squeezenet(), PRETRAINED)
+
+
+def test_a_download_that_breaks_off_is_refused_and_leaves_nothing(network: Network) -> None:
+    network.sent = len(network.content) // 2
+    message = refusal(squeezenet(), PRETRAINED)
+    assert "incomplete or damaged; start again" in message
+    assert network.left_behind() == []
+    network.sent = len(network.content)
+    weights.load(squeezenet(), PRETRAINED)
+
+
+def test_a_download_that_was_changed_on_the_way_is_refused_and_leaves_nothing(network: Network) -> None:
+    network.content = network.content[:-1] + bytes([network.content[-1] ^ 1])
+    assert "incomplete or damaged" in refusal(squeezenet(), PRETRAINED)
+    assert network.left_behind() == []
+
+
+def test_a_download_that_is_given_up_leaves_nothing(network: Network) -> None:
+    class GivenUp(Exception):
+        pass
+
+    def give_up(text: str, share: float | None) -> None:
+        if share:
+            raise GivenUp
+
+    with pytest.raises(GivenUp):
+        weights.load(squeezenet(), PRETRAINED, give_up)
+    assert network.left_behind() == []
+
+
+def test_an_address_that_is_gone_is_named(network: Network) -> None:
+    network.status = 404
+    message = refusal(squeezenet(), PRETRAINED)
+    assert "answered 404" in message
+    assert network.file in message
+    assert network.left_behind() == []
+
+
+def test_a_broken_file_in_the_cache_is_named_with_the_remedy(network: Network) -> None:
+    network.cache.mkdir(parents=True)
+    (network.cache / network.file).write_bytes(network.content[:1000])
+    message = refusal(squeezenet(), PRETRAINED)
+    assert str(network.cache / network.file) in message
+    assert "delete it and start again" in message
+
+
+def test_a_full_disk_is_said_to_be_full(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        name = "nowhere"
+
+        def write(self, *_: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch.hub, "open", lambda *_, **__: Full(), raising=False)
+    message = refusal(squeezenet(), PRETRAINED)
+    assert "no space is left" in message
+    assert "make room" in message
+
+
+def test_a_cache_that_cannot_be_written_is_named(network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
+    message = refusal(squeezenet(), PRETRAINED)
+    assert "cannot be written" in message
+    assert "TORCH_HOME" in message
+
+
+def test_what_a_killed_download_left_is_removed_and_what_another_is_writing_is_not(network: Network) -> None:
+    network.cache.mkdir(parents=True)
+    old, new = (network.cache / f"{network.file}.{letter * 32}.partial" for letter in "ab")
+    for partial in (old, new):
+        partial.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    weights.load(squeezenet(), PRETRAINED)
+    assert network.left_behind() == [network.file, new.name]
+
+
+def test_our_own_models_have_no_published_weights() -> None:
+    assert "small_cnn is a model of our own" in refusal(small(), config("pretrained"))
+
+
+def test_googlenet_and_inception_scale_their_inputs_as_their_published_weights_expect() -> None:
+    for name, size in (("googlenet", 32), ("inception_v3", 299)):
+        with torch.device("meta"):
+            assert vars(models.build(name, CLASSES, size))["transform_input"]
