@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import threading
 import time
@@ -190,7 +191,7 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     Supervisor(home, store).reconcile()
     run = store.run(run_id)
     if as_json:
-        epochs = [asdict(row) for row in store.epochs_after(run_id)]
+        epochs = [{name: _json_number(value) for name, value in asdict(row).items()} for row in store.epochs_after(run_id)]
         print(json.dumps({**_summary(run), "config": run.config.model_dump(), "error": run.error, "history": epochs}))
         return 0
     print(f"run {run.id}, {run.status}, created {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(run.created))}")
@@ -264,6 +265,11 @@ def _sentence(run: Run) -> str:
     return (
         f"{run.status} after {result.epochs} epochs, {result.steps} steps, {result.seconds:.1f} s; {', '.join(measured)}; weights: {result.weights}"
     )
+
+
+def _json_number(value: float | None) -> float | None:
+    """JSON has neither NaN nor infinity: null."""
+    return value if value is None or math.isfinite(value) else None
 
 
 def _percent(share: float | None) -> str:

@@ -7,6 +7,7 @@ history reads about a thousand rows from the level that fits.
 
 from __future__ import annotations
 
+import math
 import secrets
 import sqlite3
 import threading
@@ -80,8 +81,14 @@ class StepColumns:
     gradient_norms: NDArray[np.float32]
 
 
+class StoreError(OSError):
+    """The store could not be written: a full disk, a folder without write permission, a lock held for half a minute."""
+
+
 class RunStore:
     """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
+
+    Whatever writes raises `StoreError`, with nothing half-written, where the file cannot be written.
 
     Raises:
         RuntimeError: the file was written by a newer Thaw.
@@ -109,13 +116,17 @@ class RunStore:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                remedy = "free some space, or set THAW_HOME to another folder"
+                raise StoreError(f"The store {self._database} cannot be written ({error}); {remedy}.") from error
             raise
-        connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close this thread's connection. Another call opens it again."""
@@ -258,7 +269,7 @@ class RunStore:
             "SELECT epoch, step, time, train_loss, train_accuracy, validation_loss, validation_accuracy"
             " FROM epochs WHERE run = ? AND epoch > ? ORDER BY epoch"
         )
-        return [EpochRow(**row) for row in self._connection.execute(query, (run_id, after))]
+        return [_epoch(row) for row in self._connection.execute(query, (run_id, after))]
 
     # Commands
 
@@ -363,6 +374,13 @@ def _columns(rows: Sequence[sqlite3.Row]) -> StepColumns:
         column("learning_rate"),
         norms,
     )
+
+
+def _epoch(row: sqlite3.Row) -> EpochRow:
+    values = dict(row)
+    # SQLite stores NaN as NULL. A validation that was measured has an accuracy, so its missing loss was NaN too.
+    measured = ("train_loss", "validation_loss") if values["validation_accuracy"] is not None else ("train_loss",)
+    return EpochRow(**{**values, **{name: math.nan for name in measured if values[name] is None}})
 
 
 def _run(row: sqlite3.Row) -> Run:

@@ -99,6 +99,16 @@ def test_runs_and_show_list_what_was_trained(home: Home) -> None:
     assert [run["run_id"] for run in json.loads(thaw(home, "runs", "--json").stdout)] == [run_id]
 
 
+def test_run_that_diverged_is_shown_and_its_json_is_json(home: Home) -> None:
+    options = ["--dataset", "digits", "--model", "mlp", "--image-size", "8", "--epochs", "1", "--optimizer", "SGD", "--loss", "MSELoss"]
+    result = train(home, *options, "--learning-rate", "1000")
+    assert result["train_loss"] is None
+    assert "nan" in thaw(home, "show", result["run_id"]).stdout
+    shown = thaw(home, "show", result["run_id"], "--json").stdout
+    assert "NaN" not in shown
+    assert json.loads(shown)["history"][0]["train_loss"] is None
+
+
 def test_unknown_run_is_status_2_with_the_remedy(home: Home) -> None:
     done = thaw(home, "show", "nothing")
     assert done.returncode == 2

@@ -17,7 +17,7 @@ from core.config import RunConfig
 from core.events import FROZEN, CommandKind, EpochRow, Layer, RunPlan, RunResult, RunStatus, StepRow
 from core.home import Home, child_environment
 from core.migrations import MIGRATIONS
-from core.store import RunStore, Summarizer
+from core.store import RunStore, StoreError, Summarizer
 
 PLAN = RunPlan((Layer("conv.weight", (2, 3), 6, True), Layer("fc.weight", (2,), 2, False)), 5, 10, ("a", "b"), 20, 5, 5, "cpu")
 RESULT = RunResult(2, 10, 0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 1.5, 13.3, "weights.pth")
@@ -111,6 +111,25 @@ def test_epochs_come_back_after_a_cursor(store: RunStore) -> None:
     for epoch in epochs:
         store.append_epoch(run_id, epoch)
     assert store.epochs_after(run_id, 1) == epochs[1:]
+
+
+def test_epoch_that_diverged_comes_back_as_nan(store: RunStore) -> None:
+    run_id = store.create_run(RunConfig())
+    store.append_epoch(run_id, EpochRow(1, 5, 1.0, float("nan"), 0.1, float("nan"), 0.1))
+    (epoch,) = store.epochs_after(run_id)
+    assert np.isnan(epoch.train_loss)
+    assert epoch.validation_loss is not None
+    assert np.isnan(epoch.validation_loss)
+
+
+def test_store_that_cannot_be_written_says_so_and_what_to_do(store: RunStore, home: Home) -> None:
+    run_id = store.create_run(RunConfig())
+    store._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreError, match=r"thaw\.db.*THAW_HOME"):
+        store.set_status(run_id, RunStatus.RUNNING)
+    store._connection.execute("PRAGMA query_only = OFF")
+    store.set_status(run_id, RunStatus.RUNNING)
+    assert store.run(run_id).status is RunStatus.RUNNING
 
 
 def test_command_waits_until_it_is_acknowledged_with_its_step(store: RunStore) -> None:
