@@ -10,6 +10,8 @@ import asyncio
 import gc
 import json
 import os
+import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
@@ -26,6 +28,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from core.events import RunStatus
+from core.home import Home
 from core.stream import Cursor, message
 from pages._parts import assets
 from pages._parts.services import Services, services
@@ -139,6 +142,16 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
+def end_without_home() -> None:
+    """End the server with one clear line, before it begins, if it could not keep anything."""
+    try:
+        home = Home.from_environment()
+        tempfile.TemporaryFile(dir=home.path).close()
+    except OSError as error:
+        sys.exit(f"Thaw cannot keep anything in its folder ({error}). Make it writable, or name another one in THAW_HOME.")
+
+
+end_without_home()
 app = st.App(
     "pages/_app.py",
     lifespan=lifespan,

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import streamlit as st
 
-st.set_page_config(page_title="Thaw", page_icon=str(Path(__file__).parent / "_parts" / "thaw.svg"), layout="wide")
+LOGO = str(Path(__file__).parent / "_parts" / "thaw.svg")
 
+st.set_page_config(page_title="Thaw", page_icon=LOGO, layout="wide")
+
+st.logo(LOGO, size="large")
 page = st.navigation(
     [
         st.Page("home.py", title="Home", icon=":material/home:", default=True, help="What runs now, what ran before, and what this machine has."),

@@ -47,7 +47,7 @@ def runs() -> None:
         st.caption("Runs appear here once they have ended." if active else "No run yet. Start the demo above, or set up a run of your own.")
 
 
-def machine() -> None:
+def machine(looking: bool) -> None:
     """What this machine has: at once what the system says, and what torch says once the lab is warm."""
     memory = psutil.virtual_memory()
     cores, total, free, processor = st.columns(4)
@@ -56,8 +56,9 @@ def machine() -> None:
     free.metric("Free memory", words.size(memory.available), border=True)
     if not shared.lab.ready:
         processor.metric("Devices", "looking", border=True)
-        shared.lab.warm()
         return
+    if looking:
+        st.rerun(scope="app")  # once more, and then without a timer
     found = shared.lab.machine()
     processor.metric("Devices", len(found.devices), border=True)
     for device in found.devices:
@@ -71,7 +72,10 @@ def machine() -> None:
 runs()
 st.subheader("This machine", anchor=False)
 try:
-    st.fragment(machine, run_every=None if shared.lab.ready else 1.0)()
+    looking = not shared.lab.ready
+    if looking:
+        shared.lab.warm()
+    st.fragment(machine, run_every=1.0 if looking else None)(looking)
 except LabError as error:
     st.error(str(error))
 load_ahead()

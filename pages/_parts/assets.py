@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
-
-import plotly
 
 _PARTS = Path(__file__).parent
 
 FILES: Mapping[str, Path] = {
-    "plotly.min.js": Path(plotly.__file__).parent / "package_data" / "plotly.min.js",
+    "plotly.min.js": Path(str(distribution("plotly").locate_file("plotly/package_data/plotly.min.js"))),
     "live_chart.js": _PARTS / "live_chart" / "live_chart.js",
     "freeze_tree.js": _PARTS / "freeze_tree" / "freeze_tree.js",
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.catalog import LOSSES, OPTIMIZERS, SCHEDULES, Entry
+from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Entry, find
 from core.config import PRESETS, ConfigError, FreezePlan, RunConfig
 
 CUSTOM = "custom"
@@ -24,6 +24,16 @@ OPTIONS: Mapping[str, tuple[str, Mapping[str, Entry]]] = {
     "schedule_options": ("schedule", SCHEDULES),
 }
 """The fields that hold further options: the field that names the entry, and the catalogue it is in."""
+
+NAMES: Mapping[str, Mapping[str, Entry]] = {
+    "dataset": DATASETS,
+    "model": MODELS,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "augmentation": AUGMENTATIONS,
+}
+"""The fields that name something in a catalogue."""
 
 SET_UP = "new"
 """In the URL: show the form even while a run is active."""
@@ -67,9 +77,12 @@ def keep_in_url() -> None:
 
 
 def fill(config: RunConfig) -> None:
-    """Put a config's values into the form."""
+    """Put a config's values into the form. A name that is in no catalogue (any more) gives way to the default."""
     for field in RunConfig.model_fields:
-        _fill_field(field, getattr(config, field))
+        try:
+            _fill_field(field, getattr(config, field))
+        except ConfigError:
+            _fill_field(field, getattr(_DEFAULTS, field))
 
 
 def values() -> dict[str, Any]:
@@ -119,11 +132,14 @@ def shown(value: Any) -> Any:
 
 
 def _fill_field(field: str, value: Any) -> None:
+    """Put one value into its widgets. Raises ConfigError for a name that is in no catalogue."""
     state = st.session_state
     match field:
         case "dataset":
             kind, _, path = str(value).partition(":")
-            state[key(field)], state[key(field, "path")] = kind, path
+            state[key(field)], state[key(field, "path")] = find(DATASETS, field, kind).name, path
+        case _ if field in NAMES:
+            state[key(field)] = find(NAMES[field], field, value).name
         case "starting_weights":
             known = value in ("random", "pretrained")
             state[key(field)], state[key(field, "path")] = (value, "") if known else (FILE, value)

@@ -28,6 +28,8 @@ def show(shared: Services, run: Run) -> None:
     # The fragment's own timer ends with the run: it reruns the page then, and is called without a timer.
     status = st.fragment(_status, run_every=TICK if run.status.active else None)
     status(shared, run)
+    for note in run.plan.notes if run.plan else ():
+        st.info(note, icon=":material/info:")
     if run.status in (RunStatus.FAILED, RunStatus.LOST):
         _what_went_wrong(shared, run)
     if run.result is not None:

@@ -23,6 +23,8 @@ ABOUT_CODE = "A script of its own for the same model, data and settings. Chance 
 
 ABOUT_RULES = "A preset and name patterns, comma separated. `layer1.*` freezes, `!layer1.0` keeps trainable; the last that matches a layer decides."
 
+_FURTHER = {"momentum", "weight_decay", "schedule", "augmentation", "validation_share", "early_stopping", "precision", *draft.OPTIONS}
+
 _START_ERROR = "setup_start_error"
 _TREE = "setup_tree"
 _REVISION = "setup_tree_revision"
@@ -33,6 +35,7 @@ def show(shared: Services) -> None:
     """Show the form. Starting a run puts its id into the URL."""
     draft.open_draft()
     form = Form(shared)
+    config = form.checked()
     st.title("Set up a run", anchor=False)
     left, right = st.columns([11, 9], gap="large")
     with left:
@@ -40,7 +43,6 @@ def show(shared: Services) -> None:
         form.training()
         form.more_settings()
     draft.keep_in_url()
-    config = form.checked()
     with right:
         freezing = st.container()
         form.start_button()
@@ -118,7 +120,8 @@ class Form:
     def more_settings(self) -> None:
         """What most runs leave alone."""
         entry = OPTIMIZERS[st.session_state[key("optimizer")]]
-        with st.expander("More settings", icon=":material/tune:"):
+        # An error must not hide in a closed expander.
+        with st.expander("More settings", expanded=bool(_FURTHER & self.errors.keys()), icon=":material/tune:"):
             left, right = st.columns(2)
             with self._field(left, "momentum"):
                 usual = _usual(entry.momentum)
@@ -279,6 +282,8 @@ def check(shared: Services, config: RunConfig) -> RunConfig:
     """
     config = catalog.check(config)
     catalog.class_names(config.dataset, shared.home.data)
+    if shared.lab.ready and config.device not in (known := ["auto", "cuda", *(device.name for device in shared.lab.machine().devices)]):
+        raise ConfigError("device", f"{config.device!r} is not on this machine; choose {' or '.join(name for name in known if name != 'cuda')}")
     images = _training_images(config.dataset, config.validation_share)
     if images is not None and config.batch_size > images:
         raise ConfigError("batch_size", f"{config.batch_size:,} is more than the {images:,} images there are to train on; use {images:,} or less")

@@ -54,8 +54,10 @@ def ago(then: float) -> str:
 
 
 def size(number: float) -> str:
-    """Bytes as '43 MB' or '23.5 GB'."""
-    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
+    """Bytes as '380 kB', '43 MB' or '23.5 GB'."""
+    if number >= 1e9:
+        return f"{number / 1e9:.1f} GB"
+    return f"{number / 1e6:.0f} MB" if number >= 1e6 else f"{number / 1e3:.0f} kB"
 
 
 def field(name: str) -> str:

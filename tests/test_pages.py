@@ -1,0 +1,349 @@
+"""The logic of the screens, by AppTest, and what lies under them. What needs a real browser is in `test_browser.py`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import anatomy, catalog
+from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
+from core.code import loading_code, pytorch_code
+from core.config import ConfigError, RunConfig
+from core.events import EpochRow, Layer, RunPlan, RunResult, RunStatus
+from core.home import Home
+from core.lab import Lab
+from core.layers import frozen_parameters
+from core.supervisor import Supervisor
+from pages._parts import words
+from pages._parts.freeze_tree.tree import rows
+from pages._parts.services import Services, services
+from tests.support import ROOT
+
+LABELS = (
+    "Dataset", "Model", "Device", "Learning rate", "Epochs", "Batch size", "Image size", "Optimizer", "Loss", "Starting weights", "Freeze", "Seed",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One real lab for all tests: it takes seconds to start and remembers nothing that matters."""
+    lab = Lab(Home.from_environment(str(tmp_path_factory.mktemp("lab"))))
+    lab.machine()  # started here, it belongs to no test's home and is not killed with one
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def shared_services(home: Home, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Services:
+    """The services that the pages use, of an empty home. Starting a run only queues it: no worker is launched."""
+    monkeypatch.setenv("THAW_HOME", str(home.path))
+    monkeypatch.setattr("pages._parts.services.Lab", lambda home: lab)
+
+    def queue(supervisor: Supervisor, config: RunConfig) -> str:
+        return supervisor.store.create_run(catalog.check(config))
+
+    monkeypatch.setattr(Supervisor, "start", queue)
+    return services()
+
+
+def open_page(page: str = "home.py", **query: str) -> AppTest:
+    """A screen, run once."""
+    app = AppTest.from_file(ROOT / "pages" / "_app.py", default_timeout=60).run()
+    app.switch_page(page)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return healthy(app.run())
+
+
+def healthy(app: AppTest) -> AppTest:
+    assert not app.exception, app.exception[0].value
+    return app
+
+
+def widget(app: AppTest, label: str) -> Any:
+    """The one widget with this label."""
+    (found,) = [element for kind in (app.selectbox, app.number_input, app.text_input) for element in kind if element.label == label]
+    return found
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    (button,) = [button for button in app.button if button.label == label]
+    return healthy(button.click().run())
+
+
+def figures(app: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def errors(app: AppTest) -> str:
+    return "\n".join(error.value for error in app.error)
+
+
+def test_the_form_has_every_promised_field_once(shared_services: Services) -> None:
+    app = open_page("train.py")
+    for label in LABELS:
+        assert widget(app, label) is not None
+    assert [button.label for button in app.button].count("Start training") == 1
+
+
+def test_counts_follow_the_preset_and_add_up(shared_services: Services) -> None:
+    app = open_page("train.py", model="small_cnn", image_size="32")
+    total = shared_services.lab.describe("small_cnn", 10, 32).count
+    assert figures(app)["Trainable parameters"] == f"{total:,}"
+    assert figures(app)["Frozen parameters"] == "0"
+    healthy(widget(app, "Freeze").set_value("head only").run())
+    head = 128 * 10 + 10
+    assert figures(app)["Trainable parameters"] == f"{head:,}"
+    assert figures(app)["Frozen parameters"] == f"{total - head:,}"
+
+
+def test_rules_typed_by_hand_decide_what_is_frozen(shared_services: Services) -> None:
+    app = open_page("train.py", model="small_cnn", image_size="32", freeze="head only, !stage3")
+    assert widget(app, "Freeze").value == "custom"
+    assert figures(app)["Trainable parameters"] == f"{64 * 128 * 9 + 2 * 128 + 1290:,}"
+    healthy(widget(app, "Rules").set_value("no_such_layer").run())
+    assert "no_such_layer" in errors(app)
+    assert "matches no layer" in errors(app)
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "complaint"),
+    [
+        ("Learning rate", 0.0, "above 0"),
+        ("Learning rate", -0.1, "above 0"),
+        ("Epochs", 0, "1 or more"),
+        ("Batch size", 5000, "more than the 1,150 images"),
+        ("Image size", 4, "8 or more"),
+        ("Seed", -1, "0 or more"),
+    ],
+)
+def test_a_bad_value_is_said_and_starts_nothing(shared_services: Services, label: str, value: float, complaint: str) -> None:
+    app = open_page("train.py", model="small_cnn", image_size="32")
+    healthy(widget(app, "Weight decay").set_value(0.25).run())
+    healthy(widget(app, label).set_value(value).run())
+    assert complaint in errors(app)
+    press(app, "Start training")
+    assert "Nothing was started" in errors(app)
+    assert widget(app, "Weight decay").value == 0.25, "what else was filled in stays"
+    assert not shared_services.store.runs()
+
+
+def test_an_image_size_that_the_model_cannot_take_is_said_by_its_field(shared_services: Services) -> None:
+    app = open_page("train.py", model="inception_v3")
+    assert "inception_v3 needs at least 299 pixels" in errors(app)
+    healthy(widget(app, "Image size").set_value(299).run())
+    assert not app.error
+
+
+def test_every_wrong_field_is_said_at_once(shared_services: Services) -> None:
+    app = open_page("train.py", model="small_cnn", learning_rate="0", epochs="0")
+    assert len(app.error) == 2
+
+
+def test_an_error_among_the_further_settings_opens_them(shared_services: Services) -> None:
+    app = open_page("train.py", model="small_cnn", image_size="32")
+    (further,) = [expander for expander in app.expander if expander.label == "More settings"]
+    assert not further.proto.expanded
+    healthy(widget(app, "Momentum").set_value(0.5).run())  # AdamW has none
+    (further,) = [expander for expander in app.expander if expander.label == "More settings"]
+    assert further.proto.expanded
+    assert "momentum" in errors(app)
+
+
+def test_start_queues_a_run_with_what_the_form_says_and_shows_it(shared_services: Services) -> None:
+    app = open_page("train.py", model="small_cnn", image_size="32", freeze="norms only")
+    healthy(widget(app, "Epochs").set_value(3).run())
+    healthy(widget(app, "Optimizer").select("SGD").run())
+    assert widget(app, "Learning rate").value == 0.01, "a learning rate that nobody touched follows the optimizer"
+    press(app, "Start training")
+    (run,) = shared_services.store.runs()
+    wanted = RunConfig(model="small_cnn", image_size=32, freeze="norms only", epochs=3, optimizer="SGD", learning_rate=0.01)
+    assert run.config == wanted
+    assert app.query_params["run"] in (run.id, [run.id])
+    assert "digits with small_cnn" in app.title[0].value
+    assert {button.label for button in app.button} >= {"Pause", "Stop and save"}
+
+
+def test_the_draft_is_in_the_url_and_a_new_session_reads_it(shared_services: Services) -> None:
+    app = open_page("train.py", model="small_cnn", image_size="32")
+    healthy(widget(app, "Epochs").set_value(17).run())
+    healthy(widget(app, "label_smoothing").set_value(0.1).run())
+    query = {name: value if isinstance(value, str) else value[-1] for name, value in app.query_params.items()}
+    assert query["epochs"] == "17"
+    again = open_page("train.py", **query)
+    assert widget(again, "Epochs").value == 17
+    assert widget(again, "label_smoothing").value == 0.1
+    assert widget(again, "Model").value == "small_cnn"
+
+
+def test_nonsense_in_the_url_leaves_the_defaults(shared_services: Services) -> None:
+    app = open_page("train.py", epochs="many", precision="1 bit", optimizer_options="{", dataset="shapes", image_size="32", model="mlp")
+    assert widget(app, "Epochs").value == RunConfig().epochs
+    assert widget(app, "Precision").value == "float32"
+    assert widget(app, "Dataset").value == "shapes"
+
+
+@pytest.mark.parametrize("name", ["dataset", "model", "optimizer", "loss", "schedule", "augmentation", "device"])
+def test_a_name_in_the_url_that_does_not_exist_breaks_nothing(shared_services: Services, name: str) -> None:
+    open_page("train.py", **{"model": "small_cnn", "image_size": "32", name: "no such thing"})
+
+
+def test_a_missing_folder_is_said_by_the_dataset(shared_services: Services) -> None:
+    app = open_page("train.py", dataset="folder:/no/such/folder", model="small_cnn", image_size="32")
+    assert widget(app, "Folder").value == "/no/such/folder"
+    assert "there is no folder" in errors(app).lower()
+
+
+def test_without_an_address_the_active_run_is_shown(shared_services: Services) -> None:
+    run_id = shared_services.store.create_run(RunConfig(model="mlp"))
+    app = open_page("train.py")
+    assert "digits with mlp" in app.title[0].value
+    assert app.query_params["run"] in (run_id, [run_id])
+    press(app, "Set up another run")
+    assert widget(app, "Dataset").value == "digits"
+
+
+def test_an_unknown_run_is_said_and_the_way_on_is_shown(shared_services: Services) -> None:
+    app = open_page("train.py", run="20200101-000000-abcd")
+    assert "Choose one of the runs below" in errors(app)
+    assert widget(press(app, "Set up a run"), "Dataset").value == "digits"
+
+
+def test_a_failed_run_keeps_its_reason_and_its_settings(shared_services: Services) -> None:
+    run_id = shared_services.store.create_run(RunConfig(model="mlp", epochs=11))
+    shared_services.store.end(run_id, RunStatus.FAILED, error="batch_size: 5,000 is more than there are\nTraceback: here")
+    app = open_page("train.py", run=run_id)
+    assert "Batch size: 5,000 is more than there are" in errors(app)
+    (first, *_) = [button for button in app.button if button.label == "Use these settings again"]
+    healthy(first.click().run())
+    assert (widget(app, "Model").value, widget(app, "Epochs").value) == ("mlp", 11)
+
+
+def test_a_finished_run_shows_its_result_and_offers_its_weights(shared_services: Services, tmp_path: Path) -> None:
+    store = shared_services.store
+    run_id = store.create_run(RunConfig(model="small_cnn", epochs=1))
+    layers = (Layer("head.weight", (10, 128), 1280, False), Layer("stage1.0.weight", (32, 3, 3, 3), 864, True))
+    store.begin(run_id, RunPlan(layers, 36, 36, tuple("0123456789"), 1150, 288, 359, "cpu"))
+    store.append_epoch(run_id, EpochRow(1, 36, 1.0, 0.5, 0.8, 0.4, 0.9))
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"weights")
+    store.end(run_id, RunStatus.FINISHED, RunResult(1, 36, 0.5, 0.8, 0.4, 0.9, 0.3, 0.912, 2.0, 575.0, str(weights)))
+    app = open_page("train.py", run=run_id)
+    assert figures(app)["Test accuracy"] == "91.2 %"
+    assert [getattr(button, "label", None) for button in app.get("download_button")] == ["Download weights"]
+    assert any("load_state_dict" in code.value for code in app.code)
+
+
+def test_home_says_what_to_do_when_nothing_has_run(shared_services: Services) -> None:
+    app = open_page()
+    assert any("No run yet" in caption.value for caption in app.caption)
+    assert "Processor cores" in figures(app)
+
+
+def test_home_starts_the_demo_and_goes_to_it(shared_services: Services) -> None:
+    app = press(open_page(), "Start the demo")
+    (run,) = shared_services.store.runs()
+    assert (run.config.dataset, run.config.model, str(run.config.freeze), run.config.image_size) == ("digits", "resnet18", "head only", 64)
+    assert "digits with resnet18" in app.title[0].value
+
+
+# The freeze tree
+
+
+def test_the_tree_has_a_row_for_every_module_and_lone_parameter_in_order() -> None:
+    description = anatomy.describe("vit_b_32", 10, 224)
+    table = rows(description, frozenset())
+    paths = [row.path for row in table]
+    assert len(set(paths)) == len(paths)
+    assert {"class_token", "encoder.pos_embedding", "heads.head"} <= set(paths)
+    for place, row in enumerate(table):
+        above = row.path.rpartition(".")[0]
+        assert not above or above in paths[:place], "a parent comes before what is below it"
+    assert sum(row.count for row in table if row.level == 1) == description.count
+
+
+@pytest.mark.parametrize("model", ["resnet18", "small_cnn", "densenet121", "googlenet"])
+def test_a_group_is_frozen_in_part_when_only_some_of_it_is(model: str) -> None:
+    description = anatomy.describe(model, 10, 64)
+    plan = RunConfig(freeze="head only").freeze
+    frozen = frozen_parameters(plan, description.parameters)
+    for row in rows(description, frozen):
+        below = [parameter.name in frozen for parameter in description.parameters if (parameter.name + ".").startswith(row.path + ".")]
+        assert row.frozen == ("true" if all(below) else "mixed" if any(below) else "false")
+        if row.frozen == "true":  # the switch does what it says
+            thawed = frozen_parameters(plan.with_module(row.path, frozen=False), description.parameters)
+            assert len(frozen) - len(thawed) == len(below)
+
+
+# The same in PyTorch
+
+
+def layers_of(config: RunConfig, classes: int = 10) -> list[tuple[str, bool]]:
+    parameters = anatomy.describe(config.model, classes, config.image_size).parameters
+    frozen = frozen_parameters(config.freeze, parameters)
+    return [(parameter.name, parameter.name in frozen) for parameter in parameters]
+
+
+def every_choice() -> Iterator[RunConfig]:
+    """A config for each thing that changes the script."""
+    small = RunConfig(model="small_cnn", image_size=32)
+    for field, names in (
+        ("dataset", [name if name != "folder" else "folder:/some/where" for name in DATASETS]),
+        ("optimizer", list(OPTIMIZERS)), ("loss", list(LOSSES)), ("schedule", list(SCHEDULES)), ("augmentation", list(AUGMENTATIONS)),
+        ("precision", ["bfloat16", "float16"]), ("early_stopping", [2]), ("validation_share", [0.0]), ("device", ["cpu"]),
+        ("starting_weights", ["/w.pth", "/w.safetensors"]), ("freeze", ["head only", "norms only", "stage1, !stage1.0"]),
+    ):  # fmt: skip
+        for name in names:
+            try:
+                yield small.replace(**{field: name})
+            except ConfigError as error:  # pragma: no cover
+                pytest.fail(str(error))
+
+
+@pytest.mark.parametrize("config", list(every_choice()), ids=lambda config: " ".join(map(str, config.changes().values())))
+def test_every_choice_makes_a_script_that_python_can_read(config: RunConfig) -> None:
+    compile(pytorch_code(config, 10, layers_of(config)), "script.py", "exec")
+
+
+@pytest.mark.parametrize("model", list(MODELS))
+def test_every_model_makes_a_script_that_python_can_read(model: str) -> None:
+    config = RunConfig(model=model, image_size=MODELS[model].usual)
+    compile(pytorch_code(config, 10, [("features.0.weight", True), ("classifier.weight", False)]), "script.py", "exec")
+    compile(loading_code(config, ("a", "b"), "weights.pth"), "loading.py", "exec")
+
+
+def test_the_script_trains_and_its_weights_load_as_shown(tmp_path: Path) -> None:
+    config = RunConfig(
+        model="small_cnn", image_size=16, epochs=1, batch_size=64, freeze="stage1", device="cpu",
+        schedule="WarmupCosine", augmentation="shift", early_stopping=1,
+    )  # fmt: skip
+    script = tmp_path / "script.py"
+    script.write_text(pytorch_code(config, 10, layers_of(config)))
+    trained = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert trained.returncode == 0, trained.stderr
+    assert "epoch 1: validation loss" in trained.stdout
+    assert "test loss" in trained.stdout
+    script.write_text(loading_code(config, tuple("0123456789"), "weights.pth"))
+    loaded = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert loaded.returncode == 0, loaded.stderr
+
+
+def test_the_script_freezes_exactly_what_the_run_freezes() -> None:
+    config = RunConfig(model="resnet18", freeze="last stage, layer4.0.bn1, !layer1.1")
+    layers = layers_of(config)
+    script = pytorch_code(config, 10, layers)
+    (rule,) = [line for line in script.splitlines() if line.startswith(("LEARNS = ", "FROZEN = "))]
+    starts = eval(rule.partition(" = ")[2])
+    for name, frozen in layers:
+        assert name.startswith(starts) == (frozen if rule.startswith("FROZEN") else not frozen)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
