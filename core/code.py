@@ -17,8 +17,6 @@ from core.catalog import optimizers as optimizer_catalog
 from core.catalog import schedules as schedule_catalog
 from core.config import RunConfig
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 _CHANGES: Mapping[str, str] = {
     "flip": "v2.RandomHorizontalFlip()",
     "shift": "v2.RandomCrop({size}, padding={margin})",
@@ -54,6 +52,7 @@ def pytorch_code(config: RunConfig, classes: int, layers: Iterable[tuple[str, bo
 
 def loading_code(config: RunConfig, classes: tuple[str, ...], file_name: str) -> str:
     """How to build a run's model by hand and load its weights, the file `file_name`, into it."""
+    mean, std = MODELS[config.model].normalise
     names = ", ".join(repr(name) for name in classes[:200]) + (", ..." if len(classes) > 200 else "")
     return f"""import torch
 {_model_imports(config)}
@@ -64,7 +63,7 @@ model.load_state_dict(torch.load({file_name!r}, weights_only=True))
 model.eval()
 
 # It takes images float32 [N, 3, {config.image_size}, {config.image_size}], scaled to 0..1 and then normalised:
-mean, std = (torch.tensor(values).view(3, 1, 1) for values in ({MEAN}, {STD}))
+mean, std = (torch.tensor(values).view(3, 1, 1) for values in ({mean}, {std}))
 images = (torch.rand(1, 3, {config.image_size}, {config.image_size}) - mean) / std  # put your own here
 with torch.inference_mode():
     print(classes[model(images).argmax(dim=1)[0]])
@@ -107,13 +106,14 @@ def _device(config: RunConfig) -> str:
 
 
 def _data(config: RunConfig) -> str:
+    mean, std = MODELS[config.model].normalise
     size = config.image_size
     steps = AUGMENTATIONS[config.augmentation].steps
     changes = [_CHANGES[step].format(size=size, margin=max(1, size // 8)) for step in steps]
     lines = [
         "# Data",
         f"resize = [v2.ToImage(), v2.RGB(), v2.Resize(({size}, {size}), antialias=True)]",
-        f"normalise = [v2.ToDtype(torch.float32, scale=True), v2.Normalize({MEAN}, {STD})]",
+        f"normalise = [v2.ToDtype(torch.float32, scale=True), v2.Normalize({mean}, {std})]",
         "plain = v2.Compose([*resize, *normalise])",
     ]
     training = "plain"
@@ -234,7 +234,7 @@ def _bare_model(config: RunConfig, classes: int) -> str:
         return f"model = MLP({classes}, {config.image_size})"
     if entry.family.own:
         return f"model = SmallCNN({classes})"
-    further = "".join(f", {name}={value!r}" for name, value in model_catalog._arguments(entry, config.image_size).items())
+    further = "".join(f", {name}={value!r}" for name, value in model_catalog.builder_arguments(entry, config.image_size).items())
     return f'model = torchvision.models.get_model("{config.model}", num_classes={classes}{further})'
 
 
@@ -355,7 +355,7 @@ def _schedule(config: RunConfig) -> list[str]:
         case "ExponentialLR":
             values["gamma"] += " ** (1 / steps)"
     if "cycle_momentum" in {option.name for option in entry.options} and "cycle_momentum" not in values:
-        values["cycle_momentum"] = repr(schedule_catalog._cycles(None, config))
+        values["cycle_momentum"] = repr(schedule_catalog.cycles_momentum(None, config))
     arguments = ", ".join(f"{key}={value}" for key, value in values.items())
     return [*lines, f"schedule = torch.optim.lr_scheduler.{name}(optimizer, {arguments})"]
 

@@ -147,6 +147,8 @@ def test_what_the_catalogue_says_of_published_weights_is_what_torchvision_says()
         weights = torchvision.models.get_model_weights(name).DEFAULT
         assert entry.parameters == weights.meta["num_params"], name
         assert entry.megabytes == round(weights.meta["_file_size"]), name
+        transforms = weights.transforms()
+        assert (entry.normalise.mean, entry.normalise.std) == (tuple(transforms.mean), tuple(transforms.std)), name
         assert entry.accuracy == pytest.approx(weights.meta["_metrics"]["ImageNet-1K"]["acc@1"], abs=0.051), name
         assert entry.usual == weights.transforms.keywords["crop_size"], name
 
@@ -300,7 +302,7 @@ def test_every_dataset_that_needs_no_download_trains_two_steps(name: str, home: 
     made = data.prepare(config, home, lambda text, share: None)
     assert made.classes == catalog.class_names(name, home.data)
     images, labels = next(iter(made.train.batches(1)))
-    train_two_steps(config, models.build("small_cnn", len(made.classes), 16), data.Normalise(*data.NORMALISE)(images), labels)
+    train_two_steps(config, models.build("small_cnn", len(made.classes), 16), data.Normalise(*models.IMAGENET)(images), labels)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
@@ -308,7 +310,7 @@ def test_every_augmentation_trains_two_steps(name: str, home: Home) -> None:
     config = RunConfig(dataset="digits", augmentation=name, model="small_cnn", image_size=16, batch_size=8, optimizer="SGD")
     made = data.prepare(config, home, lambda text, share: None)
     images, labels = next(iter(made.train.batches(1)))
-    train_two_steps(config, models.build("small_cnn", 10, 16), data.Normalise(*data.NORMALISE)(images), labels)
+    train_two_steps(config, models.build("small_cnn", 10, 16), data.Normalise(*models.IMAGENET)(images), labels)
 
 
 # Names and options

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from core.catalog.augmentations import AUGMENTATIONS
+from core.catalog.models import IMAGENET
 from core.config import ConfigError, RunConfig
-from core.data import NORMALISE, Data, Loader, Normalise, images, loader, prepare
+from core.data import Data, Loader, Normalise, images, loader, prepare
 from core.data.loader import ImageDataset
 from core.data.sources import Source
 from core.data.splits import stratified_split
@@ -135,8 +136,8 @@ def test_a_set_larger_than_a_chunk_is_resized_whole(home: Home) -> None:
 
 def test_normalise_is_the_textbook_formula_to_the_bit() -> None:
     batch = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
-    mean, std = (torch.tensor(figures).view(1, 3, 1, 1) for figures in NORMALISE)
-    normalise = Normalise(*NORMALISE)
+    mean, std = (torch.tensor(figures).view(1, 3, 1, 1) for figures in IMAGENET)
+    normalise = Normalise(*IMAGENET)
     assert torch.equal(normalise(batch), (batch.float() / 255 - mean) / std)
     assert normalise.state_dict() == {}
     assert batch.dtype == torch.uint8

@@ -392,9 +392,7 @@ def test_a_full_disk_is_said_to_be_full(home: Home, small: Callable[[str], int],
         run_on("MNIST", home)
 
 
-def test_two_runs_download_a_dataset_once(
-    home: Home, served: tuple[Path, str], small: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_runs_download_a_dataset_once(home: Home, served: tuple[Path, str], small: Callable[[str], int], monkeypatch: pytest.MonkeyPatch) -> None:
     serve_mnist(*served, small, monkeypatch)
     waiting = Progress()
     entry = DATASETS["MNIST"]

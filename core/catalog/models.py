@@ -8,13 +8,26 @@ torch is imported only when a model is built.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.catalog.entry import Entry, by_name, find
 from core.config import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+class Figures(NamedTuple):
+    """Mean and standard deviation of each colour channel, on the scale of 0 to 1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+IMAGENET = Figures(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""The figures of ImageNet, with which nearly all of torchvision's published weights were made."""
+
+HALVES = Figures(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,8 @@ class ModelEntry(Entry):
     """One model. `parameters` counts elements, with a head for ImageNet's 1,000 classes (10 for our own models).
 
     `accuracy` is the share of ImageNet's validation images (percent, top-1) that the published weights get right, `megabytes`
-    the size of their download: both None for our own models, which have no published weights.
+    the size of their download: both None for our own models, which have no published weights. `normalise` are the figures that
+    its published weights expect images to be normalised with.
     """
 
     family: Family = Family("", "", ())
@@ -53,6 +67,7 @@ class ModelEntry(Entry):
     smallest: int = 8
     multiple: int = 1
     usual: int = 224
+    normalise: Figures = IMAGENET
 
     @property
     def pretrained(self) -> bool:
@@ -89,11 +104,11 @@ def build(name: str, classes: int, image_size: int) -> nn.Module:
         return own_models.build(entry.name, classes, image_size)
     import torchvision
 
-    model: nn.Module = torchvision.models.get_model(entry.name, num_classes=classes, **_arguments(entry, image_size))
+    model: nn.Module = torchvision.models.get_model(entry.name, num_classes=classes, **builder_arguments(entry, image_size))
     return model
 
 
-def _arguments(entry: ModelEntry, image_size: int) -> dict[str, Any]:
+def builder_arguments(entry: ModelEntry, image_size: int) -> dict[str, Any]:
     """What the builder of torchvision needs to know beyond the number of classes."""
     if entry.family is VIT:
         return {"image_size": image_size}  # one position embedding a patch
@@ -158,7 +173,8 @@ def _own(name: str, about: str, parameters: int) -> ModelEntry:
 
 
 def _model(
-    name: str, family: Family, parameters: int, accuracy: float, megabytes: int, *, smallest: int = 0, usual: int = 0, patch: int = 0
+    name: str, family: Family, parameters: int, accuracy: float, megabytes: int, *, smallest: int = 0, usual: int = 0, patch: int = 0,
+    normalise: Figures = IMAGENET,
 ) -> ModelEntry:  # fmt: skip
     return ModelEntry(
         name,
@@ -171,6 +187,7 @@ def _model(
         smallest=smallest or patch or family.smallest,
         multiple=patch or family.multiple,
         usual=usual or family.usual,
+        normalise=normalise,
     )
 
 
@@ -203,7 +220,7 @@ MODELS = by_name(
         _model("efficientnet_b7", EFFICIENTNET, 66_347_960, 84.1, 255, usual=600),
         _model("efficientnet_v2_s", EFFICIENTNET_V2, 21_458_488, 84.2, 83, usual=384),
         _model("efficientnet_v2_m", EFFICIENTNET_V2, 54_139_356, 85.1, 208, usual=480),
-        _model("efficientnet_v2_l", EFFICIENTNET_V2, 118_515_272, 85.8, 455, usual=480),
+        _model("efficientnet_v2_l", EFFICIENTNET_V2, 118_515_272, 85.8, 455, usual=480, normalise=HALVES),
         _model("convnext_tiny", CONVNEXT, 28_589_128, 82.5, 109),
         _model("convnext_small", CONVNEXT, 50_223_688, 83.6, 192),
         _model("convnext_base", CONVNEXT, 88_591_464, 84.1, 338),

@@ -157,7 +157,7 @@ def build(config: RunConfig, optimizer: Optimizer, total_steps: int, steps_per_e
         case "CosineAnnealingLR":
             values["T_max"] = steps.of(values["T_max"], 1)
         case "OneCycleLR":
-            values |= {"max_lr": config.learning_rate, "cycle_momentum": _cycles(values["cycle_momentum"], config)}
+            values |= {"max_lr": config.learning_rate, "cycle_momentum": cycles_momentum(values["cycle_momentum"], config)}
             # On a run of a few steps a phase would have no length, and torch divides by it.
             values["total_steps"] = max(total_steps, math.ceil(2 / min(values["pct_start"], 1 - values["pct_start"])))
         case "StepLR":
@@ -178,7 +178,7 @@ def build(config: RunConfig, optimizer: Optimizer, total_steps: int, steps_per_e
             down = up if values["step_size_down"] is None else steps.of(values["step_size_down"])
             base = config.learning_rate / 10 if values["base_lr"] is None else values["base_lr"]
             values |= {"step_size_up": up, "step_size_down": down, "base_lr": base, "max_lr": config.learning_rate}
-            values["cycle_momentum"] = _cycles(values["cycle_momentum"], config)
+            values["cycle_momentum"] = cycles_momentum(values["cycle_momentum"], config)
     schedule: LRScheduler = getattr(lr_scheduler, entry.name)(optimizer, **values)
     return schedule
 
@@ -193,7 +193,7 @@ def check_values(entry: Entry, config: RunConfig) -> dict[str, OptionValue]:
     pct_start = options.get("pct_start", 0.3)
     if options.get("three_phase") and isinstance(pct_start, float) and pct_start > 0.45:
         raise ConfigError("schedule_options", f"three_phase needs pct_start of 0.45 or less, got {pct_start}")
-    if options.get("cycle_momentum") and not _cycles(None, config):
+    if options.get("cycle_momentum") and not cycles_momentum(None, config):
         name = find(OPTIMIZERS, "optimizer", config.optimizer).name
         remedy = "leave it empty, or use SGD or AdamW"
         raise ConfigError("schedule_options", f"cycle_momentum needs an optimizer with momentum or betas, got {name}; {remedy}")
@@ -215,7 +215,8 @@ class _Lengths:
         return max(round(self.total_steps * share if epochs is None else epochs * self.steps_per_epoch), 1)
 
 
-def _cycles(wanted: bool | None, config: RunConfig) -> bool:
+def cycles_momentum(wanted: bool | None, config: RunConfig) -> bool:
+    """Whether a schedule moves the optimizer's momentum: as `wanted`, or (None) where the optimizer has one."""
     entry = find(OPTIMIZERS, "optimizer", config.optimizer)
     # RMSprop has a momentum that is usually 0: a schedule must not switch on what nobody asked for.
     able = entry.option("betas") is not None or bool(entry.momentum if config.momentum is None else config.momentum)

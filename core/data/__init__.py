@@ -11,14 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.data.loader import NORMALISE, Loader, Normalise
+    from core.data.loader import Loader, Normalise
     from core.data.preparation import Data, prepare
 
-__all__ = ["NORMALISE", "Data", "Loader", "Normalise", "prepare"]
+__all__ = ["Data", "Loader", "Normalise", "prepare"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("NORMALISE", "Loader", "Normalise"):
+    if name in ("Loader", "Normalise"):
         from core.data import loader
 
         return getattr(loader, name)

@@ -103,8 +103,6 @@ _OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
     "triangle": _outline(3, (1.0,)),
     "star": _outline(10, (1.0, 0.42)),
     "cross": tuple(
-        (quarter * math.pi / 2 + angle, distance)
-        for quarter in range(4)
-        for angle, distance in ((-_ARM, 1.0), (_ARM, 1.0), (math.pi / 4, _NOTCH))
+        (quarter * math.pi / 2 + angle, distance) for quarter in range(4) for angle, distance in ((-_ARM, 1.0), (_ARM, 1.0), (math.pi / 4, _NOTCH))
     ),
 }

@@ -18,7 +18,7 @@ Images stay uint8, a quarter of float32, until they are on the device: there, `N
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,17 +165,6 @@ class Normalise(nn.Module):
         """Images uint8 [N, 3, S, S] to float32 [N, 3, S, S] on the same device."""
         # In place after the first operation: the same bits as (images / 255 - mean) / std with a quarter of the memory.
         return images.to(self.mean.dtype).div_(255).sub_(self.mean).div_(self.std)
-
-
-class Figures(NamedTuple):
-    """Mean and standard deviation of each channel, on the scale of 0 to 1."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-NORMALISE = Figures(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-"""The figures of ImageNet, with which torchvision's pretrained weights were made: `Normalise(*NORMALISE)`."""
 
 
 def resize(images: Tensor, image_size: int) -> Tensor:
