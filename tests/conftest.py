@@ -7,12 +7,15 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from core.home import Home
 from core.store import RunStore
-from tests.support import ROOT, Server, processes_of
-from tools.browser import arguments, find
+from tests.browser import arguments, find
+from tests.support import ROOT, Server, end_processes_of
+
+PATIENCE = 20_000
+"""Milliseconds that a browser test waits for what it expects: far more than needed, since a busy machine is no failure."""
 
 SHARED = Path(os.environ.get("THAW_SHARED", ROOT.parent / "shared"))
 
@@ -28,9 +31,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
     """An empty home. Processes that still work in it when the test ends are killed."""
     home = Home.from_environment(str(tmp_path / "home"))
     yield home
-    for process in processes_of(home.path):
-        process.kill()
-        process.wait(timeout=20)
+    end_processes_of(home.path)
 
 
 @pytest.fixture
@@ -82,7 +83,8 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """An empty tab of 1280 x 900 pixels in a fresh profile. An exception in the page's own script fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -106,7 +107,13 @@ class Server:
     def close(self) -> None:
         """Kill the server and every process that works in its home: workers, standby workers and labs are meant to outlive it."""
         self.kill()
-        for process in processes_of(self.home):
+        end_processes_of(self.home)
+
+
+def end_processes_of(home: Path) -> None:
+    """Kill what `processes_of` finds, and wait for the end of it."""
+    for process in processes_of(home):
+        with suppress(psutil.NoSuchProcess):  # it has just left by itself
             process.kill()
             process.wait(timeout=20)
 

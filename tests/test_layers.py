@@ -1,0 +1,214 @@
+"""The rules of the house: who may import what, read from the source, and what a fresh process really loads."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+CORE = sorted((ROOT / "core").rglob("*.py"))
+WEB = [ROOT / "dashboard.py", *sorted((ROOT / "pages").rglob("*.py"))]
+PROJECT = ("core", "pages", "dashboard", "tests", "bench")
+
+# Modules of core that the web process imports. They, and all they import at the top, stay free of torch.
+WEB_SIDE = ("config", "events", "layers", "home", "store", "stream", "catalog", "supervisor", "lab", "machine")
+TORCH_FREE = tuple(f"core.{name}" for name in WEB_SIDE)
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of what a file imports anywhere, inside functions too: `from a import b` counts as `a` and as `a.b`."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        found |= names_of(node)
+    return found
+
+
+def imports_at_load(path: Path) -> set[str]:
+    """Like `imports`, but only what runs when the file is loaded: not inside functions, not for type checkers alone."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [tree(path)]
+    while waiting:
+        node = waiting.pop()
+        found |= names_of(node)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting.extend(node.orelse)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting.extend(ast.iter_child_nodes(node))
+    return found
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def names_of(node: ast.AST) -> set[str]:
+    match node:
+        case ast.Import(names=names):
+            return {alias.name for alias in names}
+        case ast.ImportFrom(module=str(module), names=names, level=0):
+            return {module, *(f"{module}.{alias.name}" for alias in names)}
+        case ast.ImportFrom():
+            raise AssertionError(f"line {node.lineno}: a relative import; write the full name, so that the direction can be read")
+        case ast.Call(func=ast.Attribute(attr="import_module") | ast.Name(id="__import__"), args=[ast.Constant(value=str(name)), *_]):
+            return {name}
+        case _:
+            return set()
+
+
+def uses(names: set[str], module: str) -> bool:
+    """True if one of `names` is `module` or lies below it."""
+    return any(name == module or name.startswith(module + ".") for name in names)
+
+
+def offenders(files: list[Path], modules: tuple[str, ...], allowed: tuple[str, ...] = ()) -> list[str]:
+    """`file imports module` for every file that imports one of `modules`; `allowed` are files and folders, from the root."""
+    return [
+        f"{relative(path)} imports {module}"
+        for path in files
+        if not relative(path).startswith(allowed or ("\0",))
+        for module in modules
+        if uses(imports(path), module)
+    ]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_core_knows_no_web_framework() -> None:
+    frameworks = ("streamlit", "starlette", "fastapi", "uvicorn", "websockets", "tornado", "aiohttp")
+    assert offenders(CORE, frameworks) == []
+
+
+def test_core_knows_no_page() -> None:
+    assert offenders(CORE, ("pages", "dashboard", "tests", "bench")) == []
+
+
+def test_pages_touch_no_torch_no_sql_and_no_process() -> None:
+    assert offenders(WEB, ("torch", "torchvision", "sqlite3", "subprocess", "multiprocessing", "concurrent.futures.process")) == []
+
+
+def test_pages_do_not_import_what_imports_torch() -> None:
+    reached: dict[str, str] = {}
+    waiting = [(path, relative(path)) for path in WEB]
+    while waiting:
+        path, trail = waiting.pop()
+        for name in imports_at_load(path):
+            assert not uses({name}, "torch"), f"torch is loaded with a page: {trail} -> {name}"
+            assert not uses({name}, "torchvision"), f"torchvision is loaded with a page: {trail} -> {name}"
+            for file in files_of(name):
+                if relative(file) not in reached:
+                    reached[relative(file)] = trail
+                    waiting.append((file, f"{trail} -> {relative(file)}"))
+    assert "core/store.py" in reached, "the walk did not reach the store, so it proves nothing"
+
+
+def files_of(name: str) -> Iterator[Path]:
+    """Files that run when the project's module `name` is imported: its own and those of the packages above it."""
+    parts = name.split(".")
+    if parts[0] not in PROJECT:
+        return
+    for end in range(1, len(parts) + 1):
+        stem = ROOT.joinpath(*parts[:end])
+        yield from (file for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.exists())
+
+
+def test_plotly_is_only_in_charts_and_in_the_live_chart() -> None:
+    # assets.py serves the script file that lies in the package.
+    assert offenders([*CORE, *WEB], ("plotly",), allowed=("core/charts/", "pages/_parts/live_chart", "pages/_parts/assets.py")) == []
+
+
+def test_sql_is_only_in_the_store_and_its_migrations() -> None:
+    allowed = ("core/store.py", "core/migrations.py")
+    assert offenders([*CORE, *WEB], ("sqlite3",), allowed) == []
+    sql = re.compile(r"^\s*(SELECT .* FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE|ALTER TABLE|PRAGMA )", re.IGNORECASE | re.DOTALL)
+    found = [
+        f"{relative(path)}:{node.lineno}"
+        for path in [*CORE, *WEB]
+        if relative(path) not in allowed
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and sql.match(node.value)
+    ]
+    assert found == []
+
+
+def test_processes_are_only_in_the_supervisor_and_the_lab() -> None:
+    modules = ("subprocess", "multiprocessing", "concurrent.futures.ProcessPoolExecutor", "os.fork", "torch.multiprocessing")
+    assert offenders([*CORE, *WEB], modules, allowed=("core/supervisor.py", "core/lab.py")) == []
+
+
+@pytest.mark.parametrize("name", ["config", "events"])
+def test_the_contract_modules_import_nothing_of_the_project(name: str) -> None:
+    assert not [module for module in imports(ROOT / "core" / f"{name}.py") if module.split(".")[0] in PROJECT]
+
+
+def test_the_trainer_knows_no_store_no_clock_no_disk_and_guesses_no_device() -> None:
+    trainer = ROOT / "core" / "trainer.py"
+    core = ("store", "migrations", "home", "supervisor", "worker", "stream", "lab", "cli", "weights", "devices", "machine")
+    library = ("time", "datetime", "sqlite3", "pathlib", "os", "shutil", "tempfile", "io", "logging", "psutil", "tqdm")
+    assert offenders([trainer], (*(f"core.{name}" for name in core), *library)) == []
+    calls = [node.func for node in ast.walk(tree(trainer)) if isinstance(node, ast.Call)]
+    called = {function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "") for function in calls}
+    assert called & {"is_available", "device_count", "save", "load", "open", "print"} == set()
+
+
+def test_a_fresh_process_with_what_screens_use_has_not_loaded_torch(tmp_path: Path) -> None:
+    # The screens themselves are scripts that Streamlit runs: the test above reads their imports, and test_browser looks into a real server.
+    parts = sorted((ROOT / "pages" / "_parts").rglob("*.py"))
+    pages = [relative(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__") for path in parts]
+    program = f"""
+import importlib, sys
+for name in {[*TORCH_FREE, *pages, "dashboard"]!r}:
+    importlib.import_module(name)
+    heavy = sorted(set(sys.modules) & {{"torch", "torchvision", "sklearn"}})
+    assert not heavy, f"importing {{name}} loads {{heavy}}"
+print("clean")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "THAW_HOME": str(tmp_path / "home")},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("clean\n")
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [relative(path) for path in [*CORE, *WEB] if path.read_text(encoding="utf-8").strip() and not ast.get_docstring(tree(path))]
+    assert silent == []
+
+
+def tracked() -> list[Path]:
+    """The text files that git tracks, or would with the next `git add`."""
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip(f"this is no git checkout, so nothing is tracked: {listed.stderr.decode().strip()}")
+    pictures = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".woff2"}
+    return [path for name in listed.stdout.decode().split("\0") if (path := ROOT / name).is_file() and path.suffix not in pictures]
+
+
+def test_no_tracked_file_names_a_package_registry_or_a_path_of_one_machine() -> None:
+    # Put together from pieces, so that this file does not find itself.
+    hosts = (r"pypi\.", r"files\.pythonhosted\.", r"registry\.npmjs\.", r"anaconda\.")
+    registry = re.compile(rf"\b({'|'.join(hosts)})org\b")
+    folders = ("work", "root", "farm", r"home/\w+", r"Users/\w+", "opt/(pypi|wheels)")
+    folder = re.compile(rf"(?<![\w.$}}~-])/({'|'.join(folders)})/")
+    found = [
+        f"{relative(path)}:{number}: {line.strip()[:100]}"
+        for path in tracked()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if registry.search(line) or folder.search(line) or f"{ROOT}/" in line
+    ]
+    assert found == []
+
+
+def test_no_tracked_file_is_large() -> None:
+    assert [f"{relative(path)}: {path.stat().st_size / 1e6:.1f} MB" for path in tracked() if path.stat().st_size > 2_000_000] == []
