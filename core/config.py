@@ -235,7 +235,7 @@ def _config_error(error: ValidationError) -> ConfigError:
         value = "NaN"
     if cause is not None:
         return ConfigError(field, f"{cause}, got {value!r}")
-    return ConfigError(field, f"{_in_words(first)}, got {value!r}; try {EXAMPLES[field]} ({RunConfig.model_fields[field].description})")
+    return ConfigError(field, f"{_in_words(first)}, got {value!r}; try {EXAMPLES[field]}")
 
 
 def _in_words(error: Any) -> str:

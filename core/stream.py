@@ -29,12 +29,13 @@ FROZEN_CODE, ZERO_CODE, NOT_FINITE_CODE = -32768, -32767, 32767
 
 @dataclass(frozen=True)
 class Cursor:
-    """What a client has: the heatmap's level, the last step of the lines and of the heatmap, the last epoch. 0: nothing yet."""
+    """What a client has: the heatmap's level, the last step of the lines and of the heatmap, the last epoch (0: nothing yet), the status."""
 
     level: int = 0
     step: int = 0
     heat: int = 0
     epoch: int = 0
+    status: str = ""
 
 
 def level_for(steps: int) -> int:
@@ -78,8 +79,9 @@ def message(store: RunStore, run_id: str, cursor: Cursor | None) -> tuple[dict[s
         layers = run.plan.layers if run.plan else ()
         body["reset"] = True
         body["layers"] = [{"name": layer.name, "count": layer.count, "frozen": layer.frozen} for layer in layers]
-    if not body:
+    if not body and at.status == run.status:
         return None, at
+    at = replace(at, status=run.status)
     return {"run": _summary(run), "cursor": asdict(at), **body}, at
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.config import RunConfig
-from core.events import FROZEN, EpochRow, Layer, RunPlan, StepRow
+from core.events import FROZEN, EpochRow, Layer, RunPlan, RunStatus, StepRow
 from core.store import RunStore, Summarizer
 from core.stream import COLUMNS, FROZEN_CODE, NOT_FINITE_CODE, POINTS, ZERO_CODE, Cursor, encode_norms, level_for, message
 
@@ -45,13 +45,24 @@ def test_first_message_has_the_whole_history_and_the_layers(store: RunStore, wri
     assert body["reset"]
     assert [layer["frozen"] for layer in body["layers"]] == [True, True, False, False]
     assert body["steps"]["step"] == list(range(1, 101))
-    assert cursor == Cursor(0, 100, 100, 0)
+    assert cursor == Cursor(0, 100, 100, 0, "running")
     json.dumps(body, allow_nan=False)
 
 
 def test_nothing_new_is_no_message(store: RunStore, writer: Writer) -> None:
     writer.write(10)
     _, cursor = message(store, writer.run_id, None)
+    assert message(store, writer.run_id, cursor) == (None, cursor)
+
+
+def test_end_of_a_run_is_told_though_there_is_no_new_step(store: RunStore, writer: Writer) -> None:
+    writer.write(10)
+    _, cursor = message(store, writer.run_id, None)
+    store.end(writer.run_id, RunStatus.FINISHED)
+    body, cursor = message(store, writer.run_id, cursor)
+    assert body is not None
+    assert body["run"]["status"] == "finished"
+    assert "steps" not in body
     assert message(store, writer.run_id, cursor) == (None, cursor)
 
 
