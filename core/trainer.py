@@ -117,6 +117,8 @@ class Trainer:
         self.device = device
         self.precision = precision
         self.early_stopping = early_stopping
+        # The last finished epoch, or the one whose weights early stopping brought back: its figures are the run's.
+        self.epoch: EpochReport | None = None
         # float16 gradients underflow to zero: the loss is scaled up before backward, the gradients down after it.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
 
@@ -124,13 +126,17 @@ class Trainer:
         """Train, validate after each epoch, test at the end; yield a report for each thing done."""
         best = _Best(self.early_stopping)
         step = 0
+        self.epoch = None
         for epoch in range(1, self.epochs + 1):
             step, train = yield from self._train_epoch(epoch, step)
             validation = (yield from self._evaluate(self.validation, "validation")) if self.validation else None
-            yield EpochReport(epoch, step, train, validation)
-            if validation is not None and best.seen_enough(validation.loss, self.model):
+            self.epoch = EpochReport(epoch, step, train, validation)
+            yield self.epoch
+            if best.seen_enough(self.epoch, self.model):
                 break
-        best.restore(self.model)
+        if best.epoch is not None:
+            self.model.load_state_dict(best.state)
+            self.epoch = best.epoch
         yield FinalReport((yield from self._evaluate(self.test, "test")))
 
     def _train_epoch(self, epoch: int, step: int) -> Generator[Report, None, tuple[int, Score]]:
@@ -198,23 +204,20 @@ class _Tally:
 
 
 class _Best:
-    """Watches the validation loss for early stopping, and keeps a copy of the weights that had the lowest."""
+    """Watches the validation loss for early stopping, and keeps the epoch that had the lowest, with a copy of its weights."""
 
     def __init__(self, patience: int | None) -> None:
         self.patience = patience
         self.loss = float("inf")
         self.epochs_since = 0
-        self.state: dict[str, Tensor] | None = None
+        self.epoch: EpochReport | None = None
+        self.state: dict[str, Tensor] = {}
 
-    def seen_enough(self, loss: float, model: nn.Module) -> bool:
-        if self.patience is None:
+    def seen_enough(self, epoch: EpochReport, model: nn.Module) -> bool:
+        if self.patience is None or epoch.validation is None:
             return False
         self.epochs_since += 1
-        if loss < self.loss:
-            self.loss, self.epochs_since = loss, 0
-            self.state = copy.deepcopy(model.state_dict())
+        if epoch.validation.loss < self.loss:
+            self.loss, self.epochs_since = epoch.validation.loss, 0
+            self.epoch, self.state = epoch, copy.deepcopy(model.state_dict())
         return self.epochs_since >= self.patience
-
-    def restore(self, model: nn.Module) -> None:
-        if self.state is not None:
-            model.load_state_dict(self.state)

@@ -49,9 +49,11 @@ class Worker:
         self.config = store.run(run_id).config
         self.weights = home.run_folder(run_id) / "weights.pth"
         self.step = 0
+        self.epochs = 0
         self._stopping = False
         self._last_look = 0.0
         self._last_activity = 0.0
+        self._evaluation_shown = False
 
     def stop_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
         """Stop and save after the step at hand. Fit for a signal handler."""
@@ -82,15 +84,14 @@ class Worker:
         self.store.begin(self.run_id, assembly.plan)
         recorder = Recorder(self.store, self.run_id, assembly.plan)
         try:
-            status, epochs, test = self._train(assembly.trainer, recorder)
+            status, test = self._train(assembly.trainer, recorder)
         finally:
             recorder.flush()
         save_weights(assembly.trainer.model, self.weights)
-        self.store.end(self.run_id, status, self._result(recorder, epochs, test))
+        self.store.end(self.run_id, status, self._result(assembly.trainer, recorder, test))
         return status
 
-    def _train(self, trainer: Trainer, recorder: Recorder) -> tuple[RunStatus, list[EpochReport], Score | None]:
-        epochs: list[EpochReport] = []
+    def _train(self, trainer: Trainer, recorder: Recorder) -> tuple[RunStatus, Score | None]:
         test: Score | None = None
         last_save = time.monotonic()
         for report in trainer.run():
@@ -102,7 +103,7 @@ class Worker:
                     recorder.not_a_step()
                     self._evaluating(report)
                 case EpochReport():
-                    epochs.append(report)
+                    self.epochs += 1
                     recorder.flush()
                     self.store.append_epoch(self.run_id, _epoch_row(report, recorder.clock.seconds))
                     recorder.not_a_step()
@@ -114,8 +115,8 @@ class Worker:
             try:
                 self._obey(recorder)
             except _Stopped:
-                return RunStatus.STOPPED, epochs, test
-        return RunStatus.FINISHED, epochs, test
+                return RunStatus.STOPPED, test
+        return RunStatus.FINISHED, test
 
     def _obey(self, recorder: Recorder | None = None) -> None:
         """Carry out what was asked for since the last look, a pause included.
@@ -164,21 +165,20 @@ class Worker:
             self.store.set_status(self.run_id, RunStatus.PREPARING, text, share)
 
     def _evaluating(self, report: EvaluationReport) -> None:
-        last = report.batch == report.batches
-        if last or time.monotonic() - self._last_activity > 0.5:
+        if report.batch == report.batches:
+            if self._evaluation_shown:  # a short pass was never shown, and each write waits for the disk
+                self._evaluation_shown = False
+                self.store.set_status(self.run_id, RunStatus.RUNNING)
+        elif time.monotonic() - self._last_activity > 0.5:
             self._last_activity = time.monotonic()
-            activity = "" if last else f"measuring on the {report.what} set"
-            self.store.set_status(self.run_id, RunStatus.RUNNING, activity, None if last else report.batch / report.batches)
+            self._evaluation_shown = True
+            self.store.set_status(self.run_id, RunStatus.RUNNING, f"measuring on the {report.what} set", report.batch / report.batches)
 
-    def _result(self, recorder: Recorder, epochs: list[EpochReport], test: Score | None) -> RunResult:
-        # With early stopping the weights are those of the best epoch, so its figures are the run's.
-        shown = epochs[-1:]
-        if self.config.early_stopping is not None:
-            shown = sorted(epochs, key=lambda report: report.validation.loss if report.validation else 0.0)[:1]
-        train = shown[0].train if shown else None
-        validation = shown[0].validation if shown else None
+    def _result(self, trainer: Trainer, recorder: Recorder, test: Score | None) -> RunResult:
+        train = trainer.epoch.train if trainer.epoch else None
+        validation = trainer.epoch.validation if trainer.epoch else None
         return RunResult(
-            epochs=len(epochs),
+            epochs=self.epochs,
             steps=self.step,
             train_loss=train.loss if train else None,
             train_accuracy=train.accuracy if train else None,

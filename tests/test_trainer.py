@@ -114,6 +114,7 @@ def test_early_stopping_ends_with_the_best_weights(home: Home) -> None:
     assert validation is not None
     again = result_of(made.trainer._evaluate(validation, "validation"))
     assert again.loss == pytest.approx(min(losses), rel=1e-4)
+    assert made.trainer.epoch == epochs[losses.index(min(losses))]
 
 
 def result_of(generator: Generator[Report, None, Score]) -> Score:
