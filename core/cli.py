@@ -11,7 +11,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     arguments = _parser().parse_args(argv)
     try:
-        home = Home.from_environment(arguments.home)
+        home = _home(arguments.home)
         match arguments.command:
             case "train":
                 return _train(home, _config(arguments), arguments.json)
@@ -84,6 +84,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
     commands.add_parser("catalog", parents=[shared, as_json], help="list the names that a config can use")
     return parser
+
+
+def _home(path: str | None) -> Home:
+    try:
+        return Home.from_environment(path)
+    except OSError as error:
+        raise ConfigError("home", f"{error.filename!r} cannot be made ({error.strerror}); give another folder with --home or THAW_HOME") from None
 
 
 def _config(arguments: argparse.Namespace) -> RunConfig:
@@ -224,18 +231,10 @@ def _command(home: Home, name: str, run_id: str) -> int:
 
 
 def _catalog(as_json: bool) -> int:
-    kinds: dict[str, Mapping[str, catalog.Entry]] = {
-        "dataset": catalog.DATASETS,
-        "model": catalog.MODELS,
-        "loss": catalog.LOSSES,
-        "optimizer": catalog.OPTIMIZERS,
-        "schedule": catalog.SCHEDULES,
-        "augmentation": catalog.AUGMENTATIONS,
-    }
     if as_json:
-        print(json.dumps({kind: {name: entry.about for name, entry in entries.items()} for kind, entries in kinds.items()}))
+        print(json.dumps({kind: {name: entry.about for name, entry in entries.items()} for kind, entries in catalog.CATALOGUES.items()}))
         return 0
-    for kind, entries in kinds.items():
+    for kind, entries in catalog.CATALOGUES.items():
         print(kind)
         for name, entry in entries.items():
             print(f"  {name:28} {entry.about}")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from core import catalog, data
 from core.catalog import (
     AUGMENTATIONS,
+    CATALOGUES,
     DATASETS,
     LOSSES,
     MODELS,
@@ -40,15 +41,7 @@ from core.own_losses import SmoothedDivergence
 from tests.support import ROOT
 
 CLASSES = 3
-KINDS: dict[str, Mapping[str, Entry]] = {
-    "dataset": DATASETS,
-    "model": MODELS,
-    "loss": LOSSES,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-    "augmentation": AUGMENTATIONS,
-    "starting_weights": STARTING_WEIGHTS,
-}
+KINDS: dict[str, Mapping[str, Entry]] = {**CATALOGUES, "starting_weights": STARTING_WEIGHTS}
 
 
 def train_two_steps(config: RunConfig, model: nn.Module, images: Tensor, labels: Tensor) -> list[float]:

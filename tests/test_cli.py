@@ -109,6 +109,14 @@ def test_run_that_diverged_is_shown_and_its_json_is_json(home: Home) -> None:
     assert json.loads(shown)["history"][0]["train_loss"] is None
 
 
+def test_home_that_cannot_be_made_is_one_clear_line_and_status_2(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = thaw(home, "runs", "--home", str(tmp_path / "file" / "home"))
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "--home" in done.stderr
+
+
 def test_unknown_run_is_status_2_with_the_remedy(home: Home) -> None:
     done = thaw(home, "show", "nothing")
     assert done.returncode == 2

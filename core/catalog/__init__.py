@@ -4,6 +4,8 @@ Explicit dicts of `Entry`s, name to entry. Nothing here imports torch before som
 catalogue and must stay free of it.
 """
 
+from collections.abc import Mapping
+
 from core.catalog.augmentations import AUGMENTATIONS
 from core.catalog.check import STARTING_WEIGHTS, check
 from core.catalog.datasets import DATASETS, class_names
@@ -13,8 +15,19 @@ from core.catalog.models import MODELS
 from core.catalog.optimizers import OPTIMIZERS
 from core.catalog.schedules import SCHEDULES
 
+CATALOGUES: Mapping[str, Mapping[str, Entry]] = {
+    "dataset": DATASETS,
+    "model": MODELS,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "augmentation": AUGMENTATIONS,
+}
+"""The fields of a config that name an entry, each with the entries that it can name."""
+
 __all__ = [
     "AUGMENTATIONS",
+    "CATALOGUES",
     "DATASETS",
     "LOSSES",
     "MODELS",

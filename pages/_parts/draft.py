@@ -12,28 +12,14 @@ from typing import Any
 
 import streamlit as st
 
-from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Entry, find
+from core.catalog import CATALOGUES, DATASETS, find
 from core.config import PRESETS, ConfigError, FreezePlan, RunConfig
 
 CUSTOM = "custom"
 FOLDER, FILE = "folder", "file"
 
-OPTIONS: Mapping[str, tuple[str, Mapping[str, Entry]]] = {
-    "loss_options": ("loss", LOSSES),
-    "optimizer_options": ("optimizer", OPTIMIZERS),
-    "schedule_options": ("schedule", SCHEDULES),
-}
-"""The fields that hold further options: the field that names the entry, and the catalogue it is in."""
-
-NAMES: Mapping[str, Mapping[str, Entry]] = {
-    "dataset": DATASETS,
-    "model": MODELS,
-    "loss": LOSSES,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-    "augmentation": AUGMENTATIONS,
-}
-"""The fields that name something in a catalogue."""
+OPTIONS: Mapping[str, str] = {"loss_options": "loss", "optimizer_options": "optimizer", "schedule_options": "schedule"}
+"""The fields that hold further options, each with the field that names whose options they are."""
 
 SET_UP = "new"
 """In the URL: show the form even while a run is active."""
@@ -94,7 +80,7 @@ def values() -> dict[str, Any]:
     if found["starting_weights"] == FILE:
         found["starting_weights"] = state[key("starting_weights", "path")]
     found["freeze"] = state[key("freeze", "plan")]
-    for field, (names, _) in OPTIONS.items():
+    for field, names in OPTIONS.items():
         found[field] = {
             option.name: state[place]
             for option in options(field, found[names])
@@ -122,7 +108,7 @@ def errors() -> dict[str, str]:
 
 def options(field: str, name: str) -> tuple[Any, ...]:
     """The further options of what `name` means in the catalogue of an options field."""
-    entry = OPTIONS[field][1].get(name)
+    entry = CATALOGUES[OPTIONS[field]].get(name)
     return entry.options if entry else ()
 
 
@@ -138,8 +124,8 @@ def _fill_field(field: str, value: Any) -> None:
         case "dataset":
             kind, _, path = str(value).partition(":")
             state[key(field)], state[key(field, "path")] = find(DATASETS, field, kind).name, path
-        case _ if field in NAMES:
-            state[key(field)] = find(NAMES[field], field, value).name
+        case _ if field in CATALOGUES:
+            state[key(field)] = find(CATALOGUES[field], field, value).name
         case "starting_weights":
             known = value in ("random", "pretrained")
             state[key(field)], state[key(field, "path")] = (value, "") if known else (FILE, value)
@@ -147,7 +133,7 @@ def _fill_field(field: str, value: Any) -> None:
             plan = str(value)
             state[key(field)], state[key(field, "plan")] = (plan if plan in PRESETS else CUSTOM), plan
         case _ if field in OPTIONS:
-            name = state[key(OPTIONS[field][0])]
+            name = state[key(OPTIONS[field])]
             for option in options(field, name):
                 state[option_key(field, name, option.name)] = shown(value.get(option.name, option.default))
         case _:

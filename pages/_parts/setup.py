@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -155,7 +155,7 @@ class Form:
 
     def _options(self, field: str) -> None:
         """A widget for each further option of what is chosen, under the name that torch gives it."""
-        names, _ = draft.OPTIONS[field]
+        names = draft.OPTIONS[field]
         chosen = st.session_state[key(names)]
         options = draft.options(field, chosen)
         if not options:
@@ -239,11 +239,8 @@ class Form:
         if {"dataset", "model", "image_size"} & self.errors.keys():
             return None
         try:
-            classes = len(catalog.class_names(given["dataset"], self.shared.home.data))
-            if self.shared.lab.ready:
-                return self.shared.lab.describe(given["model"], classes, given["image_size"])
-            with st.spinner("Looking at the model's layers"):
-                return self.shared.lab.describe(given["model"], classes, given["image_size"])
+            with nullcontext() if self.shared.lab.ready else st.spinner("Looking at the model's layers"):
+                return _describe(self.shared, given["dataset"], given["model"], given["image_size"])
         except ConfigError as error:
             self.errors[error.field] = error.message
         except LabError as error:
@@ -290,6 +287,11 @@ def check(shared: Services, config: RunConfig) -> RunConfig:
     return config
 
 
+def _describe(shared: Services, dataset: str, model: str, image_size: int) -> ModelDescription:
+    """The layers of a model with a head for the classes of a dataset. Raises ConfigError and LabError."""
+    return shared.lab.describe(model, len(catalog.class_names(dataset, shared.home.data)), image_size)
+
+
 def _start(shared: Services) -> None:
     """Start the run that the form describes, and show it. What is wrong is said beside the button and beside the field."""
     wrong = draft.errors()
@@ -298,8 +300,7 @@ def _start(shared: Services) -> None:
         return
     try:
         config = check(shared, RunConfig(**draft.values()))
-        description = shared.lab.describe(config.model, len(catalog.class_names(config.dataset, shared.home.data)), config.image_size)
-        frozen_parameters(config.freeze, description.parameters)
+        frozen_parameters(config.freeze, _describe(shared, config.dataset, config.model, config.image_size).parameters)
         run_id = shared.supervisor.start(config)
     except ConfigError as error:
         st.session_state[_START_ERROR] = (error.field, error.message)
@@ -340,8 +341,7 @@ def _suit_plan(shared: Services) -> None:
         plan = draft.plan()
         if not plan.patterns:
             return
-        classes = len(catalog.class_names(given["dataset"], shared.home.data))
-        parameters = shared.lab.describe(given["model"], classes, MODELS[given["model"]].usual).parameters
+        parameters = _describe(shared, given["dataset"], given["model"], MODELS[given["model"]].usual).parameters
     except (ConfigError, LabError):
         return  # said elsewhere
     try:
