@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -383,10 +384,16 @@ def _epoch(row: sqlite3.Row) -> EpochRow:
     return EpochRow(**{**values, **{name: math.nan for name in measured if values[name] is None}})
 
 
+@lru_cache(maxsize=64)
+def _plan(text: str) -> RunPlan:
+    # Every tick of every viewer reads a plan, some hundreds of layers, that never changes.
+    return _PLAN.validate_json(text)
+
+
 def _run(row: sqlite3.Row) -> Run:
     values = dict(row)
     values["config"] = RunConfig.from_json(values["config"])
     values["status"] = RunStatus(values["status"])
-    values["plan"] = _PLAN.validate_json(values["plan"]) if values["plan"] else None
+    values["plan"] = _plan(values["plan"]) if values["plan"] else None
     values["result"] = _RESULT.validate_json(values["result"]) if values["result"] else None
     return Run(**values)

@@ -60,10 +60,7 @@ class Supervisor:
         """
         config = catalog.check(config)
         run_id = self.store.create_run(config)
-        folder = self.home.run_folder(run_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(config.to_json() + "\n")
-        process = self._wake_standby(run_id) or self._launch(["--run", run_id], folder / "worker.log")
+        process = self._wake_standby(run_id) or self._launch(["--run", run_id], self.home.run_folder(run_id) / "worker.log")
         self._last_start = time.monotonic()
         try:
             self.store.set_process(run_id, process.pid, psutil.Process(process.pid).create_time())
