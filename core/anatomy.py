@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
 
-from core.catalog.entry import find
-from core.catalog.models import MODELS, ModelEntry, build
+from core.catalog.models import ModelEntry, build, find_model
 from core.config import ConfigError
 from core.layers import ModelDescription, ParameterInfo, Role
 
@@ -42,7 +41,7 @@ def describe(model_name: str, classes: int, image_size: int) -> ModelDescription
     Raises:
         ConfigError: there is no such model, or it cannot be trained on images of this size.
     """
-    entry = find(MODELS, "model", model_name)
+    entry = find_model(model_name)
     with _no_numbers():
         model = build(entry.name, classes, image_size).to("meta")
     return _described(model, entry, classes, image_size)

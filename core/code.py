@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from core.catalog import AUGMENTATIONS, MODELS
+from core.catalog import AUGMENTATIONS, find_model
 from core.catalog import models as model_catalog
 from core.catalog import optimizers as optimizer_catalog
 from core.catalog import schedules as schedule_catalog
@@ -52,7 +52,7 @@ def pytorch_code(config: RunConfig, classes: int, layers: Iterable[tuple[str, bo
 
 def loading_code(config: RunConfig, classes: tuple[str, ...], file_name: str) -> str:
     """How to build a run's model by hand and load its weights, the file `file_name`, into it."""
-    mean, std = MODELS[config.model].normalise
+    mean, std = find_model(config.model).normalise
     names = ", ".join(repr(name) for name in classes[:200]) + (", ..." if len(classes) > 200 else "")
     return f"""import torch
 {_model_imports(config)}
@@ -75,7 +75,7 @@ with torch.inference_mode():
 
 def _imports(config: RunConfig) -> str:
     own_data = config.dataset in ("digits", "shapes")
-    own_model = MODELS[config.model].family.own
+    own_model = find_model(config.model).family.own
     wanted = {
         "import copy": config.early_stopping is not None,
         "import torch": True,
@@ -93,7 +93,7 @@ def _imports(config: RunConfig) -> str:
 
 
 def _model_imports(config: RunConfig) -> str:
-    return "from torch import nn\n" + _own_source(config.model) if MODELS[config.model].family.own else "import torchvision"
+    return "from torch import nn\n" + _own_source(config.model) if find_model(config.model).family.own else "import torchvision"
 
 
 def _device(config: RunConfig) -> str:
@@ -106,7 +106,7 @@ def _device(config: RunConfig) -> str:
 
 
 def _data(config: RunConfig) -> str:
-    mean, std = MODELS[config.model].normalise
+    mean, std = find_model(config.model).normalise
     size = config.image_size
     steps = AUGMENTATIONS[config.augmentation].steps
     changes = [_CHANGES[step].format(size=size, margin=max(1, size // 8)) for step in steps]
@@ -201,7 +201,7 @@ def read(transform):
 
 def _model(config: RunConfig, classes: int) -> str:
     lines = ["# Model"]
-    if MODELS[config.model].family.own:
+    if find_model(config.model).family.own:
         lines += [_own_source(config.model)]
     lines.append(_bare_model(config, classes))
     match config.starting_weights:
@@ -229,7 +229,7 @@ def _load() -> list[str]:
 
 
 def _bare_model(config: RunConfig, classes: int) -> str:
-    entry = MODELS[config.model]
+    entry = find_model(config.model)
     if config.model == "mlp":
         return f"model = MLP({classes}, {config.image_size})"
     if entry.family.own:
@@ -382,7 +382,7 @@ def _arguments(values: Mapping[str, Any]) -> str:
 
 
 def _loop(config: RunConfig, any_frozen: bool) -> str:
-    entry = MODELS[config.model]
+    entry = find_model(config.model)
     auxiliary = bool(entry.family.auxiliary)
     mixed = config.precision != "float32"
     half = config.precision == "float16"

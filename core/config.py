@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -22,6 +23,9 @@ PRESETS: Mapping[str, str] = {
 }
 """Freeze presets: name to what it does, in words for a screen. A name says what *learns*."""
 
+ROLES = ("stem", "body", "last stage", "head")
+"""The parts of every model, from its first layer to its last."""
+
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 EXAMPLES: Mapping[str, str] = {
@@ -30,6 +34,10 @@ EXAMPLES: Mapping[str, str] = {
     "starting_weights": "random",
     "image_size": "64",
     "freeze": "'head only'",
+    "head_dropout": "0.2",
+    "head_hidden": "256",
+    "timeline": "'3: !layer4'",
+    "learning_rate_multipliers": "'layer4=0.3, head=10'",
     "loss": "CrossEntropyLoss",
     "loss_options": '{"label_smoothing": 0.1}',
     "optimizer": "AdamW",
@@ -45,6 +53,7 @@ EXAMPLES: Mapping[str, str] = {
     "precision": "float32",
     "augmentation": "none",
     "seed": "0",
+    "watch_every": "10",
     "validation_share": "0.2",
     "early_stopping": "3",
 }
@@ -65,19 +74,12 @@ class ConfigError(ValueError):
         return type(self), (self.field, self.message)
 
 
-class FreezePlan(BaseModel):
-    """Which parameters are frozen: rules read from left to right, the last one that matches a parameter decides.
-
-    A rule is the name of a preset (first place only), a pattern that freezes (`layer1.*`, or `layer1` for all below that
-    module), or a pattern behind `!` that keeps what it matches trainable. Patterns are those of `fnmatch`; the order and
-    the `!` are those of a .gitignore file. Without a preset everything is trainable to begin with.
-
-    In JSON and on the command line a plan is one string, rules separated by commas: `"head only, !layer4.1.*"`.
-    """
+class _Rules(BaseModel):
+    """Rules in order, written as one string with commas between them, in JSON, in a URL and on the command line alike."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rules: tuple[str, ...] = ("train everything",)
+    rules: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -88,24 +90,33 @@ class FreezePlan(BaseModel):
             return {"rules": tuple(str(rule).strip() for rule in value if str(rule).strip())}
         return value
 
-    @field_validator("rules")
-    @classmethod
-    def _check(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
-        if not rules:
-            raise ValueError(f"is empty; use one of {_listed(PRESETS)} or a name pattern such as 'layer1.*'")
-        for place, rule in enumerate(rules):
-            if rule in PRESETS and place > 0:
-                raise ValueError(f"the preset {rule!r} must come first, before any pattern")
-            if rule == "!" or " " in rule and rule not in PRESETS:
-                raise ValueError(f"{rule!r} is neither a preset ({_listed(PRESETS)}) nor a name pattern such as 'layer1.*'")
-        return rules
-
     @model_serializer
     def _as_text(self) -> str:
         return str(self)
 
     def __str__(self) -> str:
         return ", ".join(self.rules)
+
+
+class FreezePlan(_Rules):
+    """Which parameters are frozen: rules read from left to right, the last one that matches a parameter decides.
+
+    A rule is the name of a preset (first place only), a pattern that freezes (`layer1.*`, or `layer1` for all below that
+    module), or a pattern behind `!` that keeps what it matches trainable. Patterns are those of `fnmatch`; the order and
+    the `!` are those of a .gitignore file. Without a preset everything is trainable to begin with.
+
+    In JSON and on the command line a plan is one string, rules separated by commas: `"head only, !layer4.1.*"`.
+    """
+
+    rules: tuple[str, ...] = ("train everything",)
+
+    @field_validator("rules")
+    @classmethod
+    def _check(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        if not rules:
+            raise ValueError(f"is empty; use one of {_listed(PRESETS)} or a name pattern such as 'layer1.*'")
+        _check_freeze_rules(rules)
+        return rules
 
     @property
     def preset(self) -> str:
@@ -122,6 +133,165 @@ class FreezePlan(BaseModel):
         kept = [rule for rule in self.rules if rule in PRESETS or not (rule.removeprefix("!") + ".").startswith(path + ".")]
         return FreezePlan(rules=(*kept, path if frozen else f"!{path}"))
 
+    def then(self, change: Change) -> FreezePlan:
+        """This plan after `change`: a preset begins anew, patterns are added behind what there is."""
+        if not change.freezing:
+            return self
+        plan = FreezePlan(rules=change.freezing[:1]) if change.freezing[0] in PRESETS else self
+        for rule in change.freezing:
+            if rule not in PRESETS:
+                plan = plan.with_module(rule.removeprefix("!"), not rule.startswith("!"))
+        return plan
+
+
+class Multipliers(_Rules):
+    """What each layer's learning rate is multiplied by: `"stem=0.01, layer4=0.3, head=10"`, 1 for what no rule matches.
+
+    Before the `=` stands a role (stem, body, last stage, head) or a pattern as in a freeze plan; the last rule that matches a
+    parameter decides. Discriminative learning rates: Howard & Ruder, Universal Language Model Fine-tuning, 2018.
+    """
+
+    @field_validator("rules")
+    @classmethod
+    def _check(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_check_multiplier(rule) for rule in rules)
+
+    @property
+    def patterns(self) -> tuple[tuple[str, float], ...]:
+        """The rules as (role or pattern, factor), in order."""
+        pairs = (rule.rpartition("=") for rule in self.rules)
+        return tuple((pattern, float(factor)) for pattern, _, factor in pairs)
+
+    def with_module(self, path: str, factor: float) -> Multipliers:
+        """These multipliers with `factor` for everything below `path`. Earlier rules about it go."""
+        kept = [rule for rule, (pattern, _) in zip(self.rules, self.patterns, strict=True) if not (pattern + ".").startswith(path + ".")]
+        return Multipliers(rules=(*kept, f"{path}={factor:g}"))
+
+    def then(self, change: Change) -> Multipliers:
+        """These multipliers after `change`."""
+        multipliers = self
+        for pattern, factor in change.multipliers:
+            multipliers = multipliers.with_module(pattern, factor)
+        return multipliers
+
+
+class Change(_Rules):
+    """What can be changed while a run trains, by a person or by its timeline: `"!layer4, learning_rate=0.0005, fc=10"`.
+
+    A rule is one of a freeze plan (a preset first, if any), `learning_rate=VALUE` (from here on; a schedule goes on from that
+    value), or a multiplier `PATTERN=FACTOR`.
+    """
+
+    @field_validator("rules")
+    @classmethod
+    def _check(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        if not rules:
+            raise ValueError("is empty; write what changes, for example '!layer4' or 'learning_rate=0.0005'")
+        for rule in rules:
+            if rule.startswith("learning_rate="):
+                _check_number(rule, "learning_rate", 1000)
+        checked = tuple(rule if "=" not in rule or rule.startswith("learning_rate=") else _check_multiplier(rule) for rule in rules)
+        _check_freeze_rules(tuple(rule for rule in checked if "=" not in rule))
+        return checked
+
+    @property
+    def freezing(self) -> tuple[str, ...]:
+        """The rules that are a freeze plan's."""
+        return tuple(rule for rule in self.rules if "=" not in rule)
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The learning rate from here on, before multipliers; None: as it was."""
+        rates = [float(rule.partition("=")[2]) for rule in self.rules if rule.startswith("learning_rate=")]
+        return rates[-1] if rates else None
+
+    @property
+    def multipliers(self) -> tuple[tuple[str, float], ...]:
+        """The multipliers that change, as (role or pattern, factor)."""
+        return Multipliers(rules=tuple(rule for rule in self.rules if "=" in rule and not rule.startswith("learning_rate="))).patterns
+
+
+class TimedChange(BaseModel):
+    """A change and when it comes: before the first step of epoch `at`, or before step `at`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unit: Literal["epoch", "step"]
+    at: Annotated[int, Field(ge=1)]
+    change: Change
+
+    def __str__(self) -> str:
+        return f"{'step ' if self.unit == 'step' else ''}{self.at}: {self.change}"
+
+
+class Timeline(BaseModel):
+    """What changes by itself while a run trains: `"3: !layer4; 6: train everything; step 900: learning_rate=0.0001"`.
+
+    Each part is an epoch (or `step` and a step), a colon and a `Change`; it holds from the first step of that epoch, or from
+    that step, on. Parts at the same time are made in the order given.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    changes: tuple[TimedChange, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return {"changes": tuple(_timed_change(part.strip()) for part in value.split(";") if part.strip())}
+
+    @model_serializer
+    def _as_text(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        return "; ".join(str(change) for change in self.changes)
+
+    def due(self, unit: Literal["epoch", "step"], at: int) -> tuple[Change, ...]:
+        """The changes that come before epoch or step `at`."""
+        return tuple(timed.change for timed in self.changes if timed.unit == unit and timed.at == at)
+
+
+def _timed_change(text: str) -> TimedChange:
+    when, colon, change = text.partition(":")
+    found = re.fullmatch(r"(?:(epoch|step)\s+)?(\d{1,9})", when.strip())
+    if not colon or not found or int(found[2]) < 1:
+        raise ValueError(f"{text!r} does not begin with an epoch and a colon; write for example '3: !layer4' or 'step 900: learning_rate=0.0001'")
+    try:
+        return TimedChange(unit="step" if found[1] == "step" else "epoch", at=int(found[2]), change=Change.model_validate(change))
+    except ValidationError as error:
+        cause = error.errors(include_url=False)[0].get("ctx", {}).get("error")
+        raise ValueError(f"at {when.strip()}: {cause}") from None
+
+
+def _check_freeze_rules(rules: tuple[str, ...]) -> None:
+    for place, rule in enumerate(rules):
+        if rule in PRESETS and place > 0:
+            raise ValueError(f"the preset {rule!r} must come first, before any pattern")
+        if rule == "!" or ("=" in rule or " " in rule) and rule not in PRESETS:
+            raise ValueError(f"{rule!r} is neither a preset ({_listed(PRESETS)}) nor a name pattern such as 'layer1.*'")
+
+
+def _check_multiplier(rule: str) -> str:
+    """`rule` in its canonical spelling. ValueError for one that is no multiplier."""
+    pattern, equals, _ = rule.rpartition("=")
+    pattern = pattern.strip()
+    if not equals or not pattern or " " in pattern and pattern not in ROLES:
+        raise ValueError(f"{rule!r} is no multiplier; write a layer or one of {', '.join(ROLES)}, then = and a number: 'layer4=0.3'")
+    return f"{pattern}={_check_number(rule, pattern, 1000):g}"
+
+
+def _check_number(rule: str, name: str, high: float) -> float:
+    try:
+        number = float(rule.rpartition("=")[2])
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= high:
+        raise ValueError(f"{rule!r} needs a number above 0 and up to {high:g} behind the =, for example '{name}=0.1'; to stop a layer, freeze it")
+    return number
+
 
 class RunConfig(BaseModel):
     """Everything that decides what a run does: two runs with equal configs on one machine end with equal weights.
@@ -137,6 +307,16 @@ class RunConfig(BaseModel):
     starting_weights: str = Field("random", min_length=1, description="random, pretrained, or the path of a .pth or .safetensors file")
     image_size: int = Field(64, ge=8, le=1024, description="Side of the square that every image is resized to, in pixels")
     freeze: FreezePlan = Field(FreezePlan(), description="A preset and/or name patterns, comma separated: 'head only', 'layer1.*, !layer1.0'")
+    head_dropout: float = Field(
+        0.0, ge=0, lt=1, allow_inf_nan=False, description="Share of what goes into the new head that is dropped at random while training, 0 to 1"
+    )
+    head_hidden: Annotated[int, Field(ge=1, le=65536)] | None = Field(
+        None, description="Width of a hidden layer in the new head; empty: a single layer, as in the original"
+    )
+    timeline: Timeline = Field(Timeline(), description="What changes by itself, epoch: change: '3: !layer4; 6: train everything'")
+    learning_rate_multipliers: Multipliers = Field(
+        Multipliers(), description="Factor of the learning rate by layer or role: 'stem=0.01, body=0.1, head=1'; 1 for the rest"
+    )
     loss: str = Field("CrossEntropyLoss", min_length=1, description="What training makes small: a torch.nn loss")
     loss_options: dict[str, OptionValue] = Field({}, description="Further options of the loss, as in torch.nn")
     optimizer: str = Field("AdamW", min_length=1, description="How weights move along their gradients: a torch.optim optimizer")
@@ -156,6 +336,7 @@ class RunConfig(BaseModel):
     )
     augmentation: str = Field("none", min_length=1, description="Random changes to training images")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Where all chance starts from: same seed, same run")
+    watch_every: int = Field(10, ge=1, le=100_000, description="Steps between two looks at weight changes and frozen layers")
     validation_share: float = Field(
         0.2, ge=0, le=0.9, allow_inf_nan=False, description="Share of the training images held back to measure progress, 0 to 0.9"
     )
@@ -170,8 +351,9 @@ class RunConfig(BaseModel):
             raise _config_error(error) from None
 
     @field_validator(
-        "image_size", "learning_rate", "momentum", "weight_decay", "batch_size", "epochs", "seed", "validation_share", "early_stopping", mode="before"
-    )
+        "image_size", "learning_rate", "momentum", "weight_decay", "batch_size", "epochs", "seed", "validation_share", "early_stopping",
+        "head_dropout", "head_hidden", "watch_every", mode="before",
+    )  # fmt: skip
     @classmethod
     def _no_bool(cls, value: Any) -> Any:
         # Python counts True as 1; a person who writes true means something else.
@@ -183,6 +365,9 @@ class RunConfig(BaseModel):
     def _check_together(self) -> Self:
         if self.early_stopping is not None and self.validation_share == 0:
             raise ConfigError("early_stopping", f"{self.early_stopping} needs a validation set; set validation_share above 0, for example 0.2")
+        late = [timed for timed in self.timeline.changes if timed.unit == "epoch" and timed.at > self.epochs]
+        if late:
+            raise ConfigError("timeline", f"'{late[0]}' comes after the last epoch ({self.epochs}); give an earlier epoch, or train for more epochs")
         return self
 
     @classmethod
@@ -228,7 +413,7 @@ def _config_error(error: ValidationError) -> ConfigError:
     if first["type"] == "extra_forbidden":
         return ConfigError(field, f"is not a field of a run (got {first['input']!r}); the fields are {', '.join(RunConfig.model_fields)}")
     value = first["input"]
-    if field == "freeze":
+    if field in ("freeze", "learning_rate_multipliers"):
         value = value.get("rules", value) if isinstance(value, dict) else value
         value = ", ".join(value) if isinstance(value, tuple | list) else value
     elif isinstance(value, float) and math.isnan(value):

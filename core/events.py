@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,23 +37,34 @@ class CommandKind(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     STOP = "stop"
+    CHANGE = "change"
+    INSPECT = "inspect"
 
 
 @dataclass(frozen=True)
 class Command:
-    """One request to a run. `applied_at_step` is None until the worker has obeyed (or refused, then `error` says why)."""
+    """One request to a run. `applied_at_step` is None until the worker has obeyed (or refused, then `error` says why).
+
+    `payload` says what of it: for a change the text of a `core.config.Change`, for an inspection the name of a parameter.
+    """
 
     id: int
     run_id: str
     kind: CommandKind
     requested_at: float
+    requested_at_step: int
+    payload: str = ""
     applied_at_step: int | None = None
     error: str | None = None
 
 
 @dataclass(frozen=True)
 class StepRow:
-    """One training step: `time` in seconds since the run's first step, `gradient_norms` float32[layers] in the order of `Layer`s."""
+    """One training step: `time` in seconds since the run's first step, `gradient_norms` float32[layers] in the order of `Layer`s.
+
+    At each `watch_every`-th step, how far the optimizer moved each tensor (`update_norms`, L2 norm of the change) and how large
+    it is (`weight_norms`), both float32[layers]; None at the others. `FROZEN` stands in all three for a tensor that was frozen.
+    """
 
     step: int
     epoch: int
@@ -61,6 +73,8 @@ class StepRow:
     learning_rate: float
     samples_per_second: float
     gradient_norms: NDArray[np.float32]
+    update_norms: NDArray[np.float32] | None = None
+    weight_norms: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,109 @@ class Layer:
     shape: tuple[int, ...]
     count: int
     frozen: bool
+    block: str = ""
+    """The block of the model that it belongs to, see `core.layers.blocks`."""
+
+
+@dataclass(frozen=True)
+class ChangeRow:
+    """What learns, and how fast, from step `step` on: after a live command, or as the timeline says.
+
+    `text` is the change as `core.config.Change` writes it; `frozen` bool[layers] and `multipliers` float32[layers] are what
+    holds then, `learning_rate` is that of a layer whose multiplier is 1.
+    """
+
+    id: int
+    step: int
+    source: Literal["timeline", "live"]
+    text: str
+    learning_rate: float
+    frozen: NDArray[np.bool_]
+    multipliers: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often values fall into equal bins from `low` to `high`; `not_finite` counts NaN and infinite values, which are in no bin."""
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+    not_finite: int = 0
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The values of one tensor at one step: of its weights before the step, and of its gradient (None: it had none)."""
+
+    id: int
+    step: int
+    name: str
+    weight: Histogram
+    gradient: Histogram | None
+
+
+class Verdict(StrEnum):
+    """What the freeze audit found out about one tensor, worst first."""
+
+    LEAKING = "leaking"
+    DRIFTING = "drifting"
+    NO_OPTIMIZER = "no optimizer"
+    IDLE = "idle"
+    VERIFIED = "verified"
+    LEARNING = "learning"
+
+    @property
+    def fault(self) -> bool:
+        """True where something is not as the person who chose it would expect."""
+        return self not in (Verdict.VERIFIED, Verdict.LEARNING)
+
+
+GradientState = Literal["none", "zero", "flows", "stale"]
+"""No gradient at all; one that is zero everywhere; one that is not; one left over from before that nothing has dropped."""
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """What was found out about one parameter tensor: looked up in the model and its optimizer, never taken from the plan.
+
+    `gradient` is that of the last look; `moved` says whether the value is another than when it was frozen (for one that learns:
+    than at the first step), None before it was compared; `statistics_moved` the same of its module's running statistics (None:
+    it has none); `mode` is its module's while training. `frozen_since` is the number of steps done when it was frozen (None: it
+    learns), `before` and `after` are SHA-256 digests of the value then and at the last comparison.
+    """
+
+    name: str
+    count: int
+    requires_grad: bool
+    in_optimizer: bool
+    gradient: GradientState
+    moved: bool | None
+    statistics_moved: bool | None
+    mode: Literal["train", "eval"]
+    frozen_since: int | None
+    before: str
+    after: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """The freeze audit after `step` steps. `complete`: every tensor was compared just now; else a few at each look, in turn."""
+
+    step: int
+    complete: bool
+    rows: tuple[AuditRow, ...]
+
+    @property
+    def frozen_values(self) -> int:
+        """Number of values (elements) in frozen tensors."""
+        return sum(row.count for row in self.rows if not row.requires_grad)
+
+    @property
+    def values_changed(self) -> int:
+        """Number of values in frozen tensors that are not what they were: all of a tensor's, since a digest tells no more."""
+        return sum(row.count for row in self.rows if not row.requires_grad and row.moved)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from core.config import PRESETS, ConfigError, FreezePlan
+from core.config import PRESETS, ROLES, ConfigError, FreezePlan, Multipliers, RunConfig
 
 Role = Literal["stem", "body", "last stage", "head"]
 
@@ -23,6 +23,27 @@ class ParameterInfo:
     kind: str
     role: Role
     is_norm: bool
+    aliases: tuple[str, ...] = ()
+    """Further names of the same tensor, where two modules share it (tied weights). A rule about either name is about both."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names of the tensor, the one of `named_parameters` first."""
+        return (self.name, *self.aliases)
+
+
+@dataclass(frozen=True)
+class HeadInfo:
+    """What the head at `path` was before (`old`, for ImageNet's 1,000 classes; '' where there was none) and is now (`new`), as PyTorch writes it.
+
+    `in_features` is the width of what goes into it; `options` says whether dropout and a hidden layer can be had there.
+    """
+
+    path: str
+    old: str
+    new: str
+    in_features: int
+    options: bool = True
 
 
 @dataclass(frozen=True)
@@ -30,7 +51,10 @@ class ModelDescription:
     """A model as the freeze editor and the plan resolver see it: every parameter tensor, in `named_parameters` order.
 
     `kinds` maps every module path that holds parameters (groups too) to its class name; `output_shapes` maps leaf modules to
-    the shape of what they return for one image, batch dimension left out.
+    the shape of what they return for one image, batch dimension left out. `flops` maps leaf modules to the floating-point
+    operations of one image's forward pass (a multiplication and an addition are two), where they have any. `order` lists leaf
+    modules in the order of their first call. `head` says what the new head replaces: one entry, and one for each auxiliary
+    classifier.
     """
 
     model: str
@@ -39,6 +63,9 @@ class ModelDescription:
     parameters: tuple[ParameterInfo, ...]
     kinds: dict[str, str]
     output_shapes: dict[str, tuple[int, ...]]
+    flops: dict[str, int] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    head: tuple[HeadInfo, ...] = ()
 
     @property
     def count(self) -> int:
@@ -55,16 +82,86 @@ def frozen_parameters(plan: FreezePlan, parameters: Iterable[ParameterInfo]) -> 
     parameters = tuple(parameters)
     frozen = {parameter.name for parameter in parameters if _preset_freezes(plan.preset, parameter)}
     for pattern, freezes in plan.patterns:
-        matched = {parameter.name for parameter in parameters if matches(pattern, parameter.name)}
+        matched = {parameter.name for parameter in parameters if any(matches(pattern, name) for name in parameter.names)}
         if not matched:
-            known = sorted({parameter.name.split(".")[0] for parameter in parameters})
-            raise ConfigError("freeze", f"the pattern {pattern!r} matches no layer of this model; its layers start with {', '.join(known)}")
+            raise ConfigError("freeze", _matches_nothing(pattern, parameters))
         frozen = frozen | matched if freezes else frozen - matched
     if len(frozen) == len(parameters):
         raise ConfigError(
             "freeze", f"{str(plan)!r} freezes every layer, so nothing would learn; leave at least one trainable, for example with 'head only'"
         )
     return frozenset(frozen)
+
+
+def multipliers_by_parameter(multipliers: Multipliers, parameters: Iterable[ParameterInfo]) -> dict[str, float]:
+    """What the learning rate of each parameter tensor is multiplied by, name to factor, in their order.
+
+    Raises:
+        ConfigError: for a rule that matches no parameter.
+    """
+    parameters = tuple(parameters)
+    found = dict.fromkeys((parameter.name for parameter in parameters), 1.0)
+    for pattern, factor in multipliers.patterns:
+        matched = [parameter.name for parameter in parameters if parameter.role == pattern or any(matches(pattern, name) for name in parameter.names)]
+        if not matched and pattern not in ROLES:
+            raise ConfigError("learning_rate_multipliers", f"{_matches_nothing(pattern, parameters)}, its roles are {', '.join(ROLES)}")
+        found.update(dict.fromkeys(matched, factor))
+    return found
+
+
+def check_timeline(config: RunConfig, parameters: Iterable[ParameterInfo]) -> None:
+    """See that each change of the timeline can be made, in the order in which they come.
+
+    Raises:
+        ConfigError: on `timeline`, for a pattern that matches nothing and for a change that would leave nothing to train.
+    """
+    parameters = tuple(parameters)
+    plan, multipliers = config.freeze, config.learning_rate_multipliers
+    # Epochs and steps cannot be put in one order before the data is read: each kind by itself.
+    for timed in sorted(config.timeline.changes, key=lambda timed: (timed.unit, timed.at)):
+        plan, multipliers = plan.then(timed.change), multipliers.then(timed.change)
+        try:
+            frozen_parameters(plan, parameters)
+            multipliers_by_parameter(multipliers, parameters)
+        except ConfigError as error:
+            raise ConfigError("timeline", f"'{timed}': {error.message}") from None
+
+
+def blocks(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Parameter names grouped into the model's blocks: module path to names, in the model's order.
+
+    A model's outermost modules are its blocks; one that holds more than half of all tensors is opened (the one `features` of
+    a VGG would say nothing), as long as there are at most 32.
+    """
+    names = tuple(names)
+    groups = _children("", names)
+    while True:
+        largest = max(groups, key=lambda path: len(groups[path]))
+        inside = _children(largest, groups[largest])
+        if 2 * len(groups[largest]) <= len(names) or len(groups) - 1 + len(inside) > MANY_BLOCKS or not _has_modules(inside):
+            return groups
+        groups = {key: members for path in groups for key, members in (inside.items() if path == largest else [(path, groups[path])])}
+
+
+MANY_BLOCKS = 32
+
+
+def _children(path: str, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    depth = path.count(".") + 1 if path else 0
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(".".join(name.split(".")[: depth + 1]), []).append(name)
+    return {key: tuple(members) for key, members in groups.items()}
+
+
+def _has_modules(groups: dict[str, tuple[str, ...]]) -> bool:
+    """True where something lies inside the groups: a layer's own weight and bias are no blocks."""
+    return any(name != path for path, members in groups.items() for name in members)
+
+
+def _matches_nothing(pattern: str, parameters: tuple[ParameterInfo, ...]) -> str:
+    known = dict.fromkeys(parameter.name.split(".")[0] for parameter in parameters)
+    return f"the pattern {pattern!r} matches no layer of this model; its layers start with {', '.join(sorted(known))}"
 
 
 def matches(pattern: str, name: str) -> bool:

@@ -70,6 +70,36 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX commands_by_run ON commands (run, id);
     """,
+    """
+    ALTER TABLE steps ADD COLUMN update_norms BLOB;
+    ALTER TABLE steps ADD COLUMN weight_norms BLOB;
+    ALTER TABLE levels ADD COLUMN update_norms BLOB;
+    ALTER TABLE levels ADD COLUMN weight_norms BLOB;
+    ALTER TABLE commands ADD COLUMN payload TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN step_seconds REAL NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN watch_seconds REAL NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN audit TEXT;
+    CREATE TABLE changes (
+        id INTEGER PRIMARY KEY,
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        step INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        text TEXT NOT NULL,
+        learning_rate REAL NOT NULL,
+        frozen BLOB NOT NULL,
+        multipliers BLOB NOT NULL
+    );
+    CREATE INDEX changes_by_run ON changes (run, id);
+    CREATE TABLE inspections (
+        id INTEGER PRIMARY KEY,
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        step INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        weight TEXT NOT NULL,
+        gradient TEXT
+    );
+    CREATE INDEX inspections_by_run ON inspections (run, id);
+    """,
 )
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,26 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from core.config import RunConfig
-from core.events import FROZEN, Command, CommandKind, EpochRow, RunPlan, RunResult, RunStatus, StepRow
+from core.events import (
+    FROZEN,
+    AuditReport,
+    ChangeRow,
+    Command,
+    CommandKind,
+    EpochRow,
+    Histogram,
+    Inspection,
+    RunPlan,
+    RunResult,
+    RunStatus,
+    StepRow,
+)  # fmt: skip
 from core.migrations import migrate
 
 _PLAN = TypeAdapter(RunPlan)
 _RESULT = TypeAdapter(RunResult)
+_AUDIT = TypeAdapter(AuditReport)
+_HISTOGRAM = TypeAdapter(Histogram)
 
 _REFUSE_COMMANDS = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
 
@@ -38,7 +53,10 @@ TOP_LEVEL = 20
 
 @dataclass(frozen=True)
 class Run:
-    """One row of `runs`. Times are Unix seconds; `active_seconds` leaves pauses out and counts up to the last report."""
+    """One row of `runs`. Times are Unix seconds; `active_seconds` leaves pauses out and counts up to the last report.
+
+    `step_seconds` were spent in training steps, `watch_seconds` of them on measuring and recording.
+    """
 
     id: str
     created: float
@@ -56,6 +74,13 @@ class Run:
     error: str | None
     plan: RunPlan | None
     result: RunResult | None
+    step_seconds: float
+    watch_seconds: float
+
+    @property
+    def watching(self) -> float | None:
+        """Share of the steps' time (0 to 1) that watching them costs: measuring, recording and auditing; None before the first step."""
+        return self.watch_seconds / self.step_seconds if self.step_seconds else None
 
     @property
     def seconds_left(self) -> float | None:
@@ -71,6 +96,7 @@ class StepColumns:
 
     `loss`, `low`, `high`: float64[n], mean and extremes of the finite losses, NaN where there is none; `finite`: bool[n],
     False where any loss of the bucket was not; `gradient_norms`: float32[n, layers], `FROZEN` where a tensor was frozen.
+    `update_norms` and `weight_norms`: the same for the m <= n buckets in which they were measured, those at `updated` (int64[m]).
     """
 
     step: NDArray[np.int64]
@@ -80,6 +106,12 @@ class StepColumns:
     finite: NDArray[np.bool_]
     learning_rate: NDArray[np.float64]
     gradient_norms: NDArray[np.float32]
+    updated: NDArray[np.int64]
+    update_norms: NDArray[np.float32]
+    weight_norms: NDArray[np.float32]
+
+
+_RUN = ", ".join(field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
 
 
 class StoreError(OSError):
@@ -155,7 +187,7 @@ class RunStore:
         Raises:
             KeyError: there is none.
         """
-        row = self._connection.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
+        row = self._connection.execute(f"SELECT {_RUN} FROM runs WHERE id = ?", (run_id,)).fetchone()
         if row is None:
             raise KeyError(f"There is no run {run_id!r}; list the runs with: python -m core runs")
         return _run(row)
@@ -164,8 +196,8 @@ class RunStore:
         """The newest runs, newest first; with `active` only those that still have (or have no longer) a process."""
         statuses = [status for status in RunStatus if active is None or status.active == active]
         marks = ", ".join("?" * len(statuses))
-        rows = self._connection.execute(f"SELECT * FROM runs WHERE status IN ({marks}) ORDER BY created DESC, id DESC LIMIT ?", (*statuses, limit))
-        return [_run(row) for row in rows]
+        query = f"SELECT {_RUN} FROM runs WHERE status IN ({marks}) ORDER BY created DESC, id DESC LIMIT ?"
+        return [_run(row) for row in self._connection.execute(query, (*statuses, limit))]
 
     def delete_run(self, run_id: str) -> None:
         """Forget a run and all its rows. Its folder is the caller's to remove."""
@@ -214,28 +246,34 @@ class RunStore:
 
     # Steps and epochs
 
-    def append(self, run_id: str, steps: Sequence[StepRow], levels: Sequence[LevelRow] = (), active_seconds: float | None = None) -> None:
-        """Add steps, and the level buckets that they completed, in one transaction. Steps count from 1 and come in order."""
+    def append(
+        self,
+        run_id: str,
+        steps: Sequence[StepRow],
+        levels: Sequence[LevelRow] = (),
+        active_seconds: float | None = None,
+        step_seconds: float | None = None,
+        watch_seconds: float | None = None,
+    ) -> None:
+        """Add steps, and the level buckets that they completed, in one transaction. Steps count from 1 and come in order.
+
+        The seconds are totals of the run so far, see `Run`; None leaves them as they are.
+        """
         if not steps:
             return
         with self._transaction() as connection:
             connection.executemany(
-                "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (run_id, row.step, row.epoch, row.time, row.loss, row.learning_rate, row.samples_per_second, _blob(row.gradient_norms))
-                    for row in steps
-                ],
+                "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(run_id, row.step, row.epoch, row.time, row.loss, row.learning_rate, row.samples_per_second, *_norms(row)) for row in steps],
             )
             connection.executemany(
-                "INSERT INTO levels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (run_id, row.level, row.step, row.finite, row.loss, row.low, row.high, row.learning_rate, _blob(row.gradient_norms))
-                    for row in levels
-                ],
+                "INSERT INTO levels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(run_id, row.level, row.step, row.finite, row.loss, row.low, row.high, row.learning_rate, *_norms(row)) for row in levels],
             )
             connection.execute(
-                "UPDATE runs SET step = ?, epoch = ?, active_seconds = coalesce(?, active_seconds) WHERE id = ?",
-                (steps[-1].step, steps[-1].epoch, active_seconds, run_id),
+                "UPDATE runs SET step = ?, epoch = ?, active_seconds = coalesce(?, active_seconds), step_seconds = coalesce(?, step_seconds),"
+                " watch_seconds = coalesce(?, watch_seconds) WHERE id = ?",
+                (steps[-1].step, steps[-1].epoch, active_seconds, step_seconds, watch_seconds, run_id),
             )
 
     def append_epoch(self, run_id: str, row: EpochRow) -> None:
@@ -248,13 +286,13 @@ class RunStore:
         if level == 0:
             query = (
                 "SELECT step, loss IS NOT NULL AND abs(loss) <= 1.7976931348623157e308 AS finite, loss,"
-                " loss AS loss_low, loss AS loss_high, learning_rate, gradient_norms"
+                " loss AS loss_low, loss AS loss_high, learning_rate, gradient_norms, update_norms, weight_norms"
                 " FROM steps WHERE run = ? AND step > ? ORDER BY step LIMIT ?"
             )
             rows = self._connection.execute(query, (run_id, after, limit)).fetchall()
         else:
             query = (
-                "SELECT step, finite, loss, loss_low, loss_high, learning_rate, gradient_norms"
+                "SELECT step, finite, loss, loss_low, loss_high, learning_rate, gradient_norms, update_norms, weight_norms"
                 " FROM levels WHERE run = ? AND level = ? AND step > ? ORDER BY step LIMIT ?"
             )
             rows = self._connection.execute(query, (run_id, level, after, limit)).fetchall()
@@ -272,25 +310,90 @@ class RunStore:
         )
         return [_epoch(row) for row in self._connection.execute(query, (run_id, after))]
 
+    # What was changed, looked into and proved
+
+    def append_change(self, run_id: str, row: ChangeRow) -> None:
+        """Add what holds from a step on. `row.id` is given here."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO changes (run, step, source, text, learning_rate, frozen, multipliers) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (run_id, row.step, row.source, row.text, row.learning_rate, row.frozen.astype(np.uint8).tobytes(), _blob(row.multipliers)),
+            )
+
+    def changes_after(self, run_id: str, after: int = 0) -> list[ChangeRow]:
+        """Changes whose id is above `after`, in the order in which they were made."""
+        rows = self._connection.execute(
+            "SELECT id, step, source, text, learning_rate, frozen, multipliers FROM changes WHERE run = ? AND id > ? ORDER BY id", (run_id, after)
+        )
+        return [
+            ChangeRow(
+                **{
+                    **dict(row),
+                    "frozen": np.frombuffer(row["frozen"], np.uint8).astype(np.bool_),
+                    "multipliers": np.frombuffer(row["multipliers"], "<f4"),
+                }
+            )
+            for row in rows
+        ]
+
+    def append_inspection(self, run_id: str, row: Inspection) -> None:
+        """Add the histograms of one tensor. `row.id` is given here."""
+        gradient = _HISTOGRAM.dump_json(row.gradient).decode() if row.gradient else None
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO inspections (run, step, name, weight, gradient) VALUES (?, ?, ?, ?, ?)",
+                (run_id, row.step, row.name, _HISTOGRAM.dump_json(row.weight).decode(), gradient),
+            )
+
+    def inspections_after(self, run_id: str, after: int = 0) -> list[Inspection]:
+        """Inspections whose id is above `after`, oldest first."""
+        query = "SELECT id, step, name, weight, gradient FROM inspections WHERE run = ? AND id > ? ORDER BY id"
+        return [
+            Inspection(
+                row["id"], row["step"], row["name"], _HISTOGRAM.validate_json(row["weight"]),
+                _HISTOGRAM.validate_json(row["gradient"]) if row["gradient"] else None,
+            )
+            for row in self._connection.execute(query, (run_id, after))
+        ]  # fmt: skip
+
+    def set_audit(self, run_id: str, report: AuditReport) -> None:
+        """Keep the newest freeze audit in place of the one before."""
+        self._update(run_id, audit=_AUDIT.dump_json(report).decode())
+
+    def audit(self, run_id: str) -> AuditReport | None:
+        """The newest freeze audit, None before the first. Raises KeyError for an unknown run."""
+        row = self._connection.execute("SELECT audit FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            raise KeyError(f"There is no run {run_id!r}; list the runs with: python -m core runs")
+        return _AUDIT.validate_json(row["audit"]) if row["audit"] else None
+
     # Commands
 
-    def request(self, run_id: str, kind: CommandKind) -> int:
-        """Ask a run to do something between two steps; returns the command's id. Raises KeyError for an unknown run."""
-        step = self.run(run_id).step
+    def request(self, run_id: str, kind: CommandKind, payload: str = "") -> int:
+        """Ask a run to do something between two steps; returns the command's id. One to a run that has ended is kept as refused.
+
+        Raises:
+            KeyError: there is no such run.
+        """
         with self._transaction() as connection:
+            # Read under the lock: a run may end between a look at it and the request, and nobody would ever answer.
+            row = connection.execute("SELECT step, status FROM runs WHERE id = ?", (run_id,)).fetchone()
+            if row is None:
+                raise KeyError(f"There is no run {run_id!r}; list the runs with: python -m core runs")
+            status = RunStatus(row["status"])
+            error = None if status.active else f"the run had already ended ({status})"
             cursor = connection.execute(
-                "INSERT INTO commands (run, kind, requested_at, requested_at_step) VALUES (?, ?, ?, ?)", (run_id, kind, time.time(), step)
+                "INSERT INTO commands (run, kind, payload, requested_at, requested_at_step, error) VALUES (?, ?, ?, ?, ?, ?)",
+                (run_id, kind, payload, time.time(), row["step"], error),
             )
         return int(cursor.lastrowid or 0)
 
     def commands(self, run_id: str, waiting: bool = False) -> list[Command]:
         """The run's commands in the order of request; with `waiting` only those not yet obeyed or refused."""
         condition = "AND applied_at_step IS NULL AND error IS NULL" if waiting else ""
-        query = f"SELECT id, run, kind, requested_at, applied_at_step, error FROM commands WHERE run = ? {condition} ORDER BY id"
-        return [
-            Command(row["id"], row["run"], CommandKind(row["kind"]), row["requested_at"], row["applied_at_step"], row["error"])
-            for row in self._connection.execute(query, (run_id,))
-        ]
+        columns = "id, run AS run_id, kind, requested_at, requested_at_step, payload, applied_at_step, error"
+        query = f"SELECT {columns} FROM commands WHERE run = ? {condition} ORDER BY id"
+        return [Command(**{**dict(row), "kind": CommandKind(row["kind"])}) for row in self._connection.execute(query, (run_id,))]
 
     def acknowledge(self, command: Command, step: int, error: str | None = None) -> None:
         """The command took effect after `step` steps, or was refused with `error`."""
@@ -310,6 +413,8 @@ class LevelRow:
     high: float | None
     learning_rate: float
     gradient_norms: NDArray[np.float32]
+    update_norms: NDArray[np.float32] | None = None
+    weight_norms: NDArray[np.float32] | None = None
 
 
 class Summarizer:
@@ -322,7 +427,7 @@ class Summarizer:
         """The buckets that `row` completes, lowest level first: none for an odd step, one or more for an even one."""
         finite = bool(np.isfinite(row.loss))
         loss = row.loss if finite else None
-        bucket = LevelRow(0, row.step, finite, loss, loss, loss, row.learning_rate, row.gradient_norms)
+        bucket = LevelRow(0, row.step, finite, loss, loss, loss, row.learning_rate, row.gradient_norms, row.update_norms, row.weight_norms)
         complete: list[LevelRow] = []
         while bucket.level < TOP_LEVEL:
             left = self._left.pop(bucket.level, None)
@@ -339,10 +444,8 @@ def _merge(left: LevelRow, right: LevelRow) -> LevelRow:
     losses = [bucket.loss for bucket in (left, right) if bucket.loss is not None]
     lows = [bucket.low for bucket in (left, right) if bucket.low is not None]
     highs = [bucket.high for bucket in (left, right) if bucket.high is not None]
-    norms = (left.gradient_norms + right.gradient_norms) / 2
-    # A tensor frozen in one half only shows the half in which it learned.
-    norms = np.where(left.gradient_norms == FROZEN, right.gradient_norms, norms)
-    norms = np.where(right.gradient_norms == FROZEN, left.gradient_norms, norms)
+    gradient_norms = _mean(left.gradient_norms, right.gradient_norms)
+    assert gradient_norms is not None
     return LevelRow(
         left.level + 1,
         right.step,
@@ -351,8 +454,22 @@ def _merge(left: LevelRow, right: LevelRow) -> LevelRow:
         min(lows, default=None),
         max(highs, default=None),
         right.learning_rate,
-        norms.astype(np.float32),
+        gradient_norms,
+        _mean(left.update_norms, right.update_norms),
+        _mean(left.weight_norms, right.weight_norms),
     )
+
+
+def _mean(left: NDArray[np.float32] | None, right: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    """The mean of two halves; of one alone where the other was not measured, or, for a tensor, where it was frozen."""
+    if left is None or right is None:
+        return right if left is None else left
+    mean = np.where(left == FROZEN, right, (left + right) / 2)
+    return np.where(right == FROZEN, left, mean).astype(np.float32)
+
+
+def _norms(row: StepRow | LevelRow) -> tuple[bytes | None, ...]:
+    return tuple(None if norms is None else _blob(norms) for norms in (row.gradient_norms, row.update_norms, row.weight_norms))
 
 
 def _blob(norms: NDArray[np.float32]) -> bytes:
@@ -364,8 +481,11 @@ def _columns(rows: Sequence[sqlite3.Row]) -> StepColumns:
         # SQLite stores NaN as NULL; it comes back as NaN here.
         return np.array([row[name] for row in rows], dtype=np.float64)
 
-    blob = b"".join(row["gradient_norms"] for row in rows)
-    norms = np.frombuffer(blob, dtype="<f4").reshape(len(rows), -1) if rows else np.empty((0, 0), np.float32)
+    def norms(name: str, rows: Sequence[sqlite3.Row]) -> NDArray[np.float32]:
+        blob = b"".join(row[name] for row in rows)
+        return np.frombuffer(blob, dtype="<f4").reshape(len(rows), -1) if rows else np.empty((0, 0), np.float32)
+
+    updated = [row for row in rows if row["update_norms"] is not None]
     return StepColumns(
         np.array([row["step"] for row in rows], dtype=np.int64),
         column("loss"),
@@ -373,7 +493,10 @@ def _columns(rows: Sequence[sqlite3.Row]) -> StepColumns:
         column("loss_high"),
         np.array([row["finite"] for row in rows], dtype=np.bool_),
         column("learning_rate"),
-        norms,
+        norms("gradient_norms", rows),
+        np.array([row["step"] for row in updated], dtype=np.int64),
+        norms("update_norms", updated),
+        norms("weight_norms", updated),
     )
 
 

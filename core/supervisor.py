@@ -18,7 +18,7 @@ from typing import IO
 import psutil
 
 from core import catalog
-from core.config import RunConfig
+from core.config import Change, RunConfig
 from core.events import CommandKind
 from core.home import Home, child_environment
 from core.store import Run, RunStore
@@ -79,6 +79,14 @@ class Supervisor:
     def stop(self, run_id: str) -> None:
         """Ask the run to end after the step at hand and save its weights."""
         self.store.request(run_id, CommandKind.STOP)
+
+    def change(self, run_id: str, change: Change) -> int:
+        """Ask the run to freeze, unfreeze or learn at another rate from its next step on; returns the command's id."""
+        return self.store.request(run_id, CommandKind.CHANGE, str(change))
+
+    def inspect(self, run_id: str, name: str) -> int:
+        """Ask the run for histograms of the parameter `name` and its gradient at its next step; returns the command's id."""
+        return self.store.request(run_id, CommandKind.INSPECT, name)
 
     def reconcile(self) -> None:
         """Mark as lost every active run whose process is gone, with the end of its log as the reason. Cheap: call it often."""

@@ -30,8 +30,7 @@ from torch import Tensor, nn
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from core.catalog.check import weights_file
-from core.catalog.entry import find
-from core.catalog.models import MODELS, ModelEntry
+from core.catalog.models import ModelEntry, find_model
 from core.config import ConfigError, RunConfig
 
 Progress = Callable[[str, float | None], None]
@@ -68,7 +67,7 @@ def load(model: nn.Module, config: RunConfig, progress: Progress = lambda text, 
         ConfigError: on `starting_weights`, with the remedy: no network, no such file, a file that is broken, dangerous or of
             another model. The model is as it was before.
     """
-    entry = find(MODELS, "model", config.model)
+    entry = find_model(config.model)
     match config.starting_weights:
         case "random":
             return

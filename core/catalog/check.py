@@ -9,7 +9,7 @@ from core.catalog.augmentations import AUGMENTATIONS
 from core.catalog.datasets import FOLDER, find_dataset
 from core.catalog.entry import Entry, by_name, check_options, find, suggest
 from core.catalog.losses import LOSSES
-from core.catalog.models import MODELS, ModelEntry
+from core.catalog.models import ModelEntry, find_model
 from core.catalog.optimizers import OPTIMIZERS
 from core.catalog.schedules import SCHEDULES
 from core.config import ConfigError, RunConfig
@@ -32,7 +32,7 @@ def check(config: RunConfig) -> RunConfig:
         ConfigError: for a name or option that does not exist (with the closest that do), a value out of its range, and
             choices that do not go together.
     """
-    model = find(MODELS, "model", config.model)
+    model = find_model(config.model)
     model.check_image_size(config.image_size)
     loss = find(LOSSES, "loss", config.loss)
     optimizer = find(OPTIMIZERS, "optimizer", config.optimizer)

@@ -87,6 +87,15 @@ class ModelEntry(Entry):
             raise ConfigError("image_size", f"{self.name} needs a multiple of {self.multiple} pixels a side, got {image_size}; {remedy}")
 
 
+def find_model(name: str) -> ModelEntry:
+    """The entry of the model called `name`, spelled as `find` allows.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    return find(MODELS, "model", name)
+
+
 def build(name: str, classes: int, image_size: int) -> nn.Module:
     """The model `name` on the CPU, in train mode, with random weights from torch's global generator.
 
@@ -96,7 +105,7 @@ def build(name: str, classes: int, image_size: int) -> nn.Module:
     Raises:
         ConfigError: there is no such model, or it cannot be trained on images of this size.
     """
-    entry = find(MODELS, "model", name)
+    entry = find_model(name)
     entry.check_image_size(image_size)
     if entry.family.own:
         from core import own_models

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core import catalog
-from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Option
+from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Option, find_model
 from core.code import pytorch_code
 from core.config import PRECISIONS, PRESETS, ConfigError, RunConfig
 from core.lab import LabError
@@ -76,7 +76,7 @@ class Form:
             self._say("dataset", _about_dataset(name))
         with self._field(right, "model"):
             name = st.selectbox("Model", list(MODELS), key=key("model"), on_change=_suit_plan, args=(self.shared,), persist_state="session")
-            self._say("model", MODELS[name].about)
+            self._say("model", find_model(name).about)
         left, right = st.columns(2)
         with self._field(left, "starting_weights"):
             kind = st.selectbox("Starting weights", ["random", "pretrained", FILE], key=key("starting_weights"), persist_state="session")
@@ -85,7 +85,7 @@ class Form:
             self._say("starting_weights", _about_weights(kind, name))
         with self._field(right, "image_size"):
             st.number_input("Image size", step=8, key=key("image_size"), persist_state="session")
-            self._say("image_size", f"px a side, every image is resized to it; usual for {name}: {MODELS[name].usual} px")
+            self._say("image_size", f"px a side, every image is resized to it; usual for {name}: {find_model(name).usual} px")
 
     def training(self) -> None:
         """How it learns."""
@@ -341,7 +341,7 @@ def _suit_plan(shared: Services) -> None:
         plan = draft.plan()
         if not plan.patterns:
             return
-        parameters = _describe(shared, given["dataset"], given["model"], MODELS[given["model"]].usual).parameters
+        parameters = _describe(shared, given["dataset"], given["model"], find_model(given["model"]).usual).parameters
     except (ConfigError, LabError):
         return  # said elsewhere
     try:
@@ -413,7 +413,7 @@ def _steps() -> str:
 
 
 def _about_weights(kind: str, model: str) -> str:
-    entry = MODELS[model]
+    entry = find_model(model)
     match kind:
         case "random":
             return "Everything is learned from nothing."
