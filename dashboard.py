@@ -41,7 +41,7 @@ NO_SUCH_RUN, BAD_CURSOR = 4404, 4400  # close codes of /live, read by live_chart
 
 
 async def live(socket: WebSocket) -> None:
-    """Send what is new about `?run=ID` after the cursor in `after`, `level`, `heat`, `epoch`, until the browser hangs up."""
+    """Send what is new about `?run=ID` after the cursor in `after`, `level`, `heat`, `epoch`, `change`, `inspection`, until the browser hangs up."""
     origin = socket.headers.get("origin")
     if origin is not None and urlparse(origin).netloc != socket.headers.get("host"):
         return await socket.close(1008)  # Streamlit checks who opens its own socket, not ours
@@ -75,8 +75,8 @@ def _cursor(socket: WebSocket) -> Cursor | None:
     """The cursor that the browser gives back, or None if it has nothing yet. ValueError for anything but whole numbers."""
     if "after" not in socket.query_params:
         return None
-    level, step, heat, epoch = (int(socket.query_params.get(name, 0)) for name in ("level", "after", "heat", "epoch"))
-    return Cursor(level, step, heat, epoch)
+    names = {"level": "level", "step": "after", "heat": "heat", "epoch": "epoch", "change": "change", "inspection": "inspection"}
+    return Cursor(**{field: int(socket.query_params.get(parameter, 0)) for field, parameter in names.items()})
 
 
 async def _read_to_the_end(socket: WebSocket) -> None:

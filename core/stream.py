@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.events import FROZEN
+from core.events import FROZEN, ChangeRow
 from core.store import Run, RunStore, StepColumns
 
 POINTS = 1024
@@ -24,17 +24,25 @@ POINTS = 1024
 COLUMNS = 256
 """Most columns of the heatmap: once the run is long, one is as wide as POINTS / COLUMNS = 4 points, two levels up."""
 
+INSPECTIONS = 20
+"""Most histograms sent at once: the newest."""
+
 FROZEN_CODE, ZERO_CODE, NOT_FINITE_CODE = -32768, -32767, 32767
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """What a client has: the heatmap's level, the last step of the lines and of the heatmap, the last epoch (0: nothing yet), the status."""
+    """What a client has: the heatmap's level, the last step of the lines and of the heatmap, the last epoch, change and inspection
+
+    (0: nothing yet), and the status.
+    """
 
     level: int = 0
     step: int = 0
     heat: int = 0
     epoch: int = 0
+    change: int = 0
+    inspection: int = 0
     status: str = ""
 
 
@@ -66,7 +74,9 @@ def message(store: RunStore, run_id: str, cursor: Cursor | None) -> tuple[dict[s
         at = replace(at, step=int(lines.step[-1]))
     heat = store.steps_after(run_id, level, at.heat)
     if len(heat.step):
-        body["heat"] = {"step": heat.step.tolist(), "values": base64.b64encode(encode_norms(heat.gradient_norms).tobytes()).decode()}
+        body["heat"] = {"step": heat.step.tolist(), "values": _text(heat.gradient_norms)}
+        if len(heat.updated):
+            body["updates"] = {"step": heat.updated.tolist(), "update": _text(heat.update_norms), "weight": _text(heat.weight_norms)}
         at = replace(at, heat=int(heat.step[-1]))
     epochs = store.epochs_after(run_id, at.epoch)
     if epochs:
@@ -75,10 +85,18 @@ def message(store: RunStore, run_id: str, cursor: Cursor | None) -> tuple[dict[s
             for name in ("epoch", "step", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
         }
         at = replace(at, epoch=epochs[-1].epoch)
+    changes = store.changes_after(run_id, at.change)
+    if changes:
+        body["changes"] = [_change(row) for row in changes]
+        at = replace(at, change=changes[-1].id)
+    inspections = store.inspections_after(run_id, at.inspection)
+    if inspections:
+        body["inspections"] = [asdict(row) for row in inspections[-INSPECTIONS:]]
+        at = replace(at, inspection=inspections[-1].id)
     if reset:
         layers = run.plan.layers if run.plan else ()
         body["reset"] = True
-        body["layers"] = [{"name": layer.name, "count": layer.count, "frozen": layer.frozen} for layer in layers]
+        body["layers"] = [{"name": layer.name, "count": layer.count, "frozen": layer.frozen, "block": layer.block} for layer in layers]
     if not body and at.status == run.status:
         return None, at
     at = replace(at, status=run.status)
@@ -95,6 +113,22 @@ def encode_norms(norms: NDArray[np.float32]) -> NDArray[np.int16]:
     codes[norms == 0] = ZERO_CODE
     codes[~np.isfinite(norms)] = NOT_FINITE_CODE
     return codes
+
+
+def _text(norms: NDArray[np.float32]) -> str:
+    return base64.b64encode(encode_norms(norms).tobytes()).decode()
+
+
+def _change(row: ChangeRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "step": row.step,
+        "source": row.source,
+        "text": row.text,
+        "learning_rate": _json_number(row.learning_rate),
+        "frozen": row.frozen.astype(int).tolist(),
+        "multipliers": [_json_number(factor) for factor in row.multipliers.tolist()],
+    }
 
 
 def _lines(columns: StepColumns) -> dict[str, list[Any]]:
@@ -120,4 +154,6 @@ def _summary(run: Run) -> dict[str, Any]:
         "total_steps": run.plan.total_steps if run.plan else None,
         "epoch": run.epoch,
         "epochs": run.config.epochs,
+        "watching": _json_number(run.watching),
+        "watch_every": run.config.watch_every,
     }
