@@ -75,8 +75,8 @@ def _cursor(socket: WebSocket) -> Cursor | None:
     """The cursor that the browser gives back, or None if it has nothing yet. ValueError for anything but whole numbers."""
     if "after" not in socket.query_params:
         return None
-    names = {"level": "level", "step": "after", "heat": "heat", "epoch": "epoch", "change": "change", "inspection": "inspection"}
-    return Cursor(**{field: int(socket.query_params.get(parameter, 0)) for field, parameter in names.items()})
+    names = ("level", "after", "heat", "epoch", "change", "inspection")  # in the order of Cursor's fields; `after` is its step
+    return Cursor(*(int(socket.query_params.get(name, 0)) for name in names))  # type: ignore[arg-type]  # the status is left out
 
 
 async def _read_to_the_end(socket: WebSocket) -> None:

@@ -17,7 +17,10 @@ from torch import Tensor
 
 from bench.table import median, table
 from core.assembly import Assembly, assemble
+from core.audit import Audit
+from core.catalog import optimizers, schedules
 from core.config import RunConfig
+from core.freezing import trainable
 from core.home import Home
 from core.recorder import Recorder
 from core.store import RunStore
@@ -41,7 +44,7 @@ def measure(folder: Path, rounds: int) -> list[str]:
         turns: list[tuple[float, float]] = []
         for number in range(rounds + 1):
             ours, theirs = assemble(config, home), assemble(config, home)
-            taken = race(thaw(ours, store, config), bare(theirs))
+            taken = race(thaw(ours, store, config), bare(theirs, config))
             if not same(weights(ours), weights(theirs)):
                 sys.exit(f"{name}: the two loops end with different weights, so their speeds cannot be compared")
             if number:  # the first round warms up: allocator, caches, thread pool
@@ -74,10 +77,14 @@ def thaw(assembly: Assembly, store: RunStore, config: RunConfig) -> Iterator[Non
     """An epoch of the trainer, reports recorded as a worker does, one step at a time."""
     run_id = store.create_run(config)
     store.begin(run_id, assembly.plan)
-    recorder = Recorder(store, run_id, assembly.plan)
-    for report in assembly.trainer.run():
+    trainer = assembly.trainer
+    recorder, audit = Recorder(store, run_id), Audit(trainer.freezing, trainer.optimizer)
+    for report in trainer.run():
         assert isinstance(report, StepReport)
+        recorder.elsewhere = trainer.watch.seconds + audit.seconds
         recorder.add(report)
+        if report.sample is not None:
+            store.set_audit(run_id, audit.look(report))
         if report.step == assembly.plan.total_steps:
             recorder.flush()
         yield
@@ -85,10 +92,12 @@ def thaw(assembly: Assembly, store: RunStore, config: RunConfig) -> Iterator[Non
             return  # before the validation
 
 
-def bare(assembly: Assembly) -> Iterator[None]:
+def bare(assembly: Assembly, config: RunConfig) -> Iterator[None]:
     """An epoch of the loop that everybody writes, recording nothing, one step at a time."""
     trainer = assembly.trainer
-    model, optimizer, schedule, criterion, normalise = trainer.model, trainer.optimizer, trainer.schedule, trainer.loss, trainer.normalise
+    model, criterion, normalise = trainer.model, trainer.loss, trainer.normalise
+    optimizer = optimizers.build(config, trainable(model))
+    schedule = schedules.build(config, optimizer, assembly.plan.total_steps, assembly.plan.steps_per_epoch)
     trainer.freezing.train()
     for images, labels in trainer.train.batches(1):
         loss = criterion(model(normalise(images)), labels)

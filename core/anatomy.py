@@ -1,4 +1,4 @@
-"""What a model is made of: its parameter tensors, which role each plays, and the shapes that flow through it.
+"""What a model is made of: its parameter tensors, which role each plays, the shapes that flow through it and what they cost.
 
 Nothing is computed: the model is built and run on torch's `meta` device, where tensors have shapes and no numbers. That takes
 20 to 600 ms and a few MB for any of the models, of however many parameters.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -18,20 +17,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+from torch.utils.hooks import RemovableHandle
 
 from core.catalog.models import ModelEntry, build, find_model
-from core.config import ConfigError
-from core.layers import ModelDescription, ParameterInfo, Role
+from core.config import ROLES, ConfigError
+from core.head import head_info, replace_head
+from core.layers import PLAIN_HEAD, HeadOptions, ModelDescription, ParameterInfo, Role
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 """BatchNorm and InstanceNorm of any dimension, LayerNorm, GroupNorm and RMSNorm."""
+
+IMAGES = 2
+"""How many images a model is run on: two, because a first dimension of 1 is not always the batch."""
 
 STRUCTURE_SIZE = 224
 """Image side at which roles are read off, in pixels: on small images the last stages all shrink to one pixel and look alike."""
 
 
 @lru_cache(maxsize=64)
-def describe(model_name: str, classes: int, image_size: int) -> ModelDescription:
+def describe(model: str, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> ModelDescription:
     """The model with a head for `classes` classes. Remembered, so that asking again costs nothing. Uses no random numbers.
 
     Roles: the head is what gives one number a class (and the last layers of auxiliary classifiers); the stem is the first layer
@@ -41,24 +47,26 @@ def describe(model_name: str, classes: int, image_size: int) -> ModelDescription
     Raises:
         ConfigError: there is no such model, or it cannot be trained on images of this size.
     """
-    entry = find_model(model_name)
+    entry = find_model(model)
     with _no_numbers():
-        model = build(entry.name, classes, image_size).to("meta")
-    return _described(model, entry, classes, image_size)
+        built = build(entry.name, classes, image_size)
+    return describe_module(built, entry, classes, image_size, head)
 
 
-def describe_model(model: nn.Module, name: str, classes: int, image_size: int) -> ModelDescription:
-    """Like `describe`, for a model that was built as `models.build(name, classes, image_size)` builds it; it is not run.
+def describe_module(model: nn.Module, entry: ModelEntry, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> ModelDescription:
+    """Like `describe`, for any module that takes and returns what `entry` says. It gets the head that `head` asks for, and loses its numbers.
+
+    A tensor that several modules share (tied weights) is one entry, with the last of the roles that it plays: a preset under
+    which the head learns has the whole head learn.
 
     Raises:
-        ConfigError: as `describe`.
-        ValueError: `model` has other parameters than the model of that name.
+        ConfigError: it cannot be trained on images of this size, or cannot have such a head.
     """
-    description = describe(name, classes, image_size)
-    expected = [(parameter.name, parameter.shape) for parameter in description.parameters]
-    if expected != [(path, tuple(parameter.shape)) for path, parameter in model.named_parameters()]:
-        raise ValueError(f"This is no {name} for {classes} classes and images of {image_size} pixels: its parameters differ")
-    return description
+    originals = {path: model.get_submodule(path) for path in entry.family.head}
+    with _no_numbers():
+        replace_head(model, entry.family.head[0], head)
+    names = _names(model)  # the meta device makes two tensors of a shared one
+    return _described(model.to("meta"), entry, classes, image_size, originals, names)
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -95,60 +103,107 @@ def _no_numbers() -> Iterator[None]:
         yield
 
 
-@dataclass
-class _Trace:
-    """What one forward pass showed, by module path: when each was first called, and the shape of what it returned."""
+class _Trace(TorchDispatchMode):
+    """What one forward pass shows, by module path: when each was first done, the shape of what leaf modules returned, and FLOPs.
 
-    order: dict[str, int] = field(default_factory=dict)
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    Within it, operations are counted for the innermost module at work. torch's FlopCounterMode does the same in twice the time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: dict[str, None] = {}
+        self.leaves: dict[str, int] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.flops: dict[str, int] = {}
+        self._inside: list[str] = []
+
+    def hooks(self, path: str, module: nn.Module) -> tuple[RemovableHandle, RemovableHandle]:
+        """Have `module`, which lies at `path`, tell when it begins and ends."""
+
+        def begin(module: nn.Module, inputs: Any) -> None:
+            self._inside.append(path)
+
+        def end(module: nn.Module, inputs: Any, output: Any) -> None:
+            self._inside.pop()
+            self.calls.setdefault(path)
+            if not _is_leaf(module):
+                return
+            self.leaves.setdefault(path, len(self.leaves))
+            tensor = output[0] if isinstance(output, tuple) else output
+            # Attention in windows folds them into the batch: that is no shape for one image.
+            if isinstance(tensor, Tensor) and tensor.dim() > 1 and len(tensor) == IMAGES:
+                self.shapes.setdefault(path, tuple(tensor.shape[1:]))
+
+        return module.register_forward_pre_hook(begin), module.register_forward_hook(end)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        formula = flop_registry.get(func.overloadpacket)
+        if formula:
+            path = self._inside[-1]
+            self.flops[path] = self.flops.get(path, 0) + formula(*args, **kwargs, out_val=result)
+        return result
 
 
-def _described(model: nn.Module, entry: ModelEntry, classes: int, image_size: int) -> ModelDescription:
+def _described(
+    model: nn.Module, entry: ModelEntry, classes: int, image_size: int, originals: dict[str, nn.Module], names: list[tuple[str, ...]]
+) -> ModelDescription:  # fmt: skip
     trace = _run(model, entry, image_size)
     # A fixed model takes no other size, and does not change its shape with it either.
     structure = trace if entry.family.fixed or image_size >= STRUCTURE_SIZE else _run(model, entry, STRUCTURE_SIZE)
     role = _Roles(model, entry, structure)
-    owners = {f"{path}.{name}" if path else name: (path, module) for path, module in model.named_modules() for name in module._parameters}
     parameters = []
-    for name, parameter in model.named_parameters():
-        path, module = owners[name]
+    for name, *aliases in names:
+        module, parameter = model.get_submodule(_owner(name)), model.get_parameter(name)
         parameters.append(
             ParameterInfo(
                 name=name,
                 shape=tuple(parameter.shape),
                 count=parameter.numel(),
-                module=path,
+                module=_owner(name),
                 kind=type(module).__name__,
-                role=role.of(path),
+                role=max((role.of(_owner(other)) for other in (name, *aliases)), key=ROLES.index),
                 is_norm=is_norm(module),
+                aliases=tuple(aliases),
             )
         )
-    kinds = {path: type(module).__name__ for path, module in model.named_modules() if any(True for _ in module.parameters())}
-    return ModelDescription(entry.name, classes, image_size, tuple(parameters), kinds, trace.shapes)
+    heads = entry.family.head
+    return ModelDescription(
+        entry.name,
+        classes,
+        image_size,
+        tuple(parameters),
+        kinds={path: type(module).__name__ for path, module in model.named_modules() if any(True for _ in module.parameters())},
+        output_shapes=trace.shapes,
+        flops={path: operations // IMAGES for path, operations in trace.flops.items()},
+        order=_order(trace, entry),
+        head=tuple(head_info(path, originals[path], model.get_submodule(path), entry.pretrained, options=path == heads[0]) for path in heads),
+    )
+
+
+def _names(model: nn.Module) -> list[tuple[str, ...]]:
+    """The names of each parameter tensor, in `named_parameters` order and with the name that is used there first."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [tuple(found) for found in names.values()]
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _run(model: nn.Module, entry: ModelEntry, image_size: int) -> _Trace:
-    """Run the model on two images, auxiliary classifiers included: two, because a first dimension of 1 is not always the batch."""
+    """Run the model on a few images, auxiliary classifiers included."""
     trace = _Trace()
-    images = 2
-
-    def record(path: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            tensor = output[0] if isinstance(output, tuple) else output
-            trace.order.setdefault(path, len(trace.order))
-            # Attention in windows folds them into the batch: that is no shape for one image.
-            if isinstance(tensor, Tensor) and tensor.dim() > 1 and len(tensor) == images:
-                trace.shapes.setdefault(path, tuple(tensor.shape[1:]))
-
-        return hook
-
-    hooks = [module.register_forward_hook(record(path)) for path, module in model.named_modules() if _is_leaf(module)]
+    hooks = [hook for path, module in model.named_modules() for hook in trace.hooks(path, module)]
     # Chance (dropout, stochastic depth) rests in eval mode. Auxiliary classifiers ask only for the flag of the whole model.
     model.eval()
     model.training = bool(entry.family.auxiliary)
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), _ShapesOnly():
-            model(torch.empty(images, 3, image_size, image_size, device="meta"))
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), trace, _ShapesOnly():
+            model(torch.empty(IMAGES, 3, image_size, image_size, device="meta"))
     except (RuntimeError, ValueError, AssertionError) as error:
         # The catalogue knows the smallest size of every model, so this is for models to come.
         raise ConfigError("image_size", f"{entry.name} cannot take images of {image_size} pixels a side ({error}); try {entry.usual}") from None
@@ -156,6 +211,12 @@ def _run(model: nn.Module, entry: ModelEntry, image_size: int) -> _Trace:
         for hook in hooks:
             hook.remove()
     return trace
+
+
+def _order(trace: _Trace, entry: ModelEntry) -> tuple[str, ...]:
+    """Modules that compute, in the order in which they are first done. What only training uses comes last: nothing builds on it."""
+    units = [path for path in trace.calls if path in trace.flops or path in trace.leaves]
+    return tuple(sorted(units, key=lambda path: _below(path, entry.family.auxiliary)))
 
 
 def _is_leaf(module: nn.Module) -> bool:
@@ -170,8 +231,8 @@ class _Roles:
         self._modules = dict(model.named_modules())
         self._head = entry.family.head
         self._auxiliary = entry.family.auxiliary
-        self._first_call = _first_calls(trace.order)
-        self._main = [path for path in trace.order if not _below(path, (*self._head, *self._auxiliary))]
+        self._first_call = _first_calls(trace.leaves)
+        self._main = [path for path in trace.leaves if not _below(path, (*self._head, *self._auxiliary))]
         self._with_parameters = [path for path in self._main if any(True for _ in self._modules[path].parameters())]
         self._chain = ""
         self._stem = self._find_stem()
@@ -180,7 +241,7 @@ class _Roles:
 
     def of(self, path: str) -> Role:
         """The role of the parameters that the module at `path` itself owns."""
-        if path in self._head:
+        if _below(path, self._head):
             return "head"
         if path in self._stem or self._is_embedding(path):
             return "stem"
@@ -249,10 +310,10 @@ class _Roles:
         return bool(self._chain) and (not path or self._chain.startswith(path + "."))
 
 
-def _first_calls(order: dict[str, int]) -> dict[str, int]:
+def _first_calls(leaves: dict[str, int]) -> dict[str, int]:
     """When each module, or the first one inside it, was called."""
     first: dict[str, int] = {}
-    for path, time in order.items():
+    for path, time in leaves.items():
         parts = path.split(".")
         for end in range(1, len(parts) + 1):
             first.setdefault(".".join(parts[:end]), time)

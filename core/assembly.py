@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 
 from core import anatomy, catalog, data, devices, weights
-from core.catalog import losses, models, optimizers, schedules
+from core.catalog import losses, models
 from core.config import RunConfig
 from core.events import Layer, RunPlan
-from core.freezing import Freezing, trainable
 from core.home import Home
-from core.layers import frozen_parameters
+from core.layers import blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter
+from core.signals import Watch
+from core.steering import Steering
 from core.trainer import Trainer
 
 Progress = Callable[[str, float | None], None]
@@ -31,12 +32,15 @@ def check(config: RunConfig, home: Home) -> RunConfig:
     """`config` in canonical spelling, if this machine could begin to carry it out; quick, and nothing is downloaded.
 
     Raises:
-        ConfigError: a name, option, device, image size or freeze plan cannot be used.
+        ConfigError: a name, option, device, image size, freeze plan, timeline or multiplier cannot be used.
     """
     config = catalog.check(config)
     devices.resolve(config.device)
     classes = len(catalog.class_names(config.dataset, home.data))
-    frozen_parameters(config.freeze, anatomy.describe(config.model, classes, config.image_size).parameters)
+    layers = anatomy.describe(config.model, classes, config.image_size, head_options(config)).parameters
+    frozen_parameters(config.freeze, layers)
+    multipliers_by_parameter(config.learning_rate_multipliers, layers)
+    check_timeline(config, layers)
     return config
 
 
@@ -61,20 +65,18 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     # Filling fresh memory costs a write of every new tensor, and only hides bugs.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     progress("building the model", None)
-    description = anatomy.describe(config.model, len(images.classes), config.image_size)
-    frozen = frozen_parameters(config.freeze, description.parameters)
-    model = models.build(config.model, len(images.classes), config.image_size)
+    head = head_options(config)
+    layers = anatomy.describe(config.model, len(images.classes), config.image_size, head).parameters
+    model = models.build(config.model, len(images.classes), config.image_size, head)
     weights.load(model, config, progress)
     model = model.to(device)
 
-    freezing = Freezing(model, frozen)
-    optimizer = optimizers.build(config, trainable(model))
     steps_per_epoch = len(images.train)
     trainer = Trainer(
-        freezing=freezing,
+        steering=Steering(model, layers, config, steps_per_epoch),
+        watch=Watch(config.watch_every),
         loss=losses.build(config),
-        optimizer=optimizer,
-        schedule=schedules.build(config, optimizer, steps_per_epoch * config.epochs, steps_per_epoch),
+        timeline=config.timeline,
         normalise=data.Normalise(*catalog.find_model(config.model).normalise),
         train=images.train,
         validation=images.validation,
@@ -84,9 +86,12 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
         precision=config.precision,
         early_stopping=config.early_stopping,
     )
+    factors = multipliers_by_parameter(config.learning_rate_multipliers, layers)
+    block_of = {name: path for path, names in blocks(layer.name for layer in layers).items() for name in names}
     plan = RunPlan(
         layers=tuple(
-            Layer(name, tuple(parameter.shape), parameter.numel(), not parameter.requires_grad) for name, parameter in model.named_parameters()
+            Layer(name, tuple(parameter.shape), parameter.numel(), not parameter.requires_grad, block_of[name], factors[name])
+            for name, parameter in model.named_parameters()
         ),
         steps_per_epoch=steps_per_epoch,
         total_steps=steps_per_epoch * config.epochs,

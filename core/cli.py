@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from core import catalog
-from core.config import ConfigError, RunConfig
+from core.config import Change, ConfigError, RunConfig
 from core.events import RunStatus
 from core.home import Home
 from core.store import Run, RunStore
@@ -44,6 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return _show(home, arguments.run, arguments.json)
             case "catalog":
                 return _catalog(arguments.json)
+            case "audit":
+                return _audit(home, arguments.run, arguments.json)
+            case "change":
+                return _change(home, arguments.run, arguments.change)
             case _:
                 return _command(home, arguments.command, arguments.run)
     except ConfigError as error:
@@ -72,16 +76,28 @@ def _parser() -> argparse.ArgumentParser:
             metavar="JSON" if name.endswith("_options") else "VALUE",
             help=f"{field.description}{default}".replace("%", "%%"),
         )
+    train.add_argument(
+        "--unfreeze-at", metavar="EPOCH:LAYER", action="append", default=[],
+        help="let a layer learn from the first step of an epoch on: 3:layer4, or 6:all; may be given several times",
+    )  # fmt: skip
+    train.add_argument(
+        "--lr-multiplier", metavar="LAYER=FACTOR", action="append", default=[],
+        help="factor of a layer's or role's learning rate: layer4=0.3, head=10; may be given several times",
+    )  # fmt: skip
     runs = commands.add_parser("runs", parents=[shared, as_json], help="list the newest runs")
     runs.add_argument("--limit", type=int, default=50, help="how many at most (default: 50)")
     for name, text in (
         ("show", "print one run"),
+        ("audit", "print what is frozen, what learns, and the proof; exit status 1 if anything is not as it should be"),
         ("pause", "pause a run after its step"),
         ("resume", "let a paused run go on"),
         ("stop", "stop a run and save its weights"),
     ):
-        command = commands.add_parser(name, parents=[shared, as_json] if name == "show" else [shared], help=text)
+        command = commands.add_parser(name, parents=[shared, as_json] if name in ("show", "audit") else [shared], help=text)
         command.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
+    change = commands.add_parser("change", parents=[shared], help="freeze, unfreeze or learn at another rate while a run trains")
+    change.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
+    change.add_argument("change", metavar="CHANGE", help="what holds from the next step on: '!layer4, learning_rate=0.0005, fc=10'")
     commands.add_parser("catalog", parents=[shared, as_json], help="list the names that a config can use")
     return parser
 
@@ -112,8 +128,20 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
             except json.JSONDecodeError:
                 raise ConfigError(name, f"{text!r} is not JSON; write for example '{{\"nesterov\": true}}'") from None
         else:
-            values[name] = None if text == "" or text == "none" and name in ("momentum", "weight_decay", "early_stopping") else text
+            values[name] = None if text == "" or text == "none" and name in ("momentum", "weight_decay", "early_stopping", "head_hidden") else text
+    if arguments.unfreeze_at:
+        values["timeline"] = "; ".join([str(values.get("timeline") or ""), *map(_unfreeze_at, arguments.unfreeze_at)])
+    if arguments.lr_multiplier:
+        values["learning_rate_multipliers"] = ", ".join([str(values.get("learning_rate_multipliers") or ""), *arguments.lr_multiplier])
     return RunConfig(**values)
+
+
+def _unfreeze_at(text: str) -> str:
+    """`EPOCH:LAYER` as a part of a timeline."""
+    epoch, colon, layer = (part.strip() for part in text.partition(":"))
+    if not (colon and layer and epoch.isdecimal()):
+        raise ConfigError("unfreeze_at", f"{text!r} is not an epoch, a colon and a layer; write for example 3:layer4, or 6:all")
+    return f"{epoch}: {'train everything' if layer == 'all' else '!' + layer.removeprefix('!')}"
 
 
 def _train(home: Home, config: RunConfig, as_json: bool) -> int:
@@ -220,14 +248,49 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     return 0
 
 
-def _command(home: Home, name: str, run_id: str) -> int:
+def _command(home: Home, name: str, run_id: str, *arguments: Any) -> int:
     supervisor = Supervisor(home, RunStore(home.database))
     supervisor.reconcile()
     run = supervisor.store.run(run_id)
     if not run.status.active:
-        raise ConfigError("run", f"{run_id} has already ended ({run.status}); only a run that is going on can {name}")
-    getattr(supervisor, name)(run_id)
+        raise ConfigError(
+            "run", f"{run_id} has already ended ({run.status}); only one that is going on can {'be changed' if name == 'change' else name}"
+        )
+    getattr(supervisor, name)(run_id, *arguments)
     return 0
+
+
+def _change(home: Home, run_id: str, text: str) -> int:
+    """Ask for the change and wait for the answer."""
+    change = Change.parse(text)
+    _command(home, "change", run_id, change)
+    store = RunStore(home.database)
+    while True:
+        command = store.commands(run_id)[-1]
+        if command.error is not None:
+            raise ConfigError("change", command.error)
+        if command.applied_at_step is not None:
+            print(f"'{change}' holds from step {command.applied_at_step + 1} on")
+            return 0
+        Supervisor(home, store).reconcile()
+        time.sleep(0.1)
+
+
+def _audit(home: Home, run_id: str, as_json: bool) -> int:
+    report = RunStore(home.database).audit(run_id)
+    if report is None:
+        raise ConfigError("run", f"{run_id} has no audit yet; the first comes with the first steps")
+    if as_json:
+        print(json.dumps({**asdict(report), "frozen_values": report.frozen_values, "values_changed": report.values_changed}))
+    else:
+        print(f"{'verdict':13} {'values':>12} {'gradient':>8} {'moved':>6} {'statistics':>10} {'mode':>6} {'since':>7}  tensor")
+        for row in sorted(report.rows, key=lambda row: not row.verdict.fault):
+            moved, statistics = ("-" if value is None else "yes" if value else "no" for value in (row.moved, row.statistics_moved))
+            since = "-" if row.frozen_since is None else str(row.frozen_since)
+            print(f"{row.verdict:13} {row.count:>12,} {row.gradient:>8} {moved:>6} {statistics:>10} {row.mode:>6} {since:>7}  {row.name}")
+        looked = "every tensor compared" if report.complete else "compared so far"
+        print(f"{report.values_changed:,} of {report.frozen_values:,} frozen values changed, after step {report.step:,} ({looked})")
+    return 1 if any(row.verdict.fault for row in report.rows) else 0
 
 
 def _catalog(as_json: bool) -> int:

@@ -194,6 +194,18 @@ class Change(_Rules):
         _check_freeze_rules(tuple(rule for rule in checked if "=" not in rule))
         return checked
 
+    @classmethod
+    def parse(cls, text: str) -> Change:
+        """The change that `text` says.
+
+        Raises:
+            ConfigError: on `change`, for a text that says none.
+        """
+        try:
+            return cls.model_validate(text)
+        except ValidationError as error:
+            raise ConfigError("change", str(error.errors(include_url=False)[0]["ctx"]["error"])) from None
+
     @property
     def freezing(self) -> tuple[str, ...]:
         """The rules that are a freeze plan's."""

@@ -100,6 +100,8 @@ class Layer:
     frozen: bool
     block: str = ""
     """The block of the model that it belongs to, see `core.layers.blocks`."""
+    multiplier: float = 1.0
+    """What its learning rate is multiplied by, before any change."""
 
 
 @dataclass(frozen=True)

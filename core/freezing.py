@@ -1,4 +1,4 @@
-"""A `FreezePlan` applied to a real model, and the audit that proves that nothing frozen has moved.
+"""Which parameters of a real model are frozen, kept true through mode changes. `core/audit.py` proves it.
 
 Freezing is more than `requires_grad = False`:
 
@@ -10,60 +10,60 @@ Freezing is more than `requires_grad = False`:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 
 class Freezing:
-    """Which parameters of `model` are frozen, kept true through mode changes.
+    """Which parameters of `model` are frozen.
 
     Args:
         model: any module.
-        frozen: names from `model.named_parameters()`, as `core.layers.frozen_parameters` gives them.
+        frozen: names from `model.named_parameters()`, as `core.layers.frozen_parameters` gives them. Of a tensor that two
+            modules share, any of its names.
 
     Raises:
         KeyError: a name that is no parameter of the model.
     """
 
     def __init__(self, model: nn.Module, frozen: Collection[str]) -> None:
-        unknown = set(frozen) - {name for name, _ in model.named_parameters()}
+        self.model = model
+        self.frozen: frozenset[str] = frozenset()
+        self.freeze(frozen)
+
+    def freeze(self, frozen: Collection[str]) -> None:
+        """Have these parameters frozen from now on, and all others trainable. The mode that the model is in stays.
+
+        Raises:
+            KeyError: a name that is no parameter of the model; nothing has changed then.
+        """
+        named = dict(self.model.named_parameters(remove_duplicate=False))
+        unknown = set(frozen) - named.keys()
         if unknown:
             raise KeyError(f"The model has no parameter {', '.join(sorted(unknown))}")
-        self.model = model
-        self.frozen = frozenset(frozen)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name not in self.frozen)
-            if name in self.frozen:
+        still = {id(named[name]) for name in frozen}
+        self.frozen = frozenset(name for name, parameter in self.model.named_parameters() if id(parameter) in still)
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(id(parameter) not in still)
+            if id(parameter) in still:
                 parameter.grad = None
+        if self.model.training:
+            self.train()
 
     def train(self) -> None:
-        """Put the model into train mode, frozen normalisation layers excepted."""
+        """Put the model into train mode, normalisation layers at rest excepted."""
         self.model.train()
-        for norm in self._frozen_norms().values():
+        for norm in self.norms_at_rest().values():
             norm.eval()
 
     def eval(self) -> None:
         """Put the whole model into eval mode."""
         self.model.eval()
 
-    def snapshot(self) -> dict[str, Tensor]:
-        """Copies of all that must not move: frozen parameters, and the running statistics of frozen normalisation layers."""
-        state = self.model.state_dict()
-        still = set(self.frozen)
-        for path, norm in self._frozen_norms().items():
-            still |= {f"{path}.{name}" if path else name for name, _ in norm.named_buffers(recurse=False)}
-        return {name: state[name].detach().clone() for name in state if name in still}
-
-    def moved(self, before: Mapping[str, Tensor]) -> list[str]:
-        """Names of the tensors that are no longer bit for bit what `snapshot` saw: empty is the proof of freezing."""
-        state = self.model.state_dict()
-        return [name for name, tensor in before.items() if not _same_bits(state[name], tensor)]
-
-    def _frozen_norms(self) -> dict[str, _NormBase]:
-        """Normalisation layers with running statistics of which no parameter learns.
+    def norms_at_rest(self) -> dict[str, _NormBase]:
+        """Normalisation layers of which no parameter learns, by path: their running statistics must not move either.
 
         One without any parameters (`affine=False`) follows its neighbours: it rests only if the whole model is frozen around it,
         that is, if no parameter of its parent module learns.
@@ -83,8 +83,3 @@ class Freezing:
 def trainable(model: nn.Module) -> list[nn.Parameter]:
     """The parameters that learn, in `named_parameters` order: what an optimizer should be given, and nothing else."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-
-def _same_bits(a: Tensor, b: Tensor) -> bool:
-    # NaN differs from itself, so a diverged buffer would count as moved: compare NaN as equal.
-    return bool(torch.equal(a, b)) or (a.is_floating_point() and bool(torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)))

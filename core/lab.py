@@ -10,13 +10,14 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from core.config import ConfigError
 from core.home import Home, child_environment
-from core.layers import ModelDescription
+from core.layers import PLAIN_HEAD, HeadOptions, ModelDescription
 from core.machine import Machine
 
 _DESCRIPTION = TypeAdapter(ModelDescription)
@@ -36,14 +37,14 @@ class Lab:
         self._process: subprocess.Popen[str] | None = None
         self._answers: dict[str, Any] = {}
 
-    def describe(self, model: str, classes: int, image_size: int) -> ModelDescription:
+    def describe(self, model: str, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> ModelDescription:
         """The layers of a model with a head for `classes` classes.
 
         Raises:
             ConfigError: there is no such model, or it cannot take images of this size.
             LabError: the helper process failed.
         """
-        return _DESCRIPTION.validate_python(self._ask("describe", model=model, classes=classes, image_size=image_size))
+        return _DESCRIPTION.validate_python(self._ask("describe", model=model, classes=classes, image_size=image_size, head=asdict(head)))
 
     def machine(self) -> Machine:
         """What this machine has. Raises LabError."""
@@ -135,7 +136,8 @@ def _answer(question: str, arguments: dict[str, Any]) -> Any:
 
     match question:
         case "describe":
-            return _DESCRIPTION.dump_python(anatomy.describe(arguments["model"], arguments["classes"], arguments["image_size"]), mode="json")
+            arguments["head"] = HeadOptions(**arguments["head"])
+            return _DESCRIPTION.dump_python(anatomy.describe(**arguments), mode="json")
         case "machine":
             return _MACHINE.dump_python(devices.machine(), mode="json")
         case _:

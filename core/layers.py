@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -33,6 +33,23 @@ class ParameterInfo:
 
 
 @dataclass(frozen=True)
+class HeadOptions:
+    """How the new head is built: a single layer as in the original, or with dropout and a hidden layer (`core.head`)."""
+
+    dropout: float = 0.0
+    hidden: int | None = None
+
+
+PLAIN_HEAD = HeadOptions()
+"""A single layer, as in the original."""
+
+
+def head_options(config: RunConfig) -> HeadOptions:
+    """The head that `config` asks for."""
+    return HeadOptions(config.head_dropout, config.head_hidden)
+
+
+@dataclass(frozen=True)
 class HeadInfo:
     """What the head at `path` was before (`old`, for ImageNet's 1,000 classes; '' where there was none) and is now (`new`), as PyTorch writes it.
 
@@ -52,9 +69,10 @@ class ModelDescription:
 
     `kinds` maps every module path that holds parameters (groups too) to its class name; `output_shapes` maps leaf modules to
     the shape of what they return for one image, batch dimension left out. `flops` maps leaf modules to the floating-point
-    operations of one image's forward pass (a multiplication and an addition are two), where they have any. `order` lists leaf
-    modules in the order of their first call. `head` says what the new head replaces: one entry, and one for each auxiliary
-    classifier.
+    operations of one image's forward pass, where they have any: those of matrix products and convolutions, a multiplication and
+    an addition being two. `order` lists leaf modules in the order of their first call, auxiliary classifiers last. Both also
+    hold the few modules that compute by themselves though there are others inside, such as attention in windows. `head` says
+    what the new head replaces: one entry, and one for each auxiliary classifier.
     """
 
     model: str
@@ -125,6 +143,65 @@ def check_timeline(config: RunConfig, parameters: Iterable[ParameterInfo]) -> No
             multipliers_by_parameter(multipliers, parameters)
         except ConfigError as error:
             raise ConfigError("timeline", f"'{timed}': {error.message}") from None
+
+
+def first_learning(description: ModelDescription, frozen: Collection[str]) -> str:
+    """The first module in forward order of which something learns: the backward pass crosses all from there on. '' if nothing does."""
+    uses = _uses(description, frozen)
+    return description.order[min(uses)[0]] if uses else ""
+
+
+def crossed_share(description: ModelDescription, frozen: Collection[str]) -> float:
+    """How much of the network the backward pass has to cross, 0 to 1, by FLOPs: all from the first layer that learns to the end."""
+    uses = _uses(description, frozen)
+    operations = [description.flops.get(path, 0) for path in description.order]
+    return sum(operations[min(uses)[0] :]) / sum(operations) if uses and any(operations) else 0.0
+
+
+def backward_share(description: ModelDescription, frozen: Collection[str]) -> float:
+    """About how much of a full backward pass is left, 0 to 1, by FLOPs; 1 when everything learns.
+
+    A layer has two gradients to compute, each as much work as its forward pass: that of its weights, if they learn, and that of
+    its input, if anything before it learns. Layers are taken to follow one another as in `order`, without branches.
+    """
+    full = _backward_flops(description, ())
+    return _backward_flops(description, frozen) / full if full else 1.0
+
+
+def _backward_flops(description: ModelDescription, frozen: Collection[str]) -> int:
+    weights = {place for place, weight in _uses(description, ()) if weight}
+    uses = _uses(description, frozen)
+    first = min((place for place, _ in uses), default=len(description.order))
+    total = 0
+    for place, path in enumerate(description.order):
+        inputs = 1 if place in weights else 2  # two inputs multiplied with each other, as in attention
+        gradients = (inputs if place > first else 0) + ((place, True) in uses)
+        total += gradients * description.flops.get(path, 0)
+    return total
+
+
+def _uses(description: ModelDescription, frozen: Collection[str]) -> set[tuple[int, bool]]:
+    """Where in `order` something learns, and whether it is weights: the gradient of a bias or of a norm costs next to nothing."""
+    places = {path: place for place, path in enumerate(description.order)}
+    first_inside: dict[str, int] = {}
+    for path, place in places.items():
+        for above in _above(path):
+            first_inside.setdefault(above, place)
+    uses = set()
+    for parameter in description.parameters if places else ():
+        for name in parameter.names if parameter.name not in frozen else ():
+            # The layer itself, or the attention around it, which reads the layers inside; else, as position embeddings are, it is
+            # added before the first layer.
+            reader = next((places[path] for path in _above(name) if path in places), None)
+            adder = next((first_inside[path] for path in _above(name) if path in first_inside), 0)
+            uses.add((adder, False) if reader is None else (reader, len(parameter.shape) > 1))
+    return uses
+
+
+def _above(path: str) -> tuple[str, ...]:
+    """The modules that `path` lies in, from the innermost to the root ('')."""
+    parts = path.split(".")
+    return tuple(".".join(parts[:end]) for end in range(len(parts) - 1, -1, -1))
 
 
 def blocks(names: Iterable[str]) -> dict[str, tuple[str, ...]]:

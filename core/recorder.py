@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from core.events import FROZEN, RunPlan, StepRow
+from core.events import FROZEN, StepRow
 from core.store import LevelRow, RunStore, Summarizer
 from core.trainer import StepReport
 
@@ -40,15 +42,19 @@ class Clock:
 
 
 class Recorder:
-    """Collects step reports and writes them in batches. `clock` runs from the first step."""
+    """Collects step reports and writes them in batches. `clock` runs from the first step.
 
-    def __init__(self, store: RunStore, run_id: str, plan: RunPlan) -> None:
+    `watch_seconds` is what recording has cost so far, in seconds; `elsewhere` are seconds that others spent on watching.
+    """
+
+    def __init__(self, store: RunStore, run_id: str) -> None:
         self.store = store
         self.run_id = run_id
         self.clock = Clock()
         self.samples = 0
         self.step_seconds = 0.0  # training steps alone, without validation and pauses
-        self._trainable = np.array([not layer.frozen for layer in plan.layers])
+        self.watch_seconds = 0.0
+        self.elsewhere = 0.0
         self._summarizer = Summarizer()
         self._waiting: list[tuple[StepReport, float, float]] = []
         self._last_time = 0.0
@@ -75,14 +81,37 @@ class Recorder:
         self._last_flush = time.monotonic()
         if not waiting:
             return
-        # One transfer for all: [steps, 1 + trainable tensors].
-        measured = torch.stack([torch.cat([report.loss.float().reshape(1), report.gradient_norms]) for report, _, _ in waiting]).cpu().numpy()
-        norms = np.full((len(waiting), len(self._trainable)), FROZEN, dtype=np.float32)
-        norms[:, self._trainable] = measured[:, 1:]
+        reports = [report for report, _, _ in waiting]
+        columns = _fetch([tensor for report in reports for tensor in _tensors(report)])
+        began = time.perf_counter()  # not before: on an accelerator, fetching waits for training
         steps: list[StepRow] = []
         levels: list[LevelRow] = []
-        for (report, seconds, pace), row, row_norms in zip(waiting, measured, norms, strict=True):
-            step = StepRow(report.step, report.epoch, seconds, float(row[0]), report.learning_rate, pace, row_norms)
+        for report, seconds, pace in waiting:
+            loss, *norms = (next(columns) for _ in _tensors(report))
+            rows = [_whole(row, report.frozen) for row in norms]
+            step = StepRow(report.step, report.epoch, seconds, float(loss[0]), report.learning_rate, pace, *rows)
             steps.append(step)
             levels.extend(self._summarizer.add(step))
-        self.store.append(self.run_id, steps, levels, self.clock.seconds)
+        watched = self.watch_seconds + self.elsewhere
+        self.store.append(self.run_id, steps, levels, self.clock.seconds, self.step_seconds, watched)
+        self.watch_seconds += time.perf_counter() - began
+
+
+def _tensors(report: StepReport) -> tuple[torch.Tensor, ...]:
+    """What is to be fetched of a report: the loss, then norms in the order of `StepRow`."""
+    sample = report.sample
+    return (report.loss, report.gradient_norms, *((sample.update_norms, sample.weight_norms) if sample else ()))
+
+
+def _fetch(tensors: list[torch.Tensor]) -> Iterator[NDArray[np.float32]]:
+    """The tensors' values, flat, with a single transfer and a single wait for all of them."""
+    flat = torch.cat([tensor.float().reshape(-1) for tensor in tensors]).cpu().numpy()
+    ends = np.cumsum([tensor.numel() for tensor in tensors])
+    return iter(np.split(flat, ends[:-1]))
+
+
+def _whole(norms: NDArray[np.float32], frozen: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Norms of the tensors that learn, with `FROZEN` in the places of the others."""
+    row = np.full(len(frozen), FROZEN, dtype=np.float32)
+    row[~frozen] = norms
+    return row

@@ -96,7 +96,7 @@ def message(store: RunStore, run_id: str, cursor: Cursor | None) -> tuple[dict[s
     if reset:
         layers = run.plan.layers if run.plan else ()
         body["reset"] = True
-        body["layers"] = [{"name": layer.name, "count": layer.count, "frozen": layer.frozen, "block": layer.block} for layer in layers]
+        body["layers"] = [{name: getattr(layer, name) for name in ("name", "count", "frozen", "block", "multiplier")} for layer in layers]
     if not body and at.status == run.status:
         return None, at
     at = replace(at, status=run.status)

@@ -1,7 +1,8 @@
 """The training loop. Read this file first.
 
 `Trainer.run` is a generator: it trains, and after each step it yields what happened. Whoever iterates it decides what to do
-with that (record it, draw it, pause, stop by not asking for more). It touches no disk, knows no clock and guesses no device.
+with that (record it, draw it, pause, change what is frozen, stop by not asking for more). It touches no disk, knows no clock
+and guesses no device.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from core.catalog.models import logits_and_auxiliary
+from core.config import Change, Timeline
 from core.data import Loader, Normalise
-from core.freezing import Freezing, trainable
-from core.signals import gradient_norms
+from core.freezing import trainable
+from core.signals import Sample, Values, Watch
+from core.steering import Plan, Steering
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -28,7 +31,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class StepReport:
     """One training step. `loss` (float32 scalar) and `gradient_norms` (float32[trainable tensors]) are still on the device:
 
-    reading them waits for it, so collect a few and read them together.
+    reading them waits for it, so collect a few and read them together. `frozen` bool[tensors] says which tensors the norms leave
+    out: the same array until the plan changes. `sample` is what the update did to the weights, at some steps; `values` are
+    copies that somebody asked for.
     """
 
     step: int
@@ -37,6 +42,18 @@ class StepReport:
     learning_rate: float
     loss: Tensor
     gradient_norms: Tensor
+    frozen: NDArray[np.bool_]
+    sample: Sample | None
+    values: tuple[Values, ...]
+
+
+@dataclass(frozen=True)
+class ChangeReport:
+    """From step `step` on, `plan` holds: `change` was made."""
+
+    step: int
+    change: Change
+    plan: Plan
 
 
 @dataclass(frozen=True)
@@ -67,23 +84,30 @@ class EpochReport:
 
 
 @dataclass(frozen=True)
+class TrainedReport:
+    """All steps are done: nothing learns from here on. Early stopping may now bring back the weights of an earlier epoch."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class FinalReport:
     """The test set, seen once, after the last epoch."""
 
     test: Score
 
 
-Report = StepReport | EvaluationReport | EpochReport | FinalReport
+Report = StepReport | ChangeReport | EvaluationReport | EpochReport | TrainedReport | FinalReport
 
 
 class Trainer:
-    """Trains `freezing.model`, which lies on `device`, for `epochs` passes over `train`.
+    """Trains the model of `steering`, which lies on `device`, for `epochs` passes over `train`.
 
     Args:
-        freezing: the model and which of its parameters stay as they are.
+        steering: the model, which of its parameters stay as they are, and the optimizer that moves the others.
+        watch: measures what each step does.
         loss: (logits [N, classes], labels int64 [N]) -> scalar.
-        optimizer: holds the trainable parameters and no others.
-        schedule: changes the optimizer's learning rate; stepped once a training step.
+        timeline: what changes by itself at the beginning of an epoch or step.
         normalise: uint8 images [N, 3, S, S] -> float32, run on the device.
         early_stopping: epochs without a lower validation loss after which training ends with the best weights; None: never.
     """
@@ -91,10 +115,10 @@ class Trainer:
     def __init__(
         self,
         *,
-        freezing: Freezing,
+        steering: Steering,
+        watch: Watch,
         loss: nn.Module,
-        optimizer: Optimizer,
-        schedule: LRScheduler,
+        timeline: Timeline,
         normalise: Normalise,
         train: Loader,
         validation: Loader | None,
@@ -104,11 +128,13 @@ class Trainer:
         precision: str = "float32",
         early_stopping: int | None = None,
     ) -> None:
-        self.freezing = freezing
-        self.model = freezing.model
+        self.steering = steering
+        self.watch = watch
+        self.freezing = steering.freezing
+        self.model = steering.freezing.model
+        self.optimizer = steering.optimizer
         self.loss = loss.to(device)
-        self.optimizer = optimizer
-        self.schedule = schedule
+        self.timeline = timeline
         self.normalise = normalise.to(device)
         self.train = train
         self.validation = validation
@@ -117,6 +143,9 @@ class Trainer:
         self.device = device
         self.precision = precision
         self.early_stopping = early_stopping
+        self.step = 0  # training steps done
+        self._parameters = trainable(self.model)
+        self._frozen = steering.plan.frozen
         # The last finished epoch, or the one whose weights early stopping brought back: its figures are the run's.
         self.epoch: EpochReport | None = None
         # float16 gradients underflow to zero: the loss is scaled up before backward, the gradients down after it.
@@ -125,25 +154,35 @@ class Trainer:
     def run(self) -> Iterator[Report]:
         """Train, validate after each epoch, test at the end; yield a report for each thing done."""
         best = _Best(self.early_stopping)
-        step = 0
-        self.epoch = None
         for epoch in range(1, self.epochs + 1):
-            step, train = yield from self._train_epoch(epoch, step)
+            yield from self._due("epoch", epoch)
+            train = yield from self._train_epoch(epoch)
             validation = (yield from self._evaluate(self.validation, "validation")) if self.validation else None
-            self.epoch = EpochReport(epoch, step, train, validation)
+            self.epoch = EpochReport(epoch, self.step, train, validation)
             yield self.epoch
             if best.seen_enough(self.epoch, self.model):
                 break
+        yield TrainedReport(self.step)
         if best.epoch is not None:
             self.model.load_state_dict(best.state)
             self.epoch = best.epoch
         yield FinalReport((yield from self._evaluate(self.test, "test")))
 
-    def _train_epoch(self, epoch: int, step: int) -> Generator[Report, None, tuple[int, Score]]:
-        parameters = trainable(self.model)
+    def change(self, change: Change) -> ChangeReport:
+        """Freeze, unfreeze or learn at another rate from the next step on. For whoever iterates, between two reports.
+
+        Raises:
+            ConfigError: the change cannot be made; everything is as it was.
+        """
+        plan = self.steering.change(change)
+        self._parameters, self._frozen = trainable(self.model), plan.frozen
+        return ChangeReport(self.step + 1, change, plan)
+
+    def _train_epoch(self, epoch: int) -> Generator[Report, None, Score]:
         tally = _Tally(self.device)
         self.freezing.train()
         for images, labels in self.train.batches(epoch):
+            yield from self._due("step", self.step + 1)
             images, labels = self._on_device(images, labels)
             with self._autocast():
                 logits, auxiliary = logits_and_auxiliary(self.model(images))
@@ -153,17 +192,24 @@ class Trainer:
 
             self.scaler.scale(loss).backward()  # autograd adds d loss / d parameter to each trainable parameter's .grad
             self.scaler.unscale_(self.optimizer)
-            norms = gradient_norms(parameters)
-            learning_rate = self.optimizer.param_groups[0]["lr"]
+            self.step += 1
+            norms, values = self.watch.gradients(self._parameters), self.watch.values(self.model)
+            self.watch.before_update(self.step, self._parameters)
             self.scaler.step(self.optimizer)  # each parameter moves along its .grad ...
             self.scaler.update()
+            sample = self.watch.after_update(self.step, self._parameters, self.model)
             self.optimizer.zero_grad()  # ... which would otherwise add up from step to step
-            self.schedule.step()
+            learning_rate = self.steering.learning_rate
+            self.steering.advance()
 
-            step += 1
             tally.add(loss, logits, labels)
-            yield StepReport(step, epoch, len(labels), float(learning_rate), loss.detach(), norms)
-        return step, tally.score()
+            yield StepReport(self.step, epoch, len(labels), learning_rate, loss.detach(), norms, self._frozen, sample, values)
+        return tally.score()
+
+    def _due(self, unit: Literal["epoch", "step"], at: int) -> Iterator[ChangeReport]:
+        """Make the changes that the timeline has for this moment."""
+        for change in self.timeline.due(unit, at):
+            yield self.change(change)
 
     def _evaluate(self, loader: Loader, what: Literal["validation", "test"]) -> Generator[Report, None, Score]:
         tally = _Tally(self.device)

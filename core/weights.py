@@ -57,8 +57,8 @@ _UNREADABLE = (
 def load(model: nn.Module, config: RunConfig, progress: Progress = lambda text, share: None) -> None:
     """Give `model`, as `models.build` made it for `config`, its starting weights. Random ones are what it already has.
 
-    The head (and the heads of auxiliary classifiers) keeps its fresh weights where the others are for another number of classes
-    or have no head at all. A vision transformer's position embeddings are interpolated to its image size.
+    The head (and the heads of auxiliary classifiers) keeps its fresh weights where the others are for another number of classes,
+    have no head at all, or one built with other options (dropout, hidden layer). A vision transformer's position embeddings are interpolated to its image size.
 
     Args:
         progress: told what is being done, and the share of it that is done (0 to 1) where that is known.
@@ -153,6 +153,9 @@ def _fit(model: nn.Module, entry: ModelEntry, state: Mapping[str, Tensor], name:
     loaded = {_today(key): tensor for key, tensor in state.items()}
     if isinstance(model, VisionTransformer):
         loaded = _at_image_size(model, loaded, name)
+    for head in entry.family.head:
+        if _built_otherwise(head, loaded, own):
+            loaded = {key: tensor for key, tensor in loaded.items() if not key.startswith(head + ".")}
     loaded |= {key: own[key] for key in own if key not in loaded and (key.endswith(".num_batches_tracked") or _absent_whole(key, entry, loaded))}
     for head in entry.family.head:
         keys = [key for key in own if key.rpartition(".")[0] == head]
@@ -199,6 +202,13 @@ def _absent_whole(key: str, entry: ModelEntry, state: Mapping[str, Tensor]) -> b
     """True if `key` is of a head, or of an auxiliary classifier, of which `state` has nothing at all."""
     parts = (*entry.family.head, *entry.family.auxiliary)
     return any(key.startswith(part + ".") and not any(other.startswith(part + ".") for other in state) for part in parts)
+
+
+def _built_otherwise(head: str, given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> bool:
+    """True if one of two heads is a container (a hidden layer, dropout) and the other is none, or one of other layers or widths."""
+    theirs, ours = ({key: tensor.shape for key, tensor in state.items() if key.startswith(head + ".")} for state in (given, own))
+    containers = any(key.rpartition(".")[0] != head for key in (*theirs, *ours))
+    return containers and theirs != ours
 
 
 def _differ_in_classes_only(given: Tensor, own: Tensor) -> bool:

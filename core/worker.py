@@ -15,6 +15,7 @@ import time
 import traceback
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 # Set before torch is imported. Threads that wait for each other sleep instead of spinning: others use this machine too.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -24,19 +25,26 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 import psutil
 
 from core.assembly import assemble
+from core.audit import Audit
 from core.checkpoint import save_weights
-from core.config import ConfigError
-from core.events import CommandKind, EpochRow, RunResult, RunStatus
+from core.config import Change, ConfigError
+from core.events import ChangeRow, Command, CommandKind, EpochRow, Inspection, RunResult, RunStatus
 from core.home import Home
+from core.layers import matches
 from core.recorder import Recorder
+from core.signals import histogram
 from core.store import RunStore
-from core.trainer import EpochReport, EvaluationReport, FinalReport, Score, StepReport, Trainer
+from core.trainer import ChangeReport, EpochReport, EvaluationReport, FinalReport, Score, StepReport, TrainedReport, Trainer
 
 COMMAND_SECONDS = 0.1
 """How often the store is asked for commands: quicker than a person notices, slower than the quickest steps."""
 
 SAVE_SECONDS = 30.0
 """Weights are saved after an epoch if the last save is longer ago: what a crash can cost."""
+
+
+AUDIT_SECONDS = 2.0
+"""How often the audit in the store is renewed."""
 
 
 class Worker:
@@ -53,6 +61,7 @@ class Worker:
         self._stopping = False
         self._last_look = 0.0
         self._last_activity = 0.0
+        self._last_audit = 0.0
         self._evaluation_shown = False
 
     def stop_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
@@ -81,24 +90,30 @@ class Worker:
     def _run(self) -> RunStatus:
         self.store.set_status(self.run_id, RunStatus.PREPARING, "starting")
         assembly = assemble(self.config, self.home, self._preparing)
+        trainer = assembly.trainer
         self.store.begin(self.run_id, assembly.plan)
-        recorder = Recorder(self.store, self.run_id, assembly.plan)
+        audit = Audit(trainer.freezing, trainer.optimizer)
+        recorder = Recorder(self.store, self.run_id)
         try:
-            status, test = self._train(assembly.trainer, recorder)
+            status, test = self._train(trainer, recorder, audit)
         finally:
             recorder.flush()
-        save_weights(assembly.trainer.model, self.weights)
-        self.store.end(self.run_id, status, self._result(assembly.trainer, recorder, test))
+        save_weights(trainer.model, self.weights)
+        self.store.end(self.run_id, status, self._result(trainer, recorder, test))
         return status
 
-    def _train(self, trainer: Trainer, recorder: Recorder) -> tuple[RunStatus, Score | None]:
+    def _train(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> tuple[RunStatus, Score | None]:
         test: Score | None = None
         last_save = time.monotonic()
         for report in trainer.run():
             match report:
                 case StepReport():
                     self.step = report.step
+                    recorder.elsewhere = trainer.watch.seconds + audit.seconds
                     recorder.add(report)
+                    self._look(report, audit)
+                case ChangeReport():
+                    self._changed(report, "timeline", recorder, audit)
                 case EvaluationReport():
                     recorder.not_a_step()
                     self._evaluating(report)
@@ -110,16 +125,39 @@ class Worker:
                     if time.monotonic() - last_save > SAVE_SECONDS:
                         save_weights(trainer.model, self.weights)
                         last_save = time.monotonic()
+                case TrainedReport():
+                    self.store.set_audit(self.run_id, audit.finish(report.step))
                 case FinalReport():
                     test = report.test
             try:
-                self._obey(recorder)
+                self._obey(trainer, recorder, audit)
             except _Stopped:
+                if test is None:
+                    self.store.set_audit(self.run_id, audit.finish(self.step))
                 return RunStatus.STOPPED, test
         return RunStatus.FINISHED, test
 
-    def _obey(self, recorder: Recorder | None = None) -> None:
-        """Carry out what was asked for since the last look, a pause included.
+    def _look(self, report: StepReport, audit: Audit) -> None:
+        """What some steps bring besides their row: histograms that were asked for, and a look of the audit."""
+        for values in report.values:
+            gradient = None if values.gradient is None else histogram(values.gradient)
+            self.store.append_inspection(self.run_id, Inspection(0, report.step, values.name, histogram(values.weight), gradient))
+        if report.sample is not None and time.monotonic() - self._last_audit > AUDIT_SECONDS:
+            self._last_audit = time.monotonic()
+            self.store.set_audit(self.run_id, audit.look(report))
+
+    def _changed(self, report: ChangeReport, source: Literal["timeline", "live"], recorder: Recorder, audit: Audit) -> None:
+        """Another plan holds from the next step on: record it, and have the audit begin anew where that is called for."""
+        recorder.flush()
+        plan = report.plan
+        row = ChangeRow(0, report.step, source, str(report.change), plan.learning_rate, plan.frozen, plan.multipliers)
+        self.store.append_change(self.run_id, row)
+        patterns = [rule for rule in report.change.freezing if not rule.startswith("!")]
+        audit.changed(report.step - 1, [name for name in audit.names if any(matches(pattern, name) for pattern in patterns)])
+        recorder.not_a_step()
+
+    def _obey(self, trainer: Trainer | None = None, recorder: Recorder | None = None, audit: Audit | None = None) -> None:
+        """Carry out what was asked for since the last look, a pause included. Without a trainer, all that can be done is to stop.
 
         Raises:
             _Stopped: the run is to end now.
@@ -132,30 +170,45 @@ class Worker:
         while True:
             self._last_look = time.monotonic()
             for command in self.store.commands(self.run_id, waiting=True):
+                refused: str | None = None
                 match command.kind:
                     case CommandKind.STOP:
                         self._stopping = True
-                        self.store.acknowledge(command, self.step)
-                    case CommandKind.PAUSE if recorder is None:
-                        self.store.acknowledge(command, self.step, "the run is still being prepared; pause it once it trains")
+                    case _ if trainer is None or recorder is None or audit is None:
+                        refused = "the run is still being prepared; try again once it trains"
                     case CommandKind.PAUSE:
-                        if not paused and recorder is not None:
+                        if not paused:
                             recorder.flush()
                             recorder.clock.pause()
                             self.store.set_status(self.run_id, RunStatus.PAUSED)
                         paused = True
-                        self.store.acknowledge(command, self.step)
-                    case CommandKind.RESUME:
-                        if paused and recorder is not None:
-                            recorder.clock.resume()
-                            self.store.set_status(self.run_id, RunStatus.RUNNING)
-                        self.store.acknowledge(command, self.step, None if paused else "the run was not paused")
+                    case CommandKind.RESUME if paused:
+                        recorder.clock.resume()
+                        self.store.set_status(self.run_id, RunStatus.RUNNING)
                         paused = False
+                    case CommandKind.RESUME:
+                        refused = "the run was not paused"
+                    case CommandKind.CHANGE:
+                        refused = self._change(command, trainer, recorder, audit)
+                    case CommandKind.INSPECT if command.payload in audit.names:
+                        trainer.watch.inspect(command.payload)
+                    case CommandKind.INSPECT:
+                        refused = f"the model has no parameter {command.payload!r}; use a name that the layer table lists"
+                self.store.acknowledge(command, self.step, refused)
             if self._stopping:
                 raise _Stopped
             if not paused:
                 return
             time.sleep(COMMAND_SECONDS)
+
+    def _change(self, command: Command, trainer: Trainer, recorder: Recorder, audit: Audit) -> str | None:
+        """Make a change that was asked for; why not, if it cannot be made."""
+        try:
+            report = trainer.change(Change.parse(command.payload))
+        except ConfigError as error:
+            return error.message
+        self._changed(report, "live", recorder, audit)
+        return None
 
     def _preparing(self, text: str, share: float | None) -> None:
         self._obey()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.config import RunConfig
+from core.events import Verdict
 from core.home import Home, child_environment
 from core.store import RunStore
+from core.supervisor import Supervisor
+from tests.support import wait_until
 
 QUICK = ["--dataset", "digits", "--model", "small_cnn", "--image-size", "16", "--epochs", "1"]
 
@@ -61,6 +65,13 @@ def test_same_seed_gives_the_same_figures_twice(home: Home) -> None:
         (["--config", "no-such-file.json"], ["config", "no-such-file.json"]),
         (["--freeze", "half of it"], ["freeze", "half of it"]),
         (["--freeze", "layer9.*"], ["freeze", "layer9.*"]),
+        (["--freeze", "*"], ["freeze", "nothing would learn", "head only"]),
+        (["--unfreeze-at", "stage3"], ["unfreeze_at", "stage3", "3:layer4"]),
+        (["--unfreeze-at", "9:stage3"], ["timeline", "9: !stage3", "last epoch"]),
+        (["--unfreeze-at", "1:stage9"], ["timeline", "stage9", "stage1"]),
+        (["--lr-multiplier", "stage3"], ["learning_rate_multipliers", "stage3", "layer4=0.3"]),
+        (["--lr-multiplier", "stage9=2"], ["learning_rate_multipliers", "stage9", "last stage"]),
+        (["--head-dropout", "1"], ["head_dropout", "below 1"]),
         (["--dataset", "folder:/no/such/place"], ["dataset", "/no/such/place"]),
     ],
 )
@@ -87,6 +98,65 @@ def test_config_file_is_read_and_flags_win_over_it(home: Home, tmp_path: Path) -
     run_id = train(home, "--config", str(file), "--epochs", "1")["run_id"]
     config = RunStore(home.database).run(run_id).config
     assert (config.model, config.epochs, config.image_size) == ("mlp", 1, 8)
+
+
+def test_layers_are_unfrozen_at_their_epoch_with_their_own_rate_and_the_audit_proves_the_rest(home: Home) -> None:
+    options = [
+        "--freeze",
+        "head only",
+        "--unfreeze-at",
+        "2:stage3",
+        "--unfreeze-at",
+        "3:all",
+        "--lr-multiplier",
+        "stage3=0.1",
+        "--lr-multiplier",
+        "head=3",
+    ]
+    run_id = train(home, *QUICK[:-1], "3", *options)["run_id"]
+    store = RunStore(home.database)
+    config = store.run(run_id).config
+    assert str(config.timeline) == "2: !stage3; 3: train everything"
+    assert str(config.learning_rate_multipliers) == "stage3=0.1, head=3"
+    assert [int(change.frozen.sum()) for change in store.changes_after(run_id)] == [6, 0]
+    shown = thaw(home, "audit", run_id)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.endswith("0 of 0 frozen values changed, after step 108 (every tensor compared)\n")
+    assert "learning" in shown.stdout
+    rows = json.loads(thaw(home, "audit", run_id, "--json").stdout)["rows"]
+    assert {row["verdict"] for row in rows} == {"learning"}
+    assert len(rows) == 11
+
+
+def test_audit_of_a_leak_has_status_1_and_names_it_first(home: Home) -> None:
+    run_id = train(home, *QUICK, "--freeze", "head only")["run_id"]
+    store = RunStore(home.database)
+    report = store.audit(run_id)
+    assert report is not None
+    rows = [replace(row, moved=True, verdict=Verdict.LEAKING) if row.name == "stage2.0.weight" else row for row in report.rows]
+    store.set_audit(run_id, replace(report, rows=tuple(rows)))
+    shown = thaw(home, "audit", run_id)
+    assert shown.returncode == 1
+    assert shown.stdout.splitlines()[1].split()[0] == "leaking"
+    assert "18,432 of 93,472 frozen values changed" in shown.stdout
+
+
+def test_change_is_made_while_a_run_trains_and_refused_before_and_after(home: Home) -> None:
+    store = RunStore(home.database)
+    supervisor = Supervisor(home, store)
+    run_id = supervisor.start(RunConfig(dataset="digits", model="small_cnn", image_size=16, epochs=5000, freeze="head only"))
+    wait_until(lambda: store.run(run_id).step, 60, "the first step")
+    done = thaw(home, "change", run_id, "!stage3, learning_rate=0.01")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("'!stage3, learning_rate=0.01' holds from step ")
+    for change, word in (("stage9", "matches no layer"), ("head, stage3", "nothing would learn"), ("", "is empty")):
+        done = thaw(home, "change", run_id, change)
+        assert (done.returncode, word in done.stderr) == (2, True), done.stderr
+    assert thaw(home, "stop", run_id).returncode == 0
+    wait_until(lambda: not store.run(run_id).status.active, 30, "the end of the run")
+    done = thaw(home, "change", run_id, "!stage2")
+    assert done.returncode == 2
+    assert "has already ended (stopped)" in done.stderr
 
 
 def test_runs_and_show_list_what_was_trained(home: Home) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.config import RunConfig
-from core.events import FROZEN, EpochRow, Layer, RunPlan, RunStatus, StepRow
+from core.events import FROZEN, ChangeRow, EpochRow, Histogram, Inspection, Layer, RunPlan, RunStatus, StepRow
 from core.store import RunStore, Summarizer
 from core.stream import COLUMNS, FROZEN_CODE, NOT_FINITE_CODE, POINTS, ZERO_CODE, Cursor, encode_norms, level_for, message
 
@@ -26,9 +26,11 @@ class Writer:
         self.step = 0
         store.begin(self.run_id, RunPlan(LAYERS, 10, 10_000, ("a", "b"), 1, 1, 1, "cpu"))
 
-    def write(self, steps: int, loss: float = 0.5) -> None:
+    def write(self, steps: int, loss: float = 0.5, every: int = 10) -> None:
         norms = np.array([FROZEN, FROZEN, 0.1, 10.0], np.float32)
-        rows = [StepRow(self.step + index, 1, 0.0, loss, 0.1, 1.0, norms) for index in range(1, steps + 1)]
+        numbers = range(self.step + 1, self.step + steps + 1)
+        sampled = [(norms / 1000, norms) if (number - 1) % every == 0 else (None, None) for number in numbers]
+        rows = [StepRow(number, 1, 0.0, loss, 0.1, 1.0, norms, *sample) for number, sample in zip(numbers, sampled, strict=True)]
         self.store.append(self.run_id, rows, [level for row in rows for level in self.summarizer.add(row)])
         self.step += steps
 
@@ -45,7 +47,7 @@ def test_first_message_has_the_whole_history_and_the_layers(store: RunStore, wri
     assert body["reset"]
     assert [layer["frozen"] for layer in body["layers"]] == [True, True, False, False]
     assert body["steps"]["step"] == list(range(1, 101))
-    assert cursor == Cursor(0, 100, 100, 0, "running")
+    assert cursor == Cursor(0, 100, 100, status="running")
     json.dumps(body, allow_nan=False)
 
 
@@ -159,3 +161,45 @@ def test_heat_values_decode_to_columns_of_layers(store: RunStore, writer: Writer
     assert body is not None
     values = np.frombuffer(base64.b64decode(body["heat"]["values"]), "<i2").reshape(3, 4)
     assert values.tolist() == [[FROZEN_CODE, FROZEN_CODE, -100, 100]] * 3
+
+
+def test_weight_changes_come_with_the_steps_at_which_they_were_measured(store: RunStore, writer: Writer) -> None:
+    writer.write(25)
+    body, cursor = message(store, writer.run_id, None)
+    assert body is not None
+    assert body["updates"]["step"] == [1, 11, 21]
+    for name, norms in (("update", [1e-4, 1e-2]), ("weight", [1e-1, 1e1])):
+        codes = np.frombuffer(base64.b64decode(body["updates"][name]), "<i2").reshape(3, 4)
+        assert (codes[:, 2:] == np.round(100 * np.log10(norms))).all()
+    writer.write(5)
+    body, cursor = message(store, writer.run_id, cursor)
+    assert body is not None
+    assert "updates" not in body
+    writer.write(1)
+    body, _ = message(store, writer.run_id, cursor)
+    assert body is not None
+    assert body["updates"]["step"] == [31]
+
+
+def test_weight_changes_of_a_long_run_are_there_at_every_level(store: RunStore, writer: Writer) -> None:
+    writer.write(5000)
+    body, _ = message(store, writer.run_id, None)
+    assert body is not None
+    # 5,000 steps: a bucket stands for 32 of them, so each has three looks or four.
+    assert body["updates"]["step"] == body["heat"]["step"]
+
+
+def test_changes_and_histograms_are_sent_once(store: RunStore, writer: Writer) -> None:
+    writer.write(3)
+    _, cursor = message(store, writer.run_id, None)
+    factors = np.array([1, 1, 0.5, 10], np.float32)
+    store.append_change(writer.run_id, ChangeRow(0, 4, "live", "!layer0", 0.01, np.array([False, True, False, False]), factors))
+    store.append_inspection(writer.run_id, Inspection(0, 3, "layer2.weight", Histogram(-1.0, 1.0, (1, 2)), None))
+    body, cursor = message(store, writer.run_id, cursor)
+    assert body is not None
+    (change,) = body["changes"]
+    assert (change["step"], change["source"], change["frozen"], change["multipliers"]) == (4, "live", [0, 1, 0, 0], [1, 1, 0.5, 10])
+    (inspection,) = body["inspections"]
+    assert inspection["weight"] == {"low": -1.0, "high": 1.0, "counts": (1, 2), "not_finite": 0}
+    assert inspection["gradient"] is None
+    assert message(store, writer.run_id, cursor)[0] is None

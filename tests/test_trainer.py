@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from core.assembly import Assembly, assemble
+from core.audit import Audit
 from core.config import ConfigError, RunConfig
 from core.home import Home
 from core.trainer import EpochReport, EvaluationReport, FinalReport, Report, Score, StepReport
@@ -90,9 +91,13 @@ def test_thaw_ends_with_the_very_weights_of_a_bare_pytorch_loop(home: Home) -> N
 
 def test_frozen_weights_do_not_move_through_a_whole_run(home: Home) -> None:
     trainer = assembly(home, model="resnet18", image_size=32, freeze="last stage", batch_size=256).trainer
-    before = trainer.freezing.snapshot()
+    audit = Audit(trainer.freezing, trainer.optimizer)
     list(trainer.run())
-    assert trainer.freezing.moved(before) == []
+    report = audit.finish(trainer.step)
+    assert report.frozen_values > 2_000_000
+    assert {row.moved for row in report.rows if not row.requires_grad} == {False}
+    assert {row.statistics_moved for row in report.rows if not row.requires_grad} == {False, None}
+    assert {row.moved for row in report.rows if row.requires_grad} == {True}
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -13,8 +13,8 @@ import pytest
 import torch
 import torchvision
 
-from core.config import ConfigError, RunConfig
-from core.events import CommandKind, RunStatus
+from core.config import Change, ConfigError, RunConfig
+from core.events import CommandKind, RunStatus, Verdict
 from core.home import Home
 from core.store import Run, RunStore
 from core.supervisor import Supervisor
@@ -107,6 +107,106 @@ def test_sigterm_stops_and_saves(supervisor: Supervisor) -> None:
     assert stopped.status is RunStatus.STOPPED
     assert stopped.result is not None
     assert Path(str(stopped.result.weights)).exists()
+
+
+def test_live_change_is_applied_at_a_step_recorded_and_audited(supervisor: Supervisor) -> None:
+    run = started(supervisor, freeze="head only")
+    supervisor.change(run.id, Change.parse("!stage3, learning_rate=0.005"))
+    wait_until(lambda: supervisor.store.commands(run.id)[0].applied_at_step, what="the change")
+    command = supervisor.store.commands(run.id)[0]
+    wait_until(lambda: supervisor.store.run(run.id).step > (command.applied_at_step or 0) + 30, what="steps after it")
+    supervisor.inspect(run.id, "stage3.0.weight")
+    wait_until(lambda: supervisor.store.inspections_after(run.id), what="histograms")
+    supervisor.stop(run.id)
+    ended(supervisor, run.id)
+
+    (change,) = supervisor.store.changes_after(run.id)
+    assert (change.step, change.source, change.text, change.learning_rate) == (
+        command.applied_at_step + 1,
+        "live",
+        "!stage3, learning_rate=0.005",
+        0.005,
+    )  # type: ignore[operator]
+    assert run.plan is not None
+    assert run.plan.layers[6].name == "stage3.0.weight"
+    steps = supervisor.store.steps_after(run.id, 0, 0)
+    at = int((steps.step < change.step).sum())
+    assert (steps.gradient_norms[:at, 6] == -1).all()
+    assert (steps.gradient_norms[at:, 6] > 0).all()
+    assert (steps.learning_rate[at:] == 0.005).all()
+    assert (steps.gradient_norms[:, 0] == -1).all()
+    (inspection,) = supervisor.store.inspections_after(run.id)
+    assert inspection.gradient is not None
+    assert sum(inspection.weight.counts) == sum(inspection.gradient.counts) == 64 * 128 * 9
+    audit = supervisor.store.audit(run.id)
+    assert audit is not None
+    assert audit.complete
+    assert audit.values_changed == 0
+    assert {row.verdict for row in audit.rows} == {Verdict.VERIFIED, Verdict.LEARNING}
+
+
+def test_ten_commands_in_a_second_are_all_answered_in_order(supervisor: Supervisor) -> None:
+    run = started(supervisor, freeze="head only")
+    wishes = [
+        "!stage3",
+        "stage3",
+        "learning_rate=0.01",
+        "stage9",
+        "head",
+        "!stage2, stage2=0.1",
+        "head=2",
+        "stage2",
+        "learning_rate=0.02",
+        "train everything",
+    ]
+    for wish in wishes:
+        supervisor.change(run.id, Change.parse(wish))
+    wait_until(lambda: not supervisor.store.commands(run.id, waiting=True), what="the answers")
+    commands = supervisor.store.commands(run.id)
+    assert [command.payload for command in commands] == wishes
+    refused = {command.payload: command.error for command in commands if command.error}
+    assert refused.keys() == {"stage9", "head"}
+    assert "matches no layer" in str(refused["stage9"])
+    assert "leave at least one trainable" in str(refused["head"])
+    steps = [command.applied_at_step or 0 for command in commands]
+    assert steps == sorted(steps)
+    changes = supervisor.store.changes_after(run.id)
+    assert [change.text for change in changes] == [wish for wish in wishes if wish not in refused]
+    assert not changes[-1].frozen.any()
+    assert changes[-1].learning_rate == 0.02
+    supervisor.stop(run.id)
+    assert ended(supervisor, run.id).status is RunStatus.STOPPED
+
+
+def test_command_to_a_run_that_has_just_ended_is_refused_with_the_reason(supervisor: Supervisor) -> None:
+    run = started(supervisor)
+    supervisor.stop(run.id)
+    ended(supervisor, run.id)
+    supervisor.change(run.id, Change.parse("!stage3"))
+    command = supervisor.store.commands(run.id)[-1]
+    assert command.error == "the run had already ended (stopped)"
+    assert command.applied_at_step is None
+    assert supervisor.store.commands(run.id, waiting=True) == []
+
+
+def test_timeline_is_obeyed_and_early_stopping_does_not_look_like_a_leak(home: Home, store: RunStore) -> None:
+    run_id = store.create_run(
+        RunConfig(
+            dataset="digits", model="small_cnn", image_size=8, batch_size=256, epochs=30, optimizer="SGD", learning_rate=0.5, momentum=0.95,
+            timeline="2: stage1, stage2, stage3", early_stopping=2, watch_every=1,
+        )
+    )  # fmt: skip
+    assert work(home, run_id) is RunStatus.FINISHED
+    run = store.run(run_id)
+    assert run.result is not None
+    (change,) = store.changes_after(run_id)
+    assert (change.step, change.source) == (6, "timeline")
+    audit = store.audit(run_id)
+    assert audit is not None
+    assert audit.complete
+    assert {row.verdict for row in audit.rows if not row.requires_grad} == {Verdict.VERIFIED}
+    assert {row.frozen_since for row in audit.rows if not row.requires_grad} == {5}
+    assert 0 < (run.watching or 0) < 1
 
 
 def test_standby_worker_takes_the_run_and_leaves_with_its_server(supervisor: Supervisor) -> None:

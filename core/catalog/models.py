@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.catalog.entry import Entry, by_name, find
 from core.config import ConfigError
+from core.layers import PLAIN_HEAD, HeadOptions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -78,26 +79,30 @@ class ModelEntry(Entry):
         """Raises ConfigError on `image_size` for a side, in pixels, that the model cannot be trained on."""
         if image_size < self.smallest:
             why = " (its auxiliary classifier, which training needs, does not fit on less)" if self.name == "inception_v3" else ""
-            raise ConfigError("image_size", f"{self.name} needs at least {self.smallest} pixels a side{why}, got {image_size}; try {self.usual}")
+            raise ConfigError("image_size", f"{self.label} needs at least {self.smallest} pixels a side{why}, got {image_size}; try {self.usual}")
         if image_size % self.multiple:
             below = image_size // self.multiple * self.multiple
             sizes = [size for size in (below, below + self.multiple) if self.smallest <= size <= 1024]
             tries = list(dict.fromkeys([*sizes, self.usual]))
             remedy = f"try {', '.join(str(size) for size in tries[:-1])} or {tries[-1]}" if len(tries) > 1 else f"try {tries[0]}"
-            raise ConfigError("image_size", f"{self.name} needs a multiple of {self.multiple} pixels a side, got {image_size}; {remedy}")
+            raise ConfigError("image_size", f"{self.label} needs a multiple of {self.multiple} pixels a side, got {image_size}; {remedy}")
 
 
 def find_model(name: str) -> ModelEntry:
-    """The entry of the model called `name`, spelled as `find` allows.
+    """The entry of the model called `name`, spelled as `find` allows, or of the network of one's own that it spells out.
 
     Raises:
-        ConfigError: there is no such model.
+        ConfigError: there is no such model, or a layer of the network cannot be used.
     """
+    if ":" in name:
+        from core import networks  # which knows this module
+
+        return networks.entry(name)
     return find(MODELS, "model", name)
 
 
-def build(name: str, classes: int, image_size: int) -> nn.Module:
-    """The model `name` on the CPU, in train mode, with random weights from torch's global generator.
+def build(name: str, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> nn.Module:
+    """The model `name` on the CPU, in train mode, with random weights from torch's global generator, and the head that `head` says.
 
     Takes images float32 [N, 3, image_size, image_size] and returns logits [N, classes]; `logits_and_auxiliary` reads what
     googlenet and inception_v3 return in train mode.
@@ -107,13 +112,18 @@ def build(name: str, classes: int, image_size: int) -> nn.Module:
     """
     entry = find_model(name)
     entry.check_image_size(image_size)
+    model: nn.Module
     if entry.family.own:
         from core import own_models
 
-        return own_models.build(entry.name, classes, image_size)
-    import torchvision
+        model = own_models.build(entry.name, classes, image_size)
+    else:
+        import torchvision
 
-    model: nn.Module = torchvision.models.get_model(entry.name, num_classes=classes, **builder_arguments(entry, image_size))
+        model = torchvision.models.get_model(entry.name, num_classes=classes, **builder_arguments(entry, image_size))
+    from core.head import replace_head
+
+    replace_head(model, entry.family.head[0], head)
     return model
 
 
