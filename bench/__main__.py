@@ -1,4 +1,4 @@
-"""`python -m bench [start] [live] [loop] [open] [--rounds N]`: measure, and print tables that the README can take over."""
+"""`python -m bench [start] [live] [loop] [watch] [open] [--rounds N]`: measure, and print tables that the README can take over."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pathlib import Path
 # As workers do, before torch is imported: threads that wait for each other sleep, or a busy machine would measure their spinning.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from bench import live, loop, opening, start
+from bench import live, loop, opening, start, watch
 
 BENCHES: dict[str, tuple[str, Callable[[Path, int], list[str]]]] = {
     "start": ("From Start to the first point of the chart", start.measure),
     "live": ("What a viewer costs while a run goes on", live.measure),
     "loop": ("Thaw's loop against a bare PyTorch loop", loop.measure),
+    "watch": ("What watching costs", watch.measure),
     "open": ("Opening a long run", opening.measure),
 }
 

@@ -81,7 +81,6 @@ def thaw(assembly: Assembly, store: RunStore, config: RunConfig) -> Iterator[Non
     recorder, audit = Recorder(store, run_id), Audit(trainer.freezing, trainer.optimizer)
     for report in trainer.run():
         assert isinstance(report, StepReport)
-        recorder.elsewhere = trainer.watch.seconds + audit.seconds
         recorder.add(report)
         if report.sample is not None:
             store.set_audit(run_id, audit.look(report))

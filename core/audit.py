@@ -45,13 +45,12 @@ class _Record:
 
 
 class Audit:
-    """Watches the model of `freezing` and the optimizer that trains it. `seconds` is what that has cost so far."""
+    """Watches the model of `freezing` and the optimizer that trains it."""
 
     def __init__(self, freezing: Freezing, optimizer: Optimizer) -> None:
         self.model = freezing.model
         self.optimizer = optimizer
         self.freezing = freezing
-        self.seconds = 0.0
         self._owners = {
             f"{path}.{name}" if path else name: (path, module) for path, module in self.model.named_modules() for name in module._parameters
         }
@@ -81,7 +80,6 @@ class Audit:
 
     def look(self, step: StepReport) -> AuditReport:
         """Take the state of every gradient at a sampled step, compare a few tensors, and say what is known. Waits for the device."""
-        began = time.perf_counter()
         assert step.sample is not None, "only a sampled step says which tensors had a gradient"
         norms = np.ones(len(self._named), np.float32)
         norms[~step.frozen] = step.gradient_norms.cpu().numpy()
@@ -92,12 +90,11 @@ class Audit:
                 record.last = "none" if not has else "zero" if norm == 0 else "flows"
             record.gradients.add(record.last)
         self._modes = {path: module.training for path, module in self.model.named_modules()}
-        self._credit += BUDGET * (began - self._last_look)
-        self._last_look = began
+        now = time.perf_counter()
+        self._credit += BUDGET * (now - self._last_look)
+        self._last_look = now
         self._compare_some()
-        report = self.report(step.step, complete=False)
-        self.seconds += time.perf_counter() - began
-        return report
+        return self.report(step.step, complete=False)
 
     def finish(self, step: int) -> AuditReport:
         """Compare every tensor now, and say what came out."""

@@ -13,6 +13,10 @@ FROZEN = -1.0
 """Recorded in place of a gradient norm for a tensor that was frozen at that step: a norm is never negative."""
 
 
+NO_GRADIENT = -2.0
+"""Recorded in place of a gradient norm for a tensor that should learn but that the loss did not reach: it had no gradient at all."""
+
+
 class RunStatus(StrEnum):
     """Where a run is in its life. `queued` to `paused` have a process; the rest have ended."""
 
@@ -63,7 +67,8 @@ class StepRow:
     """One training step: `time` in seconds since the run's first step, `gradient_norms` float32[layers] in the order of `Layer`s.
 
     At each `watch_every`-th step, how far the optimizer moved each tensor (`update_norms`, L2 norm of the change) and how large
-    it is (`weight_norms`), both float32[layers]; None at the others. `FROZEN` stands in all three for a tensor that was frozen.
+    it is (`weight_norms`), both float32[layers]; None at the others. `FROZEN` stands in all three for a tensor that was frozen,
+    `NO_GRADIENT` in the first for one that had none.
     """
 
     step: int

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.events import Histogram
+from core.events import NO_GRADIENT, Histogram
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,18 @@ class Watch:
 
 
 def gradient_norms(parameters: Sequence[nn.Parameter]) -> Tensor:
-    """L2 norm of each parameter's gradient: float32[len(parameters)], on the parameters' device, 0 where there is no gradient.
+    """L2 norm of each parameter's gradient: float32[len(parameters)], on the parameters' device, `NO_GRADIENT` where there is none.
 
     All norms come from one fused call and one stack, instead of a kernel, a transfer and a wait a tensor. Call it after
     `backward` (and after unscaling), before clipping, `step` and `zero_grad`.
     """
     with torch.no_grad():
         gradients = [parameter.grad if parameter.grad is not None else parameter.new_zeros(()) for parameter in parameters]
-        return torch.stack(torch._foreach_norm(gradients)).float()
+        norms = torch.stack(torch._foreach_norm(gradients)).float()
+        missing = [place for place, parameter in enumerate(parameters) if parameter.grad is None]
+        if missing:
+            norms[missing] = NO_GRADIENT
+        return norms
 
 
 def histogram(values: Tensor, bins: int = 60) -> Histogram:

@@ -25,7 +25,6 @@ from pydantic import TypeAdapter
 
 from core.config import RunConfig
 from core.events import (
-    FROZEN,
     AuditReport,
     ChangeRow,
     Command,
@@ -461,11 +460,11 @@ def _merge(left: LevelRow, right: LevelRow) -> LevelRow:
 
 
 def _mean(left: NDArray[np.float32] | None, right: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    """The mean of two halves; of one alone where the other was not measured, or, for a tensor, where it was frozen."""
+    """The mean of two halves; of one alone where the other was not measured, or, for a tensor, was frozen or had no gradient."""
     if left is None or right is None:
         return right if left is None else left
-    mean = np.where(left == FROZEN, right, (left + right) / 2)
-    return np.where(right == FROZEN, left, mean).astype(np.float32)
+    mean = np.where(left < 0, right, (left + right) / 2)
+    return np.where((right < 0) & (left >= 0), left, mean).astype(np.float32)
 
 
 def _norms(row: StepRow | LevelRow) -> tuple[bytes | None, ...]:

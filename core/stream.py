@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.events import FROZEN, ChangeRow
+from core.events import FROZEN, NO_GRADIENT, ChangeRow
 from core.store import Run, RunStore, StepColumns
 
 POINTS = 1024
@@ -27,7 +27,7 @@ COLUMNS = 256
 INSPECTIONS = 20
 """Most histograms sent at once: the newest."""
 
-FROZEN_CODE, ZERO_CODE, NOT_FINITE_CODE = -32768, -32767, 32767
+FROZEN_CODE, ZERO_CODE, NO_GRADIENT_CODE, NOT_FINITE_CODE = -32768, -32767, -32766, 32767
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,14 @@ def message(store: RunStore, run_id: str, cursor: Cursor | None) -> tuple[dict[s
 
 
 def encode_norms(norms: NDArray[np.float32]) -> NDArray[np.int16]:
-    """float32 gradient norms as int16 hundredths of a decade, with codes for frozen, zero and not finite. Same shape."""
+    """float32 gradient norms as int16 hundredths of a decade, with codes for frozen, zero, none and not finite. Same shape."""
     norms = norms.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         decades = np.nan_to_num(np.round(100 * np.log10(norms)), nan=0, posinf=0, neginf=0)
     codes: NDArray[np.int16] = np.clip(decades, -32000, 32000).astype("<i2")
     codes[norms == FROZEN] = FROZEN_CODE
     codes[norms == 0] = ZERO_CODE
+    codes[norms == NO_GRADIENT] = NO_GRADIENT_CODE
     codes[~np.isfinite(norms)] = NOT_FINITE_CODE
     return codes
 

@@ -62,6 +62,7 @@ class Worker:
         self._last_look = 0.0
         self._last_activity = 0.0
         self._last_audit = 0.0
+        self._looking = 0.0  # seconds that looks of the audit, and histograms, have taken
         self._evaluation_shown = False
 
     def stop_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
@@ -109,7 +110,7 @@ class Worker:
             match report:
                 case StepReport():
                     self.step = report.step
-                    recorder.elsewhere = trainer.watch.seconds + audit.seconds
+                    recorder.elsewhere = trainer.watch.seconds + self._looking
                     recorder.add(report)
                     self._look(report, audit)
                 case ChangeReport():
@@ -139,12 +140,14 @@ class Worker:
 
     def _look(self, report: StepReport, audit: Audit) -> None:
         """What some steps bring besides their row: histograms that were asked for, and a look of the audit."""
+        began = time.perf_counter()
         for values in report.values:
             gradient = None if values.gradient is None else histogram(values.gradient)
             self.store.append_inspection(self.run_id, Inspection(0, report.step, values.name, histogram(values.weight), gradient))
         if report.sample is not None and time.monotonic() - self._last_audit > AUDIT_SECONDS:
             self._last_audit = time.monotonic()
             self.store.set_audit(self.run_id, audit.look(report))
+        self._looking += time.perf_counter() - began
 
     def _changed(self, report: ChangeReport, source: Literal["timeline", "live"], recorder: Recorder, audit: Audit) -> None:
         """Another plan holds from the next step on: record it, and have the audit begin anew where that is called for."""

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from core.config import RunConfig
-from core.events import FROZEN, ChangeRow, EpochRow, Histogram, Inspection, Layer, RunPlan, RunStatus, StepRow
+from core.events import FROZEN, NO_GRADIENT, ChangeRow, EpochRow, Histogram, Inspection, Layer, RunPlan, RunStatus, StepRow
 from core.store import RunStore, Summarizer
-from core.stream import COLUMNS, FROZEN_CODE, NOT_FINITE_CODE, POINTS, ZERO_CODE, Cursor, encode_norms, level_for, message
+from core.stream import COLUMNS, FROZEN_CODE, NO_GRADIENT_CODE, NOT_FINITE_CODE, POINTS, ZERO_CODE, Cursor, encode_norms, level_for, message
 
 LAYERS = tuple(Layer(f"layer{index}.weight", (3, 3), 9, index < 2) for index in range(4))
 
@@ -151,8 +151,9 @@ def test_loss_that_is_not_finite_is_marked(store: RunStore, writer: Writer) -> N
 
 
 def test_norms_are_hundredths_of_a_decade_with_codes() -> None:
-    norms = np.array([[1.0, 0.01, FROZEN, 0.0, np.nan, np.inf]], np.float32)
-    assert encode_norms(norms).tolist() == [[0, -200, FROZEN_CODE, ZERO_CODE, NOT_FINITE_CODE, NOT_FINITE_CODE]]
+    norms = np.array([[1.0, 0.01, FROZEN, 0.0, NO_GRADIENT, np.nan, np.inf]], np.float32)
+    codes = [0, -200, FROZEN_CODE, ZERO_CODE, NO_GRADIENT_CODE, NOT_FINITE_CODE, NOT_FINITE_CODE]
+    assert encode_norms(norms).tolist() == [codes]
 
 
 def test_heat_values_decode_to_columns_of_layers(store: RunStore, writer: Writer) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from core.assembly import Assembly, assemble
 from core.audit import Audit
 from core.config import ConfigError, RunConfig
+from core.events import NO_GRADIENT
 from core.home import Home
 from core.trainer import EpochReport, EvaluationReport, FinalReport, Report, Score, StepReport
 
@@ -67,6 +68,20 @@ def test_gradient_norms_are_those_of_a_bare_loop(home: Home) -> None:
         # Plain SGD moves a weight by learning rate times gradient, so the move tells the gradient.
         moved = (before[name] - parameter.detach()) / 0.1
         assert norm.item() == pytest.approx(moved.norm().item(), rel=1e-3, abs=1e-4), name
+
+
+def test_gradient_of_zero_and_no_gradient_at_all_are_told_apart(home: Home) -> None:
+    trainer = assembly(home).trainer
+    model: Any = trainer.model
+    model.stage3[0].weight.register_hook(torch.zeros_like)
+    model.forward = lambda images: model.head.bias.expand(len(images), -1) + 0 * model.head.weight.sum() + model.stage3[0].weight.sum()
+    report = next(report for report in trainer.run() if isinstance(report, StepReport))
+    norms = dict(zip((name for name, _ in model.named_parameters()), report.gradient_norms.tolist(), strict=True))
+    assert norms["stage1.0.weight"] == NO_GRADIENT
+    assert norms["stage3.0.weight"] == norms["head.weight"] == 0
+    assert norms["head.bias"] > 0
+    assert report.sample is not None
+    assert report.sample.has_gradient.sum() == 3
 
 
 def test_thaw_ends_with_the_very_weights_of_a_bare_pytorch_loop(home: Home) -> None:
