@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.events import FROZEN, NO_GRADIENT, ChangeRow
+from core.events import FROZEN, NO_GRADIENT, ChangeRow, Layer
 from core.store import Run, RunStore, StepColumns
 
 POINTS = 1024
@@ -96,7 +96,7 @@ def message(store: RunStore, run_id: str, cursor: Cursor | None) -> tuple[dict[s
     if reset:
         layers = run.plan.layers if run.plan else ()
         body["reset"] = True
-        body["layers"] = [{name: getattr(layer, name) for name in ("name", "count", "frozen", "block", "multiplier")} for layer in layers]
+        body["layers"] = [_layer(layer) for layer in layers]
     if not body and at.status == run.status:
         return None, at
     at = replace(at, status=run.status)
@@ -118,6 +118,11 @@ def encode_norms(norms: NDArray[np.float32]) -> NDArray[np.int16]:
 
 def _text(norms: NDArray[np.float32]) -> str:
     return base64.b64encode(encode_norms(norms).tobytes()).decode()
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    block = layer.block or layer.name.partition(".")[0]  # runs of the first Thaw know no blocks
+    return {"name": layer.name, "count": layer.count, "frozen": layer.frozen, "block": block, "multiplier": layer.multiplier}
 
 
 def _change(row: ChangeRow) -> dict[str, Any]:

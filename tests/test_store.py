@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from core.events import FROZEN, CommandKind, EpochRow, Layer, RunPlan, RunResult
 from core.home import Home, child_environment
 from core.migrations import MIGRATIONS
 from core.store import RunStore, StoreError, Summarizer
+from core.stream import message
 
 PLAN = RunPlan((Layer("conv.weight", (2, 3), 6, True), Layer("fc.weight", (2,), 2, False)), 5, 10, ("a", "b"), 20, 5, 5, "cpu")
 RESULT = RunResult(2, 10, 0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 1.5, 13.3, "weights.pth")
@@ -204,3 +207,30 @@ for step in range(1, 10**6):
     assert killed.returncode == -9, killed.stderr
     assert store.last_step(run_id) == int(killed.stdout.split()[-1]) == 50
     assert store.run(run_id).step == 50
+
+
+def test_store_of_the_first_schema_is_brought_up_to_date_with_its_runs(tmp_path: Path) -> None:
+    database = tmp_path / "thaw.db"
+    old = sqlite3.connect(database)
+    for statement in MIGRATIONS[0].split(";"):
+        old.execute(statement)
+    old.execute("PRAGMA user_version = 1")
+    plan = {"layers": [{"name": "fc.weight", "shape": [1], "count": 1, "frozen": False}], "steps_per_epoch": 1, "total_steps": 1, "classes": ["a"]}
+    plan |= {"train_samples": 1, "validation_samples": 0, "test_samples": 0, "device": "cpu", "notes": []}
+    old.execute("INSERT INTO runs (id, created, config, status, step, plan) VALUES ('old', 1, '{}', 'finished', 1, ?)", (json.dumps(plan),))
+    old.execute("INSERT INTO steps VALUES ('old', 1, 1, 0.5, 2.5, 0.1, 10, ?)", (np.array([0.25], "<f4").tobytes(),))
+    old.execute("INSERT INTO commands (run, kind, requested_at, requested_at_step, applied_at_step) VALUES ('old', 'stop', 1, 1, 1)")
+    old.commit()
+    old.close()
+
+    store = RunStore(database)
+    assert store.run("old").plan is not None
+    assert store.run("old").watching is None
+    assert store.audit("old") is None
+    columns = store.steps_after("old", 0, 0)
+    assert columns.gradient_norms.tolist() == [[0.25]]
+    assert len(columns.updated) == 0
+    assert [(command.kind, command.payload) for command in store.commands("old")] == [(CommandKind.STOP, "")]
+    body, _ = message(store, "old", None)
+    assert body is not None
+    assert body["layers"][0]["block"] == "fc"
