@@ -206,7 +206,7 @@ def _run(model: nn.Module, entry: ModelEntry, image_size: int) -> _Trace:
             model(torch.empty(IMAGES, 3, image_size, image_size, device="meta"))
     except (RuntimeError, ValueError, AssertionError) as error:
         # The catalogue knows the smallest size of every model, so this is for models to come.
-        raise ConfigError("image_size", f"{entry.name} cannot take images of {image_size} pixels a side ({error}); try {entry.usual}") from None
+        raise ConfigError("image_size", f"{entry.label} cannot take images of {image_size} pixels a side ({error}); try {entry.usual}") from None
     finally:
         for hook in hooks:
             hook.remove()
@@ -237,7 +237,6 @@ class _Roles:
         self._chain = ""
         self._stem = self._find_stem()
         self._last = self._find_smallest_maps(trace) or self._find_last_of_chain()
-        self._begin = self._when(self._last)
 
     def of(self, path: str) -> Role:
         """The role of the parameters that the module at `path` itself owns."""
@@ -247,13 +246,13 @@ class _Roles:
             return "stem"
         if _below(path, self._auxiliary):
             return "body"
-        unit = self._unit(path)
-        return "last stage" if _below(path, (self._last,)) or self._when(unit) >= self._begin else "body"
+        in_last = self._last and (_below(path, (self._last,)) or self._when(self._unit(path)) >= self._when(self._last))
+        return "last stage" if in_last else "body"
 
     def _find_stem(self) -> tuple[str, ...]:
-        first, second = self._with_parameters[:2]
-        same_parent = first.rpartition(".")[0] == second.rpartition(".")[0]
-        return (first, second) if same_parent and is_norm(self._modules[second]) else (first,)
+        first = self._with_parameters[:1]
+        second = [path for path in self._with_parameters[1:2] if is_norm(self._modules[path]) and _owner(path) == _owner(first[0])]
+        return (*first, *second)
 
     def _find_smallest_maps(self, trace: _Trace) -> str:
         """The block in which feature maps get as small as they ever are; '' where they never do."""
@@ -275,13 +274,19 @@ class _Roles:
                 return 1
 
     def _find_last_of_chain(self) -> str:
-        """The last member of the chain of equal blocks: the last outermost sequence with several members that have parameters."""
+        """The last member of the chain of equal blocks: the last outermost sequence of several members of one class that have parameters.
+
+        Without such a sequence, the last block of all, if it is more than the stem; '' if there is none.
+        """
         chains: list[str] = []
         for path, module in self._modules.items():
             if not path or not isinstance(module, nn.Sequential | nn.ModuleList) or _below(path, tuple(chains)):
                 continue
-            if len(self._members(path)) > 1:
+            members = self._members(path)
+            if len(members) > 1 and len({type(self._modules[member]) for member in members}) == 1:
                 chains.append(path)
+        if not chains:
+            return next((self._unit(path) for path in reversed(self._with_parameters) if path not in self._stem), "")
         self._chain = chains[-1]
         return self._members(self._chain)[-1]
 

@@ -58,7 +58,8 @@ def load(model: nn.Module, config: RunConfig, progress: Progress = lambda text, 
     """Give `model`, as `models.build` made it for `config`, its starting weights. Random ones are what it already has.
 
     The head (and the heads of auxiliary classifiers) keeps its fresh weights where the others are for another number of classes,
-    have no head at all, or one built with other options (dropout, hidden layer). A vision transformer's position embeddings are interpolated to its image size.
+    have no head at all, or one built with other options (dropout, hidden layer). A vision transformer's position embeddings are
+    interpolated to its image size.
 
     Args:
         progress: told what is being done, and the share of it that is done (0 to 1) where that is known.
@@ -225,7 +226,8 @@ def _size(tensor: Tensor) -> str:
 
 
 def _misfit(name: str, entry: ModelEntry, complaint: str) -> ConfigError:
-    return ConfigError("starting_weights", f"{name} does not fit {entry.name}: {complaint}; choose the model that it was saved from, or another file")
+    remedy = "choose the model that it was saved from, or another file"
+    return ConfigError("starting_weights", f"{name} does not fit {entry.label}: {complaint}; {remedy}")
 
 
 def _error(path: Path, reason: str) -> ConfigError:
@@ -235,7 +237,7 @@ def _error(path: Path, reason: str) -> ConfigError:
 def _published(entry: ModelEntry, progress: Progress) -> dict[str, Tensor]:
     """The default weights of torchvision for a model, from torch's own cache or the network."""
     if not entry.pretrained:
-        raise ConfigError("starting_weights", f"'pretrained': {entry.name} is a model of our own and has no published weights; use random")
+        raise ConfigError("starting_weights", f"'pretrained': {entry.label} is a model of our own and has no published weights; use random")
     weights = torchvision.models.get_model_weights(entry.name).DEFAULT
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
     here = file.exists()

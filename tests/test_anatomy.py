@@ -8,12 +8,15 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from core import anatomy
-from core.anatomy import describe, describe_model
+from core.anatomy import describe, describe_module
 from core.catalog import MODELS, models
-from core.config import PRESETS, ConfigError, FreezePlan
-from core.layers import ModelDescription, frozen_parameters
+from core.catalog.models import Family, ModelEntry
+from core.config import PRESETS, ConfigError, FreezePlan, Multipliers
+from core.freezing import Freezing
+from core.layers import ModelDescription, backward_share, crossed_share, first_learning, frozen_parameters, multipliers_by_parameter
 from tests.test_catalog import samples, small_size
 
 # Where the last stage begins, and the stem, as a person reads them off the source of each model.
@@ -97,7 +100,7 @@ def test_roles_do_not_depend_on_the_image_size(name: str) -> None:
 )
 def test_a_description_is_true_of_the_real_model(name: str, size: int) -> None:
     model = models.build(name, 7, size)
-    description = describe_model(model, name, 7, size)
+    description = describe(name, 7, size)
     assert [parameter.name for parameter in description.parameters] == [path for path, _ in model.named_parameters()]
     assert description.count == sum(parameter.numel() for parameter in model.parameters())
     seen: dict[str, tuple[int, ...]] = {}
@@ -185,13 +188,6 @@ def test_the_smallest_image_size_is_the_smallest_that_training_takes(name: str) 
         train(smallest - 1)
 
 
-def test_a_model_of_another_kind_is_not_described_as_what_it_is_not() -> None:
-    with pytest.raises(ValueError, match="no resnet18"):
-        describe_model(models.build("small_cnn", 10, 64), "resnet18", 10, 64)
-    with pytest.raises(ValueError, match="no resnet18 for 10 classes"):
-        describe_model(models.build("resnet18", 11, 64), "resnet18", 10, 64)
-
-
 def test_asking_again_costs_nothing() -> None:
     assert describe("resnet18", 10, 64) is describe("resnet18", 10, 64)
 
@@ -200,3 +196,213 @@ def test_norms_are_recognised() -> None:
     norms = (nn.BatchNorm1d(2), nn.BatchNorm2d(2), nn.SyncBatchNorm(2), nn.InstanceNorm2d(2), nn.LayerNorm(2), nn.GroupNorm(1, 2), nn.RMSNorm(2))
     assert all(anatomy.is_norm(norm) for norm in norms)
     assert not any(anatomy.is_norm(module) for module in (nn.Conv2d(1, 1, 1), nn.Linear(1, 1), nn.Sequential(nn.LayerNorm(2))))
+
+
+# What a forward pass costs, and in which order
+
+
+def counted(model: nn.Module, forward: Callable[[], object]) -> int:
+    """FLOPs as torch's own counter has them."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        forward()
+    return int(counter.get_total_flops())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "swin_t", "swin_v2_t", "maxvit_t", "vit_b_32", "googlenet", "densenet121"])
+def test_flops_are_those_that_torch_counts_and_each_has_a_place(name: str) -> None:
+    size = max(small_size(name), 64)
+    description = describe(name, 7, size)
+    with anatomy._no_numbers():
+        model = models.build(name, 7, size).to("meta").eval()
+    model.training = bool(MODELS[name].family.auxiliary)
+    with torch.no_grad():
+        total = counted(model, lambda: model(torch.empty(2, 3, size, size, device="meta")))
+    assert sum(description.flops.values()) == pytest.approx(total / 2, rel=1e-3)
+    assert set(description.flops) <= set(description.order)
+    assert all(operations > 0 for operations in description.flops.values())
+
+
+def test_flops_are_per_image_and_of_the_actual_image_size() -> None:
+    flops = describe("resnet18", 7, 64).flops
+    assert flops["conv1"] == 2 * (3 * 7 * 7) * 64 * 32 * 32  # a multiplication and an addition a weight, at 32 x 32 places
+    assert flops["fc"] == 2 * 512 * 7
+    assert "bn1" not in flops
+    assert describe("resnet18", 7, 128).flops["layer1.0.conv1"] == 4 * flops["layer1.0.conv1"]
+
+
+def test_what_computes_by_itself_around_other_layers_has_its_own_flops() -> None:
+    description = describe("swin_t", 7, 64)
+    attention = "features.1.0.attn"  # it reads the weights of attn.qkv and attn.proj, and calls neither
+    assert description.flops[attention] > 0
+    assert attention in description.order
+    assert f"{attention}.qkv" not in description.order
+
+
+def test_the_order_is_that_of_the_forward_pass() -> None:
+    order = describe("resnet18", 7, 64).order
+    assert order[:6] == ("conv1", "bn1", "relu", "maxpool", "layer1.0.conv1", "layer1.0.bn1")
+    assert order[-2:] == ("avgpool", "fc")
+    assert len(set(order)) == len(order)
+
+
+def test_what_only_training_uses_comes_last() -> None:
+    order = describe("googlenet", 7, 64).order
+    auxiliary = [path for path in order if path.startswith("aux")]
+    assert "aux2.fc2" in auxiliary
+    assert order[-len(auxiliary) - 1] == "fc"
+
+
+# What is left of the backward pass
+
+
+def exact_backward_flops(model: nn.Module, frozen: frozenset[str], size: int, device: str = "meta") -> int:
+    """Counted by torch, during a real backward pass."""
+    Freezing(model, frozen).train()
+    logits, auxiliary = models.logits_and_auxiliary(model(torch.empty(2, 3, size, size, device=device)))
+    loss = logits.sum() + sum(weight * other.sum() for weight, other in auxiliary)
+    return counted(model, loss.backward)
+
+
+# No depthwise convolutions among them: torch's counter takes those for full ones in the backward pass.
+@pytest.mark.parametrize("name", ["small_cnn", "resnet18", "densenet121", "vgg11", "vit_b_32", "swin_t", "googlenet", "squeezenet1_1"])
+def test_the_backward_share_is_near_to_what_torch_counts(name: str) -> None:
+    size = max(small_size(name), 64)
+    description = describe(name, 7, size)
+    with anatomy._no_numbers():
+        model = models.build(name, 7, size).to("meta")
+    full = exact_backward_flops(model, frozenset(), size)
+    first = description.parameters[0 if name != "vit_b_32" else 1].module
+    plans = [*PRESETS, f"*, !{first}"]
+    for plan in plans:
+        frozen = frozen_parameters(FreezePlan.model_validate(plan), description.parameters)
+        share = backward_share(description, frozen)
+        assert share == pytest.approx(exact_backward_flops(model, frozen, size) / full, abs=0.03), plan
+    assert backward_share(description, ()) == 1.0
+
+
+def test_training_only_the_first_layer_crosses_the_whole_network() -> None:
+    description = describe("resnet18", 7, 64)
+    names = {parameter.name for parameter in description.parameters}
+    assert first_learning(description, names - {"conv1.weight"}) == "conv1"
+    assert crossed_share(description, names - {"conv1.weight"}) == 1.0
+    assert first_learning(description, names - {"fc.weight", "fc.bias"}) == "fc"
+    assert crossed_share(description, names - {"fc.weight", "fc.bias"}) < 0.001
+    middle = {name for name in names if not name.startswith(("layer4", "fc"))}
+    assert first_learning(description, middle) == "layer4.0.conv1"
+    assert 0.1 < crossed_share(description, middle) < 0.4
+    assert first_learning(description, names) == ""
+    assert crossed_share(description, names) == 0.0
+    assert backward_share(description, names) == 0.0
+
+
+def test_what_is_added_before_the_first_layer_counts_as_there() -> None:
+    description = describe("vit_b_32", 7, 64)
+    names = {parameter.name for parameter in description.parameters}
+    assert first_learning(description, names - {"encoder.pos_embedding"}) == "encoder.dropout"
+    assert first_learning(description, names - {"encoder.layers.encoder_layer_3.self_attention.out_proj.weight"}) == (
+        "encoder.layers.encoder_layer_3.self_attention"
+    )
+
+
+# A parameter that two modules share
+
+
+class Tied(nn.Module):
+    """A convolution used twice, and a head that shares its weights with the layer before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.encode = nn.Conv2d(8, 8, 3, padding=1)
+        self.again = nn.Conv2d(8, 8, 3, padding=1)
+        self.again.weight = self.encode.weight
+        self.mix = nn.Linear(8, 8, bias=False)
+        self.head = nn.Linear(8, 8)
+        self.head.weight = self.mix.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.again(self.encode(self.norm(self.first(x))).relu()).relu()
+        logits: Tensor = self.head(self.mix(x.mean((2, 3))))
+        return logits
+
+
+TIED = ModelEntry("tied", "tied", "", family=Family("Tied", "", ("head",), own=True))
+
+
+def test_a_shared_tensor_is_one_with_several_names() -> None:
+    description = describe_module(Tied(), TIED, 8, 32)
+    names = {parameter.name: parameter.aliases for parameter in description.parameters}
+    assert names == {
+        "first.weight": (), "first.bias": (), "norm.weight": (), "norm.bias": (), "encode.weight": ("again.weight",), "encode.bias": (),
+        "again.bias": (), "mix.weight": ("head.weight",), "head.bias": (),
+    }  # fmt: skip
+    assert description.count == sum(parameter.numel() for parameter in Tied().parameters())
+    assert [name for name, _ in Tied().named_parameters()] == list(names)
+
+
+@pytest.mark.parametrize("pattern", ["encode.weight", "again.weight", "again"])
+def test_a_rule_about_either_name_is_about_the_shared_tensor(pattern: str) -> None:
+    parameters = describe_module(Tied(), TIED, 8, 32).parameters
+    frozen = frozen_parameters(FreezePlan.model_validate(pattern), parameters)
+    assert "encode.weight" in frozen
+    model = Tied()
+    Freezing(model, frozen)
+    assert not model.encode.weight.requires_grad
+    assert not model.again.weight.requires_grad
+    assert model.encode.bias is not None
+    assert model.encode.bias.requires_grad
+    assert frozen_parameters(FreezePlan.model_validate("again.*, !encode.weight"), parameters) == {"again.bias"}
+    assert multipliers_by_parameter(Multipliers.model_validate(f"{pattern}=0.5"), parameters)["encode.weight"] == 0.5
+
+
+def test_a_tensor_that_the_head_shares_learns_with_the_head() -> None:
+    description = describe_module(Tied(), TIED, 8, 32)
+    assert role(description, "head") == ["mix.weight", "head.bias"]
+    frozen = frozen_parameters(FreezePlan(rules=("head only",)), description.parameters)
+    assert "mix.weight" not in frozen
+    assert first_learning(description, frozen) == "mix"
+
+
+@pytest.mark.parametrize("learning", ["encode.weight", "encode.bias", "mix.weight", "head.bias"])
+def test_a_shared_tensor_has_a_gradient_to_compute_wherever_it_is_used(learning: str) -> None:
+    description = describe_module(Tied(), TIED, 8, 16)
+    frozen = frozenset(parameter.name for parameter in description.parameters) - {learning}
+    exact = exact_backward_flops(Tied(), frozen, 16, "cpu") / exact_backward_flops(Tied(), frozenset(), 16, "cpu")
+    assert backward_share(description, frozen) == pytest.approx(exact, abs=1e-6)
+
+
+def test_every_preset_works_with_shared_tensors() -> None:
+    parameters = describe_module(Tied(), TIED, 8, 32).parameters
+    for preset in PRESETS:
+        Freezing(Tied(), frozen_parameters(FreezePlan(rules=(preset,)), parameters))
+
+
+# Networks of one's own
+
+
+@pytest.mark.parametrize(
+    ("layers", "stem", "last_stage"),
+    [
+        ("flatten", (), ()),
+        ("conv 8", ("conv1",), ()),
+        ("conv 8, relu, conv 8", ("conv1",), ("conv2",)),
+        ("flatten, linear 64, relu, linear 32", ("linear1",), ("linear2",)),
+        ("conv 8, norm, relu, pool, conv 16, pool, conv 32", ("conv1", "norm1"), ("conv3",)),
+        (
+            "residual 16, residual 32 stride=2",
+            ("residual1.conv1", "residual1.norm1"),
+            ("residual2.conv1", "residual2.norm1", "residual2.conv2", "residual2.norm2", "residual2.shortcut.0", "residual2.shortcut.1"),
+        ),
+    ],
+)
+def test_networks_of_ones_own_have_roles_too(layers: str, stem: tuple[str, ...], last_stage: tuple[str, ...]) -> None:
+    description = describe(f"mine: {layers}", 7, 32)
+    modules = {
+        wanted: tuple(dict.fromkeys(p.module for p in description.parameters if p.role == wanted)) for wanted in ("stem", "last stage", "head")
+    }
+    assert modules == {"stem": stem, "last stage": last_stage, "head": ("head",)}
+    assert description.head[0].old == ""
+    for preset in PRESETS:
+        frozen_parameters(FreezePlan(rules=(preset,)), description.parameters)

@@ -190,9 +190,10 @@ def test_norm_without_parameters_is_audited_by_its_statistics() -> None:
 
 
 def test_shared_tensor_has_one_row() -> None:
-    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-    net[1].weight = net[0].weight
-    audit = Audit(Freezing(net, {"1.weight"}), torch.optim.SGD([net[0].bias, net[1].bias], lr=0.1))
+    first, second = nn.Linear(4, 4), nn.Linear(4, 4)
+    second.weight = first.weight
+    net = nn.Sequential(first, second)
+    audit = Audit(Freezing(net, {"1.weight"}), torch.optim.SGD([first.bias, second.bias], lr=0.1))
     assert [row.name for row in audit.finish(0).rows] == ["0.weight", "0.bias", "1.bias"]
 
 

@@ -19,7 +19,22 @@ WEB = [ROOT / "dashboard.py", *sorted((ROOT / "pages").rglob("*.py"))]
 PROJECT = ("core", "pages", "dashboard", "tests", "bench")
 
 # Modules of core that the web process imports. They, and all they import at the top, stay free of torch.
-WEB_SIDE = ("config", "events", "layers", "home", "store", "stream", "catalog", "supervisor", "lab", "machine")
+WEB_SIDE = (
+    "config",
+    "events",
+    "layers",
+    "home",
+    "store",
+    "stream",
+    "catalog",
+    "supervisor",
+    "lab",
+    "machine",
+    "cost",
+    "cost_desk",
+    "networks",
+    "code",
+)
 TORCH_FREE = tuple(f"core.{name}" for name in WEB_SIDE)
 
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from core import weights
 from core.catalog import models
 from core.config import ConfigError, RunConfig
+from core.layers import PLAIN_HEAD, HeadOptions
 
 CLASSES = 4
 
@@ -113,6 +114,51 @@ def test_weights_without_a_head_leave_it_fresh(tmp_path: Path) -> None:
     weights.load(model, config(saved(state, tmp_path / "mine.pth")))
     assert torch.equal(model.state_dict()["head.weight"], small(2).state_dict()["head.weight"])
     assert torch.equal(model.state_dict()["stage3.0.weight"], state["stage3.0.weight"])
+
+
+# Heads that are containers
+
+HIDDEN = HeadOptions(dropout=0.2, hidden=24)
+
+
+def headed(head: HeadOptions, seed: int = 0, classes: int = CLASSES) -> nn.Module:
+    torch.manual_seed(seed)
+    return models.build("small_cnn", classes, 16, head)
+
+
+@pytest.mark.parametrize("head", [HIDDEN, HeadOptions(dropout=0.2), HeadOptions(hidden=24)])
+def test_a_file_with_a_head_of_the_same_options_is_loaded_whole(tmp_path: Path, head: HeadOptions) -> None:
+    path = saved(headed(head, 1).state_dict(), tmp_path / "mine.pth")
+    model = headed(head, 2)
+    weights.load(model, config(path))
+    assert same(model.state_dict(), headed(head, 1).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "classes"),
+    [
+        (PLAIN_HEAD, HIDDEN, CLASSES),
+        (HIDDEN, PLAIN_HEAD, CLASSES),
+        (PLAIN_HEAD, HIDDEN, 9),
+        (HIDDEN, HIDDEN, 9),
+        (HeadOptions(hidden=32), HeadOptions(hidden=24), CLASSES),
+        (HeadOptions(hidden=24), HIDDEN, CLASSES),
+    ],
+    ids=["plain into container", "container into plain", "other classes too", "other classes", "other width", "other layers"],
+)
+def test_a_head_that_was_built_otherwise_stays_fresh(tmp_path: Path, theirs: HeadOptions, ours: HeadOptions, classes: int) -> None:
+    given = headed(theirs, 1, classes).state_dict()
+    model, fresh = headed(ours, 2), headed(ours, 2).state_dict()
+    weights.load(model, config(saved(given, tmp_path / "mine.pth")))
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, fresh[name] if name.startswith("head.") else given[name]), name
+
+
+def test_a_container_does_not_hide_that_a_file_is_of_another_model(tmp_path: Path) -> None:
+    state = headed(PLAIN_HEAD, 1).state_dict()
+    del state["stage2.0.weight"]
+    path = saved(state, tmp_path / "mine.pth")
+    assert "it lacks stage2.0.weight" in refusal(headed(HIDDEN, 2), config(path))
 
 
 def test_auxiliary_heads_stay_fresh_with_the_head(tmp_path: Path) -> None:

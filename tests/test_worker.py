@@ -121,12 +121,9 @@ def test_live_change_is_applied_at_a_step_recorded_and_audited(supervisor: Super
     ended(supervisor, run.id)
 
     (change,) = supervisor.store.changes_after(run.id)
-    assert (change.step, change.source, change.text, change.learning_rate) == (
-        command.applied_at_step + 1,
-        "live",
-        "!stage3, learning_rate=0.005",
-        0.005,
-    )  # type: ignore[operator]
+    assert command.applied_at_step is not None
+    assert change.step == command.applied_at_step + 1
+    assert (change.source, change.text, change.learning_rate) == ("live", "!stage3, learning_rate=0.005", 0.005)
     assert run.plan is not None
     assert run.plan.layers[6].name == "stage3.0.weight"
     steps = supervisor.store.steps_after(run.id, 0, 0)

@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional
 
+from core import cost
+
 Batch = tuple[Tensor, Tensor]
 """Images uint8 [N, 3, S, S] and labels int64 [N]."""
 
@@ -177,9 +179,7 @@ def resize(images: Tensor, image_size: int) -> Tensor:
 
 def steps_per_epoch(samples: int, batch_size: int, training: bool) -> int:
     """Number of batches in an epoch: see `BatchOrder` for the batch that training leaves out."""
-    full, rest = divmod(samples, batch_size)
-    leave_out = training and rest == 1 and full > 0
-    return full + (rest > 0 and not leave_out)
+    return cost.steps_per_epoch(samples, batch_size) if training else -(-samples // batch_size)
 
 
 def generator_for(seed: int, *place: int) -> torch.Generator:

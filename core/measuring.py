@@ -1,0 +1,325 @@
+"""What a training step costs, found out by making a few: on the real device, with random images and random weights.
+
+The step is that of `core.trainer`, without the watching. What a memory holds is counted from the tensors themselves.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import statistics
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import psutil
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from core import anatomy, catalog, devices
+from core.catalog import losses, models, optimizers
+from core.catalog.models import logits_and_auxiliary
+from core.config import ConfigError, FreezePlan, RunConfig
+from core.cost import Cost
+from core.data import Normalise
+from core.freezing import Freezing, trainable
+from core.layers import backward_share, frozen_parameters, head_options
+from core.trainer import DTYPES
+
+BUDGET_SECONDS = 2.5
+"""No further step is begun after this much time in measured steps."""
+
+LONG_SECONDS = 1.0
+"""Where a whole batch takes longer, fewer images are measured, and the rest is worked out."""
+
+FEWEST_STEPS, MOST_STEPS = 2, 10
+
+PROBE_IMAGES = 2
+"""The smallest batch that batch normalisation takes: it fits, and tells what a larger one would need."""
+
+REMEMBERED = 256
+
+
+Batch = tuple[Tensor, Tensor]
+"""Images uint8 [N, 3, S, S] and labels int64 [N]."""
+
+
+class Cancelled(Exception):
+    """Nobody wants to know any more."""
+
+
+class Bench:
+    """Measures steps, one question at a time, and remembers what it found."""
+
+    def __init__(self) -> None:
+        # As `core.assembly` has it for a run: on some devices the exact ways are the slower ones.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        self._known: OrderedDict[tuple[str, int, frozenset[str]], Cost] = OrderedDict()
+
+    def measure(self, config: RunConfig, classes: int, cancelled: Callable[[], bool] = lambda: False) -> Cost:
+        """The cost of a step of `config`, of which the fields in `core.cost.MATTERS` count. Takes 1 to 5 s for most models.
+
+        Args:
+            cancelled: asked between two steps.
+
+        Raises:
+            ConfigError: the config cannot be used, or a step does not fit into the memory there is.
+            Cancelled: as asked.
+        """
+        config = catalog.check(config)
+        layers = anatomy.describe(config.model, classes, config.image_size, head_options(config)).parameters
+        frozen = frozen_parameters(config.freeze, layers)
+        # Two plans that freeze the same cost the same.
+        key = (config.replace(freeze=FreezePlan()).to_json(), classes, frozen)
+
+        def go_on() -> None:
+            if cancelled():
+                raise Cancelled
+
+        if key not in self._known:
+            try:
+                self._known[key] = _measure(config, classes, frozen, go_on)
+            finally:
+                _tidy()
+        self._known.move_to_end(key)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return self._known[key]
+
+
+def graph_nodes(tensor: Tensor) -> int:
+    """Number of nodes of the autograd graph that `tensor.backward()` walks.
+
+    That is every node that can be reached from its `grad_fn` through `next_functions`, each counted once: `grad_fn` itself, and
+    the AccumulateGrad of each leaf that requires a gradient, included.
+    """
+    waiting, seen = [tensor.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [following for following, _ in node.next_functions]
+    return len(seen)
+
+
+def saved_bytes(model: nn.Module, forward: Callable[[], Tensor]) -> tuple[Tensor, int]:
+    """What `forward` returns, and the bytes that autograd keeps for its backward pass: each storage once, the model's own left out."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    found: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        found[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()  # the tensor itself would hold the graph that holds it
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = forward()
+    return result, sum(size for address, size in found.items() if address not in own)
+
+
+class _Steps:
+    """A model on its device with all that a step needs. Everything learns until `freeze` is called."""
+
+    def __init__(self, config: RunConfig, classes: int, device: torch.device) -> None:
+        self.config = config
+        self.classes = classes
+        self.device = device
+        self.model = models.build(config.model, classes, config.image_size, head_options(config)).to(device)
+        self.normalise = Normalise(*catalog.find_model(config.model).normalise).to(device)
+        self.loss = losses.build(config).to(device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+        self.freeze(frozenset())
+
+    def freeze(self, frozen: frozenset[str]) -> None:
+        """Have these parameters frozen, and all others learn."""
+        Freezing(self.model, frozen).train()
+        self.learning = trainable(self.model)
+        self.optimizer = optimizers.build(self.config, self.learning)
+
+    def batch(self, images: int) -> Batch:
+        """Random images and labels, where a loader puts them: in the machine's memory."""
+        size = self.config.image_size
+        return torch.randint(256, (images, 3, size, size), dtype=torch.uint8), torch.randint(self.classes, (images,))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The loss of a batch."""
+        images, labels = (tensor.to(self.device, non_blocking=True) for tensor in batch)
+        precision = self.config.precision
+        with torch.autocast(self.device.type, dtype=DTYPES[precision], enabled=precision != "float32"):
+            logits, auxiliary = logits_and_auxiliary(self.model(self.normalise(images)))
+            loss: Tensor = self.loss(logits.float(), labels)
+            for weight, auxiliary_logits in auxiliary:
+                loss = loss + weight * self.loss(auxiliary_logits.float(), labels)
+        return loss
+
+    def backward(self, loss: Tensor) -> None:
+        """Fill the gradients."""
+        self.scaler.scale(loss).backward()
+
+    def update(self) -> None:
+        """Move the weights, and drop the gradients."""
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+
+    def seconds_of_pass(self, batch: Batch) -> float:
+        """How long forward and backward take."""
+        return self._seconds(lambda: self.backward(self.forward(batch)))
+
+    def seconds_of_update(self) -> float:
+        """How long `update` takes."""
+        return self._seconds(self.update)
+
+    def _seconds(self, work: Callable[[], None]) -> float:
+        self._wait()
+        began = time.perf_counter()
+        work()
+        self._wait()
+        return time.perf_counter() - began
+
+    def _wait(self) -> None:
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize(self.device)
+
+
+def _measure(config: RunConfig, classes: int, frozen: frozenset[str], go_on: Callable[[], None]) -> Cost:
+    description = anatomy.describe(config.model, classes, config.image_size, head_options(config))
+    device = devices.resolve(config.device)
+    with _memory_explained(config, device):
+        go_on()
+        steps = _Steps(config, classes, device)
+        probe = steps.batch(PROBE_IMAGES)
+        all_nodes = graph_nodes(steps.forward(probe))
+        steps.freeze(frozen)
+
+        go_on()
+        loss, probe_bytes = saved_bytes(steps.model, lambda: steps.forward(probe))
+        backward_nodes = graph_nodes(loss)
+        steps.backward(loss)  # the first pass sets much up, so it is not timed
+        _check_memory(config, device, probe_bytes / PROBE_IMAGES, sum(_bytes(steps.learning)))
+        probes = [steps.seconds_of_pass(probe) for _ in range(FEWEST_STEPS)]
+        batch = steps.batch(_images_to_measure(steps, min(probes), go_on))
+        images = len(batch[0])
+        left_out = config.batch_size - images
+
+        go_on()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        loss, activation_bytes = saved_bytes(steps.model, lambda: steps.forward(batch))
+        steps.backward(loss)
+        del loss
+        gradient_bytes = sum(_bytes(parameter.grad for parameter in steps.learning if parameter.grad is not None))
+        steps.update()
+        passes: list[float] = []
+        updates: list[float] = []
+        while len(passes) < FEWEST_STEPS or (len(passes) < MOST_STEPS and sum(passes) + sum(updates) < BUDGET_SECONDS):
+            go_on()
+            passes.append(steps.seconds_of_pass(batch))
+            updates.append(steps.seconds_of_update())
+            if left_out:  # in turns, so that what else the machine does disturbs both
+                probes.append(steps.seconds_of_pass(probe))
+
+    seconds = statistics.median(passes)
+    if left_out:  # bytes and seconds grow in a straight line, on which two points are known
+        further = images - PROBE_IMAGES
+        activation_bytes += left_out * (activation_bytes - probe_bytes) // further
+        # The part of a pass that does not grow with the images is never most of it; what says so is noise.
+        seconds += left_out * min(max((min(passes) - min(probes)) / further, seconds / images / 2), seconds / images)
+    return Cost(
+        trainable=sum(parameter.numel() for parameter in steps.learning),
+        total=description.count,
+        weight_bytes=sum(_bytes((*steps.model.parameters(), *steps.model.buffers()))),
+        gradient_bytes=gradient_bytes,
+        optimizer_bytes=sum(_bytes(value for state in steps.optimizer.state.values() for value in state.values() if isinstance(value, Tensor))),
+        activation_bytes=activation_bytes,
+        step_seconds=seconds + statistics.median(updates),
+        steps_per_epoch=None,
+        epoch_seconds=None,
+        total_seconds=None,
+        backward_nodes=backward_nodes,
+        all_nodes=all_nodes,
+        backward_share=backward_share(description, frozen),
+        device=str(device),
+        steps_measured=len(passes),
+        peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" and not left_out else None,
+        images_measured=images,
+    )
+
+
+def _images_to_measure(steps: _Steps, seconds: float, go_on: Callable[[], None]) -> int:
+    """A whole batch if it does not take much longer than `LONG_SECONDS`, else as many images as do; `PROBE_IMAGES` take `seconds`."""
+    images, whole = PROBE_IMAGES, steps.config.batch_size
+    while True:
+        # A pass has a part that is the same for few images and many: more images take less than in proportion, never more.
+        more = int(images * LONG_SECONDS / seconds)
+        if more >= whole:
+            return whole
+        if more < 2 * images:
+            return min(max(more, 2 * PROBE_IMAGES), whole)
+        go_on()
+        images, seconds = more, steps.seconds_of_pass(steps.batch(more))
+
+
+def _bytes(tensors: Iterable[Tensor]) -> Iterator[int]:
+    return (tensor.nbytes for tensor in tensors)
+
+
+def _check_memory(config: RunConfig, device: torch.device, bytes_an_image: float, learning_bytes: int) -> None:
+    """Refuse a batch for which the machine has no room: the system would not say no, but end some process, a training perhaps.
+
+    An accelerator says no itself.
+    """
+    if device.type != "cpu":
+        return
+    pixels = 3 * config.image_size**2
+    each = bytes_an_image + 5 * pixels  # as uint8 and as float32
+    rest = 3 * learning_bytes  # gradients, and the two figures a weight that most optimizers keep
+    free = psutil.virtual_memory().available
+    if each * config.batch_size + rest > free:
+        raise _too_large(config, device, f"{_gigabytes(each * config.batch_size + rest)} needed, {_gigabytes(free)} free", (free - rest) / each)
+
+
+def _too_large(config: RunConfig, device: torch.device, figures: str, fits: float) -> ConfigError:
+    smaller = next((size for size in (2**power for power in range(15, 0, -1)) if size < min(config.batch_size, fits)), None)
+    remedy = f"try {smaller}, smaller images or fewer layers that learn" if smaller else "try smaller images, or fewer layers that learn"
+    size = config.image_size
+    return ConfigError(
+        "batch_size", f"{config.batch_size} images of {size} x {size} pixels do not fit into the memory of {device} ({figures}); {remedy}"
+    )
+
+
+@contextmanager
+def _memory_explained(config: RunConfig, device: torch.device) -> Iterator[None]:
+    """Within it, running out of memory, and batch normalisation that has too few values, are ConfigErrors."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _too_large(config, device, _first_line(error), config.batch_size / 2) from None
+    except RuntimeError as error:
+        # The processor's allocator and that of Apple's GPUs have no error of their own.
+        if not re.search("out of memory|not enough memory|allocate memory", str(error)):
+            raise
+        raise _too_large(config, device, _first_line(error), config.batch_size / 2) from None
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        remedy = "use 2 or more, or freeze the normalisation layers"
+        raise ConfigError("batch_size", f"{config.batch_size} gives batch normalisation too few values to learn from; {remedy}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 2**30:,.1f} GiB"
+
+
+def _tidy() -> None:
+    """Give back what the last model held: a training may need it."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
