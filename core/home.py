@@ -19,7 +19,7 @@ class Home:
     def from_environment(cls, path: str | None = None) -> Home:
         """`path`, else `$THAW_HOME`, else `.thaw/` in the current directory. The folder is made if it is not there."""
         home = cls(Path(path or os.environ.get("THAW_HOME") or ".thaw").expanduser().resolve())
-        for folder in (home.runs, home.logs, home.cache):
+        for folder in (home.runs, home.logs, home.cache, home.networks):
             folder.mkdir(parents=True, exist_ok=True)
         return home
 
@@ -42,6 +42,11 @@ class Home:
     def cache(self) -> Path:
         """What can be made again: decoded images."""
         return self.path / "cache"
+
+    @property
+    def networks(self) -> Path:
+        """Networks that somebody built and saved, a text file each."""
+        return self.path / "networks"
 
     @property
     def data(self) -> Path:

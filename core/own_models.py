@@ -1,8 +1,11 @@
-"""Our own small models: short enough to read in class, quick enough to train while people watch."""
+"""Our own models: two small ones, short enough to read in class, and what networks built from a list of layers become."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+
+from core.networks.grammar import parse
+from core.networks.shapes import Assembled, assembled
 
 
 class SmallCNN(nn.Module):
@@ -54,8 +57,38 @@ class MLP(nn.Module):
         return logits
 
 
+class Network(nn.Module):
+    """A network from a list of layers, each an attribute under its name, and a linear head. It is what its exported class is.
+
+    Images float32 [N, 3, S, S] become logits [N, classes].
+    """
+
+    def __init__(self, made: Assembled) -> None:
+        super().__init__()
+        self.order = tuple(name for name, _ in made.layers)
+        self.flatten = made.flatten
+        for name, call in made.layers:
+            self.add_module(name, call.build())
+        self.head = made.head.build()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [N, classes] for images [N, 3, S, S]."""
+        for name in self.order:
+            x = self.get_submodule(name)(x)
+        if self.flatten:
+            x = x.flatten(1)
+        logits: Tensor = self.head(x)
+        return logits
+
+
 def build(name: str, classes: int, image_size: int) -> nn.Module:
-    """`small_cnn` or `mlp` with random weights from torch's global generator."""
+    """`small_cnn`, `mlp` or the network that a text spells out, with random weights from torch's global generator.
+
+    Raises:
+        ConfigError: the text says no network, or a layer of it does not fit images of this size.
+    """
+    if ":" in name:
+        return Network(assembled(parse(name), image_size, classes))
     return MLP(classes, image_size) if name == "mlp" else SmallCNN(classes)
 
 
@@ -66,3 +99,42 @@ def _stage(inputs: int, outputs: int) -> nn.Sequential:
         nn.ReLU(),
         nn.MaxPool2d(2),
     )
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions with a shortcut around them (He et al., 2015).
+
+    Maps [N, inputs, S, S] become [N, channels, S / stride, S / stride], rounded up.
+    With `groups` the norms are GroupNorms.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        channels: int,
+        stride: int = 1,
+        groups: int | None = None,
+        activation: type[nn.Module] = nn.ReLU,
+    ) -> None:
+        super().__init__()
+
+        def norm() -> nn.Module:
+            return nn.GroupNorm(groups, channels) if groups else nn.BatchNorm2d(channels)
+
+        self.conv1 = nn.Conv2d(inputs, channels, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.norm1 = norm()
+        self.activation1 = activation()
+        self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False)
+        self.norm2 = norm()
+        self.activation2 = activation()
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != channels:
+            matched = nn.Conv2d(inputs, channels, kernel_size=1, stride=stride, bias=False)
+            self.shortcut = nn.Sequential(matched, norm())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps [N, channels, S / stride, S / stride] for maps [N, inputs, S, S]."""
+        y = self.activation1(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        result: Tensor = self.activation2(y + self.shortcut(x))
+        return result

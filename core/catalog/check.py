@@ -71,7 +71,7 @@ def _starting_weights(value: str, model: ModelEntry) -> str:
         ) from None
     if entry.name == "pretrained" and not model.pretrained:
         remedy = "use random, or a model such as resnet18"
-        raise ConfigError("starting_weights", f"{value!r}: {model.name} is a model of our own and has no published weights; {remedy}")
+        raise ConfigError("starting_weights", f"{value!r}: {model.label} is a model of our own and has no published weights; {remedy}")
     return entry.name
 
 
