@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import anatomy, catalog
-from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
-from core.code import loading_code, pytorch_code
-from core.config import ConfigError, RunConfig
+from core import anatomy, catalog, networks
+from core.config import RunConfig
 from core.events import EpochRow, Layer, RunPlan, RunResult, RunStatus
 from core.home import Home
 from core.lab import Lab
@@ -253,12 +249,110 @@ def test_home_starts_the_demo_and_goes_to_it(shared_services: Services) -> None:
     assert "digits with resnet18" in app.title[0].value
 
 
+# What the Model screen and the form share
+
+ON_MODEL = {
+    "freeze": "head only", "timeline": "2: !stage3; step 9: learning_rate=0.01", "learning_rate_multipliers": "stage3=0.5, stem=0.1",
+    "head_dropout": "0.25", "head_hidden": "64", "watch_every": "3", "epochs": "4",
+}  # fmt: skip
+SMALL = {"model": "small_cnn", "image_size": "32"}
+
+
+def shown(app: AppTest) -> str:
+    return "\n".join(element.value for kind in (app.markdown, app.caption, app.warning) for element in kind)
+
+
+def test_the_form_says_what_the_model_screen_has_set_and_runs_it(shared_services: Services) -> None:
+    app = open_page("train.py", **SMALL, **ON_MODEL)
+    said = shown(app)
+    assert "The head learns from epoch 1, stage3 from 2." in said
+    for text in (ON_MODEL["timeline"], ON_MODEL["learning_rate_multipliers"], "Head dropout 0.25", "A hidden layer of 64 units"):
+        assert text in said
+    press(app, "Start training")
+    (run,) = shared_services.store.runs()
+    assert run.config == RunConfig(**SMALL, **ON_MODEL)
+
+
+def test_settings_of_a_run_are_used_again_with_all_that_concerns_layers(shared_services: Services) -> None:
+    run_id = shared_services.store.create_run(RunConfig(**SMALL, **ON_MODEL))
+    shared_services.store.end(run_id, RunStatus.FAILED, error="for no reason")
+    app = open_page("train.py", run=run_id)
+    (first, *_) = [button for button in app.button if button.label == "Use these settings again"]
+    healthy(first.click().run())
+    query = {name: value if isinstance(value, str) else value[-1] for name, value in app.query_params.items()}
+    assert {name: query[name] for name in ON_MODEL} == ON_MODEL
+    app = healthy(app.switch_page("model.py").run())
+    assert (widget(app, "Image size").value, widget(app, "Epochs").value) == (32, 4), "a page switch changes nothing in the draft"
+    assert [widget(app, label).value for label in ("Rules", "Timeline", "Learning rate multipliers", "Head dropout", "Hidden layer")] == [
+        "head only", "2: !stage3; step 9: learning_rate=0.01", "stage3=0.5, stem=0.1", 0.25, 64,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "complaint"),
+    [
+        ("timeline", "9: !stage3", "comes after the last epoch (4)"),
+        ("timeline", "soon: !stage3", "does not begin with an epoch and a colon"),
+        ("timeline", "2: !stage9", "matches no layer"),
+        ("timeline", "2: head", "nothing would learn"),
+        ("learning_rate_multipliers", "stage9=2", "matches no layer"),
+        ("learning_rate_multipliers", "stage3=fast", "needs a number above 0"),
+        ("head_dropout", "1", "Must be below 1"),
+        ("head_hidden", "0", "Must be 1 or more"),
+    ],
+)
+@pytest.mark.parametrize("page", ["train.py", "model.py"])
+def test_what_is_wrong_with_rules_and_head_is_said_and_starts_nothing(
+    shared_services: Services, page: str, field: str, text: str, complaint: str
+) -> None:
+    app = open_page(page, **SMALL, **{"freeze": "head only", "epochs": "4", field: text})
+    assert complaint in errors(app)
+    (start,) = [button for button in app.button if button.label == "Start training"]
+    if not start.disabled:
+        press(app, "Start training")
+    assert not shared_services.store.runs()
+
+
+@pytest.mark.parametrize("page", ["train.py", "model.py"])
+def test_another_model_drops_what_it_has_no_layers_for_and_keeps_the_rest(shared_services: Services, page: str) -> None:
+    app = open_page(page, **SMALL, **{**ON_MODEL, "freeze": "head only, !stage3"})
+    healthy(widget(app, "Model").set_value("mlp").run())
+    query = {name: value if isinstance(value, str) else value[-1] for name, value in app.query_params.items()}
+    assert (query["freeze"], query["learning_rate_multipliers"], query["head_dropout"]) == ("head only", "stem=0.1", "0.25")
+    assert "timeline" not in query
+    said = shown(app)
+    for gone in ("head only, !stage3", "stage3=0.5", ON_MODEL["timeline"]):
+        assert f"`{gone}` w" in said, "what was dropped is named"
+    assert not app.error
+    healthy(widget(app, "Model").set_value("small_cnn").run())
+    assert "dropped." not in shown(app), "it is said once"
+
+
+def test_a_saved_network_is_chosen_like_any_model(shared_services: Services) -> None:
+    text = networks.save(shared_services.home, "mynet: conv 8, relu, pool, conv 16, global pool")
+    app = open_page("model.py", model="small_cnn", image_size="32")
+    assert widget(app, "Model").options[-1] == "mynet"
+    healthy(widget(app, "Model").set_value(text).run())
+    assert not app.error
+    networks.delete(shared_services.home, "mynet")
+    healthy(app.run())
+    assert widget(app, "Model").value == text, "the draft keeps its network, whatever becomes of the saved one"
+    assert figures(app)["Trainable parameters"] == f"{shared_services.lab.describe(text, 10, 32).count:,}"
+
+
+def test_the_model_screen_says_what_a_plan_costs_before_anything_is_measured(shared_services: Services) -> None:
+    app = open_page("model.py", model="resnet18", image_size="64", freeze="train everything, layer1, layer2, layer3, layer4, fc, bn1")
+    assert "**the backward pass still crosses 100 % of the network**" in shown(app)
+    assert figures(app)["Trainable parameters"] == "9,408"
+    assert figures(app)["Gradient memory"] == "38 kB"
+
+
 # The freeze tree
 
 
 def test_the_tree_has_a_row_for_every_module_and_lone_parameter_in_order() -> None:
     description = anatomy.describe("vit_b_32", 10, 224)
-    table = rows(description, frozenset())
+    table = rows(description)
     paths = [row.path for row in table]
     assert len(set(paths)) == len(paths)
     assert {"class_token", "encoder.pos_embedding", "heads.head"} <= set(paths)
@@ -273,75 +367,13 @@ def test_a_group_is_frozen_in_part_when_only_some_of_it_is(model: str) -> None:
     description = anatomy.describe(model, 10, 64)
     plan = RunConfig(freeze="head only").freeze
     frozen = frozen_parameters(plan, description.parameters)
-    for row in rows(description, frozen):
+    for row in rows(description):
         below = [parameter.name in frozen for parameter in description.parameters if (parameter.name + ".").startswith(row.path + ".")]
-        assert row.frozen == ("true" if all(below) else "mixed" if any(below) else "false")
-        if row.frozen == "true":  # the switch does what it says
+        state = row.state(frozen)
+        assert state == ("true" if all(below) else "mixed" if any(below) else "false")
+        if state == "true":  # the switch does what it says
             thawed = frozen_parameters(plan.with_module(row.path, frozen=False), description.parameters)
             assert len(frozen) - len(thawed) == len(below)
-
-
-# The same in PyTorch
-
-
-def layers_of(config: RunConfig, classes: int = 10) -> list[tuple[str, bool]]:
-    parameters = anatomy.describe(config.model, classes, config.image_size).parameters
-    frozen = frozen_parameters(config.freeze, parameters)
-    return [(parameter.name, parameter.name in frozen) for parameter in parameters]
-
-
-def every_choice() -> Iterator[RunConfig]:
-    """A config for each thing that changes the script."""
-    small = RunConfig(model="small_cnn", image_size=32)
-    for field, names in (
-        ("dataset", [name if name != "folder" else "folder:/some/where" for name in DATASETS]),
-        ("optimizer", list(OPTIMIZERS)), ("loss", list(LOSSES)), ("schedule", list(SCHEDULES)), ("augmentation", list(AUGMENTATIONS)),
-        ("precision", ["bfloat16", "float16"]), ("early_stopping", [2]), ("validation_share", [0.0]), ("device", ["cpu"]),
-        ("starting_weights", ["/w.pth", "/w.safetensors"]), ("freeze", ["head only", "norms only", "stage1, !stage1.0"]),
-    ):  # fmt: skip
-        for name in names:
-            try:
-                yield small.replace(**{field: name})
-            except ConfigError as error:  # pragma: no cover
-                pytest.fail(str(error))
-
-
-@pytest.mark.parametrize("config", list(every_choice()), ids=lambda config: " ".join(map(str, config.changes().values())))
-def test_every_choice_makes_a_script_that_python_can_read(config: RunConfig) -> None:
-    compile(pytorch_code(config, 10, layers_of(config)), "script.py", "exec")
-
-
-@pytest.mark.parametrize("model", list(MODELS))
-def test_every_model_makes_a_script_that_python_can_read(model: str) -> None:
-    config = RunConfig(model=model, image_size=MODELS[model].usual)
-    compile(pytorch_code(config, 10, [("features.0.weight", True), ("classifier.weight", False)]), "script.py", "exec")
-    compile(loading_code(config, ("a", "b"), "weights.pth"), "loading.py", "exec")
-
-
-def test_the_script_trains_and_its_weights_load_as_shown(tmp_path: Path) -> None:
-    config = RunConfig(
-        model="small_cnn", image_size=16, epochs=1, batch_size=64, freeze="stage1", device="cpu",
-        schedule="WarmupCosine", augmentation="shift", early_stopping=1,
-    )  # fmt: skip
-    script = tmp_path / "script.py"
-    script.write_text(pytorch_code(config, 10, layers_of(config)))
-    trained = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    assert trained.returncode == 0, trained.stderr
-    assert "epoch 1: validation loss" in trained.stdout
-    assert "test loss" in trained.stdout
-    script.write_text(loading_code(config, tuple("0123456789"), "weights.pth"))
-    loaded = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    assert loaded.returncode == 0, loaded.stderr
-
-
-def test_the_script_freezes_exactly_what_the_run_freezes() -> None:
-    config = RunConfig(model="resnet18", freeze="last stage, layer4.0.bn1, !layer1.1")
-    layers = layers_of(config)
-    script = pytorch_code(config, 10, layers)
-    (rule,) = [line for line in script.splitlines() if line.startswith(("LEARNS = ", "FROZEN = "))]
-    starts = eval(rule.partition(" = ")[2])
-    for name, frozen in layers:
-        assert name.startswith(starts) == (frozen if rule.startswith("FROZEN") else not frozen)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])

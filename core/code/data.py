@@ -1,0 +1,113 @@
+"""The script's data: transforms, a dataset, and the split into training, validation and test images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.catalog import AUGMENTATIONS, find_model
+from core.config import RunConfig
+
+_CHANGES: Mapping[str, str] = {
+    "flip": "v2.RandomHorizontalFlip()",
+    "shift": "v2.RandomCrop({size}, padding={margin})",
+    "crop": "v2.RandomResizedCrop({size}, scale=(0.25, 1.0))",
+    "rotate": "v2.RandomRotation(15, interpolation=v2.InterpolationMode.BILINEAR)",
+    "colour": "v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)",
+    "trivial": "v2.TrivialAugmentWide()",
+}
+"""torchvision's transforms that do what `core.data.changes` does to a batch."""
+
+
+def data_lines(config: RunConfig) -> str:
+    """From files to `train`, a DataLoader, and `validation_set` and `test_set`."""
+    mean, std = find_model(config.model).normalise
+    size = config.image_size
+    steps = AUGMENTATIONS[config.augmentation].steps
+    changes = [_CHANGES[step].format(size=size, margin=max(1, size // 8)) for step in steps]
+    lines = [
+        "# Data",
+        f"resize = [v2.ToImage(), v2.RGB(), v2.Resize(({size}, {size}), antialias=True)]",
+        f"normalise = [v2.ToDtype(torch.float32, scale=True), v2.Normalize({mean}, {std})]",
+        "plain = v2.Compose([*resize, *normalise])",
+    ]
+    training = "plain"
+    if changes:
+        training = "changed"
+        lines.append(f"changed = v2.Compose([*resize, {', '.join(changes)}, *normalise])")
+    lines += ["", "", _reader(config), "", ""]
+    share = config.validation_share
+    if _has_test_set(config):
+        lines += [
+            f"order = torch.randperm(len(read(plain, train=True)), generator=torch.Generator().manual_seed({config.seed})).tolist()",
+            f"held_back = round({share:g} * len(order))",
+            f"train_set = Subset(read({training}, train=True), order[held_back:])",
+            "validation_set = Subset(read(plain, train=True), order[:held_back])",
+            "test_set = read(plain, train=False)",
+        ]
+    else:
+        lines += [
+            "order = torch.randperm(len(read(plain)), generator=torch.Generator().manual_seed(0)).tolist()",
+            "tested = round(0.2 * len(order))",
+            f"held_back = tested + round({share:g} * (len(order) - tested))",
+            "test_set = Subset(read(plain), order[:tested])",
+            "validation_set = Subset(read(plain), order[tested:held_back])",
+            f"train_set = Subset(read({training}), order[held_back:])",
+        ]
+    lines += [
+        f"alone = len(train_set) % {config.batch_size} == 1  # one image alone has no spread that BatchNorm could learn from",
+        f"train = DataLoader(train_set, batch_size={config.batch_size}, shuffle=True, drop_last=alone)",
+    ]
+    return "\n".join(lines)
+
+
+def _has_test_set(config: RunConfig) -> bool:
+    return config.dataset not in ("digits", "shapes", "EuroSAT") and not config.dataset.startswith("folder:")
+
+
+def _reader(config: RunConfig) -> str:
+    """A function `read(transform, train=...)` that returns a Dataset."""
+    name = config.dataset
+    if name in ("digits", "shapes"):
+        load = (
+            """digits = load_digits()
+        self.images = torch.from_numpy(digits.images * 255 / 16).round().to(torch.uint8).unsqueeze(1)  # [N, 1, 8, 8]
+        self.labels = digits.target.tolist()"""
+            if name == "digits"
+            else """shapes = draw_shapes(None, lambda text, share: None).train
+        self.images = torch.from_numpy(shapes.images)  # uint8 [N, 3, 64, 64]
+        self.labels = shapes.labels.tolist()"""
+        )
+        return f"""class {name.capitalize()}(Dataset):
+    def __init__(self, transform):
+        {load}
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        return self.transform(self.images[index]), self.labels[index]
+
+
+def read(transform):
+    return {name.capitalize()}(transform)"""
+    if name.startswith("folder:"):
+        path = name.partition(":")[2]
+        return f"def read(transform):\n    return datasets.ImageFolder({path!r}, transform=transform)"
+    match name:
+        case "EuroSAT":
+            body = 'return datasets.EuroSAT("data", download=True, transform=transform)'
+            return f"def read(transform):\n    {body}"
+        case "SVHN" | "STL10":
+            body = f'return datasets.{name}("data", split="train" if train else "test", download=True, transform=transform)'
+        case "OxfordIIITPet":
+            body = f'return datasets.{name}("data", split="trainval" if train else "test", download=True, transform=transform)'
+        case "Flowers102":
+            body = (
+                'splits = ("train", "val") if train else ("test",)\n'
+                '    parts = [datasets.Flowers102("data", split=split, download=True, transform=transform) for split in splits]\n'
+                "    return torch.utils.data.ConcatDataset(parts)"
+            )
+        case _:
+            body = f'return datasets.{name}("data", train=train, download=True, transform=transform)'
+    return f"def read(transform, train):\n    {body}"

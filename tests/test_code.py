@@ -1,0 +1,401 @@
+"""The PyTorch that Thaw shows, really run: what it trains, at which rate, and with which optimizer state, is what a run does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
+
+from core import anatomy, catalog, code, weights
+from core.assembly import assemble
+from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, models
+from core.code import Phase, loading_code, phases, pytorch_code
+from core.code.names import cover
+from core.config import PRESETS, ConfigError, RunConfig
+from core.home import Home
+from core.layers import ParameterInfo, frozen_parameters, head_options, multipliers_by_parameter
+from core.steering import Steering
+
+CLASSES = 10
+NETWORK = "my-net: conv 8 bias=no, norm, relu, pool, residual 16 stride=2, global pool, flatten, linear 12, norm, tanh, dropout 0.1"
+
+SMALL = RunConfig(model="small_cnn", image_size=16, epochs=1, batch_size=256, device="cpu")
+"""Trains an epoch of five steps."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small are not quicker on two, and much slower where another process wants the second core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def parameters_of(config: RunConfig) -> tuple[ParameterInfo, ...]:
+    return anatomy.describe(config.model, CLASSES, config.image_size, head_options(config)).parameters
+
+
+def script_of(config: RunConfig) -> str:
+    """The script as a screen makes it: everything that the config says."""
+    parameters = parameters_of(config)
+    frozen = frozen_parameters(config.freeze, parameters)
+    layers = [(parameter.name, parameter.name in frozen) for parameter in parameters]
+    multipliers = multipliers_by_parameter(config.learning_rate_multipliers, parameters)
+    return pytorch_code(config, CLASSES, layers, multipliers, phases(config, parameters))
+
+
+def ready(config: RunConfig) -> dict[str, Any]:
+    """What the script has made by the time at which training would begin."""
+    names: dict[str, Any] = {}
+    exec(compile(script_of(config).partition("# Training")[0], "script.py", "exec"), names)
+    return names
+
+
+def learning(model: nn.Module, optimizer: Optimizer, key: str = "lr") -> dict[str, float]:
+    """The parameters that can learn and are in the optimizer, each with its learning rate, or another setting of its group."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {names[parameter]: group[key] for group in optimizer.param_groups for parameter in group["params"] if parameter.requires_grad}
+
+
+def steered(config: RunConfig, steps: int) -> Steering:
+    """What a run of this config begins with."""
+    model = models.build(config.model, CLASSES, config.image_size, head_options(config))
+    return Steering(model, parameters_of(config), config, steps)
+
+
+# At the start
+
+
+ODD = "head only, !stage3.1, stage1.*, !stage1.0.weight, !stage2.1.bias"
+
+
+@pytest.mark.parametrize("freeze", [*PRESETS, ODD, "stage1, !stage1.0", "*.weight", "head"])
+def test_the_script_trains_what_the_run_trains(freeze: str) -> None:
+    config = SMALL.replace(freeze=freeze)
+    names = ready(config)
+    run = steered(config, len(names["train"]))
+    found = learning(names["model"], names["optimizer"])
+    assert found == pytest.approx(learning(run.freezing.model, run.optimizer))
+    assert set(found) == {name for name, parameter in names["model"].named_parameters() if parameter.requires_grad}
+
+
+@pytest.mark.parametrize("model", ["resnet18", "mobilenet_v3_small", "squeezenet1_1", NETWORK])
+@pytest.mark.parametrize("head", [{"head_dropout": 0.2}, {"head_hidden": 24}, {"head_dropout": 0.5, "head_hidden": 24}])
+def test_the_script_puts_the_same_head_in_the_same_place(model: str, head: dict[str, Any]) -> None:
+    config = RunConfig(model=model, image_size=32, freeze="head only", device="cpu", **head)
+    names = ready(config)
+    run = steered(config, len(names["train"]))
+    assert repr(names["model"]).partition("(")[2] == repr(run.freezing.model).partition("(")[2]
+    assert learning(names["model"], names["optimizer"]) == pytest.approx(learning(run.freezing.model, run.optimizer))
+
+
+def test_a_network_of_ones_own_is_written_as_a_class_that_the_runs_weights_fit() -> None:
+    config = RunConfig(model=NETWORK, image_size=24, freeze="norms only", device="cpu")
+    names = ready(config)
+    run = steered(config, len(names["train"]))
+    assert type(names["model"]).__name__ == "MyNet"
+    names["model"].load_state_dict(run.freezing.model.state_dict(), strict=True)
+    assert learning(names["model"], names["optimizer"]) == pytest.approx(learning(run.freezing.model, run.optimizer))
+
+
+LOWEST = {"eta_min": 1e-4, "base_lr": 2e-4}
+SCHEDULE_CASES = [
+    *((name, {}) for name in SCHEDULES),
+    *((name, {option: LOWEST[option]}) for name, entry in SCHEDULES.items() for option in LOWEST if entry.option(option)),
+    ("CyclicLR", {"step_size_up": 1.5}),
+]
+
+
+@pytest.mark.parametrize(("schedule", "options"), SCHEDULE_CASES, ids=lambda value: str(value))
+def test_each_group_follows_the_schedule_at_its_own_rate(schedule: str, options: dict[str, Any]) -> None:
+    rates = "stage1=0.1, stage2.0=3, head=10, stage3.1.bias=0.5"
+    config = SMALL.replace(
+        freeze="stage2.1", learning_rate_multipliers=rates, schedule=schedule, schedule_options=options, epochs=4, optimizer="SGD"
+    )  # fmt: skip
+    names = ready(config)
+    run = steered(config, len(names["train"]))
+    for step in range(4 * len(names["train"])):
+        shown, real = learning(names["model"], names["optimizer"]), learning(run.freezing.model, run.optimizer)
+        assert shown == pytest.approx(real, rel=1e-6), f"step {step + 1}"
+        momentum = learning(run.freezing.model, run.optimizer, "momentum")
+        assert learning(names["model"], names["optimizer"], "momentum") == pytest.approx(momentum)
+        names["optimizer"].step()
+        if "clock" in names:
+            names["clock"].step()
+        if "schedule" in names:
+            names["schedule"].step()
+        if "set_rates" in names:
+            names["set_rates"]()
+        run.advance()
+
+
+# While it trains
+
+
+@dataclass
+class Step:
+    """What holds at one step: each learning parameter's rate and the steps that its optimizer state has seen, and the BatchNorms that rest."""
+
+    learning: dict[str, tuple[float, int]]
+    resting: set[str]
+
+
+def recorded(model: nn.Module, train: Callable[[], None]) -> list[Step]:
+    """What holds at each optimizer step of a training of `model`."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    steps: list[Step] = []
+
+    def look(optimizer: Optimizer, *_: Any) -> None:
+        state = optimizer.state
+        learning = {
+            names[parameter]: (group["lr"], int(state[parameter]["step"]) if state.get(parameter) else 0)
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+            if parameter.requires_grad and parameter.grad is not None
+        }
+        if learning:  # the stand-in that a schedule drives holds one number of no model
+            norms = {path: module for path, module in model.named_modules() if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))}
+            steps.append(Step(learning, {path for path, norm in norms.items() if not norm.training}))
+
+    handle = register_optimizer_step_pre_hook(look)
+    try:
+        train()
+    finally:
+        handle.remove()
+    return steps
+
+
+TIMELINES = {
+    "unfreeze and freeze again": {"freeze": "head only", "timeline": "2: !stage3; 3: head only; 4: !stage3.0"},
+    "in the middle of an epoch": {"freeze": "head only", "timeline": "step 3: train everything; step 8: stage1; 3: stage2, !stage1.1"},
+    "with multipliers": {
+        "freeze": "head only",
+        "learning_rate_multipliers": "head=2, stage1=0.1",
+        "timeline": "2: !stage3, stage3=0.5; 3: train everything, head=1; 4: head=2, stage3.1=4",
+    },
+    "with a schedule": {"freeze": "stage1", "timeline": "2: !stage1, stage1=0.1; 4: stage2", "schedule": "WarmupCosine"},
+    "with another rate": {"freeze": "stage1", "timeline": "2: !stage1; step 8: learning_rate=0.0005; 4: learning_rate=0.01, head=0.1"},
+    "with another rate in a schedule": {
+        "freeze": "stage1",
+        "timeline": "step 7: learning_rate=0.002, !stage1",
+        "schedule": "OneCycleLR",
+        "learning_rate_multipliers": "head=3",
+    },
+    "a network of one's own": {"model": NETWORK, "freeze": "head only", "timeline": "2: !linear1, !norm2; 3: train everything; 4: residual1"},
+    "a head with options": {"head_hidden": 8, "head_dropout": 0.1, "freeze": "head only", "timeline": "2: head.0; 3: !head, !stage3"},
+}
+
+
+@pytest.mark.parametrize("changes", list(TIMELINES.values()), ids=list(TIMELINES))
+def test_step_by_step_the_script_trains_what_the_run_trains_at_the_same_rate(
+    changes: dict[str, Any], home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the script saves its weights beside it
+    config = catalog.check(SMALL.replace(epochs=4, validation_share=0.8, **changes))
+
+    names = ready(config)
+    few = torch.utils.data.Subset(names["test_set"], range(8))
+    names |= {"validation_set": few, "test_set": few}  # measuring is no part of this, and most of the time
+    training = compile(script_of(config).partition("# Training")[2], "script.py", "exec")
+    shown = recorded(names["model"], lambda: exec(training, names))
+    trainer = assemble(config, home).trainer
+    real = recorded(trainer.model, lambda: [None for _ in trainer.run()].clear())
+    assert len(shown) == len(real) > 4
+    for step, (one, other) in enumerate(zip(shown, real, strict=True), start=1):
+        assert set(one.learning) == set(other.learning), f"step {step}"
+        for name in one.learning:
+            assert one.learning[name] == pytest.approx(other.learning[name], rel=1e-6), f"{name} at step {step}"
+        assert one.resting == other.resting, f"step {step}"
+    assert len({frozenset(step.learning) for step in real}) > 1, "nothing ever changed, so this proves nothing"
+
+
+def test_epochs_and_steps_of_a_timeline_need_no_common_order() -> None:
+    config = SMALL.replace(epochs=3, freeze="head only", timeline="step 2: !stage2; 2: !stage3, stage3=0.1; step 900: train everything, stage1")
+    first, second, third = phases(config, parameters_of(config))
+    assert (first.unit, first.at, second.unit, second.at) == ("step", 2, "epoch", 2)
+    assert all(name.startswith("stage2.") for name in first.learns)
+    assert not first.frozen
+    assert dict.fromkeys(second.learns, 0.1) == second.multipliers
+    assert {name.split(".")[0] for name in third.frozen} == {"stage1"}
+    assert len(third.frozen) + len(third.learns) == len(parameters_of(config))
+
+
+def test_a_timeline_about_layers_that_are_not_there_is_refused() -> None:
+    config = SMALL.replace(epochs=3, timeline="2: !layer9")
+    with pytest.raises(ConfigError, match=r"timeline: the pattern 'layer9' matches no layer"):
+        phases(config, parameters_of(config))
+
+
+def test_what_a_caller_does_not_say_is_remarked_in_the_script() -> None:
+    config = SMALL.replace(epochs=3, timeline="2: !stage1", learning_rate_multipliers="head=10", freeze="stage1")
+    parameters = parameters_of(config)
+    layers = [(parameter.name, parameter.name.startswith("stage1.")) for parameter in parameters]
+    script = pytorch_code(config, CLASSES, layers)
+    assert "# Not in this script: the timeline '2: !stage1'" in script
+    assert "# Not in this script: the learning-rate multipliers 'head=10'" in script
+    assert "Not in this script" not in script_of(config)
+    by_hand = (Phase("step", 3, learns=frozenset(name for name, frozen in layers if frozen)),)  # as the changes of a run tell it
+    assert 'if step == 3:\n            set_trainable(learns=("stage1.",))' in pytorch_code(config, CLASSES, layers, {}, by_hand)
+
+
+# Starting weights
+
+
+def test_published_weights_come_into_the_script_as_into_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    for model, classic, options in (
+        ("resnet18", True, {}),
+        ("squeezenet1_1", True, {"head_dropout": 0.5}),
+        ("densenet121", False, {}),
+    ):
+        publish(model, tmp_path)
+        config = RunConfig(model=model, image_size=32, starting_weights="pretrained", freeze="head only", device="cpu", **options)
+        by_run = models.build(model, CLASSES, 32, head_options(config))
+        weights.load(by_run, config)
+        script = script_of(config)
+        assert (f'model = torchvision.models.{model}(weights="DEFAULT")' in script) == classic
+        names = ready(config)
+        shown, real = names["model"].state_dict(), by_run.state_dict()
+        assert list(shown) == list(real)
+        (head,) = MODELS[model].family.head
+        for name, tensor in real.items():
+            assert shown[name].shape == tensor.shape
+            assert name.startswith(f"{head}.") or torch.equal(shown[name], tensor), f"{model}: {name}"
+        run = steered(config, len(names["train"]))
+        assert learning(names["model"], names["optimizer"]) == pytest.approx(learning(run.freezing.model, run.optimizer))
+
+
+def publish(model: str, cache: Path) -> None:
+    """Put a file with random weights for 1,000 classes where torch.hub keeps what it downloaded."""
+    published = torchvision.models.get_model_weights(model).DEFAULT
+    state = torchvision.models.get_model(model).state_dict()
+    if model.startswith("densenet"):  # the published files have older names
+        counters = [name for name in state if name.endswith("num_batches_tracked")]  # which those files do not have
+        state = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", name): state[name] for name in state if name not in counters}
+    torch.save(state, cache / "hub" / "checkpoints" / published.url.rpartition("/")[2])
+
+
+@pytest.mark.parametrize("model", ["resnet18", "wide_resnet50_2", "resnext50_32x4d", "shufflenet_v2_x0_5", "alexnet"])
+def test_heads_that_the_script_makes_as_linear_are_fresh_in_the_same_way(model: str) -> None:
+    script = script_of(RunConfig(model=model, image_size=64, starting_weights="pretrained", freeze="head only"))
+    assert "= nn.Linear(model." in script
+    head = models.build(model, CLASSES, 64).get_submodule(MODELS[model].family.head[0])
+    assert isinstance(head, nn.Linear)
+    bound = head.in_features**-0.5
+    for tensor in (head.weight.detach(), head.bias.detach()):  # what nn.Linear gives itself: evenly spread up to the bound
+        assert float(tensor.abs().max()) <= bound
+        assert 0.3 * bound < float(tensor.std()) < 0.8 * bound
+
+
+@pytest.mark.parametrize("model", ["squeezenet1_1", "mobilenet_v3_small", "vgg11", "densenet121", "swin_t", "vit_b_16", "googlenet", "maxvit_t"])
+def test_heads_that_are_fresh_in_another_way_are_left_to_the_builder(model: str) -> None:
+    config = RunConfig(model=model, image_size=224, starting_weights="pretrained")
+    script = pytorch_code(config, CLASSES, [("head.weight", False)])
+    assert f'model = torchvision.models.get_model("{model}", num_classes=10' in script
+    assert "= nn.Linear" not in script
+
+
+# As text
+
+
+def every_choice() -> Iterator[RunConfig]:
+    """A config for each thing that changes the script."""
+    small = RunConfig(model="small_cnn", image_size=32)
+    for field, names in (
+        ("dataset", [name if name != "folder" else "folder:/some/where" for name in DATASETS]),
+        ("optimizer", list(OPTIMIZERS)), ("loss", list(LOSSES)), ("schedule", list(SCHEDULES)), ("augmentation", list(AUGMENTATIONS)),
+        ("precision", ["bfloat16", "float16"]), ("early_stopping", [2]), ("validation_share", [0.0]), ("device", ["cpu"]),
+        ("starting_weights", ["/w.pth", "/w.safetensors"]), ("freeze", ["head only", "norms only", "stage1, !stage1.0"]),
+        ("timeline", ["2: !stage1", "step 3: learning_rate=0.1; 3: head only"]), ("learning_rate_multipliers", ["head=3, stem=0.1"]),
+        ("head_dropout", [0.5]), ("head_hidden", [7]),
+    ):  # fmt: skip
+        for name in names:
+            yield small.replace(**{field: name})
+
+
+@pytest.mark.parametrize("config", list(every_choice()), ids=lambda config: " ".join(map(str, config.changes().values())))
+def test_every_choice_makes_a_script_that_python_can_read(config: RunConfig) -> None:
+    compile(script_of(config), "script.py", "exec")
+
+
+@pytest.mark.parametrize("model", list(MODELS))
+def test_every_model_makes_a_script_that_python_can_read(model: str) -> None:
+    for starting_weights in ("random", "pretrained") if MODELS[model].pretrained else ("random",):
+        for size in (MODELS[model].usual, MODELS[model].smallest * 2):
+            config = RunConfig(model=model, image_size=size, head_hidden=8, starting_weights=starting_weights)
+            compile(pytorch_code(config, 10, [("features.0.weight", True), ("classifier.weight", False)]), "script.py", "exec")
+            compile(loading_code(config, ("a", "b"), "weights.pth"), "loading.py", "exec")
+
+
+def test_the_script_trains_on_its_own_and_its_weights_load_as_shown(tmp_path: Path) -> None:
+    config = SMALL.replace(
+        model=NETWORK, head_hidden=8, head_dropout=0.1, freeze="head only", epochs=2, timeline="2: !linear1", validation_share=0.8,
+        schedule="WarmupCosine", augmentation="shift", early_stopping=1, loss="MSELoss",
+    )  # fmt: skip
+    script = tmp_path / "script.py"
+    script.write_text(script_of(config))
+    trained = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert trained.returncode == 0, trained.stderr
+    assert "epoch 1: validation loss" in trained.stdout
+    assert "test loss" in trained.stdout
+    script.write_text(loading_code(config, tuple("0123456789"), "weights.pth"))
+    names: dict[str, Any] = {}
+    exec(compile(script.read_text().replace("'weights.pth'", repr(str(tmp_path / "weights.pth"))), "loading.py", "exec"), names)
+    run = steered(config, 5).freezing.model
+    run.load_state_dict(names["model"].state_dict(), strict=True)
+
+
+def test_the_fewest_beginnings_match_exactly_the_wanted_names() -> None:
+    config = RunConfig(model="resnet18", freeze="last stage, layer4.0.bn1, !layer1.1")
+    names = [parameter.name for parameter in parameters_of(config)]
+    frozen = frozen_parameters(config.freeze, parameters_of(config))
+    found = cover([name for name in names if name in frozen], [name for name in names if name not in frozen])
+    assert {name for name in names if name.startswith(tuple(found))} == frozen
+    assert found == ["conv1.", "bn1.", "layer1.0.", "layer2.", "layer3.", "layer4.0.bn1."]
+
+
+def test_no_parameter_name_begins_with_another() -> None:
+    """What `cover` relies on: a whole name as a beginning matches nothing else."""
+    for name in ("swin_t", "googlenet", NETWORK):
+        names = [parameter.name for parameter in anatomy.describe(name, CLASSES, 64).parameters]
+        assert not [(one, other) for one in names for other in names if one != other and other.startswith(one)]
+
+
+def test_a_network_as_a_file_is_a_module_of_its_own(tmp_path: Path) -> None:
+    config = RunConfig(model=NETWORK, image_size=16)
+    names: dict[str, Any] = {}
+    exec(compile(code.network_code(NETWORK, 16, 7), "my_net.py", "exec"), names)
+    torch.manual_seed(3)
+    by_hand = names["MyNet"](7)
+    torch.manual_seed(3)
+    ours = models.build(config.model, 7, 16)
+    images: Tensor = torch.randn(4, 3, 16, 16)
+    by_hand.eval(), ours.eval()
+    assert torch.equal(by_hand(images), ours(images))
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("mynet", "Mynet"),
+        ("my-net_2", "MyNet2"),
+        ("2nd", "Network2nd"),
+        ("residual", "ResidualNetwork"),
+        ("None", "NoneNetwork"),
+        ("m-l-P", "MLPNetwork"),
+    ],
+)
+def test_a_label_becomes_the_name_of_a_class_that_nothing_else_has(label: str, name: str) -> None:
+    assert code.class_name(label) == name
