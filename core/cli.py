@@ -9,25 +9,21 @@ import argparse
 import json
 import math
 import sys
-import threading
 import time
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tqdm import tqdm
-
-from core import catalog
+from core import catalog, networks
+from core.code import network_code
 from core.config import Change, ConfigError, RunConfig
 from core.events import RunStatus
 from core.home import Home
+from core.networks.grammar import EXAMPLE
+from core.progress import percent, progress_bar
 from core.store import Run, RunStore
 from core.supervisor import Supervisor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,13 +33,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         home = _home(arguments.home)
         match arguments.command:
             case "train":
-                return _train(home, _config(arguments), arguments.json)
+                return _train(home, _config(arguments, home), arguments.json)
+            case "model":
+                return _model(home, _config(arguments, home), arguments.json)
             case "runs":
                 return _runs(home, arguments.limit, arguments.json)
             case "show":
                 return _show(home, arguments.run, arguments.json)
             case "catalog":
                 return _catalog(arguments.json)
+            case "networks":
+                return _networks(home, arguments)
             case "audit":
                 return _audit(home, arguments.run, arguments.json)
             case "change":
@@ -53,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"thaw: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"thaw: {error}", file=sys.stderr)
+        return 1
     except KeyError as error:
         print(f"thaw: {error.args[0]}", file=sys.stderr)
         return 2
@@ -66,24 +69,26 @@ def _parser() -> argparse.ArgumentParser:
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print JSON on stdout")
 
-    train = commands.add_parser("train", parents=[shared, as_json], help="train in the foreground; Ctrl-C stops and saves")
-    train.add_argument("--config", metavar="FILE", type=Path, help="a JSON file with config fields; flags win over it")
+    settings = argparse.ArgumentParser(add_help=False)
+    settings.add_argument("--config", metavar="FILE", type=Path, help="a JSON file with config fields; flags win over it")
     for name, field in RunConfig.model_fields.items():
         default = "" if field.default is None or field.default == {} else f" (default: {field.default})"
-        train.add_argument(
+        settings.add_argument(
             f"--{name.replace('_', '-')}",
             dest=name,
             metavar="JSON" if name.endswith("_options") else "VALUE",
             help=f"{field.description}{default}".replace("%", "%%"),
         )
-    train.add_argument(
+    settings.add_argument(
         "--unfreeze-at", metavar="EPOCH:LAYER", action="append", default=[],
         help="let a layer learn from the first step of an epoch on: 3:layer4, or 6:all; may be given several times",
     )  # fmt: skip
-    train.add_argument(
+    settings.add_argument(
         "--lr-multiplier", metavar="LAYER=FACTOR", action="append", default=[],
         help="factor of a layer's or role's learning rate: layer4=0.3, head=10; may be given several times",
     )  # fmt: skip
+    commands.add_parser("train", parents=[shared, as_json, settings], help="train in the foreground; Ctrl-C stops and saves")
+    commands.add_parser("model", parents=[shared, as_json, settings], help="print a model's layers, which are frozen, and what training them costs")
     runs = commands.add_parser("runs", parents=[shared, as_json], help="list the newest runs")
     runs.add_argument("--limit", type=int, default=50, help="how many at most (default: 50)")
     for name, text in (
@@ -98,6 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     change = commands.add_parser("change", parents=[shared], help="freeze, unfreeze or learn at another rate while a run trains")
     change.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
     change.add_argument("change", metavar="CHANGE", help="what holds from the next step on: '!layer4, learning_rate=0.0005, fc=10'")
+    own = commands.add_parser("networks", parents=[shared, as_json], help="list, save and delete networks of your own")
+    what = own.add_mutually_exclusive_group()
+    what.add_argument("--save", metavar="TEXT", help="save 'mynet: conv 32, norm, relu, pool, global pool'; train it with --model mynet")
+    what.add_argument("--code", metavar="NAME", help="print a network as a plain PyTorch class for images of 64 px and 10 classes")
+    what.add_argument("--delete", metavar="NAME", help="take a network off the list; --restore brings it back")
+    what.add_argument("--restore", metavar="NAME", help="bring back a network that was deleted")
+    own.add_argument("--overwrite", action="store_true", help="with --save: replace another network of the same name")
     commands.add_parser("catalog", parents=[shared, as_json], help="list the names that a config can use")
     return parser
 
@@ -109,7 +121,7 @@ def _home(path: str | None) -> Home:
         raise ConfigError("home", f"{error.filename!r} cannot be made ({error.strerror}); give another folder with --home or THAW_HOME") from None
 
 
-def _config(arguments: argparse.Namespace) -> RunConfig:
+def _config(arguments: argparse.Namespace, home: Home) -> RunConfig:
     values: dict[str, Any] = {}
     if arguments.config is not None:
         try:
@@ -129,6 +141,8 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
                 raise ConfigError(name, f"{text!r} is not JSON; write for example '{{\"nesterov\": true}}'") from None
         else:
             values[name] = None if text == "" or text == "none" and name in ("momentum", "weight_decay", "early_stopping", "head_hidden") else text
+    if values.get("model") in (saved := networks.saved(home)):
+        values["model"] = saved[values["model"]]
     if arguments.unfreeze_at:
         values["timeline"] = "; ".join([str(values.get("timeline") or ""), *map(_unfreeze_at, arguments.unfreeze_at)])
     if arguments.lr_multiplier:
@@ -154,7 +168,7 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
     store = RunStore(home.database)
     run_id = store.create_run(config)
     print(f"run {run_id}: {config.model} on {config.dataset}, freeze: {config.freeze}", file=sys.stderr)
-    with _progress_bar(home, run_id):
+    with progress_bar(home, run_id):
         work(home, run_id)
     run = store.run(run_id)
     if run.error:
@@ -166,39 +180,37 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
     return 0 if run.status in (RunStatus.FINISHED, RunStatus.STOPPED) else 1
 
 
-@contextmanager
-def _progress_bar(home: Home, run_id: str) -> Iterator[None]:
-    """A bar on stderr that follows the run in the store, as any screen does."""
-    done = threading.Event()
+def _model(home: Home, config: RunConfig, as_json: bool) -> int:
+    """The layers as the Model screen has them, and the cost of a step, measured."""
+    config = catalog.check(config)
+    from core import anatomy, assembly
+    from core.layers import frozen_parameters, head_options, multipliers_by_parameter
+    from core.measuring import Bench
 
-    def follow() -> None:
-        store = RunStore(home.database)
-        with tqdm(unit="step", file=sys.stderr, dynamic_ncols=True) as bar:
-            shown: tuple[str, int] | None = None
-            last = False
-            while not last:
-                # A terminal shows a moving bar; a log file would only grow.
-                last = done.wait(0.25 if sys.stderr.isatty() else 5.0)
-                run = store.run(run_id)
-                what = run.activity or (f"epoch {run.epoch} of {run.config.epochs}" if run.epoch else str(run.status))
-                if (what, run.step) == shown and not last:
-                    continue
-                shown = (what, run.step)
-                bar.total = run.plan.total_steps if run.plan else None
-                bar.n = run.step
-                bar.set_description(what, refresh=False)
-                for epoch in store.epochs_after(run_id)[-1:]:
-                    bar.set_postfix(train_loss=f"{epoch.train_loss:.4f}", validation_accuracy=_percent(epoch.validation_accuracy), refresh=False)
-                bar.refresh()
-        store.close()
-
-    thread = threading.Thread(target=follow, name="progress-bar", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    config = assembly.check(config, home)
+    classes = len(catalog.class_names(config.dataset, home.data))
+    layers = anatomy.describe(config.model, classes, config.image_size, head_options(config)).parameters
+    frozen = frozen_parameters(config.freeze, layers)
+    factors = multipliers_by_parameter(config.learning_rate_multipliers, layers)
+    cost = Bench().measure(config, classes)
+    if as_json:
+        rows = [{**asdict(layer), "frozen": layer.name in frozen, "multiplier": factors[layer.name]} for layer in layers]
+        print(json.dumps({"layers": rows, "cost": asdict(cost)}))
+        return 0
+    print(f"{'':7} {'rate x':>7} {'values':>12} {'shape':>18}  tensor")
+    for layer in layers:
+        state, shape = "frozen" if layer.name in frozen else "learns", " x ".join(map(str, layer.shape))
+        print(f"{state:7} {factors[layer.name]:>7g} {layer.count:>12,} {shape:>18}  {layer.name}")
+    print(f"{cost.trainable:,} of {cost.total:,} parameters learn; the backward pass is {percent(cost.backward_share)} of a full one")
+    memory = (
+        ("weights", cost.weight_bytes),
+        ("gradients", cost.gradient_bytes),
+        ("optimizer", cost.optimizer_bytes),
+        ("activations", cost.activation_bytes),
+    )
+    print("memory: " + ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in memory))
+    print(f"a step of {config.batch_size} images: {1000 * cost.step_seconds:,.1f} ms on {cost.device} (median of {cost.steps_measured} steps)")
+    return 0
 
 
 def _runs(home: Home, limit: int, as_json: bool) -> int:
@@ -215,7 +227,7 @@ def _runs(home: Home, limit: int, as_json: bool) -> int:
             result = run.result
             print(
                 f"{run.id:22} {run.status:10} {f'{run.epoch}/{run.config.epochs}':>9} {run.step:>8} "
-                f"{_percent(result.validation_accuracy if result else None):>10} {_percent(result.test_accuracy if result else None):>7}"
+                f"{percent(result.validation_accuracy if result else None):>10} {percent(result.test_accuracy if result else None):>7}"
                 f"  {run.config.model} on {run.config.dataset}, {run.config.freeze}"
             )
     return 0
@@ -234,12 +246,8 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
         print(f"  {name:20} {value}")
     for row in store.epochs_after(run_id):
         print(
-            f"epoch {row.epoch:>4}  step {row.step:>7}  train loss {row.train_loss:.4f}  accuracy {_percent(row.train_accuracy)}"
-            + (
-                f"  validation loss {row.validation_loss:.4f}  accuracy {_percent(row.validation_accuracy)}"
-                if row.validation_loss is not None
-                else ""
-            )
+            f"epoch {row.epoch:>4}  step {row.step:>7}  train loss {row.train_loss:.4f}  accuracy {percent(row.train_accuracy)}"
+            + (f"  validation loss {row.validation_loss:.4f}  accuracy {percent(row.validation_accuracy)}" if row.validation_loss is not None else "")
         )
     if run.result is not None:
         print(_sentence(run))
@@ -279,7 +287,7 @@ def _change(home: Home, run_id: str, text: str) -> int:
 def _audit(home: Home, run_id: str, as_json: bool) -> int:
     report = RunStore(home.database).audit(run_id)
     if report is None:
-        raise ConfigError("run", f"{run_id} has no audit yet; the first comes with the first steps")
+        raise ConfigError("run", f"{run_id} has no audit: its first steps bring one, a run made before Thaw had audits never gets any; train again")
     if as_json:
         print(json.dumps({**asdict(report), "frozen_values": report.frozen_values, "values_changed": report.values_changed}))
     else:
@@ -291,6 +299,27 @@ def _audit(home: Home, run_id: str, as_json: bool) -> int:
         looked = "every tensor compared" if report.complete else "compared so far"
         print(f"{report.values_changed:,} of {report.frozen_values:,} frozen values changed, after step {report.step:,} ({looked})")
     return 1 if any(row.verdict.fault for row in report.rows) else 0
+
+
+def _networks(home: Home, arguments: argparse.Namespace) -> int:
+    if arguments.save is not None:
+        print(networks.save(home, arguments.save, arguments.overwrite))
+    elif arguments.delete is not None:
+        networks.delete(home, arguments.delete)
+    elif arguments.restore is not None:
+        print(networks.restore(home, arguments.restore))
+    elif arguments.code is not None:
+        text = networks.saved(home).get(arguments.code, arguments.code)
+        print(network_code(text, max(64, catalog.find_model(text).smallest), 10))
+    else:
+        shelf = networks.look(home)
+        for notice in shelf.notices:
+            print(f"thaw: {notice}", file=sys.stderr)
+        if arguments.json:
+            print(json.dumps(shelf.networks))
+        else:
+            print("\n".join(shelf.networks.values()) or f"No networks yet. Save one: python -m core networks --save {EXAMPLE!r}")
+    return 0
 
 
 def _catalog(as_json: bool) -> int:
@@ -323,7 +352,7 @@ def _summary(run: Run) -> dict[str, Any]:
 def _sentence(run: Run) -> str:
     result = run.result
     assert result is not None
-    measured = [f"validation accuracy {_percent(result.validation_accuracy)}", f"test accuracy {_percent(result.test_accuracy)}"]
+    measured = [f"validation accuracy {percent(result.validation_accuracy)}", f"test accuracy {percent(result.test_accuracy)}"]
     return (
         f"{run.status} after {result.epochs} epochs, {result.steps} steps, {result.seconds:.1f} s; {', '.join(measured)}; weights: {result.weights}"
     )
@@ -332,7 +361,3 @@ def _sentence(run: Run) -> str:
 def _json_number(value: float | None) -> float | None:
     """JSON has neither NaN nor infinity: null."""
     return value if value is None or math.isfinite(value) else None
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"

@@ -315,7 +315,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str = Field("digits", min_length=1, description="A catalogue name, or folder:PATH for a folder of class folders")
-    model: str = Field("resnet18", min_length=1, description="A torchvision classification model, or small_cnn or mlp")
+    model: str = Field("resnet18", min_length=1, description="A torchvision classification model, small_cnn, mlp, or a network of your own")
     starting_weights: str = Field("random", min_length=1, description="random, pretrained, or the path of a .pth or .safetensors file")
     image_size: int = Field(64, ge=8, le=1024, description="Side of the square that every image is resized to, in pixels")
     freeze: FreezePlan = Field(FreezePlan(), description="A preset and/or name patterns, comma separated: 'head only', 'layer1.*, !layer1.0'")

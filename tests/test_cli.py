@@ -128,6 +128,51 @@ def test_layers_are_unfrozen_at_their_epoch_with_their_own_rate_and_the_audit_pr
     assert len(rows) == 11
 
 
+def test_model_prints_what_learns_and_what_it_costs(home: Home) -> None:
+    options = ["--dataset", "digits", "--model", "small_cnn", "--image-size", "16", "--freeze", "head only", "--lr-multiplier", "head=3"]
+    shown = thaw(home, "model", *options)
+    assert shown.returncode == 0, shown.stderr
+    assert [line.split() for line in shown.stdout.splitlines() if line.endswith("head.weight")] == [
+        ["learns", "3", "1,280", "10", "x", "128", "head.weight"]
+    ]
+    assert "1,290 of 94,762 parameters learn" in shown.stdout
+    told = json.loads(thaw(home, "model", *options, "--json").stdout)
+    assert sum(layer["frozen"] for layer in told["layers"]) == 9
+    assert told["cost"]["optimizer_bytes"] >= 2 * 4 * 1290
+    assert thaw(home, "model", "--freeze", "*").returncode == 2
+
+
+def test_network_of_ones_own_is_saved_trained_deleted_and_brought_back(home: Home) -> None:
+    assert "No networks yet" in thaw(home, "networks").stdout
+    saved = thaw(home, "networks", "--save", "tiny: conv 8, norm, relu, global pool")
+    assert saved.returncode == 0, saved.stderr
+    text = saved.stdout.strip()
+    assert text.startswith("tiny: conv 8")
+    assert json.loads(thaw(home, "networks", "--json").stdout) == {"tiny": text}
+    taken = thaw(home, "networks", "--save", "tiny: conv 16, global pool")
+    assert taken.returncode == 2
+    assert "choose another name" in taken.stderr
+    assert "class Tiny(nn.Module):" in thaw(home, "networks", "--code", "tiny").stdout
+    run_id = train(home, "--dataset", "digits", "--model", "tiny", "--image-size", "8", "--epochs", "1", "--batch-size", "256")["run_id"]
+    assert RunStore(home.database).run(run_id).config.model == text
+    assert thaw(home, "networks", "--delete", "tiny").returncode == 0
+    assert "No networks yet" in thaw(home, "networks").stdout
+    assert thaw(home, "networks", "--restore", "tiny").stdout.strip() == text
+    wrong = thaw(
+        home,
+        "train",
+        "--dataset",
+        "digits",
+        "--model",
+        f"big: {', '.join(['pool'] * 11)}",
+        "--image-size",
+        "8",
+    )
+    assert wrong.returncode == 2
+    assert "model" in wrong.stderr
+    assert "pool" in wrong.stderr
+
+
 def test_audit_of_a_leak_has_status_1_and_names_it_first(home: Home) -> None:
     run_id = train(home, *QUICK, "--freeze", "head only")["run_id"]
     store = RunStore(home.database)
