@@ -7,14 +7,17 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.code import loading_code, pytorch_code
-from core.config import RunConfig
-from core.events import CommandKind, RunStatus
+from core.code import loading_code, phases, pytorch_code
+from core.config import ConfigError, RunConfig
+from core.events import CommandKind, RunPlan, RunStatus
+from core.lab import LabError
 from core.store import Run
-from pages._parts import draft, words
+from pages._parts import audit_view, draft, steering_view, words
 from pages._parts.live_chart import live_chart
+from pages._parts.run_state import repeated
 from pages._parts.services import Services
 from pages._parts.setup import ABOUT_CODE
+from pages._parts.steering_view import Steered
 
 TICK = 1.0  # seconds between looks at the status; the charts have their own, faster line
 
@@ -25,9 +28,12 @@ def show(shared: Services, run: Run) -> None:
     title.title(words.subject(run.config))
     another.button("Set up another run", icon=":material/add:", width="stretch", on_click=_set_up_another)
     st.caption(_facts(run))
-    # The fragment's own timer ends with the run: it reruns the page then, and is called without a timer.
-    status = st.fragment(_status, run_every=TICK if run.status.active else None)
-    status(shared, run)
+    # The fragments' own timers end with the run: the status reruns the page then, and they are called without a timer.
+    active = run.status.active
+    st.fragment(_status, run_every=TICK if active else None)(shared, run, steering_view.steered(shared, run))
+    if active and run.plan is not None:
+        st.fragment(steering_view.panel)(shared, run)
+    st.fragment(audit_view.show, run_every=audit_view.TICK if active else None)(shared, run)
     for note in run.plan.notes if run.plan else ():
         st.info(note, icon=":material/info:")
     if run.status in (RunStatus.FAILED, RunStatus.LOST):
@@ -35,21 +41,19 @@ def show(shared: Services, run: Run) -> None:
     if run.result is not None:
         _result(run)
     if run.status.active or run.step:
-        live_chart(run.id)
+        st.fragment(live_chart)(run.id, lambda name: _inspect(shared, run, name))
+    again = repeated(run.config, shared.store.changes_after(run.id))
     with st.expander("Settings of this run", icon=":material/list:"):
-        st.json(run.config.changes() or {"everything": "as it comes"}, expanded=True)
-        st.button("Use these settings again", key="again_settings", icon=":material/replay:", on_click=_use_again, args=(run.config,))
+        _settings(run, again)
     if run.plan is not None:
-        with st.expander("Show the PyTorch", icon=":material/code:"):
-            st.caption(ABOUT_CODE)
-            st.code(pytorch_code(run.config, len(run.plan.classes), [(layer.name, layer.frozen) for layer in run.plan.layers]), language="python")
+        st.fragment(_code)(shared, run, run.plan, again)
 
 
-def _status(shared: Services, shown: Run) -> None:
-    """Status, progress and buttons; runs every second while the run is active. `shown` is the run as the page shows it."""
+def _status(shared: Services, shown: Run, steered: Steered) -> None:
+    """Status, progress, buttons and requests; runs every second while the run is active. `shown` and `steered` are as the page shows them."""
     run = shared.store.run(shown.id)
-    if run.status.active != shown.status.active or (run.plan is None) != (shown.plan is None):
-        st.rerun(scope="app")  # it has ended, or it knows now what it is going to do: more than this part changes
+    if run.status.active != shown.status.active or (run.plan is None) != (shown.plan is None) or steering_view.steered(shared, run) != steered:
+        st.rerun(scope="app")  # it has ended, knows now what it is going to do, or was changed: more than this part changes
     word, icon, colour = words.STATUS[run.status]
     waiting = {command.kind for command in shared.store.commands(run.id, waiting=True)} if run.status.active else set()
     row = st.container(horizontal=True, vertical_alignment="center")
@@ -58,6 +62,43 @@ def _status(shared: Services, shown: Run) -> None:
     if run.status.active:
         _buttons(row, shared, run, waiting)
         st.progress(_share(run), text=_pace(run))
+    steering_view.requests(shared, run)
+
+
+def _settings(run: Run, again: RunConfig) -> None:
+    """What was chosen for the run, and the ways to use it again. `again` has what was changed live in its timeline."""
+    st.json(run.config.changes() or {"everything": "as it comes"}, expanded=True)
+    row = st.container(horizontal=True)
+    row.button("Use these settings again", key="again_settings", icon=":material/replay:", on_click=_use_again, args=(run.config,))
+    if again != run.config:
+        row.button(
+            "Use them with what was changed live",
+            key="again_changed",
+            icon=":material/replay:",
+            help="The same settings, with each live change in the timeline at the step where it was made: a run that does the same.",
+            on_click=_use_again,
+            args=(again,),
+        )
+        st.caption("The timeline with what was changed live:")
+        st.code(str(again.timeline), language=None)
+
+
+def _code(shared: Services, run: Run, plan: RunPlan, again: RunConfig) -> None:
+    """The same in PyTorch. For a fragment: a timeline's code needs the model's layers, which may take the lab some seconds."""
+    box = st.expander("Show the PyTorch", icon=":material/code:", key=f"code_{run.id}", on_change="rerun")
+    if not box.open:
+        return
+    with box:
+        st.caption(ABOUT_CODE + (" What was changed live comes at the step where it was changed." if again != run.config else ""))
+        changing = None
+        if again.timeline.changes:
+            try:
+                changing = phases(again, steering_view.layers(shared, run).description.parameters)
+            except (ConfigError, LabError) as error:
+                st.warning(f"The code leaves the timeline out. {error}", icon=":material/info:")
+        layers = [(layer.name, layer.frozen) for layer in plan.layers]
+        factors = {layer.name: layer.multiplier for layer in plan.layers}
+        st.code(pytorch_code(again, len(plan.classes), layers, factors, () if not again.timeline.changes else changing), language="python")
 
 
 def _buttons(row: DeltaGenerator, shared: Services, run: Run, waiting: set[CommandKind]) -> None:
@@ -114,7 +155,10 @@ def _facts(run: Run) -> str:
     data = f" · {run.plan.train_samples:,} training images on {run.plan.device}" if run.plan else ""
     named = config.starting_weights in ("random", "pretrained")
     weights = f"{config.starting_weights} weights" if named else f"weights of `{config.starting_weights}`"
-    return f"Freeze: {config.freeze} · {weights} · {config.image_size} px · {rate} · batches of {config.batch_size} images{data} · `{run.id}`"
+    course = f" · timeline {words.plain(str(config.timeline))}" if config.timeline.changes else ""
+    factors = f" · multipliers {words.plain(str(config.learning_rate_multipliers))}" if config.learning_rate_multipliers.rules else ""
+    freezing = f"Freeze: {words.plain(str(config.freeze))}{course}{factors}"
+    return f"{freezing} · {weights} · {config.image_size} px · {rate} · batches of {config.batch_size} images{data} · `{run.id}`"
 
 
 def _what_went_wrong(shared: Services, run: Run) -> None:
@@ -166,6 +210,12 @@ def _result(run: Run) -> None:
     row.caption(f"A `state_dict` of {words.size(weights.stat().st_size)}, kept at `{weights}`")
     with st.expander("Load these weights in PyTorch", icon=":material/deployed_code:"):
         st.code(loading_code(run.config, run.plan.classes if run.plan else (), name), language="python")
+
+
+def _inspect(shared: Services, run: Run, name: str) -> None:
+    """Ask for histograms of a layer. What is no layer of the run was not sent by our chart."""
+    if run.plan is not None and any(layer.name == name for layer in run.plan.layers):
+        shared.supervisor.inspect(run.id, name)
 
 
 def _set_up_another() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Literal
 
-from core.config import RunConfig
+from core.catalog import find_model
+from core.config import PRESETS, Change, ConfigError, RunConfig
 from core.events import RunStatus
 
 Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
@@ -65,8 +67,38 @@ def field(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: a name pattern's stars make nothing bold."""
+    return re.sub(r"([\\`*_{}\[\]<>#~|$:])", r"\\\1", text)
+
+
+def model(config: RunConfig) -> str:
+    """The name of a run's model as a person reads it. One that nothing is known of any more keeps the name that it was given."""
+    try:
+        return find_model(config.model).label
+    except ConfigError:
+        return config.model
+
+
 def subject(config: RunConfig) -> str:
     """What a run is about: 'digits with resnet18'."""
     kind, _, path = config.dataset.partition(":")
     name = path.rstrip("/").rpartition("/")[2] or path if kind == "folder" else config.dataset
-    return f"{name} with {config.model}"
+    return f"{name} with {model(config)}"
+
+
+def change(text: str, most: int = 6) -> str:
+    """A change as `core.config.Change` writes it, in plain words: 'layer4 learns, learning rate 0.0005'. At most `most` parts of it."""
+    parts = [_rule(rule) for rule in Change.parse(text).rules]
+    return ", ".join(parts[:most]) + (f" and {len(parts) - most:,} more" if len(parts) > most else "")
+
+
+def _rule(rule: str) -> str:
+    name, equals, number = rule.rpartition("=")
+    if name == "learning_rate":
+        return f"learning rate {float(number):g}"
+    if equals:
+        return f"{name} learns at x {float(number):g}"
+    if rule in PRESETS:
+        return f"preset “{rule}”"
+    return f"{rule[1:]} learns" if rule.startswith("!") else f"{rule} frozen"

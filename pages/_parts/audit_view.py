@@ -1,0 +1,165 @@
+"""The freeze audit of a run: the proof that nothing frozen has moved, or what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import streamlit as st
+
+from core.config import Change
+from core.events import AuditReport, AuditRow, Verdict
+from core.store import Run
+from pages._parts import draft, words
+from pages._parts.audit_table import audit_table
+from pages._parts.run_state import paths
+from pages._parts.services import Services
+from pages._parts.steering_view import ask_button
+
+TICK = 3.0
+"""Seconds between looks at the audit while a run goes on: the worker's own come about as often."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What a fault means, and what mends it: a rule about each faulty tensor, `{}` in place of its name. `short` is for counts."""
+
+    short: str
+    what: str
+    why: str
+    label: str
+    rule: str
+
+
+REMEDIES: dict[Verdict, Remedy] = {
+    Verdict.LEAKING: Remedy(
+        "leaking",
+        "frozen, but the values changed",
+        "Something still writes to these weights: an optimizer that was not told, with momentum or weight decay, or code of its own.",
+        "Freeze them properly",
+        "{}",
+    ),
+    Verdict.DRIFTING: Remedy(
+        "drifting",
+        "frozen weights, but the statistics drift",
+        "The weights rest, but running mean and variance of their normalisation layers went on moving: a layer in train mode updates them with "
+        "every batch, whether it learns or not.",
+        "Freeze them properly",
+        "{}",
+    ),
+    Verdict.NO_OPTIMIZER: Remedy(
+        "in no optimizer",
+        "trainable, but in no optimizer",
+        "Gradients are computed for these tensors at every step, and nobody ever uses them: they never learn.",
+        "Give them to the optimizer",
+        "!{}",
+    ),
+    Verdict.IDLE: Remedy(
+        "idle",
+        "trainable, but idle",
+        "No gradient ever reached these tensors, or one that was zero everywhere: they cost time and memory, and learn nothing.",
+        "Freeze them",
+        "{}",
+    ),
+}
+
+VERIFIED, WAITING, LEARNING = "frozen and verified", "frozen, waiting for a first comparison", "learning"
+
+
+def show(shared: Services, run: Run) -> None:
+    """The headline always, the rest once it is opened. For a fragment, so that the charts are left alone."""
+    report = shared.store.audit(run.id)
+    if report is None:
+        if run.status.active and run.plan is not None:
+            st.caption(":material/policy: Freeze audit: the first look is still to come.")
+        return
+    faulty = any(row.verdict.fault for row in report.rows)
+    box = st.expander(
+        f"**Freeze audit: {headline(report)}**",
+        icon=":material/report:" if faulty else ":material/verified_user:",
+        key=f"audit_{run.id}",
+        expanded=faulty,
+        on_change="rerun",
+    )
+    if not box.open:
+        return
+    with box:
+        for verdict in REMEDIES:
+            _fault(shared, run, verdict, [row for row in report.rows if row.verdict == verdict])
+        st.caption(about(report))
+        audit_table(run.id, report)
+
+
+def headline(report: AuditReport) -> str:
+    """The proof in one line: '0 of 11,176,512 frozen values changed, complete, after step 480 · 60 frozen and verified, 2 learning'."""
+    counts = Counter(_in_short(row) for row in report.rows)
+    order = [*(remedy.short for remedy in REMEDIES.values()), VERIFIED, WAITING, LEARNING]
+    verdicts = ", ".join(f"{counts[name]:,} {name}" for name in order if counts[name])
+    when = f"complete, after step {report.step:,}" if report.complete else f"so far, after step {report.step:,}"
+    if not report.frozen_values:
+        return f"nothing is frozen ({when}) · {verdicts}"
+    return f"{report.values_changed:,} of {report.frozen_values:,} frozen values changed, {when} · {verdicts}"
+
+
+def _in_short(row: AuditRow) -> str:
+    match row.verdict:
+        case Verdict.LEARNING:
+            return LEARNING
+        case Verdict.VERIFIED:
+            return WAITING if row.moved is None and row.count else VERIFIED
+        case fault:
+            return REMEDIES[fault].short
+
+
+def about(report: AuditReport) -> str:
+    """What was looked at, and how sure that is."""
+    found = (
+        "Looked up in the model and its optimizer, never taken from the plan. "
+        "A digest (SHA-256) of each tensor when it was frozen is compared with one of now: "
+    )
+    if report.complete:
+        return found + "equal digests, equal values, bit for bit. Every tensor was compared at the end of the run."
+    waiting = sum(1 for row in report.rows if row.moved is None and row.count)
+    left = f"; {waiting:,} tensors wait for their first turn" if waiting else ""
+    return found + f"a few tensors at each look, in turn{left}. At the end of the run all of them are compared."
+
+
+def _fault(shared: Services, run: Run, verdict: Verdict, rows: list[AuditRow]) -> None:
+    if not rows:
+        return
+    remedy = REMEDIES[verdict]
+    icon = ":material/error:" if verdict in (Verdict.LEAKING, Verdict.NO_OPTIMIZER) else ":material/warning:"
+    names = [row.name for row in rows]
+    listed = ", ".join(f"`{name}`" for name in names[:6]) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
+    box = st.container(border=True, key=f"fault_{verdict.name.lower()}", horizontal=True, vertical_alignment="center")
+    with box:
+        text = box.container(gap="xxsmall", width="stretch")
+        text.markdown(f"{icon} **{len(rows):,} {'tensor' if len(rows) == 1 else 'tensors'}: {remedy.what}.** {remedy.why}")
+        text.caption(listed)
+        rules = _rules(run, remedy, rows)
+        if not rules:
+            text.caption("It has no parameters of its own, so no rule names it: freeze or unfreeze the layers around it.")
+        elif run.status.active:
+            ask_button(box, shared, run, remedy.label, Change(rules=rules), key=f"mend_{verdict.name.lower()}")
+        else:
+            about = f"Opens the form with these settings and the freeze plan changed: {words.change(', '.join(rules))}"
+            label = f"Set up a run that does: {remedy.label[:1].lower()}{remedy.label[1:]}"
+            if st.button(label, key=f"again_{verdict.name.lower()}", icon=":material/replay:", help=about):
+                _use_mended(run, rules)
+                st.rerun(scope="app")  # a button in a fragment draws that alone anew
+
+
+def _rules(run: Run, remedy: Remedy, rows: Iterable[AuditRow]) -> tuple[str, ...]:
+    """The remedy's rule for all faulty tensors together, about them and about no others."""
+    faulty = {row.name for row in rows if row.count}
+    names = [layer.name for layer in run.plan.layers] if run.plan else []
+    return tuple(
+        remedy.rule.format(path) for path in paths([name for name in names if name in faulty], [name for name in names if name not in faulty])
+    )
+
+
+def _use_mended(run: Run, rules: tuple[str, ...]) -> None:
+    plan = run.config.freeze.then(Change(rules=rules))
+    draft.fill(run.config.replace(freeze=str(plan)))
+    st.query_params.from_dict({draft.SET_UP: "1"})

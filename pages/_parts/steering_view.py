@@ -1,0 +1,292 @@
+"""Steering a run while it trains: what can be changed, what was asked for, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.config import PRESETS, Change, ConfigError
+from core.events import ChangeRow, Command, CommandKind, RunPlan
+from core.lab import LabError
+from core.layers import blocks, head_options
+from core.store import Run
+from pages._parts import checks, words
+from pages._parts.fields import sentence
+from pages._parts.freeze_tree import freeze_tree, toggles
+from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.run_state import State, frozen_after, goal_without, made, state_now, towards
+from pages._parts.services import Services
+
+SHOWN = 3
+"""How many requests are shown without a click: the newest."""
+
+QUICK = (0.1, 0.5, 2.0)
+"""What the learning rate can be multiplied by with one click."""
+
+_ERROR = "steering_error"
+
+
+@dataclass(frozen=True)
+class Steered:
+    """What the page shows of a run's steering: to be drawn anew once it is not so any more."""
+
+    changes: int
+    answers: int
+
+
+def steered(shared: Services, run: Run) -> Steered:
+    """How many changes were made so far, and how many requests were answered."""
+    answered = [command for command in shared.store.commands(run.id) if command.applied_at_step is not None or command.error]
+    return Steered(len(shared.store.changes_after(run.id)), len(answered))
+
+
+def panel(shared: Services, run: Run) -> None:
+    """What can be changed while the run goes on. For a fragment: opening it draws nothing else anew."""
+    box = st.expander("Change it while it trains", icon=":material/tune:", key=f"steering_{run.id}", on_change="rerun")
+    plan = run.plan
+    if not box.open or plan is None:
+        return
+    with box:
+        failed = st.session_state.pop(_ERROR, None)
+        if failed:
+            st.error(sentence(failed), icon=":material/error:")
+        st.caption("What you change here holds from the next step on. It is shown as requested first, then as applied or refused.")
+        changes = shared.store.changes_after(run.id)
+        state = state_now(plan, changes)
+        left, right = st.columns([9, 11], gap="large")
+        with left:
+            _learning_rate(shared, run)
+            _multiplier(shared, run, plan, state)
+        with right:
+            _freezing(shared, run, plan, state)
+
+
+def requests(shared: Services, run: Run) -> None:
+    """What was asked of the run and what came of it, newest first."""
+    commands = shared.store.commands(run.id)
+    if not commands:
+        return
+    changes = shared.store.changes_after(run.id)
+    places = made(commands, changes)
+    with st.container(key="requests", gap=None):
+        for command in commands[: -SHOWN - 1 : -1]:
+            _request(shared, run, command, changes, places.get(command.id))
+        earlier = commands[:-SHOWN][::-1]
+        if earlier:
+            box = st.expander(f"{len(earlier):,} earlier", key=f"earlier_requests_{run.id}", type="compact", on_change="rerun")
+            if box.open:
+                with box:
+                    for command in earlier:
+                        _request(shared, run, command, changes, places.get(command.id))
+
+
+def _request(shared: Services, run: Run, command: Command, changes: Sequence[ChangeRow], place: int | None) -> None:
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    icon, answer = _answer(command)
+    row.caption(
+        f"{icon} **{words.plain(_what(command))}** · requested at step {command.requested_at_step:,} · {words.plain(answer)}", width="content"
+    )
+    if place is None or not run.status.active or run.plan is None:
+        return
+    if goal_without(run.plan, changes, place) is None:
+        row.caption("· taken back, or changed again since", width="content")
+        return
+    row.button(
+        "Undo",
+        key=f"undo_{command.id}",
+        type="tertiary",
+        icon=":material/undo:",
+        help="Asks for the opposite: what this changed goes back to what it was.",
+        on_click=_take_back,
+        args=(shared, run, place),
+    )
+
+
+def _take_back(shared: Services, run: Run, place: int) -> None:
+    changes = shared.store.changes_after(run.id)
+    assert run.plan is not None
+    goal = goal_without(run.plan, changes, place)
+    if goal is not None:
+        _ask(shared, run, towards(run.plan, state_now(run.plan, changes), goal, _rate_before(shared, run, changes[place])))
+
+
+def _answer(command: Command) -> tuple[str, str]:
+    if command.error:
+        return ":material/block:", f"refused: {command.error}"
+    if command.applied_at_step is None:
+        return ":material/schedule:", "waiting for the step at hand"
+    return ":material/check_circle:", f"applied after step {command.applied_at_step:,}"
+
+
+def _what(command: Command) -> str:
+    match command.kind:
+        case CommandKind.CHANGE:
+            return words.change(command.payload)
+        case CommandKind.INSPECT:
+            return f"histograms of {command.payload}"
+        case CommandKind.STOP:
+            return "stop and save"
+        case CommandKind.RESUME:
+            return "go on"
+        case _:
+            return str(command.kind)
+
+
+# Learning rate
+
+
+def _learning_rate(shared: Services, run: Run) -> None:
+    st.markdown("**Learning rate**")
+    now = rate_now(shared, run)
+    place = f"steer_rate_{run.id}"
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    row.text_input("New learning rate", placeholder=f"{now:g} now", key=place, width=180)
+    row.button("Apply", key=f"{place}_apply", on_click=_set_rate, args=(shared, run, place))
+    for factor in QUICK:
+        row.button(
+            f"x {factor:g}",
+            key=f"{place}_{factor:g}",
+            help=f"{factor:g} times the learning rate of this moment",
+            on_click=_scale_rate,
+            args=(shared, run, factor),
+        )
+    scheduled = "" if run.config.schedule == "constant" else f" The schedule `{run.config.schedule}` goes on from the new value."
+    st.caption(f"That of layers whose multiplier is 1.{scheduled}")
+
+
+def rate_now(shared: Services, run: Run) -> float:
+    """The learning rate of the newest step or change, before multipliers."""
+    changes = shared.store.changes_after(run.id)
+    step = shared.store.last_step(run.id)
+    if changes and changes[-1].step > step:
+        return changes[-1].learning_rate
+    newest = shared.store.steps_after(run.id, 0, step - 1, limit=1).learning_rate
+    return float(newest[-1]) if len(newest) else run.config.learning_rate
+
+
+def _rate_before(shared: Services, run: Run, change: ChangeRow) -> float:
+    found = shared.store.steps_after(run.id, 0, change.step - 2, limit=1)
+    return float(found.learning_rate[0]) if len(found.step) and found.step[0] == change.step - 1 else run.config.learning_rate
+
+
+def _set_rate(shared: Services, run: Run, place: str) -> None:
+    rate = st.session_state[place].strip()
+    if not rate:
+        st.session_state[_ERROR] = f"enter a new learning rate first, for example {rate_now(shared, run) / 2:g}"
+    elif _ask_text(shared, run, f"learning_rate={rate}"):
+        st.session_state[place] = ""
+
+
+def _scale_rate(shared: Services, run: Run, factor: float) -> None:
+    # Of what was asked for last: two quick clicks halve it twice.
+    waiting = [Change.parse(command.payload) for command in shared.store.commands(run.id, waiting=True) if command.kind == CommandKind.CHANGE]
+    asked = [change.learning_rate for change in waiting if change.learning_rate is not None]
+    _ask_text(shared, run, f"learning_rate={(asked[-1] if asked else rate_now(shared, run)) * factor:.6g}")
+
+
+# Multipliers
+
+
+def _multiplier(shared: Services, run: Run, plan: RunPlan, state: State) -> None:
+    st.markdown("**Multiplier of a block**")
+    held = _factors(plan, state)
+    place = f"steer_factor_{run.id}"
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    row.selectbox("Block", list(held), format_func=lambda block: f"{block}  (x {held[block]})", key=f"{place}_block", width=230)
+    row.text_input("Multiplier", placeholder="0.1", key=place, width=110)
+    row.button("Apply", key=f"{place}_apply", on_click=_set_factor, args=(shared, run, place))
+    st.caption("The block learns at the learning rate times its multiplier.")
+
+
+def _factors(plan: RunPlan, state: State) -> dict[str, str]:
+    """Block to the multipliers of its tensors, as a person reads them."""
+    factor = dict(zip((layer.name for layer in plan.layers), state.factors, strict=True))
+    found = {}
+    for block, names in blocks(factor).items():
+        distinct = sorted({factor[name] for name in names})
+        found[block] = " and ".join(f"{value:g}" for value in distinct[:2]) + (" and others" if len(distinct) > 2 else "")
+    return found
+
+
+def _set_factor(shared: Services, run: Run, place: str) -> None:
+    factor, block = st.session_state[place].strip(), st.session_state[f"{place}_block"]
+    if not factor:
+        st.session_state[_ERROR] = f"enter a multiplier for {block} first, for example 0.1"
+    elif _ask_text(shared, run, f"{block}={factor}"):
+        st.session_state[place] = ""
+
+
+# Freezing
+
+
+def _freezing(shared: Services, run: Run, plan: RunPlan, state: State) -> None:
+    st.markdown("**Freeze and unfreeze**")
+    presets = st.container(horizontal=True, gap="xsmall")
+    for preset, about in PRESETS.items():
+        presets.button(preset, key=f"steer_preset_{preset}_{run.id}", help=about, on_click=_ask, args=(shared, run, Change(rules=(preset,))))
+    try:
+        table = layers(shared, run)
+    except (ConfigError, LabError) as error:
+        st.warning(f"The layer switches cannot be shown. {error}", icon=":material/info:")
+        return
+    frozen = frozenset(layer.name for layer, still in zip(plan.layers, state.frozen, strict=True) if still)
+    waiting = [command for command in shared.store.commands(run.id, waiting=True) if command.kind == CommandKind.CHANGE]
+    # Shown as asked for, so that a switch does not jump back and forth; a refusal draws this anew.
+    for command in waiting:
+        frozen = frozen_after(Change.parse(command.payload), frozen, table.description.parameters)
+    place = f"steer_tree_{run.id}"
+    freeze_tree(table, frozen, key=place, on_toggle=lambda: _toggle(shared, run, place))
+    total = table.description.count
+    still = sum(parameter.count for parameter in table.description.parameters if parameter.name in frozen)
+    asked = f", once {len(waiting):,} {'request is' if len(waiting) == 1 else 'requests are'} applied" if waiting else ""
+    st.caption(f"{total - still:,} of {total:,} parameters learn{asked}.")
+
+
+def layers(shared: Services, run: Run) -> LayerTable:
+    """The layers of a run's model. The first question to the lab takes some seconds. Raises ConfigError and LabError."""
+    config, plan = run.config, run.plan
+    assert plan is not None
+
+    def ask() -> LayerTable:
+        return checks.layer_table(shared.lab, config.model, len(plan.classes), config.image_size, head_options(config))
+
+    if shared.lab.ready:
+        return ask()
+    with st.spinner("Looking at the model's layers"):
+        return ask()
+
+
+def _toggle(shared: Services, run: Run, place: str) -> None:
+    for path, freeze in toggles(place):
+        _ask(shared, run, Change(rules=(path if freeze else f"!{path}",)))
+
+
+# Asking
+
+
+def _ask(shared: Services, run: Run, change: Change) -> None:
+    """Ask the run for a change; the store keeps the request, and the reason if it has ended meanwhile."""
+    try:
+        shared.supervisor.change(run.id, change)
+    except (OSError, KeyError) as error:
+        st.session_state[_ERROR] = f"nothing was asked for: {error}"
+
+
+def _ask_text(shared: Services, run: Run, text: str) -> bool:
+    """The same for a change that a person typed; False if it is none."""
+    try:
+        change = Change.parse(text)
+    except ConfigError as error:
+        st.session_state[_ERROR] = error.message
+        return False
+    _ask(shared, run, change)
+    return True
+
+
+def ask_button(place: DeltaGenerator, shared: Services, run: Run, label: str, change: Change, key: str) -> None:
+    """A button that asks the run for `change`."""
+    about = f"Asks the run for: {words.change(str(change))}"
+    place.button(label, key=key, icon=":material/build:", help=about, on_click=_ask, args=(shared, run, change))
