@@ -1,4 +1,4 @@
-"""`python -m bench [start] [live] [loop] [watch] [open] [--rounds N]`: measure, and print tables that the README can take over."""
+"""`python -m bench [start] [live] [loop] [watch] [open] [toggle] [--rounds N]`: measure, and print tables that the README can take over."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 # As workers do, before torch is imported: threads that wait for each other sleep, or a busy machine would measure their spinning.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from bench import live, loop, opening, start, watch
+from bench import live, loop, opening, start, toggle, watch
 
 BENCHES: dict[str, tuple[str, Callable[[Path, int], list[str]]]] = {
     "start": ("From Start to the first point of the chart", start.measure),
@@ -22,6 +22,7 @@ BENCHES: dict[str, tuple[str, Callable[[Path, int], list[str]]]] = {
     "loop": ("Thaw's loop against a bare PyTorch loop", loop.measure),
     "watch": ("What watching costs", watch.measure),
     "open": ("Opening a long run", opening.measure),
+    "toggle": ("A freeze toggle on the Model screen", toggle.measure),
 }
 
 

@@ -12,6 +12,8 @@ st.logo(LOGO, size="large")
 page = st.navigation(
     [
         st.Page("home.py", title="Home", icon=":material/home:", default=True, help="What runs now, what ran before, and what this machine has."),
+        st.Page("model.py", title="Model", icon=":material/account_tree:", help="Choose a model, and decide what learns, when and how fast."),
+        st.Page("build.py", title="Build", icon=":material/stacks:", help="Put a network of your own together, layer by layer."),
         st.Page("train.py", title="Train", icon=":material/model_training:", help="Set a run up, start it, watch it and steer it."),
     ],
     position="top",

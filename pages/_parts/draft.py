@@ -1,7 +1,7 @@
 """What is being set up, before it is a `RunConfig`: the values of the form's widgets, kept in the URL so that a refresh loses nothing.
 
-Each field of a config is a widget whose key is `key(field)`. Three fields are more than one widget: a dataset may be a folder with a
-path, starting weights a file with a path, and a freeze plan is what the switches made of a preset.
+Each field of a config is a widget whose key is `key(field)`. Two fields are two widgets: a dataset may be a folder with a path, starting
+weights a file with a path. Rules about layers (freeze plan, timeline, multipliers) are held by no widget but by `layer_rules`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from core.catalog import CATALOGUES, DATASETS, find
-from core.config import PRESETS, ConfigError, FreezePlan, RunConfig
+from core.catalog import CATALOGUES, DATASETS, find, find_model
+from core.config import ConfigError, RunConfig
+from pages._parts import layer_rules
+from pages._parts.layer_rules import RULE_FIELDS
 
-CUSTOM = "custom"
 FOLDER, FILE = "folder", "file"
 
 OPTIONS: Mapping[str, str] = {"loss_options": "loss", "optimizer_options": "optimizer", "schedule_options": "schedule"}
@@ -25,6 +27,8 @@ SET_UP = "new"
 """In the URL: show the form even while a run is active."""
 
 _SEEN = "setup_seen_in_url"
+_PAGE = "setup_page"
+_KNOWN = "setup_known_in_url"
 _DEFAULTS = RunConfig()
 
 
@@ -41,15 +45,35 @@ def option_key(field: str, name: str, option: str) -> str:
 def open_draft() -> None:
     """See to it that every widget has a value: what it had, else what the URL says, else the default.
 
-    A URL that says something else than what the form wrote there last (a link, the browser's back button) wins.
+    A URL that says something else than what the form wrote there last wins: a link, or where the browser's back button led. What the
+    form itself once wrote does not, if nobody went back to it: the browser has not heard of the last change yet.
     """
     in_url = {name: value for name, value in st.query_params.to_dict().items() if name in RunConfig.model_fields}
     if key("dataset") not in st.session_state:
         fill(_DEFAULTS)
-    if in_url and in_url != st.session_state.get(_SEEN):
+    _carry_over()
+    if in_url and in_url != st.session_state.get(_SEEN) and (_went_back() or not _is_known(in_url)):
         for field, text in in_url.items():
             _fill_from_text(field, text)
-        st.session_state[_SEEN] = in_url
+        _know(in_url)
+
+
+def _carry_over() -> None:
+    """Give the widgets of the page that was switched to the values of those with the same keys on the page before.
+
+    Streamlit keeps them (`persist_state`), but a widget that both pages have is another one on each, and in its first run it would
+    show its own default.
+    """
+    context = get_script_run_ctx(suppress_warning=True)
+    page = context.page_script_hash if context else ""
+    if st.session_state.get(_PAGE) == page:
+        return
+    st.session_state[_PAGE] = page
+    fields = [key(field) for field in RunConfig.model_fields]
+    starts = tuple(f"{key(field)}_" for field in OPTIONS)
+    for name in list(st.session_state):
+        if name in fields or name in (key("dataset", "path"), key("starting_weights", "path")) or str(name).startswith(starts):
+            st.session_state[name] = st.session_state[name]
 
 
 def keep_in_url() -> None:
@@ -59,7 +83,22 @@ def keep_in_url() -> None:
     wanted = {SET_UP: "1", **changed} if changed or SET_UP in st.query_params else {}
     if wanted != st.query_params.to_dict():
         st.query_params.from_dict(wanted)
-    st.session_state[_SEEN] = changed
+    _know(changed)
+
+
+def _know(in_url: dict[str, str]) -> None:
+    st.session_state[_SEEN] = in_url
+    st.session_state.setdefault(_KNOWN, set()).add(frozenset(in_url.items()))
+
+
+def _is_known(in_url: dict[str, str]) -> bool:
+    return frozenset(in_url.items()) in st.session_state.get(_KNOWN, ())
+
+
+def _went_back() -> bool:
+    """True where the browser's back or forward button led here. Streamlit knows it, but does not say it in `st.context`."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context is not None and context.is_history_navigation
 
 
 def fill(config: RunConfig) -> None:
@@ -79,7 +118,7 @@ def values() -> dict[str, Any]:
         found["dataset"] = f"{FOLDER}:{state[key('dataset', 'path')]}"
     if found["starting_weights"] == FILE:
         found["starting_weights"] = state[key("starting_weights", "path")]
-    found["freeze"] = state[key("freeze", "plan")]
+    found |= layer_rules.rules().values()
     for field, names in OPTIONS.items():
         found[field] = {
             option.name: state[place]
@@ -95,7 +134,7 @@ def errors() -> dict[str, str]:
     found: dict[str, str] = {}
     for field, value in given.items():
         try:
-            RunConfig(**{field: value})
+            RunConfig(**{field: value, **_beside(field, given)})
         except ConfigError as error:
             found[field] = error.message
     if not found:
@@ -104,6 +143,12 @@ def errors() -> dict[str, str]:
         except ConfigError as error:
             found[error.field] = error.message
     return found
+
+
+def _beside(field: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What else decides whether a value can be used: a timeline must end with the last epoch."""
+    epochs = given["epochs"]
+    return {"epochs": epochs} if field == "timeline" and isinstance(epochs, int) and 1 <= epochs <= 100_000 else {}
 
 
 def options(field: str, name: str) -> tuple[Any, ...]:
@@ -124,14 +169,15 @@ def _fill_field(field: str, value: Any) -> None:
         case "dataset":
             kind, _, path = str(value).partition(":")
             state[key(field)], state[key(field, "path")] = find(DATASETS, field, kind).name, path
+        case "model":
+            state[key(field)] = find_model(value).name
         case _ if field in CATALOGUES:
             state[key(field)] = find(CATALOGUES[field], field, value).name
         case "starting_weights":
             known = value in ("random", "pretrained")
             state[key(field)], state[key(field, "path")] = (value, "") if known else (FILE, value)
-        case "freeze":
-            plan = str(value)
-            state[key(field)], state[key(field, "plan")] = (plan if plan in PRESETS else CUSTOM), plan
+        case _ if field in RULE_FIELDS:
+            layer_rules.desk().put(**{field: str(value)})
         case _ if field in OPTIONS:
             name = state[key(OPTIONS[field])]
             for option in options(field, name):
@@ -142,11 +188,14 @@ def _fill_field(field: str, value: Any) -> None:
 
 def _fill_from_text(field: str, text: str) -> None:
     """One value of the URL. What cannot be read is left out: the form shows its default then."""
+    if field in RULE_FIELDS:
+        layer_rules.desk().put(**{field: text})  # the form says what is wrong with it
+        return
     try:
         value: Any = json.loads(text) if field in OPTIONS else text
         _fill_field(field, getattr(RunConfig(**{field: value}), field))
     except (ConfigError, json.JSONDecodeError, AttributeError):
-        number = type(getattr(_DEFAULTS, field))
+        number = int if field == "head_hidden" else type(getattr(_DEFAULTS, field))
         try:
             # Out of range, perhaps, but a number: the form says what is wrong with it.
             if number in (int, float):
@@ -157,8 +206,3 @@ def _fill_from_text(field: str, text: str) -> None:
 
 def _as_text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict) else str(value)
-
-
-def plan() -> FreezePlan:
-    """The freeze plan of the form. Raises ConfigError for rules typed by hand that are none."""
-    return RunConfig(freeze=st.session_state[key("freeze", "plan")]).freeze

@@ -1,0 +1,90 @@
+"""What can be known about a draft before a worker runs: does it fit together, on this machine and with this model's layers?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from core import catalog
+from core.catalog import DATASETS
+from core.config import ConfigError, RunConfig
+from core.lab import Lab
+from core.layers import HeadOptions, check_timeline, frozen_parameters, multipliers_by_parameter
+from pages._parts import draft
+from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.layer_rules import RULE_FIELDS
+from pages._parts.services import Services
+
+
+def checked(shared: Services) -> tuple[RunConfig | None, dict[str, str]]:
+    """The draft as a config that fits together, or None; and what is wrong with it, field to message. Rules about layers are not looked at."""
+    errors = draft.errors()
+    if errors:
+        return None, errors
+    try:
+        return check(shared, RunConfig(**draft.values())), {}
+    except ConfigError as error:
+        return None, {error.field: error.message}
+
+
+def check(shared: Services, config: RunConfig) -> RunConfig:
+    """The config with canonical names, once everything that can be known without its layers is known to fit.
+
+    Raises:
+        ConfigError: for the first field that does not fit.
+    """
+    config = catalog.check(config)
+    catalog.class_names(config.dataset, shared.home.data)
+    if shared.lab.ready and config.device not in (known := ["auto", "cuda", *(device.name for device in shared.lab.machine().devices)]):
+        raise ConfigError("device", f"{config.device!r} is not on this machine; choose {' or '.join(name for name in known if name != 'cuda')}")
+    images = training_images(config.dataset, config.validation_share)
+    if images is not None and config.batch_size > images:
+        raise ConfigError("batch_size", f"{config.batch_size:,} is more than the {images:,} images there are to train on; use {images:,} or less")
+    return config
+
+
+def check_layers(config: RunConfig, table: LayerTable) -> None:
+    """See that the rules of a config can be used on these layers. Raises ConfigError for the first that cannot."""
+    parameters = table.description.parameters
+    frozen_parameters(config.freeze, parameters)
+    multipliers_by_parameter(config.learning_rate_multipliers, parameters)
+    check_timeline(config, parameters)
+
+
+def rule_errors(table: LayerTable, known: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong with the draft's rules for this model's layers, field to message. What has an error in `known` is passed over."""
+    given = draft.values()
+    found: dict[str, str] = {}
+    # The timeline last: it begins with the other two, and the same message twice would help nobody.
+    for names in (("freeze",), ("learning_rate_multipliers",), RULE_FIELDS):
+        if (known.keys() | found.keys()).isdisjoint(names):
+            try:
+                check_layers(RunConfig(**{name: given[name] for name in names}, epochs=100_000), table)
+            except ConfigError as error:
+                found[error.field] = error.message
+    return found
+
+
+def layers(shared: Services, dataset: str, model: str, image_size: int, head: HeadOptions) -> LayerTable:
+    """The layers of a model with a head for the classes of a dataset.
+
+    Raises:
+        ConfigError: model, head or images cannot be had.
+        LabError: the helper process failed.
+    """
+    return layer_table(shared.lab, model, len(catalog.class_names(dataset, shared.home.data)), image_size, head)
+
+
+@lru_cache(maxsize=16)
+def layer_table(lab: Lab, model: str, classes: int, image_size: int, head: HeadOptions) -> LayerTable:
+    """The layers of a model, remembered as they are used: what is worked out of a description takes longer than to ask for it.
+
+    Raises ConfigError and LabError as `Lab.describe`.
+    """
+    return LayerTable(lab.describe(model, classes, image_size, head))
+
+
+def training_images(dataset: str, validation_share: float) -> int | None:
+    """Images left to train on once validation has its share; None where only reading the dataset would tell."""
+    entry = DATASETS.get(dataset)
+    return entry.train_images - round(entry.train_images * validation_share) if entry and entry.train_images else None

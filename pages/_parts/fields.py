@@ -1,0 +1,73 @@
+"""The widgets of a draft on a screen, and below each a line that says what it means or, in its place, what is wrong with its value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.catalog import Option
+from pages._parts import draft
+from pages._parts.services import Services
+
+
+class Fields:
+    """What is asked on one screen, or in one fragment of it. `errors` are messages by field; `show_errors` puts them where they belong."""
+
+    def __init__(self, shared: Services) -> None:
+        self.shared = shared
+        self.errors: dict[str, str] = {}
+        self._slots: dict[str, DeltaGenerator] = {}
+
+    @contextmanager
+    def field(self, place: DeltaGenerator, name: str) -> Iterator[None]:
+        """A widget and the line below it, close together."""
+        with place.container(gap="xxsmall", key=f"field_{name}"):
+            yield
+
+    def say(self, name: str, about: str = "") -> None:
+        """Room below a widget for what it means, or for what is wrong with its value."""
+        slot = self._slots[name] = st.empty()
+        if about:
+            slot.caption(about)
+
+    def has_room_for(self, name: str) -> bool:
+        """True where an error of this field can be shown beside its widget."""
+        return name in self._slots
+
+    def show_error(self, name: str, message: str) -> None:
+        """Put an error where its widget is."""
+        self._slots[name].error(sentence(message), icon=":material/error:")
+
+    def show_errors(self, rest: str | None = None) -> None:
+        """Put each error where its widget is; those without one at `rest`, or nowhere."""
+        for name, message in self.errors.items():
+            if name in self._slots or rest is not None:
+                self.show_error(name if name in self._slots else str(rest), message)
+
+
+def option(given: Option, place: str) -> None:
+    """The widget of one further option, under the name that torch gives it."""
+    st.session_state.setdefault(place, draft.shown(given.default))
+    about = (f"{given.about} ({given.unit})" if given.unit else given.about) or None
+    empty = "worked out at the start"
+    match given.kind:
+        case "bool":
+            st.checkbox(given.name, key=place, help=about, persist_state="session")
+        case "choice":
+            st.selectbox(given.name, given.choices, key=place, help=about, persist_state="session")
+        case "floats":
+            st.text_input(given.name, key=place, help=about, placeholder=empty, persist_state="session")
+        case "int":
+            st.number_input(given.name, step=1, key=place, help=about, placeholder=empty, persist_state="session")
+        case "float":
+            st.number_input(given.name, step=None, format="%g", key=place, help=about, placeholder=empty, persist_state="session")
+
+
+def sentence(message: str) -> str:
+    """A message as a sentence. A name that it starts with keeps its spelling."""
+    first = message.partition(" ")[0]
+    start = message[:1].upper() + message[1:] if first.isalpha() else message
+    return start + ("" if message.endswith((".", "?", "!")) else ".")

@@ -1,0 +1,131 @@
+"""Which model learns from which images: the same four widgets on every screen that asks, and what is known about the model."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core import networks
+from core.catalog import DATASETS, MODELS, find_model
+from core.config import ConfigError
+from core.lab import LabError
+from core.layers import PLAIN_HEAD, HeadOptions
+from pages._parts import checks, draft
+from pages._parts.draft import FILE, FOLDER, key
+from pages._parts.fields import Fields
+from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.services import Services
+from pages._parts.suit_model import suit_model
+
+
+def ask_dataset(fields: Fields, place: DeltaGenerator) -> None:
+    """What it learns from: it decides how many classes the head has."""
+    with fields.field(place, "dataset"):
+        name = st.selectbox("Dataset", list(DATASETS), key=key("dataset"), persist_state="session")
+        if name == FOLDER:
+            st.text_input("Folder", key=key("dataset", "path"), placeholder="/path/to/photos", persist_state="session")
+        fields.say("dataset", _about_dataset(name))
+
+
+def ask_model(fields: Fields, place: DeltaGenerator) -> None:
+    """The catalogue's models, and behind them the networks that somebody built here."""
+    with fields.field(place, "model"):
+        name = st.selectbox(
+            "Model", _names(fields.shared), format_func=label, key=key("model"), on_change=suit_model, args=(fields.shared,), persist_state="session"
+        )
+        fields.say("model", find_model(name).about)
+
+
+def ask_starting_weights(fields: Fields, place: DeltaGenerator) -> None:
+    """What it knows to begin with."""
+    with fields.field(place, "starting_weights"):
+        kind = st.selectbox("Starting weights", ["random", "pretrained", FILE], key=key("starting_weights"), persist_state="session")
+        if kind == FILE:
+            st.text_input("Weights file", key=key("starting_weights", "path"), placeholder="/path/to/weights.pth", persist_state="session")
+        fields.say("starting_weights", _about_weights(kind, st.session_state[key("model")]))
+
+
+def ask_image_size(fields: Fields, place: DeltaGenerator) -> None:
+    """How large the images are that it sees: it decides shapes and costs."""
+    with fields.field(place, "image_size"):
+        st.number_input("Image size", step=8, key=key("image_size"), persist_state="session")
+        entry = find_model(st.session_state[key("model")])
+        fields.say("image_size", f"px a side, every image is resized to it; usual for {entry.label}: {entry.usual} px")
+
+
+def label(model: str) -> str:
+    """A model's name as a person reads it."""
+    return find_model(model).label
+
+
+def look(fields: Fields) -> LayerTable | None:
+    """The chosen model's layers, or None where the choices do not fit, with the reason in `errors`. The first look takes some seconds.
+
+    A head that cannot be had gives way to a plain one, so that it can be mended with everything else in sight.
+    """
+    if {"dataset", "model", "image_size"} & fields.errors.keys():
+        return None
+    given = draft.values()
+    wrong_head = {"head_dropout", "head_hidden"} & fields.errors.keys()
+    head = PLAIN_HEAD if wrong_head else HeadOptions(given["head_dropout"], given["head_hidden"])
+    try:
+        with nullcontext() if fields.shared.lab.ready else st.spinner("Looking at the model's layers"):
+            return checks.layers(fields.shared, given["dataset"], given["model"], given["image_size"], head)
+    except ConfigError as error:
+        fields.errors[error.field] = error.message
+        return look(fields) if error.field in ("head_dropout", "head_hidden") and not wrong_head else None
+    except LabError as error:
+        st.error(str(error))
+    return None
+
+
+def facts(table: LayerTable) -> str:
+    """What is known about a model at this image size, in one line."""
+    description = table.description
+    entry = find_model(description.model)
+    weights = {parameter.module for parameter in description.parameters if len(parameter.shape) > 1 and not parameter.is_norm}
+    said = [f"**{amount(description.count)}** parameters in {len(description.parameters):,} tensors"]
+    if description.flops:
+        said.append(f"**{amount(sum(description.flops.values()))}** FLOPs for one image of {description.image_size} px")
+    said.append(f"**{len(weights):,}** layers with weights")
+    said.append(f"**{entry.accuracy:g} %** top-1 on ImageNet as published" if entry.accuracy is not None else "no published weights")
+    return f"{entry.family.label}: {' · '.join(said)}"
+
+
+def amount(number: float) -> str:
+    """A large number with its thousands as a letter: '11.2 M', '3.6 G'."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}" if number < 999.5 * size else f"{number / size:,.0f} {unit}"
+    return f"{number:g}"
+
+
+def _names(shared: Services) -> list[str]:
+    """What can be chosen: a run's own network too, whatever became of the saved one."""
+    names = [*MODELS, *networks.saved(shared.home).values()]
+    chosen = st.session_state[key("model")]
+    return names if chosen in names else [*names, chosen]
+
+
+def _about_dataset(name: str) -> str:
+    entry = DATASETS[name]
+    if not entry.classes:
+        return entry.about
+    pixels = f" of {entry.pixels} px" if entry.pixels else ""
+    download = f"; about {entry.megabytes:,} MB are downloaded on first use" if entry.megabytes else "; nothing to download"
+    return f"{entry.label}: {entry.train_images:,} training and {entry.test_images:,} test images{pixels}, {len(entry.classes)} classes{download}."
+
+
+def _about_weights(kind: str, model: str) -> str:
+    entry = find_model(model)
+    match kind:
+        case "random":
+            return "Everything is learned from nothing."
+        case "pretrained" if entry.pretrained:
+            return f"torchvision's own, trained on ImageNet ({entry.accuracy:.1f} % accuracy); {entry.megabytes:,} MB are downloaded on first use."
+        case "pretrained":
+            return f"There are none for {entry.label}."
+        case _:
+            return "A .pth file (weights only, never a pickle with code) or a .safetensors file on this machine."

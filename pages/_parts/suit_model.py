@@ -1,0 +1,101 @@
+"""Another model was chosen: what the draft says about layers that it does not have goes, and each thing that went is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import streamlit as st
+
+from core import catalog
+from core.catalog import find_model
+from core.config import ConfigError, Multipliers, RunConfig
+from core.lab import LabError
+from core.layers import PLAIN_HEAD, check_timeline, frozen_parameters, multipliers_by_parameter
+from pages._parts import checks, draft, layer_rules
+from pages._parts.draft import key
+from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.layer_rules import Desk
+from pages._parts.services import Services
+
+_NOTES = "setup_model_notes"
+_ANY = 10  # classes, where the dataset cannot be asked: they change no layer's name
+
+
+def suit_model(shared: Services) -> None:
+    """Fit the draft to the model that has just been chosen. For the callback of its widget."""
+    given = draft.values()
+    try:
+        entry = find_model(given["model"])
+        table = checks.layer_table(shared.lab, entry.name, _classes(shared, given["dataset"]), entry.usual, PLAIN_HEAD)
+    except (ConfigError, LabError):
+        return  # said elsewhere
+    desk = layer_rules.desk()
+    parts = (_plan, _multipliers, _timeline, _head)
+    st.session_state[_NOTES] = [f"{entry.label} {note}" for part in parts for note in part(desk, table)]
+
+
+def notes() -> None:
+    """Say what was dropped when the model changed, once."""
+    for note in st.session_state.pop(_NOTES, ()):
+        st.warning(note, icon=":material/info:")
+
+
+def _classes(shared: Services, dataset: str) -> int:
+    try:
+        return len(catalog.class_names(dataset, shared.home.data))
+    except ConfigError:
+        return _ANY
+
+
+# Each drops from the draft what does not fit, and says so. What is no rule at all stays: the error beside its widget says why.
+
+
+def _plan(desk: Desk, table: LayerTable) -> Iterator[str]:
+    try:
+        plan = desk.rules.plan()
+    except ConfigError:
+        return
+    try:
+        frozen_parameters(plan, table.description.parameters)
+    except ConfigError:
+        desk.put(freeze=plan.preset)
+        yield f"has other layers, so the rules `{plan}` were dropped; `{plan.preset}` is left."
+
+
+def _multipliers(desk: Desk, table: LayerTable) -> Iterator[str]:
+    def fits(rule: str) -> bool:
+        try:
+            multipliers_by_parameter(Multipliers(rules=(rule,)), table.description.parameters)
+        except ConfigError:
+            return False
+        return True
+
+    try:
+        given = RunConfig(learning_rate_multipliers=desk.rules.learning_rate_multipliers).learning_rate_multipliers
+    except ConfigError:
+        return
+    gone = [rule for rule in given.rules if not fits(rule)]
+    if gone:
+        desk.put(learning_rate_multipliers=str(Multipliers(rules=tuple(rule for rule in given.rules if rule not in gone))))
+        yield f"has other layers, so the learning-rate multipliers `{', '.join(gone)}` were dropped."
+
+
+def _timeline(desk: Desk, table: LayerTable) -> Iterator[str]:
+    text = desk.rules.timeline
+    try:
+        config = desk.rules.config()
+    except ConfigError:
+        return
+    try:
+        check_timeline(config, table.description.parameters)
+    except ConfigError:
+        desk.put(timeline="")
+        yield f"has other layers, so the timeline `{text}` was dropped."
+
+
+def _head(_desk: Desk, table: LayerTable) -> Iterator[str]:
+    state = st.session_state
+    wanted = state[key("head_dropout")] or state[key("head_hidden")] is not None
+    if wanted and not any(head.options for head in table.description.head):
+        state[key("head_dropout")], state[key("head_hidden")] = 0.0, None
+        yield "takes neither dropout nor a hidden layer in its head, so both were dropped."

@@ -1,0 +1,94 @@
+"""Model: choose a model, see what is in it, and decide what learns, when, how fast, and at what cost."""
+
+import streamlit as st
+
+from core.config import RunConfig
+from pages._parts import checks, cost_view, course, draft, freezing, head_choice, layer_rules, model_choice, suit_model, words
+from pages._parts.fields import Fields
+from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.services import services
+from pages._parts.setup import TRAIN_PAGE, go_on, show_code, start_from_elsewhere
+
+shared = services()
+draft.open_draft()
+
+LEARNING = "learning"
+
+
+# Two fragments, one in the other: a switch is answered by the smaller, at once, and the larger follows when no other switch comes.
+@st.fragment
+def switches(table: LayerTable) -> None:
+    """A switch a layer, as tree and as treemap."""
+    layer_rules.desk().remember(table.description.model)
+    freezing.editor(table, freezing.shown_frozen(table), treemap=True, on_settled=lambda: st.rerun(LEARNING))
+
+
+@st.fragment(key=LEARNING)
+def learning(table: LayerTable) -> None:
+    """What learns, when, how fast and at what cost, for a model with these layers."""
+    go_on()
+    layer_rules.desk().remember(table.description.model)
+    fields = Fields(shared)
+    config, fields.errors = checks.checked(shared)
+    fields.errors |= checks.rule_errors(table, fields.errors)
+    usable = None if fields.errors else config
+    frozen = freezing.shown_frozen(table)
+
+    title = st.container(horizontal=True, vertical_alignment="center")
+    title.subheader("What learns", anchor=False, width="stretch")
+    layer_rules.undo_button(title, "freeze_undo")
+    left, right = st.columns([4, 11])
+    freezing.ask_preset_and_rules(fields, left, right)
+    switches(table)
+
+    st.subheader("What it costs", anchor=False)
+    cost_view.cost_view(shared, table, frozen, usable)
+
+    st.subheader("The new head", anchor=False)
+    head_choice.ask_head(fields, table)
+
+    st.subheader("When it learns, and how fast", anchor=False)
+    course.ask_course(fields, table)
+
+    next_step(fields, usable, table)
+    fields.show_errors()
+    draft.keep_in_url()
+
+
+def next_step(fields: Fields, config: RunConfig | None, table: LayerTable) -> None:
+    """The way on, what still stands in it, and the same in PyTorch."""
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.button("Start training", type="primary", icon=":material/play_arrow:", disabled=config is None, on_click=start_from_elsewhere, args=(shared,))
+    row.page_link(TRAIN_PAGE, label="Other settings on Train", icon=":material/tune:", query_params={draft.SET_UP: "1"})
+    elsewhere = {name: message for name, message in fields.errors.items() if not fields.has_room_for(name)}
+    for name, message in elsewhere.items():
+        st.error(f"{words.field(name)}: {message}", icon=":material/error:")
+    # Written only where it is looked at: it is most of what a toggle would send.
+    code = st.expander("Show the PyTorch", icon=":material/code:", key="model_code", on_change="rerun")
+    if not code.open:
+        return
+    with code:
+        if config is None:
+            st.caption("The code appears here once all settings can be used.")
+        else:
+            show_code(config, table)
+
+
+fields = Fields(shared)
+_, fields.errors = checks.checked(shared)
+
+st.title("Model", anchor=False)
+model, dataset, size, weights = st.columns([4, 4, 3, 4])
+model_choice.ask_model(fields, model)
+model_choice.ask_dataset(fields, dataset)
+model_choice.ask_image_size(fields, size)
+model_choice.ask_starting_weights(fields, weights)
+draft.keep_in_url()
+suit_model.notes()
+table = model_choice.look(fields)
+fields.show_errors()
+if table is None:
+    st.info("The layers appear here once dataset, model and image size fit together.", icon=":material/account_tree:")
+else:
+    st.markdown(model_choice.facts(table))
+    learning(table)
