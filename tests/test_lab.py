@@ -135,7 +135,7 @@ def test_the_measuring_process_steps_back_and_leaves_with_the_lab(lab: Lab) -> N
     assert lab._measuring._process is not None
     assert lab._helper._process is None, "what is quick has a process of its own, which was not asked"
     process = psutil.Process(lab._measuring._process.pid)
-    assert process.nice() == lab_module.NICENESS
+    assert process.nice() == min(19, psutil.Process().nice() + lab_module.NICENESS)
     lab.cost("tab", SMALL.replace(model="resnet50", batch_size=64), 10, 100)
     lab.close()
     assert not process.is_running()
