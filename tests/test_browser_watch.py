@@ -39,7 +39,7 @@ from core.events import (
 from core.layers import blocks, frozen_parameters, multipliers_by_parameter
 from core.store import LevelRow, RunStore, Summarizer
 from tests.support import Server
-from tests.test_browser import LONG, chart, ended, plot, start_run, store_of, wait_for_steps, waiting
+from tests.test_browser import LONG, badge, chart, ended, plot, start_run, store_of, wait_for_steps, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -413,6 +413,8 @@ def test_histograms_come_on_demand_and_are_refused_after_the_end(server: Server,
     run.finish()
     expect(button).to_be_disabled()
     expect(one).to_contain_text("The run has ended, so no more can be taken. The last ones were taken at step 40.")
+    expect(badge(page, "Finished")).to_be_visible()
+    page.wait_for_timeout(1000)  # the page is drawn anew, the charts stay as they are
     expect(one.locator("figcaption").first).to_be_visible()
 
 

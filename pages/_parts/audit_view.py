@@ -154,9 +154,7 @@ def _rules(run: Run, remedy: Remedy, rows: Iterable[AuditRow]) -> tuple[str, ...
     """The remedy's rule for all faulty tensors together, about them and about no others."""
     faulty = {row.name for row in rows if row.count}
     names = [layer.name for layer in run.plan.layers] if run.plan else []
-    return tuple(
-        remedy.rule.format(path) for path in paths([name for name in names if name in faulty], [name for name in names if name not in faulty])
-    )
+    return tuple(remedy.rule.format(path) for path in paths(names, faulty))
 
 
 def _use_mended(run: Run, rules: tuple[str, ...]) -> None:

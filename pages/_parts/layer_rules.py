@@ -58,8 +58,8 @@ class Desk:
     model: str = ""
     notes: dict[str, str] = field(default_factory=dict)
     """What came of the last change in a part of a screen, where it could not be made: shown once."""
-    versions: dict[str, int] = field(default_factory=dict)
-    """How often each box has been given another text than was typed into it."""
+    boxes: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """How often each box has been given another text than was typed into it, and what it was given last."""
 
     def put(self, **texts: str) -> None:
         """Change some of the texts. A plan that is a preset's name is shown as that preset."""
@@ -111,38 +111,38 @@ def undo_button(place: DeltaGenerator, name: str) -> None:
 
 def text_box(label: str, box: str, name: str, **options: Any) -> None:
     """A text box `box` for the rules `name`. The desk holds them and the box shows them, whoever has changed them."""
-    place = _place(box, getattr(rules(), name))
-    st.text_input(label, key=place, on_change=_typed, args=(box, place, name), **options)
+    place, first = _place(box, getattr(rules(), name))
+    st.text_input(label, first, key=place, on_change=_typed, args=(box, place, name), **options)
 
 
 def preset_box(box: str) -> str:
     """The box of presets; returns what it shows."""
-    place = _place(box, rules().choice)
-    return str(st.selectbox("Freeze", [*PRESETS, CUSTOM], key=place, on_change=_chosen, args=(box, place)))
+    choices = [*PRESETS, CUSTOM]
+    place, first = _place(box, rules().choice)
+    return str(st.selectbox("Freeze", choices, choices.index(first), key=place, on_change=_chosen, args=(box, place)))
 
 
-def _place(box: str, value: str) -> str:
-    """The key of a box that shows `value`: another one than before, if somebody else has changed it.
+def _place(box: str, value: str) -> tuple[str, str]:
+    """The key of a box that shows `value`, and what it shows to begin with: another box than before, if somebody else has changed it.
 
     With each message a browser sends what all boxes hold. Until it has heard of the change that is the old text under the old key,
     and nobody may take it for typed.
     """
-    versions = desk().versions
-    place = f"{box}_{versions.setdefault(box, 0)}"
-    if st.session_state.get(place) != value:
-        versions[box] += 1
-        place = f"{box}_{versions[box]}"
-        st.session_state[place] = value
-    return place
+    at = desk()
+    number, first = at.boxes.get(box, (0, value))
+    if st.session_state.get(f"{box}_{number}", first) != value:
+        number, first = number + 1, value
+    at.boxes[box] = number, first
+    return f"{box}_{number}", first
 
 
 def _typed(box: str, place: str, name: str) -> None:
     at, text = desk(), st.session_state[place]
-    if place == f"{box}_{at.versions[box]}":
+    if place == f"{box}_{at.boxes[box][0]}":
         at.put(**{name: text})
 
 
 def _chosen(box: str, place: str) -> None:
     at, choice = desk(), st.session_state[place]
-    if place == f"{box}_{at.versions[box]}":
+    if place == f"{box}_{at.boxes[box][0]}":
         at.put(**({"choice": choice} if choice == CUSTOM else {"freeze": choice}))

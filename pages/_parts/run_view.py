@@ -31,15 +31,18 @@ def show(shared: Services, run: Run) -> None:
     # The fragments' own timers end with the run: the status reruns the page then, and they are called without a timer.
     active = run.status.active
     st.fragment(_status, run_every=TICK if active else None)(shared, run, steering_view.steered(shared, run))
-    if active and run.plan is not None:
-        st.fragment(steering_view.panel)(shared, run)
+    # What comes and goes has a container of its own: the charts below keep their place, and with it their zoom and what is open in them.
+    with st.container():
+        if active and run.plan is not None:
+            st.fragment(steering_view.panel)(shared, run)
     st.fragment(audit_view.show, run_every=audit_view.TICK if active else None)(shared, run)
-    for note in run.plan.notes if run.plan else ():
-        st.info(note, icon=":material/info:")
-    if run.status in (RunStatus.FAILED, RunStatus.LOST):
-        _what_went_wrong(shared, run)
-    if run.result is not None:
-        _result(run)
+    with st.container():
+        for note in run.plan.notes if run.plan else ():
+            st.info(note, icon=":material/info:")
+        if run.status in (RunStatus.FAILED, RunStatus.LOST):
+            _what_went_wrong(shared, run)
+        if run.result is not None:
+            _result(run)
     if run.status.active or run.step:
         st.fragment(live_chart)(run.id, lambda name: _inspect(shared, run, name))
     again = repeated(run.config, shared.store.changes_after(run.id))

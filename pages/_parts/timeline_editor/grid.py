@@ -92,8 +92,6 @@ def with_block(
             return now
         return now | names if frozen else now - names
 
-    if first == 1:
-        plan = plan.with_module(path, frozen)
     start, changed = plan, []
     for epoch in sorted({1, first, *([last + 1] if last is not None else []), *(timed.at for timed in _by_epoch(timeline))}):
         here = [timed for timed in _by_epoch(timeline) if timed.at == epoch]
@@ -102,7 +100,7 @@ def with_block(
             here = stripped if _frozen(_after(plan, stripped), parameters) == wanted(epoch) else here
             if _frozen(_after(plan, here), parameters) != wanted(epoch):
                 here = stripped
-        rules = _rules_between(_frozen(_after(plan, here), parameters), wanted(epoch), parameters, alone=not here)
+        rules = _rules_between(_frozen(_after(plan, here), parameters), wanted(epoch), parameters)
         if rules and epoch == 1 and not here:
             start = plan = plan.then(Change(rules=rules))
         elif rules:
@@ -171,11 +169,8 @@ def _with_rules(timed: TimedChange, rules: tuple[str, ...]) -> TimedChange:
     return TimedChange(unit=timed.unit, at=timed.at, change=Change(rules=(*timed.change.rules, *rules)))
 
 
-def _rules_between(have: frozenset[str], want: frozenset[str], parameters: tuple[ParameterInfo, ...], alone: bool) -> tuple[str, ...]:
-    """The fewest rules that make `want` of `have`: of each changed tensor the outermost module in which all shall be in its state.
-
-    Where they stand `alone` and everything learns from here on, the preset says so in two words.
-    """
+def _rules_between(have: frozenset[str], want: frozenset[str], parameters: tuple[ParameterInfo, ...]) -> tuple[str, ...]:
+    """The fewest rules that make `want` of `have`: of each changed tensor the outermost module in which all shall be in its state."""
     rules: list[str] = []
     covered: set[str] = set()
     for parameter in parameters:
@@ -190,4 +185,4 @@ def _rules_between(have: frozenset[str], want: frozenset[str], parameters: tuple
                 rules.append(path if freeze else f"!{path}")
                 covered.update(inside)
                 break
-    return ("train everything",) if alone and len(rules) > 1 and not want else tuple(rules)
+    return tuple(rules)
