@@ -329,7 +329,7 @@ def test_the_cost_is_measured_and_follows_the_switches(server: Server, page: Pag
     assert before == everything
     switch(page, "stage2").click()
     switch(page, "stage3").click()
-    expect(page.get_by_text("yet the backward pass still crosses 100 % of the network")).to_be_visible()
+    expect(page.get_by_text("yet the backward pass still crosses 100\u00a0% of the network")).to_be_visible()
     # What was measured before stays in sight, in grey, until the new figures are there.
     expect(value).to_have_text(f"{(COUNTS['stage1'] + COUNTS['head']) * 8 / 1000:.0f} kB", timeout=60_000)
     waiting(page, lambda: int(nodes.inner_text().split(" of ")[0]) < int(everything), "fewer nodes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -342,9 +343,20 @@ def test_a_saved_network_is_chosen_like_any_model(shared_services: Services) -> 
 
 def test_the_model_screen_says_what_a_plan_costs_before_anything_is_measured(shared_services: Services) -> None:
     app = open_page("model.py", model="resnet18", image_size="64", freeze="train everything, layer1, layer2, layer3, layer4, fc, bn1")
-    assert "**the backward pass still crosses 100 % of the network**" in shown(app)
+    assert "**the backward pass still crosses 100\u00a0% of the network**" in shown(app)
     assert figures(app)["Trainable parameters"] == "9,408"
     assert figures(app)["Gradient memory"] == "38 kB"
+
+
+def test_a_head_that_takes_no_options_says_so_and_lets_them_be_taken_away(shared_services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = shared_services.lab.describe("small_cnn", 10, 40)
+    fixed = replace(known, head=tuple(replace(head, options=False) for head in known.head))
+    monkeypatch.setattr(shared_services.lab, "describe", lambda *asked: fixed)
+    app = open_page("model.py", model="small_cnn", image_size="40")
+    assert [widget(app, label).disabled for label in ("Head dropout", "Hidden layer")] == [True, True]
+    assert "not for this model" in shown(app)
+    app = open_page("model.py", model="small_cnn", image_size="40", head_dropout="0.5")
+    assert not widget(app, "Head dropout").disabled, "what cannot be had but is set stays within reach"
 
 
 # The freeze tree

@@ -89,7 +89,7 @@ def backward_in_words(table: LayerTable, frozen: frozenset[str]) -> str:
 
 
 def _percent(part: float) -> str:
-    return "under 1 %" if 0 < part < 0.01 else f"{100 * part:.0f} %"
+    return "under 1\u00a0%" if 0 < part < 0.01 else f"{100 * part:.0f}\u00a0%"
 
 
 def _ask(shared: Services, table: LayerTable, config: RunConfig) -> Measured:
@@ -154,8 +154,8 @@ def _how(cost: Cost, config: RunConfig, phases: Sequence[Phase]) -> str:
     peak = f"; {words.size(cost.peak_bytes)} at the worst moment" if cost.peak_bytes else ""
     later = ""
     if len(phases) > 1:
-        parts = [f"{phase.epochs:,} of {_brief(phase.seconds) if phase.seconds else 'a time that is being measured'}" for phase in phases]
-        later = f" The end as the timeline has it, in epochs: {', '.join(parts)}."
+        parts = [f"{phase.epochs:,} of {_brief(phase.seconds) or '…'}" for phase in phases]
+        later = f" Epochs as the timeline has them: {', '.join(parts)}."
     elif len(plans(config.freeze, config.timeline)) > 1:
         later = " Times hold for what learns at the start: the timeline, which changes it many times, may make later epochs longer."
     few = f", worked out from batches of {cost.images_measured:,}" if cost.images_measured < config.batch_size else ""

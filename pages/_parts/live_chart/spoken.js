@@ -42,7 +42,7 @@ export function summarise(chart) {
   label("heat", `${what} heatmap of ${layers.length} layers over steps; ${frozen} of them are frozen. The table of layers below has the same in numbers.`);
   label("lane", laneInWords(history));
   write(chart.panel("heat").querySelector("small"), layers.length
-    ? `${count(learning)} of ${count(layers.length)} parameter tensors learn, ${count(frozen)} are frozen · log scale` : "one row a layer, log scale");
+    ? `${count(learning)} of ${count(layers.length)} parameter tensors learn, ${count(frozen)} ${frozen === 1 ? "is" : "are"} frozen · log scale` : "one row a layer, log scale");
   watching(chart);
 }
 
