@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -30,12 +32,12 @@ def show(shared: Services, run: Run) -> None:
     st.caption(_facts(run))
     # The fragments' own timers end with the run: the status reruns the page then, and they are called without a timer.
     active = run.status.active
-    st.fragment(_status, run_every=TICK if active else None)(shared, run, steering_view.steered(shared, run))
+    _alone(_status, shared, run, steering_view.steered(shared, run), every=TICK if active else None)
     # What comes and goes has a container of its own: the charts below keep their place, and with it their zoom and what is open in them.
     with st.container():
         if active and run.plan is not None:
-            st.fragment(steering_view.panel)(shared, run)
-    st.fragment(audit_view.show, run_every=audit_view.TICK if active else None)(shared, run)
+            _alone(steering_view.panel, shared, run)
+    _alone(audit_view.show, shared, run, every=audit_view.TICK if active else None)
     with st.container():
         for note in run.plan.notes if run.plan else ():
             st.info(note, icon=":material/info:")
@@ -44,12 +46,22 @@ def show(shared: Services, run: Run) -> None:
         if run.result is not None:
             _result(run)
     if run.status.active or run.step:
-        st.fragment(live_chart)(run.id, lambda name: _inspect(shared, run, name))
+        _alone(live_chart, run.id, lambda name: _inspect(shared, run, name))
     again = repeated(run.config, shared.store.changes_after(run.id))
     with st.expander("Settings of this run", icon=":material/list:"):
         _settings(run, again)
     if run.plan is not None:
-        st.fragment(_code)(shared, run, run.plan, again)
+        _alone(_code, shared, run, run.plan, again)
+
+
+def _alone(part: Callable[..., None], *arguments: Any, every: float | None = None) -> None:
+    """Draw a part of the page that can be drawn anew by itself, `every` so many seconds.
+
+    In a container of its own: where a part is drawn anew while the whole page still is, Streamlit leaves the part out of the page at
+    first, and what stood below it would move up and be drawn over.
+    """
+    with st.container():
+        st.fragment(part, run_every=every)(*arguments)
 
 
 def _status(shared: Services, shown: Run, steered: Steered) -> None:
