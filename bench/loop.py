@@ -78,7 +78,7 @@ def thaw(assembly: Assembly, store: RunStore, config: RunConfig) -> Iterator[Non
     run_id = store.create_run(config)
     store.begin(run_id, assembly.plan)
     trainer = assembly.trainer
-    recorder, audit = Recorder(store, run_id), Audit(trainer.freezing, trainer.optimizer)
+    recorder, audit = Recorder(store, run_id, trainer), Audit(trainer.freezing, trainer.optimizer)
     for report in trainer.run():
         assert isinstance(report, StepReport)
         recorder.add(report)
@@ -94,7 +94,7 @@ def thaw(assembly: Assembly, store: RunStore, config: RunConfig) -> Iterator[Non
 def bare(assembly: Assembly, config: RunConfig) -> Iterator[None]:
     """An epoch of the loop that everybody writes, recording nothing, one step at a time."""
     trainer = assembly.trainer
-    model, criterion, normalise = trainer.model, trainer.loss, trainer.normalise
+    model, criterion, normalise = trainer.model, trainer.loss, trainer.partition.normalise
     optimizer = optimizers.build(config, trainable(model))
     schedule = schedules.build(config, optimizer, assembly.plan.total_steps, assembly.plan.steps_per_epoch)
     trainer.freezing.train()

@@ -13,6 +13,7 @@ from core.config import RunConfig
 from core.events import Layer, RunPlan
 from core.home import Home
 from core.layers import blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter
+from core.partition import Keeping, Partition
 from core.signals import Watch
 from core.steering import Steering
 from core.trainer import Trainer
@@ -77,13 +78,29 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
         watch=Watch(config.watch_every),
         loss=losses.build(config),
         timeline=config.timeline,
-        normalise=data.Normalise(*catalog.find_model(config.model).normalise),
+        partition=Partition(
+            model,
+            data.Normalise(*catalog.find_model(config.model).normalise),
+            config.image_size,
+            device,
+            keeping=Keeping(
+                None if config.feature_cache == "off" else home.features,
+                int(config.feature_cache_gigabytes * 1e9),
+                half=config.feature_cache == "float16",
+                fold=config.fold_norms,
+            ),
+            about=f"{config.precision} {config.memory_format}",
+            most=config.batch_size,
+            compiled=config.compile_model,
+        ),
         train=images.train,
         validation=images.validation,
         test=images.test,
         epochs=config.epochs,
         device=device,
         precision=config.precision,
+        most=config.batch_size,
+        clip_norm=config.clip_norm,
         early_stopping=config.early_stopping,
     )
     factors = multipliers_by_parameter(config.learning_rate_multipliers, layers)

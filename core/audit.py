@@ -7,9 +7,8 @@ them are compared.
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from core.bits import digest
 from core.events import AuditReport, AuditRow, GradientState, Verdict
 from core.freezing import Freezing
 from core.trainer import StepReport
@@ -80,7 +80,7 @@ class Audit:
 
     def look(self, step: StepReport) -> AuditReport:
         """Take the state of every gradient at a sampled step, compare a few tensors, and say what is known. Waits for the device."""
-        assert step.sample is not None, "only a sampled step says which tensors had a gradient"
+        assert step.sample is not None and step.gradient_norms is not None, "only a sampled step says which tensors had a gradient"
         norms = np.ones(len(self._named), np.float32)
         norms[~step.frozen] = step.gradient_norms.cpu().numpy()
         for record, is_frozen, has, norm in zip(self._tensors.values(), step.frozen.tolist(), step.sample.has_gradient.tolist(), norms, strict=True):
@@ -198,11 +198,3 @@ def _verdict(requires_grad: bool, in_optimizer: bool, record: _Record, statistic
     if not in_optimizer:
         return Verdict.NO_OPTIMIZER
     return Verdict.IDLE if record.gradients and "flows" not in record.gradients else Verdict.LEARNING
-
-
-def digest(tensors: Iterable[Tensor]) -> str:
-    """SHA-256 of the tensors' bits, in hexadecimal: equal digests, equal values, bit for bit. Waits for the device."""
-    total = hashlib.sha256()
-    for tensor in tensors:
-        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()

@@ -56,8 +56,23 @@ EXAMPLES: Mapping[str, str] = {
     "watch_every": "10",
     "validation_share": "0.2",
     "early_stopping": "3",
+    "accumulate": "4",
+    "clip_norm": "1.0",
+    "speed": "exact",
+    "memory_format": "contiguous",
+    "fused_optimizer": "false",
+    "compile_model": "false",
+    "fold_norms": "false",
+    "threads": "2",
+    "feature_cache": "exact",
+    "feature_cache_gigabytes": "8",
+    "fixed_views": "4",
+    "watch_budget": "0.02",
 }
 """A value for each field of a run that can be used: the remedy in an error."""
+
+MEASURED = ("precision", "memory_format", "fused_optimizer", "compile_model", "fold_norms")
+"""What a run with `speed` automatic measures and decides by itself. Each has its exact value as default."""
 
 OptionValue = bool | int | float | str | list[float] | None
 
@@ -355,6 +370,33 @@ class RunConfig(BaseModel):
     early_stopping: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         None, description="Stop after this many epochs without a better validation loss; empty: never"
     )
+    accumulate: int = Field(1, ge=1, le=65536, description="Batches whose gradients are added up for one update: a large batch in little memory")
+    clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="Longest gradient, all parameters taken together (L2 norm), that an update may use; empty: any"
+    )
+    speed: Literal["exact", "automatic"] = Field(
+        "exact", description="exact: precision and layout as set here; automatic: measure a few steps of each way and take the fastest"
+    )
+    memory_format: Literal["contiguous", "channels_last"] = Field(
+        "contiguous", description="How images lie in memory: channels_last is faster for some models, and rounds differently"
+    )
+    fused_optimizer: bool = Field(False, description="Update all weights in one operation: faster, and rounds differently")
+    compile_model: bool = Field(False, description="Translate the model with torch.compile: faster steps after a long start, and rounds differently")
+    fold_norms: bool = Field(False, description="Fold frozen BatchNorm into the convolution before it: a faster first epoch, and rounds differently")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(None, description="Processor threads that training uses; empty: chosen")
+    feature_cache: Literal["exact", "float16", "off"] = Field(
+        "exact",
+        description="Keep what frozen layers compute for each image instead of computing it again: exact, rounded to float16 (half the room), or off",
+    )
+    feature_cache_gigabytes: float = Field(
+        8.0, gt=0, le=100_000, allow_inf_nan=False, description="Most that kept features may take, in gigabytes on disk (or in memory, if the disk is full)"
+    )
+    fixed_views: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="Random pictures of each image, shown in turn so that their features can be kept; empty: new ones in every epoch"
+    )
+    watch_budget: float = Field(
+        0.02, gt=0, le=1, allow_inf_nan=False, description="Share of the time that watching may cost, 0 to 1, before it measures less often"
+    )
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -364,7 +406,8 @@ class RunConfig(BaseModel):
 
     @field_validator(
         "image_size", "learning_rate", "momentum", "weight_decay", "batch_size", "epochs", "seed", "validation_share", "early_stopping",
-        "head_dropout", "head_hidden", "watch_every", mode="before",
+        "head_dropout", "head_hidden", "watch_every", "accumulate", "clip_norm", "threads", "feature_cache_gigabytes", "fixed_views", "watch_budget",
+        mode="before",
     )  # fmt: skip
     @classmethod
     def _no_bool(cls, value: Any) -> Any:
@@ -380,6 +423,16 @@ class RunConfig(BaseModel):
         late = [timed for timed in self.timeline.changes if timed.unit == "epoch" and timed.at > self.epochs]
         if late:
             raise ConfigError("timeline", f"'{late[0]}' comes after the last epoch ({self.epochs}); give an earlier epoch, or train for more epochs")
+        if self.speed == "automatic":
+            for field in MEASURED:
+                value, exact = getattr(self, field), type(self).model_fields[field].default
+                if value != exact:
+                    shown = json.dumps(value) if isinstance(value, bool) else repr(value)
+                    remedy = f"set speed to exact, or {field} to {EXAMPLES[field]}"
+                    raise ConfigError(field, f"{shown} cannot be chosen where speed is automatic, which decides that itself; {remedy}")
+        if self.fold_norms and self.feature_cache == "off":
+            remedy = "set feature_cache to exact, or fold_norms to false"
+            raise ConfigError("fold_norms", f"true has nothing to fold into: only layers that are computed once and kept are folded; {remedy}")
         return self
 
     @classmethod
@@ -452,6 +505,8 @@ def _in_words(error: Any) -> str:
             return "must be a whole number"
         case "float_parsing" | "float_type" | "finite_number":
             return "must be a finite number"
+        case "bool_parsing" | "bool_type":
+            return "must be true or false"
         case "string_too_short":
             return "must not be empty"
         case "string_type":

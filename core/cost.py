@@ -9,7 +9,7 @@ from core.config import RunConfig
 
 MATTERS = (
     "model", "image_size", "freeze", "head_dropout", "head_hidden", "loss", "loss_options", "optimizer", "momentum", "weight_decay",
-    "optimizer_options", "batch_size", "device", "precision",
+    "optimizer_options", "batch_size", "device", "precision", "memory_format", "fused_optimizer", "threads",
 )  # fmt: skip
 """The fields of a config that a step's cost depends on."""
 
@@ -53,8 +53,8 @@ class Cost:
         """This cost, with the times of a run on `train_samples` images (None: unknown)."""
         if train_samples is None:
             return replace(self, steps_per_epoch=None, epoch_seconds=None, total_seconds=None)
-        steps = steps_per_epoch(train_samples, config.batch_size)
-        seconds = steps * self.step_seconds
+        steps = steps_per_epoch(train_samples, config.batch_size * config.accumulate)
+        seconds = steps * config.accumulate * self.step_seconds
         return replace(self, steps_per_epoch=steps, epoch_seconds=seconds, total_seconds=seconds * config.epochs)
 
 

@@ -211,6 +211,33 @@ class AuditReport:
 
 
 @dataclass(frozen=True)
+class Reuse:
+    """What frozen layers compute for a picture, and that is kept instead of being computed again: see `core.partition`.
+
+    `state`: "off" (`reason` says why), "filling" (seen for the first time, computed and kept), "serving" (all there), "dropped"
+    (something was wrong with it, `reason` says what). `border` names the layers whose outputs are kept, `layers` of `all_layers`
+    lie before them. `picture_bytes` is what one picture takes, `kept` of `pictures` are there, at most `budget_bytes` may be used,
+    `place` says where. `found`: they come from an earlier run. `checked` pictures were computed again and compared, bit for bit.
+    `saved_seconds` is what serving has saved up to now, worked out from what computing took.
+    """
+
+    state: Literal["off", "filling", "serving", "dropped"]
+    reason: str = ""
+    border: tuple[str, ...] = ()
+    layers: int = 0
+    all_layers: int = 0
+    picture_bytes: int = 0
+    pictures: int = 0
+    kept: int = 0
+    budget_bytes: int = 0
+    place: Literal["disk", "memory"] = "disk"
+    found: bool = False
+    exact: bool = True
+    checked: int = 0
+    saved_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class RunPlan:
     """What a worker knows once model and data are ready, before the first step. `notes` are sentences for the person: what was left out, and why."""
 

@@ -44,6 +44,11 @@ class Home:
         return self.path / "cache"
 
     @property
+    def features(self) -> Path:
+        """What frozen layers computed, kept for later runs: it can be made again."""
+        return self.cache / "features"
+
+    @property
     def networks(self) -> Path:
         """Networks that somebody built and saved, a text file each."""
         return self.path / "networks"

@@ -100,6 +100,12 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX inspections_by_run ON inspections (run, id);
     """,
+    """
+    ALTER TABLE runs ADD COLUMN reuse TEXT;
+    ALTER TABLE runs ADD COLUMN stages TEXT;
+    ALTER TABLE runs ADD COLUMN profile TEXT;
+    ALTER TABLE runs ADD COLUMN tuning TEXT;
+    """,
 )
 
 

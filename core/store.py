@@ -32,6 +32,7 @@ from core.events import (
     EpochRow,
     Histogram,
     Inspection,
+    Reuse,
     RunPlan,
     RunResult,
     RunStatus,
@@ -42,6 +43,7 @@ from core.migrations import migrate
 _PLAN = TypeAdapter(RunPlan)
 _RESULT = TypeAdapter(RunResult)
 _AUDIT = TypeAdapter(AuditReport)
+_REUSE = TypeAdapter(Reuse)
 _HISTOGRAM = TypeAdapter(Histogram)
 
 _REFUSE_COMMANDS = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
@@ -361,10 +363,25 @@ class RunStore:
 
     def audit(self, run_id: str) -> AuditReport | None:
         """The newest freeze audit, None before the first. Raises KeyError for an unknown run."""
-        row = self._connection.execute("SELECT audit FROM runs WHERE id = ?", (run_id,)).fetchone()
+        text = self._long_column(run_id, "audit")
+        return _AUDIT.validate_json(text) if text else None
+
+    def set_reuse(self, run_id: str, reuse: Reuse) -> None:
+        """Keep what is known of kept features in place of what was known before."""
+        self._update(run_id, reuse=_REUSE.dump_json(reuse).decode())
+
+    def reuse(self, run_id: str) -> Reuse | None:
+        """What is known of kept features, None before the first step. Raises KeyError for an unknown run."""
+        text = self._long_column(run_id, "reuse")
+        return _REUSE.validate_json(text) if text else None
+
+    def _long_column(self, run_id: str, name: str) -> str | None:
+        """A column that is no part of `Run`, because it is long and seldom wanted."""
+        row = self._connection.execute(f"SELECT {name} FROM runs WHERE id = ?", (run_id,)).fetchone()
         if row is None:
             raise KeyError(f"There is no run {run_id!r}; list the runs with: python -m core runs")
-        return _AUDIT.validate_json(row["audit"]) if row["audit"] else None
+        text: str | None = row[name]
+        return text
 
     # Commands
 

@@ -19,8 +19,11 @@ from torch import Tensor, nn
 
 from core.catalog.models import logits_and_auxiliary
 from core.config import Change, Timeline
-from core.data import Loader, Normalise
+from core.data import Loader
+from core.data.loader import Batch
 from core.freezing import trainable
+from core.partition import Partition
+from core.profiling import Stages
 from core.signals import Sample, Values, Watch
 from core.steering import Plan, Steering
 
@@ -108,7 +111,10 @@ class Trainer:
         watch: measures what each step does.
         loss: (logits [N, classes], labels int64 [N]) -> scalar.
         timeline: what changes by itself at the beginning of an epoch or step.
-        normalise: uint8 images [N, 3, S, S] -> float32, run on the device.
+        partition: gives what the model gives for a batch, without computing again what cannot have changed.
+        train: batches of the samples of one step.
+        most: samples that go through the model at once; the gradients of a larger step are added up.
+        clip_norm: longest gradient, over all parameters, that an update may use; None: any.
         early_stopping: epochs without a lower validation loss after which training ends with the best weights; None: never.
     """
 
@@ -119,13 +125,15 @@ class Trainer:
         watch: Watch,
         loss: nn.Module,
         timeline: Timeline,
-        normalise: Normalise,
+        partition: Partition,
         train: Loader,
         validation: Loader | None,
         test: Loader,
         epochs: int,
         device: torch.device,
         precision: str = "float32",
+        most: int | None = None,
+        clip_norm: float | None = None,
         early_stopping: int | None = None,
     ) -> None:
         self.steering = steering
@@ -135,14 +143,17 @@ class Trainer:
         self.optimizer = steering.optimizer
         self.loss = loss.to(device)
         self.timeline = timeline
-        self.normalise = normalise.to(device)
+        self.partition = partition
         self.train = train
         self.validation = validation
         self.test = test
         self.epochs = epochs
         self.device = device
         self.precision = precision
+        self.most = most or train.batch_size
+        self.clip_norm = clip_norm
         self.early_stopping = early_stopping
+        self.stages = Stages()
         self.step = 0  # training steps done
         self._parameters = trainable(self.model)
         self._frozen = steering.plan.frozen
@@ -165,6 +176,7 @@ class Trainer:
         yield TrainedReport(self.step)
         if best.epoch is not None:
             self.model.load_state_dict(best.state)
+            self.partition.split()  # what is frozen now may have learned in between
             self.epoch = best.epoch
         yield FinalReport((yield from self._evaluate(self.test, "test")))
 
@@ -176,35 +188,58 @@ class Trainer:
         """
         plan = self.steering.change(change)
         self._parameters, self._frozen = trainable(self.model), plan.frozen
+        self.partition.split()
         return ChangeReport(self.step + 1, change, plan)
 
     def _train_epoch(self, epoch: int) -> Generator[Report, None, Score]:
         tally = _Tally(self.device)
         self.freezing.train()
-        for images, labels in self.train.batches(epoch):
+        self.partition.begin("train", self.train)
+        self.stages.begin()
+        for batch in self.train.batches(epoch):
             yield from self._due("step", self.step + 1)
-            images, labels = self._on_device(images, labels)
-            with self._autocast():
-                logits, auxiliary = logits_and_auxiliary(self.model(images))
-                loss = self.loss(logits.float(), labels)
-                for weight, auxiliary_logits in auxiliary:
-                    loss = loss + weight * self.loss(auxiliary_logits.float(), labels)
-
-            self.scaler.scale(loss).backward()  # autograd adds d loss / d parameter to each trainable parameter's .grad
-            self.scaler.unscale_(self.optimizer)
+            self.stages.done("data")
+            loss = self._gradients(batch, tally)
             self.step += 1
             norms, values = self.watch.gradients(self._parameters), self.watch.values(self.model)
             self.watch.before_update(self.step, self._parameters)
+            self.stages.done("watching")
+            if self.clip_norm is not None:
+                nn.utils.clip_grads_with_norm_(self._parameters, self.clip_norm, torch.linalg.vector_norm(norms.clamp(min=0)))
             self.scaler.step(self.optimizer)  # each parameter moves along its .grad ...
             self.scaler.update()
+            self.stages.done("optimizer")
             sample = self.watch.after_update(self.step, self._parameters, self.model)
+            self.stages.done("watching")
             self.optimizer.zero_grad()  # ... which would otherwise add up from step to step
             learning_rate = self.steering.learning_rate
             self.steering.advance()
+            self.stages.done("optimizer")
 
-            tally.add(loss, logits, labels)
-            yield StepReport(self.step, epoch, len(labels), learning_rate, loss.detach(), norms, self._frozen, sample, values)
+            yield StepReport(self.step, epoch, len(batch), learning_rate, loss, norms, self._frozen, sample, values)
+            self.stages.done("recording")
         return tally.score()
+
+    def _gradients(self, batch: Batch, tally: _Tally) -> Tensor:
+        """Fill `.grad` with d loss / d parameter of the whole batch, unscaled, and return the loss, cut off from the graph."""
+        total: Tensor | None = None
+        for part in batch.parts(self.most):
+            labels = part.labels.to(self.device, non_blocking=True)
+            with self._autocast():
+                logits, auxiliary = logits_and_auxiliary(self.partition.forward(part, self.stages))
+                loss = self.loss(logits.float(), labels)
+                for weight, auxiliary_logits in auxiliary:
+                    loss = loss + weight * self.loss(auxiliary_logits.float(), labels)
+            self.stages.done("forward")
+            # A mean over samples: each part counts as much as it has of them.
+            share = loss if len(part) == len(batch) else loss * (len(part) / len(batch))
+            self.scaler.scale(share).backward()  # autograd adds d loss / d parameter to each trainable parameter's .grad
+            tally.add(loss, logits, labels)
+            total = share.detach() if total is None else total + share.detach()
+            self.stages.done("backward")
+        self.scaler.unscale_(self.optimizer)
+        assert total is not None
+        return total
 
     def _due(self, unit: Literal["epoch", "step"], at: int) -> Iterator[ChangeReport]:
         """Make the changes that the timeline has for this moment."""
@@ -214,19 +249,15 @@ class Trainer:
     def _evaluate(self, loader: Loader, what: Literal["validation", "test"]) -> Generator[Report, None, Score]:
         tally = _Tally(self.device)
         self.freezing.eval()
-        for batch, (images, labels) in enumerate(loader.batches(0), start=1):
-            images, labels = self._on_device(images, labels)
+        self.partition.begin(what, loader)
+        for number, batch in enumerate(loader.batches(0), start=1):
+            labels = batch.labels.to(self.device, non_blocking=True)
             # Not around the yield: whoever iterates must not find itself without autograd.
             with torch.inference_mode(), self._autocast():
-                logits = self.model(images).float()
+                logits = self.partition.forward(batch).float()
                 tally.add(self.loss(logits, labels), logits, labels)
-            yield EvaluationReport(what, batch, len(loader))
+            yield EvaluationReport(what, number, len(loader))
         return tally.score()
-
-    def _on_device(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        # Pixels travel as uint8, a quarter of float32; non_blocking lets the copy overlap with what the device still does.
-        images = images.to(self.device, non_blocking=True)
-        return self.normalise(images), labels.to(self.device, non_blocking=True)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=self.precision != "float32")

@@ -28,7 +28,7 @@ from core.assembly import assemble
 from core.audit import Audit
 from core.checkpoint import save_weights
 from core.config import Change, ConfigError
-from core.events import ChangeRow, Command, CommandKind, EpochRow, Inspection, RunResult, RunStatus
+from core.events import ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
 from core.home import Home
 from core.layers import matches
 from core.recorder import Recorder
@@ -42,6 +42,8 @@ COMMAND_SECONDS = 0.1
 SAVE_SECONDS = 30.0
 """Weights are saved after an epoch if the last save is longer ago: what a crash can cost."""
 
+REUSE_SECONDS = 0.5
+"""How often what the store knows about kept features is renewed."""
 
 AUDIT_SECONDS = 2.0
 """How often the audit in the store is renewed."""
@@ -62,6 +64,8 @@ class Worker:
         self._last_look = 0.0
         self._last_activity = 0.0
         self._last_audit = 0.0
+        self._last_reuse = 0.0
+        self._reuse: Reuse | None = None
         self._looking = 0.0  # seconds that looks of the audit, and histograms, have taken
         self._evaluation_shown = False
 
@@ -99,6 +103,7 @@ class Worker:
             status, test = self._train(trainer, recorder, audit)
         finally:
             recorder.flush()
+            trainer.partition.close()
         save_weights(trainer.model, self.weights)
         self.store.end(self.run_id, status, self._result(trainer, recorder, test))
         return status
@@ -127,9 +132,11 @@ class Worker:
                         save_weights(trainer.model, self.weights)
                         last_save = time.monotonic()
                 case TrainedReport():
+                    self.store.set_reuse(self.run_id, trainer.partition.tell())
                     self.store.set_audit(self.run_id, audit.finish(report.step))
                 case FinalReport():
                     test = report.test
+            self._tell(trainer)
             try:
                 self._obey(trainer, recorder, audit)
             except _Stopped:
@@ -148,6 +155,15 @@ class Worker:
             self._last_audit = time.monotonic()
             self.store.set_audit(self.run_id, audit.look(report))
         self._looking += time.perf_counter() - began
+
+    def _tell(self, trainer: Trainer) -> None:
+        """Remember what is computed once and kept, if there is news; a pass can be over in milliseconds, so not every time."""
+        if not trainer.partition.news:
+            return
+        reuse = trainer.partition.tell()
+        if self._reuse is None or reuse.state != self._reuse.state or time.monotonic() - self._last_reuse > REUSE_SECONDS:
+            self._last_reuse, self._reuse = time.monotonic(), reuse
+            self.store.set_reuse(self.run_id, reuse)
 
     def _changed(self, report: ChangeReport, source: Literal["timeline", "live"], recorder: Recorder, audit: Audit) -> None:
         """Another plan holds from the next step on: record it, and have the audit begin anew where that is called for."""

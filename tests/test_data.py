@@ -32,7 +32,7 @@ def prepared(home: Home, **fields: object) -> Data:
 
 def everything(loader: Loader, epoch: int = 1) -> tuple[Tensor, Tensor]:
     batches = list(loader.batches(epoch))
-    return torch.cat([batch[0] for batch in batches]), torch.cat([batch[1] for batch in batches])
+    return torch.cat([batch.images for batch in batches]), torch.cat([batch.labels for batch in batches])
 
 
 def numbered_loader(samples: int, batch_size: int, seed: int | None = 0) -> Loader:
@@ -148,7 +148,7 @@ def test_normalise_is_the_textbook_formula_to_the_bit() -> None:
 
 @pytest.mark.parametrize("entry", AUGMENTATIONS.values(), ids=list(AUGMENTATIONS))
 def test_every_augmentation_changes_images_by_the_generator_alone(entry: object) -> None:
-    augment = entry.build()  # type: ignore[attr-defined]
+    augment = entry.build().change  # type: ignore[attr-defined]
     if augment is None:
         return
     batch = torch.randint(0, 256, (16, 3, 24, 24), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -164,7 +164,7 @@ def test_every_augmentation_changes_images_by_the_generator_alone(entry: object)
 
 @pytest.mark.parametrize("name", ["shift", "crop and flip", "rotate", "colour jitter"])
 def test_each_image_of_a_batch_is_changed_in_its_own_way(name: str) -> None:
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None = AUGMENTATIONS[name].build()
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = AUGMENTATIONS[name].build().change
     assert augment is not None
     picture = torch.randint(0, 256, (1, 3, 24, 24), dtype=torch.uint8).expand(8, -1, -1, -1)
     changed = augment(picture, torch.Generator().manual_seed(0))
@@ -172,7 +172,7 @@ def test_each_image_of_a_batch_is_changed_in_its_own_way(name: str) -> None:
 
 
 def test_a_flip_mirrors_half_of_the_images_and_leaves_the_others() -> None:
-    augment = AUGMENTATIONS["flip"].build()
+    augment = AUGMENTATIONS["flip"].build().change
     assert augment is not None
     batch = torch.randint(0, 256, (1000, 3, 4, 4), dtype=torch.uint8)
     changed = augment(batch, torch.Generator().manual_seed(0))
@@ -183,7 +183,7 @@ def test_a_flip_mirrors_half_of_the_images_and_leaves_the_others() -> None:
 
 
 def test_a_crop_of_an_even_picture_is_even_and_stays_inside() -> None:
-    augment = AUGMENTATIONS["crop and flip"].build()
+    augment = AUGMENTATIONS["crop and flip"].build().change
     assert augment is not None
     changed = augment(torch.full((64, 3, 32, 32), 200, dtype=torch.uint8), torch.Generator().manual_seed(0))
     assert (changed[:, :, 1:-1, 1:-1] == 200).all(), "nothing from outside of the picture comes in"

@@ -73,7 +73,7 @@ def test_train_and_test_folders_are_used_as_they_are(name: str, photos: Path, ho
     paint(whole / name / "dog" / "1.png", COLOURS["dog"])
     data = run_on(whole, home, validation_share=0.0)
     assert (len(data.train.images), len(data.test.images)) == (30, 1)
-    assert next(data.test.batches(1))[1].tolist() == [1]
+    assert next(data.test.batches(1)).labels.tolist() == [1]
     assert "Too few images to test on in cat, owl." in data.notes
 
 
@@ -112,7 +112,7 @@ def test_a_second_run_decodes_nothing(photos: Path, home: Home, monkeypatch: pyt
     first = run_on(photos, home)
     monkeypatch.setattr(images, "decode", lambda *arguments: pytest.fail("decoded again"))
     second = run_on(photos, home)
-    assert torch.equal(next(first.train.batches(1))[0], next(second.train.batches(1))[0])
+    assert torch.equal(next(first.train.batches(1)).images, next(second.train.batches(1)).images)
 
 
 def test_a_changed_image_is_decoded_again(photos: Path, home: Home) -> None:

@@ -68,7 +68,7 @@ def test_timeline_is_what_a_person_would_write_by_hand(home: Home) -> None:
             model.stage3.train()
         for images, labels in theirs.train.batches(epoch):
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(theirs.normalise(images)), labels).backward()
+            torch.nn.functional.cross_entropy(model(theirs.partition.normalise(images)), labels).backward()
             optimizer.step()
     assert same(ours, model.state_dict())
 

@@ -98,7 +98,7 @@ def test_thaw_ends_with_the_very_weights_of_a_bare_pytorch_loop(home: Home) -> N
     model.eval()  # frozen BatchNorm keeps its statistics
     for images, labels in theirs.train.batches(1):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(theirs.normalise(images)), labels).backward()
+        torch.nn.functional.cross_entropy(model(theirs.partition.normalise(images)), labels).backward()
         optimizer.step()
     mine = made.trainer.model.state_dict()
     assert all(torch.equal(mine[name], tensor) for name, tensor in model.state_dict().items())

@@ -12,22 +12,29 @@ from typing import TYPE_CHECKING
 from core.catalog.entry import Entry, by_name
 
 if TYPE_CHECKING:
-    from core.data.loader import Augment
+    from core.data.loader import Augmentation
 
 
 @dataclass(frozen=True)
 class AugmentationEntry(Entry):
-    """One kind of random change. `steps` names functions of `core.data.changes`, in the order in which they are done."""
+    """One kind of random change. `steps` names functions of `core.data.changes`, in the order in which they are done.
+
+    `variants` names the function there that says which of two possible pictures each sample becomes; empty: there are too many.
+    """
 
     steps: tuple[str, ...] = ()
+    variants: str = ""
 
-    def build(self) -> Augment | None:
-        """The change as a function of (images uint8 [N, 3, S, S], generator) to images; None where nothing is changed."""
+    def build(self, fixed_views: int | None = None) -> Augmentation:
+        """The change, ready for a `Loader`."""
+        from core.data.loader import Augmentation
+
         if not self.steps:
-            return None
+            return Augmentation()
         from core.data import changes
 
-        return changes.chain(*(changes.CHANGES[step] for step in self.steps))
+        variants = changes.VARIANTS[self.variants] if self.variants else None
+        return Augmentation(self.name, changes.chain(*(changes.CHANGES[step] for step in self.steps)), variants, fixed_views)
 
 
 AUGMENTATIONS = by_name(
@@ -42,6 +49,7 @@ AUGMENTATIONS = by_name(
             "Flip",
             "Half of the images are mirrored left to right. Right for photos; wrong for digits and letters, where a mirrored 3 is no 3.",
             steps=("flip",),
+            variants="flip",
         ),
         AugmentationEntry(
             "shift",

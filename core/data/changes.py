@@ -6,7 +6,7 @@ All chance comes from the generator that is passed in, never from the global one
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -29,8 +29,12 @@ def chain(*steps: Augment) -> Augment:
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image left to right with a chance of one half."""
-    mirrored = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+    return torch.where(mirrored(len(images), generator)[:, None, None, None], images.flip(-1), images)
+
+
+def mirrored(count: int, generator: torch.Generator) -> Tensor:
+    """Which of `count` images `flip` mirrors with this chance, bool [count]."""
+    return torch.rand(count, generator=generator) < 0.5
 
 
 def shift(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -83,6 +87,9 @@ def trivial(images: Tensor, generator: torch.Generator) -> Tensor:
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         return torch.stack([augment(image) for image in images])
 
+
+VARIANTS: Mapping[str, Callable[[int, torch.Generator], Tensor]] = {"flip": lambda count, generator: mirrored(count, generator).long()}
+"""For a change that can give only a few pictures: which of them each of `count` samples becomes, int64 [count], with the same chance."""
 
 CHANGES: Mapping[str, Augment] = {"flip": flip, "shift": shift, "crop": crop, "rotate": rotate, "colour": colour, "trivial": trivial}
 

@@ -39,11 +39,15 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Store:
-    """Images uint8 [N, C, H, W] and labels int64 [N], those that could be read; `skipped` names the others with the reason."""
+    """Images uint8 [N, C, H, W] and labels int64 [N], those that could be read; `skipped` names the others with the reason.
+
+    `key` is another one for other pixels; None where only the pixels themselves can tell.
+    """
 
     images: Tensor
     labels: Tensor
     skipped: tuple[str, ...] = ()
+    key: str | None = None
 
 
 def open_images(source: Source, image_size: int, cache: Path, name: str, progress: Progress) -> Store:
@@ -56,10 +60,11 @@ def open_images(source: Source, image_size: int, cache: Path, name: str, progres
     """
     labels = torch.from_numpy(source.labels)
     if isinstance(source.images, tuple):
-        images, skipped = _decoded(source.images, image_size, cache, name, progress)
+        key = _key(source.images, image_size)
+        images, skipped = _decoded(source.images, image_size, cache, key, name, progress)
         readable = np.setdiff1d(np.arange(len(labels)), [place for place, _ in skipped])
         reasons = tuple(f"{shown(source.images[place].name)} ({reason})" for place, reason in skipped)
-        return Store(images, labels[torch.from_numpy(readable)], reasons)
+        return Store(images, labels[torch.from_numpy(readable)], reasons, key)
     images = torch.from_numpy(np.ascontiguousarray(source.images))
     if len(images) * images.shape[1] * image_size**2 <= KEEP_BYTES:
         images = _resized(images, image_size, name, progress)
@@ -77,10 +82,10 @@ def _resized(images: Tensor, image_size: int, name: str, progress: Progress) -> 
     return kept
 
 
-def _decoded(files: Sequence[Path], image_size: int, cache: Path, name: str, progress: Progress) -> tuple[Tensor, list[tuple[int, str]]]:
+def _decoded(files: Sequence[Path], image_size: int, cache: Path, key: str, name: str, progress: Progress) -> tuple[Tensor, list[tuple[int, str]]]:
     """Images uint8 [N, 3, S, S] of the files that can be read, and (place, reason) of those that cannot."""
     folder = cache / "decoded"
-    pixels = folder / f"{_key(files, image_size)}.uint8"
+    pixels = folder / f"{key}.uint8"
     notes = pixels.with_suffix(".json")
     if not (pixels.is_file() and notes.is_file()):
         try:

@@ -12,12 +12,16 @@ Usually a dataset gives one sample at a time (`__getitem__`) and the collate fun
 lie in one tensor, so a whole batch is one indexing operation: a `DataLoader` that finds `__getitems__` (with an s) asks for a
 batch at once. For the same reason there are no loader processes (`num_workers=0`): fetching takes less time than sending would.
 
-Images stay uint8, a quarter of float32, until they are on the device: there, `Normalise` makes them floats.
+A `Batch` reads its images when they are first asked for: where the frozen part of a model has seen them before, nobody asks
+(see `core.partition`). Images stay uint8, a quarter of float32, until they are on the device: there, `Normalise` makes them floats.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,15 +31,48 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional
 
 from core import cost
-
-Batch = tuple[Tensor, Tensor]
-"""Images uint8 [N, 3, S, S] and labels int64 [N]."""
+from core.bits import digest
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Random changes: uint8 [N, 3, S, S] and a source of chance to uint8 [N, 3, S, S]."""
 
 
-class ImageDataset(Dataset[Batch]):
+@dataclass(frozen=True)
+class Batch:
+    """Some samples: labels int64 [N], and images uint8 [N, 3, S, S] that are read when they are first asked for.
+
+    `pictures` int64 [N] tells pictures apart: of one dataset and its augmentation, the same number always means the same pixels.
+    None where each picture is new.
+    """
+
+    labels: Tensor
+    pictures: Tensor | None
+    read: Callable[[], Tensor]
+
+    @cached_property
+    def images(self) -> Tensor:
+        """uint8 [N, 3, S, S]."""
+        return self.read()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """`images, labels = batch`."""
+        return iter((self.images, self.labels))
+
+    def parts(self, most: int) -> tuple[Batch, ...]:
+        """The batch cut into as few parts of at most `most` samples as will do, equal but for one sample."""
+        if len(self) <= most:
+            return (self,)
+        places = torch.arange(len(self)).tensor_split(math.ceil(len(self) / most))
+        return tuple(self._part(slice(int(place[0]), int(place[-1]) + 1)) for place in places)
+
+    def _part(self, place: slice) -> Batch:
+        return Batch(self.labels[place], None if self.pictures is None else self.pictures[place], lambda: self.images[place])
+
+
+class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     """Some of the images of a store, as squares of `image_size` pixels with 3 channels.
 
     Args:
@@ -43,29 +80,37 @@ class ImageDataset(Dataset[Batch]):
         labels: int64 [M].
         indices: int64 [N], the samples of this dataset; two datasets (training, validation) can share one store.
         image_size: side of what is given out, in pixels.
+        key: a text that is another one for other pixels; None: it is worked out from `images` when it is asked for.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, indices: Tensor, image_size: int) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, indices: Tensor, image_size: int, key: str | None = None) -> None:
         self.images = images
         self.labels = labels
         self.indices = indices
         self.image_size = image_size
+        self._key = key
+
+    @cached_property
+    def key(self) -> str:
+        """Tells apart what this dataset gives at the same places of its store from what another gives."""
+        return f"{self._key or digest([self.images])} {self.image_size}"
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """One sample: image uint8 [3, S, S], label int64 []."""
         images, labels = self.__getitems__([index])
         return images[0], labels[0]
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """The samples at `indices` in one go: images uint8 [N, 3, S, S], labels int64 [N]."""
+        """The samples at `indices` in one go. A picture's number is its place in the store."""
         chosen = self.indices[torch.as_tensor(indices, dtype=torch.int64)]
+        return Batch(self.labels[chosen], chosen, lambda: self._read(chosen))
+
+    def _read(self, chosen: Tensor) -> Tensor:
         images = resize(self.images[chosen], self.image_size)
-        if images.shape[1] == 1:
-            images = images.repeat(1, 3, 1, 1)  # models expect colour: a grey image has three equal channels
-        return images, self.labels[chosen]
+        return images.repeat(1, 3, 1, 1) if images.shape[1] == 1 else images  # models expect colour: a grey image has three equal channels
 
 
 class BatchOrder(Sampler[list[int]]):
@@ -90,25 +135,70 @@ class BatchOrder(Sampler[list[int]]):
             yield indices[step * self.batch_size : (step + 1) * self.batch_size]
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes to each training batch, and how often a picture that was seen can come again.
+
+    `change` makes them (None: nothing is changed). `variants` is there for a change that can give only two pictures: with the
+    same chance it says which of them each sample becomes, 0 or 1, int64 [N]. `fixed_views`: show this many random pictures of each image
+    in turn, instead of new ones in every epoch.
+    """
+
+    name: str = "none"
+    change: Augment | None = None
+    variants: Callable[[int, torch.Generator], Tensor] | None = None
+    fixed_views: int | None = None
+
+    @property
+    def views(self) -> int | None:
+        """How many pictures can come of one image; None: there is no end of them."""
+        return 1 if self.change is None else self.fixed_views or (2 if self.variants else None)
+
+
 class Collate:
     """What the dataset gave, made into the batch that training sees: already stacked, so only the random changes are left.
 
-    Each batch has its own source of chance, made from (seed, epoch, number of the batch).
+    Each batch has its own source of chance, made from (seed, epoch, number of the batch). With `fixed_views` each picture has as
+    many variants of its own instead, made from (seed, variant, place in the store), which epochs show in turn.
     """
 
-    def __init__(self, augment: Augment | None, seed: int, epoch: int) -> None:
-        self.augment = augment
+    def __init__(self, dataset: ImageDataset, augmentation: Augmentation, seed: int, epoch: int, pin_memory: bool) -> None:
+        self.dataset = dataset
+        self.augmentation = augmentation
         self.seed = seed
         self.epoch = epoch
+        self.pin_memory = pin_memory
         self.number = 0
 
     def __call__(self, batch: Any) -> Batch:
         """The batch that `ImageDataset.__getitems__` gave, changed by chance."""
-        images, labels = batch
-        if self.augment is not None:
-            images = self.augment(images, generator_for(self.seed, self.epoch, self.number))
+        changed = self._changed(batch, self.number)
         self.number += 1
-        return images, labels
+        if not self.pin_memory:
+            return changed
+        return Batch(changed.labels.pin_memory(), changed.pictures, lambda: changed.images.pin_memory())
+
+    def _changed(self, batch: Batch, number: int) -> Batch:
+        change, places = self.augmentation.change, batch.pictures
+        assert places is not None
+        if change is None:
+            return batch
+        store = len(self.dataset.images)
+        if self.augmentation.fixed_views:
+            view = (self.epoch - 1) % self.augmentation.fixed_views
+            return Batch(batch.labels, places + view * store, lambda: self._one_by_one(batch, places, view))
+
+        def generator() -> torch.Generator:
+            return generator_for(self.seed, self.epoch, number)
+
+        variants = self.augmentation.variants(len(batch), generator()) if self.augmentation.variants else None
+        return Batch(batch.labels, None if variants is None else places + variants * store, lambda: change(batch.images, generator()))
+
+    def _one_by_one(self, batch: Batch, places: Tensor, view: int) -> Tensor:
+        change = self.augmentation.change
+        assert change is not None
+        pairs = zip(batch.images, places.tolist(), strict=True)
+        return torch.cat([change(image[None], generator_for(self.seed, view, place)) for image, place in pairs])
 
 
 class Loader:
@@ -119,31 +209,46 @@ class Loader:
         batch_size: samples in a batch.
         seed: for training: order and random changes are a function of (seed, epoch) and of nothing else. None for
             evaluation: a fixed order, nothing random.
-        augment: random changes to each training batch.
+        augmentation: random changes to each training batch.
         pin_memory: put batches into page-locked memory, from which a CUDA device can copy while the processor works on.
     """
 
     def __init__(
-        self, images: ImageDataset, batch_size: int, seed: int | None = None, augment: Augment | None = None, pin_memory: bool = False
+        self,
+        images: ImageDataset,
+        batch_size: int,
+        seed: int | None = None,
+        augmentation: Augmentation | None = None,
+        pin_memory: bool = False,
     ) -> None:
         self.images = images
         self.batch_size = batch_size
         self.seed = seed
-        self.augment = augment
+        self.augmentation = augmentation or Augmentation()
         self.pin_memory = pin_memory
+
+    @property
+    def views(self) -> int | None:
+        """How many pictures can come of one image; None: there is no end of them."""
+        return self.augmentation.views
+
+    @property
+    def key(self) -> str:
+        """Another one wherever the same number (`Batch.pictures`) could mean another picture."""
+        fixed = self.augmentation.fixed_views
+        return self.images.key + (f" {self.augmentation.name}" if self.views != 1 else "") + (f" {self.seed} {fixed}" if fixed else "")
 
     def __len__(self) -> int:
         """Batches, that is steps, in an epoch."""
         return steps_per_epoch(len(self.images), self.batch_size, training=self.seed is not None)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """One epoch: images uint8 [N, 3, S, S] and labels int64 [N], N the batch size or, in the last batch, what is left."""
+        """One epoch, in batches of the batch size; the last one is what is left."""
         seed = 0 if self.seed is None else self.seed
-        loader: DataLoader[Batch] = DataLoader(
+        loader: DataLoader[Any] = DataLoader(
             self.images,
             batch_sampler=BatchOrder(len(self.images), self.batch_size, None if self.seed is None else generator_for(seed, epoch)),
-            collate_fn=Collate(self.augment, seed, epoch),
-            pin_memory=self.pin_memory,
+            collate_fn=Collate(self.images, self.augmentation, seed, epoch, self.pin_memory),
             generator=torch.Generator(),  # else each epoch takes a number from the global one, which dropout uses too
         )
         return iter(loader)
@@ -152,21 +257,23 @@ class Loader:
 class Normalise(nn.Module):
     """uint8 images [N, 3, S, S] of 0 to 255 to floats around 0: divide by 255, take off the mean, divide by the spread.
 
-    `mean` and `std` have one figure a channel, on the scale of 0 to 1. They are kept out of `state_dict`.
+    `mean` and `std` have one figure a channel, on the scale of 0 to 1. They are kept out of `state_dict`. `channels_last`: how the
+    floats lie in memory, the same numbers either way; done while they are made, it costs nothing.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], channels_last: bool = False) -> None:
         super().__init__()
+        self.memory_format = torch.channels_last if channels_last else torch.preserve_format
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images uint8 [N, 3, S, S] to float32 [N, 3, S, S] on the same device."""
         # In place after the first operation: the same bits as (images / 255 - mean) / std with a quarter of the memory.
-        return images.to(self.mean.dtype).div_(255).sub_(self.mean).div_(self.std)
+        return images.to(self.mean.dtype, memory_format=self.memory_format).div_(255).sub_(self.mean).div_(self.std)
 
 
 def resize(images: Tensor, image_size: int) -> Tensor:

@@ -47,7 +47,7 @@ def prepare(config: RunConfig, home: Home, progress: Progress) -> Data:
         ConfigError: for a dataset that cannot be had or read, and for a batch or a validation set that it is too small for.
     """
     entry = datasets.find_dataset(config.dataset)
-    augment = find(augmentations.AUGMENTATIONS, "augmentation", config.augmentation).build()
+    augmentation = find(augmentations.AUGMENTATIONS, "augmentation", config.augmentation).build(config.fixed_views)
     progress(f"reading {entry.label}", None)
     raw = entry.read(home.data, progress)
     train = open_images(raw.train, config.image_size, home.cache, "training images", progress)
@@ -73,13 +73,19 @@ def prepare(config: RunConfig, home: Home, progress: Progress) -> Data:
     if config.batch_size > len(train_indices):
         most = f"{len(train_indices):,}"
         raise ConfigError("batch_size", f"{config.batch_size:,} is more than the {most} images there are to train on; use {most} or less")
+    if config.batch_size * config.accumulate > len(train_indices):
+        parts = len(train_indices) // config.batch_size
+        there = f"the {len(train_indices):,} images there are to train on"
+        raise ConfigError("accumulate", f"{config.accumulate} batches of {config.batch_size:,} are more than {there}; use {parts} or less")
 
     # torch.cuda.is_available is asked last: it starts the driver.
     pin_memory = (config.device == "auto" or config.device.startswith("cuda")) and torch.cuda.is_available()
 
     def loader(store: Store, indices: NDArray[np.int64], training: bool = False) -> Loader:
-        images = ImageDataset(store.images, store.labels, torch.from_numpy(indices), config.image_size)
-        return Loader(images, config.batch_size, config.seed if training else None, augment if training else None, pin_memory)
+        images = ImageDataset(store.images, store.labels, torch.from_numpy(indices), config.image_size, store.key)
+        if not training:
+            return Loader(images, config.batch_size, pin_memory=pin_memory)
+        return Loader(images, config.batch_size * config.accumulate, config.seed, augmentation, pin_memory)
 
     return Data(
         classes=raw.classes,

@@ -1,0 +1,26 @@
+"""Tensors compared bit for bit: what is equal here is equal, NaN included."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """SHA-256 of the tensors' bits, in hexadecimal: equal digests, equal values, bit for bit. Waits for the device."""
+    total = hashlib.sha256()
+    for tensor in tensors:
+        total.update(_bits(tensor).cpu().numpy().data)
+    return total.hexdigest()
+
+
+def same(left: Tensor, right: Tensor) -> bool:
+    """True if two tensors have the same shape, type and bits; unlike `torch.equal`, NaN is NaN and 0.0 is not -0.0. Waits for the device."""
+    return left.shape == right.shape and left.dtype == right.dtype and torch.equal(_bits(left), _bits(right))
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
