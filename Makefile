@@ -24,11 +24,14 @@ run: python  ## start Thaw in the browser (PORT=8600 for another port)
 env: python  ## make the environment for tests and print its folder
 	@$(PYTHON) .ci/environment.py test
 
+# One process a core; whoever is done takes work from the others.
+workers = -n auto --dist worksteal
+
 test: lint browser  ## everything: ruff, mypy and all tests, those in a real browser included
-	@$(test_environment) && "$$bin/python" -m pytest $(ARGS)
+	@$(test_environment) && "$$bin/python" -m pytest $(workers) $(ARGS)
 
 test-all: lint browser  ## the same, and every model in the catalogue instead of a sample
-	@$(test_environment) && "$$bin/python" -m pytest -m "" $(ARGS)
+	@$(test_environment) && "$$bin/python" -m pytest $(workers) -m "" $(ARGS)
 
 lint: python  ## ruff and mypy
 	@$(test_environment) && "$$bin/ruff" check . && "$$bin/ruff" format --check . && "$$bin/mypy"
@@ -36,7 +39,7 @@ lint: python  ## ruff and mypy
 format: python  ## lay the code out as ruff does, and mend what it can mend
 	@$(test_environment) && { "$$bin/ruff" check --fix --quiet .; "$$bin/ruff" format .; }
 
-bench: python  ## side-by-side measurements, as tables for the README
+bench: python  ## side-by-side measurements, as tables for the README (ARGS=peers: against other libraries)
 	@$(test_environment) && "$$bin/python" -m bench $(ARGS)
 
 browser: python  ## find a Chromium that works, or install one

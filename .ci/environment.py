@@ -2,10 +2,12 @@
 
     python3 .ci/environment.py run     what Thaw needs to run
     python3 .ci/environment.py test    the same, and the tools that test it
+    python3 .ci/environment.py peers   an environment beside it with the libraries that Thaw is measured against
     python3 .ci/environment.py clean   remove environments that belong to other requirements
 
 An environment is several gigabytes, so all clones with equal requirements share one, outside the clone:
-`$XDG_CACHE_HOME/thaw/venv-KEY`, where KEY is a hash of the requirements files and the Python version.
+`$XDG_CACHE_HOME/thaw/venv-KEY`, where KEY is a hash of the requirements files and the Python version. That of the peers is
+`peers-KEY`: it takes torch and all else that Thaw needs from Thaw's environment, into which nothing of it is written.
 Only the standard library is used: this runs before anything is installed.
 """
 
@@ -15,6 +17,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -24,14 +27,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = {"run": ("requirements.txt",), "test": ("requirements.txt", "requirements-dev.txt")}
+PEERS = "bench/requirements.txt"
 
 
 def main(wanted: str) -> int:
-    """Carry out one of the three words above. Returns the exit status; progress goes to stderr, the folder to stdout."""
+    """Carry out one of the four words above. Returns the exit status; progress goes to stderr, the folder to stdout."""
     if wanted == "clean":
         return clean()
     try:
-        print(prepare(wanted))
+        print(prepare_peers() if wanted == "peers" else prepare(wanted))
     except SetupError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -67,10 +71,71 @@ def prepare(wanted: str) -> Path:
     return folder
 
 
-def key() -> str:
-    """Twelve hexadecimal digits that change with the requirements, the Python version and the kind of machine."""
+def prepare_peers() -> Path:
+    """The folder of the peers' environment, made or completed where needed, and Thaw's own before it.
+
+    A library that cannot be installed beside Thaw's torch is left out: `not-installed/NAME.txt` has what pip said. It is tried again by each call.
+
+    Raises:
+        SetupError: where one of the two environments cannot be made.
+    """
+    product = prepare("test")
+    folder = cache() / f"peers-{key(PEERS)}"
+    with locked(folder.with_suffix(".lock")):
+        unfinished, refused = folder / ".unfinished", folder / "not-installed"
+        if unfinished.exists() or not starts(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        peers = [line.partition("#")[0].strip() for line in (ROOT / PEERS).read_text().splitlines()]
+        missing = [peer for peer in peers if peer and not (folder / f".installed-{_name(peer)}").exists()]
+        if not missing:
+            return folder
+        say(f"Setting up the peers' environment in {folder}: {', '.join(map(_name, missing))}. About half a gigabyte.")
+        create(folder)
+        unfinished.touch()
+        refused.mkdir(exist_ok=True)
+        constraints = _see(product, folder)
+        for peer in missing:
+            note = refused / f"{_name(peer)}.txt"
+            done = subprocess.run([*pip(folder), peer, "--constraint", constraints], capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                (folder / f".installed-{_name(peer)}").touch()
+                note.unlink(missing_ok=True)
+            else:
+                note.write_text(done.stdout + done.stderr)
+                say(f"{peer} could not be installed; {note} has what pip said.")
+        unfinished.unlink()
+    return folder
+
+
+def _see(product: Path, folder: Path) -> Path:
+    """Have the environment at `folder` find the packages of that at `product` after its own; returns a file with their versions, as constraints.
+
+    pip sees them as installed, takes them as they are, and never changes what lies outside of its own environment.
+    """
+    ask = ("-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
+    Path(_python(folder, *ask).strip(), "thaw.pth").write_text(_python(product, *ask))
+    constraints = folder / "constraints.txt"
+    constraints.write_text(_python(product, "-m", "pip", "--disable-pip-version-check", "freeze"))
+    return constraints
+
+
+def _python(folder: Path, *arguments: str) -> str:
+    """What the Python of an environment prints."""
+    done = subprocess.run([str(folder / "bin" / "python"), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SetupError(f"The Python in {folder} does not work:\n{done.stderr.strip()}\nRemove that folder and give the same command again.")
+    return done.stdout
+
+
+def _name(requirement: str) -> str:
+    """The package that a line of a requirements file is about."""
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+
+
+def key(*further: str) -> str:
+    """Twelve hexadecimal digits that change with the requirements (and `further` files), the Python version and the kind of machine."""
     digest = hashlib.sha256()
-    for name in REQUIREMENTS["test"]:
+    for name in (*REQUIREMENTS["test"], *further):
         digest.update((ROOT / name).read_bytes())
     digest.update(f"{sys.implementation.cache_tag} {sys.platform} {platform.machine()}".encode())
     return digest.hexdigest()[:12]
@@ -121,9 +186,7 @@ def create(folder: Path) -> None:
 
 def install(folder: Path, files: tuple[str, ...]) -> None:
     """Install the requirements files with pip, its output on stderr."""
-    command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    if not sys.stderr.isatty():  # a person watches pip's bars, a log does not need them
-        command += ["--quiet", "--progress-bar", "off"]
+    command = pip(folder)
     for name in files:
         command += ["-r", str(ROOT / name)]
     # Standard output is for the folder's name alone.
@@ -136,9 +199,18 @@ def install(folder: Path, files: tuple[str, ...]) -> None:
         )
 
 
+def pip(folder: Path) -> list[str]:
+    """The command that installs into `folder`, without what is to be installed."""
+    command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    if not sys.stderr.isatty():  # a person watches pip's bars, a log does not need them
+        command += ["--quiet", "--progress-bar", "off"]
+    return command
+
+
 def others(folder: Path) -> list[Path]:
     """Environments beside `folder` that belong to other requirements or another Python."""
-    return sorted(path for path in folder.parent.glob("venv-*") if path.is_dir() and path != folder)
+    kept = {folder, folder.with_name(f"peers-{key(PEERS)}")}
+    return sorted(path for kind in ("venv", "peers") for path in folder.parent.glob(f"{kind}-*") if path.is_dir() and path not in kept)
 
 
 def hint_about_others(folder: Path) -> None:
@@ -148,7 +220,7 @@ def hint_about_others(folder: Path) -> None:
 
 
 def clean() -> int:
-    """Remove every environment but the one that belongs to this clone and this Python."""
+    """Remove every environment but those that belong to this clone and this Python."""
     folder = cache() / f"venv-{key()}"
     for other in others(folder):
         with locked(other.with_suffix(".lock")):
@@ -165,6 +237,6 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in (*REQUIREMENTS, "clean"):
-        sys.exit(f"usage: {sys.argv[0]} run|test|clean")
+    if len(sys.argv) != 2 or sys.argv[1] not in (*REQUIREMENTS, "peers", "clean"):
+        sys.exit(f"usage: {sys.argv[0]} run|test|peers|clean")
     sys.exit(main(sys.argv[1]))

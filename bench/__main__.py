@@ -1,4 +1,8 @@
-"""`python -m bench [start] [live] [loop] [watch] [open] [toggle] [--rounds N]`: measure, and print tables that the README can take over."""
+"""`python -m bench [start] [live] [loop] [watch] [open] [toggle] [--rounds N]`: measure, and print tables that the README can take over.
+
+`python -m bench peers [--cases NAMES] [--contestants NAMES] [--threads N] [--quick]` is the long one, for which other libraries are
+installed into an environment of their own; it is measured only when it is asked for by name.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,19 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 # As workers do, before torch is imported: threads that wait for each other sleep, or a busy machine would measure their spinning.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from bench import live, loop, opening, start, toggle, watch
+from bench import live, loop, opening, peers, start, toggle, watch
 
-BENCHES: dict[str, tuple[str, Callable[[Path, int], list[str]]]] = {
+Bench = tuple[str, Callable[[Path, int], Iterable[str]]]
+"""A title, and what measures: (a folder to write in, rounds) to the lines of tables, as they come."""
+
+BENCHES: dict[str, Bench] = {
     "start": ("From Start to the first point of the chart", start.measure),
     "live": ("What a viewer costs while a run goes on", live.measure),
     "loop": ("Thaw's loop against a bare PyTorch loop", loop.measure),
@@ -25,20 +33,31 @@ BENCHES: dict[str, tuple[str, Callable[[Path, int], list[str]]]] = {
     "toggle": ("A freeze toggle on the Model screen", toggle.measure),
 }
 
+PEERS = "peers"
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to measure: {', '.join(BENCHES)} (default: all)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured; medians are shown (default: 5)")
+    names = ", ".join((*BENCHES, PEERS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to measure: {names} (default: all but {PEERS})")
+    parser.add_argument("--rounds", type=int, help=f"how often each thing is measured; medians are shown (default: 5; {PEERS}: {peers.ROUNDS})")
+    peers.add_arguments(parser)
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(BENCHES):
-        parser.error(f"there is no measurement {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    if unknown := set(arguments.names) - {*BENCHES, PEERS}:
+        parser.error(f"there is no measurement {', '.join(sorted(unknown))}; there are {names}")
+    if arguments.rounds is not None and arguments.rounds < 1:
+        parser.error(f"--rounds {arguments.rounds} measures nothing; give 1 or more")
+    try:
+        benches: dict[str, Bench] = {**BENCHES, PEERS: ("Thaw against others", partial(peers.measure, options=peers.options(arguments)))}
+    except ValueError as error:
+        parser.error(str(error))
     print(machine())
     for name in arguments.names or BENCHES:
-        title, measure = BENCHES[name]
+        title, measure = benches[name]
         print(f"\n### {title}\n", flush=True)
         with tempfile.TemporaryDirectory(prefix="thaw-bench-") as folder:
-            print("\n".join(measure(Path(folder), arguments.rounds)), flush=True)
+            for line in measure(Path(folder), arguments.rounds or (peers.ROUNDS if name == PEERS else 5)):
+                print(line, flush=True)
     return 0
 
 

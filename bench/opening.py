@@ -6,14 +6,14 @@ import json
 import time
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
+from bench.screen import screen
 from bench.synthetic import SyntheticRun
 from bench.table import spread, table
 from core import stream
 from core.home import Home
 from core.store import RunStore
-from tests.browser import arguments, find
 from tests.support import Server
 
 WARM_UP_SECONDS = 15.0  # the server's helper processes import torch at first
@@ -24,28 +24,19 @@ def measure(folder: Path, rounds: int) -> list[str]:
     """The first message of a fresh client, from the store to JSON text; and a fresh tab, from the address to the complete chart."""
     home = Home.from_environment(str(folder / "home"))
     store = RunStore(home.database)
-    server = Server(home.path, folder / "server.log")
     rows = []
-    with sync_playwright() as playwright:
-        path = find(playwright)
-        assert path is not None, "no Chromium works here; `make browser` finds or installs one"
-        browser = playwright.chromium.launch(executable_path=path, args=arguments())
-        try:
-            server.start()
-            time.sleep(WARM_UP_SECONDS)
-            page = browser.new_page()
-            for steps in HISTORIES:
-                run = SyntheticRun(store, steps)
-                read = [first_message(store, run.id) for _ in range(rounds)]
-                message = read[0][1]
-                by_address(page, server, run.id)  # the first visit fetches scripts that a browser then keeps
-                clicks = [by_click(page, server, run.id) for _ in range(rounds)]
-                tabs = [by_address(page, server, run.id) for _ in range(rounds)]
-                figures = spread([seconds * 1000 for seconds, _ in read], 1), spread(clicks), spread(tabs)
-                rows.append((f"{steps:,} steps", *figures, str(len(message["steps"]["step"])), f"{len(json.dumps(message)) / 1000:.0f}"))
-        finally:
-            browser.close()
-            server.close()
+    with screen(folder) as (server, browser):
+        time.sleep(WARM_UP_SECONDS)
+        page = browser.new_page()
+        for steps in HISTORIES:
+            run = SyntheticRun(store, steps)
+            read = [first_message(store, run.id) for _ in range(rounds)]
+            message = read[0][1]
+            by_address(page, server, run.id)  # the first visit fetches scripts that a browser then keeps
+            clicks = [by_click(page, server, run.id) for _ in range(rounds)]
+            tabs = [by_address(page, server, run.id) for _ in range(rounds)]
+            figures = spread([seconds * 1000 for seconds, _ in read], 1), spread(clicks), spread(tabs)
+            rows.append((f"{steps:,} steps", *figures, str(len(message["steps"]["step"])), f"{len(json.dumps(message)) / 1000:.0f}"))
     heads = ["history", "first message read, ms", "click on Home to complete chart, s", "address to complete chart, s", "points on a line", "kB sent"]
     return table(heads, rows)
 

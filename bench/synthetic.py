@@ -12,7 +12,8 @@ import psutil
 
 from core.config import RunConfig
 from core.events import Layer, RunPlan, StepRow
-from core.store import LevelRow, RunStore, Summarizer
+from core.store import RunStore
+from core.summaries import Summarizer
 
 LAYERS = 62
 """As many parameter tensors as resnet18 has."""
@@ -37,14 +38,12 @@ class SyntheticRun:
     def append(self, count: int) -> None:
         """Add `count` steps in one transaction, with the summaries that they complete."""
         rows: list[StepRow] = []
-        levels: list[LevelRow] = []
         for step in range(self.step + 1, self.step + count + 1):
             loss = 2.3 / math.sqrt(1 + step / 100) + 0.1 * math.sin(step)
             row = StepRow(step, 1 + step // 1000, step / 20, loss, 1e-3, 640.0, self._norms[step % 64])
             rows.append(row)
-            levels.extend(self._summarizer.add(row))
         self.step += count
-        self.store.append(self.id, rows, levels, self.step / 20)
+        self.store.append(self.id, rows, self._summarizer.add(rows), self.step / 20)
 
     def grow(self, steps_a_second: float, until: threading.Event) -> None:
         """Append steps four times a second, as a worker does, until the event is set."""

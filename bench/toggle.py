@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
+from bench.screen import screen
 from bench.table import spread, table
-from tests.browser import arguments, find
 from tests.support import Server
 
 MODELS = (("resnet18", 64), ("densenet201", 64), ("vit_b_16", 224))
@@ -45,20 +45,9 @@ WATCH = """([path, label]) => {
 
 def measure(folder: Path, rounds: int) -> list[str]:
     """Four toggles a round on each model: layers spread over its depth, one after the other."""
-    server = Server(folder / "home", folder / "server.log")
-    rows = []
-    with sync_playwright() as playwright:
-        path = find(playwright)
-        assert path is not None, "no Chromium works here; `make browser` finds or installs one"
-        browser = playwright.chromium.launch(executable_path=path, args=arguments())
-        try:
-            server.start()
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            for model, size in MODELS:
-                rows.append(_measure(page, server, model, size, TOGGLES_A_ROUND * rounds))
-        finally:
-            browser.close()
-            server.close()
+    with screen(folder) as (server, browser):
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        rows = [_measure(page, server, model, size, TOGGLES_A_ROUND * rounds) for model, size in MODELS]
     heads = ["model", "rows of the tree", "click to tree, treemap and counts painted, ms", "to the same confirmed by the server, ms"]
     return table([*heads, "to cost and timeline drawn anew, ms"], rows)
 

@@ -29,7 +29,8 @@ def clone(tmp_path: Path) -> Path:
     clone.mkdir()
     shutil.copy(ROOT / "Makefile", clone)
     shutil.copytree(ROOT / ".ci", clone / ".ci", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    (clone / "bench").mkdir()
+    for name in ("requirements.txt", "requirements-dev.txt", "bench/requirements.txt"):
         (clone / name).touch()
     return clone
 
