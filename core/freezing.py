@@ -10,7 +10,7 @@ Freezing is more than `requires_grad = False`:
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -23,13 +23,15 @@ class Freezing:
         model: any module.
         frozen: names from `model.named_parameters()`, as `core.layers.frozen_parameters` gives them. Of a tensor that two
             modules share, any of its names.
+        randomness: leave dropout and stochastic depth on inside of modules of which nothing learns; else they rest as in eval mode.
 
     Raises:
         KeyError: a name that is no parameter of the model.
     """
 
-    def __init__(self, model: nn.Module, frozen: Collection[str]) -> None:
+    def __init__(self, model: nn.Module, frozen: Collection[str], randomness: bool = True) -> None:
         self.model = model
+        self.randomness = randomness
         self.frozen: frozenset[str] = frozenset()
         self.freeze(frozen)
 
@@ -53,10 +55,18 @@ class Freezing:
             self.train()
 
     def train(self) -> None:
-        """Put the model into train mode, normalisation layers at rest excepted."""
+        """Put the model into train mode, excepted normalisation layers at rest and, without `randomness`, all modules of which nothing learns."""
         self.model.train()
         for norm in self.norms_at_rest().values():
             norm.eval()
+        if not self.randomness:
+            for module in self.model.modules():
+                if not _learns(module, unknown=True):
+                    module.eval()
+                if isinstance(module, nn.Sequential):
+                    for part, following in _followed(module):
+                        if not _learns(following, unknown=True):
+                            part.eval()
 
     def eval(self) -> None:
         """Put the whole model into eval mode."""
@@ -83,3 +93,19 @@ class Freezing:
 def trainable(model: nn.Module) -> list[nn.Parameter]:
     """The parameters that learn, in `named_parameters` order: what an optimizer should be given, and nothing else."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _learns(module: nn.Module, unknown: bool) -> bool:
+    """Whether any parameter of `module` learns; `unknown` if it has none."""
+    parameters = list(module.parameters())
+    return any(parameter.requires_grad for parameter in parameters) if parameters else unknown
+
+
+def _followed(sequence: nn.Sequential) -> Iterator[tuple[nn.Module, nn.Module]]:
+    """Each part without parameters (an activation, a dropout) with the next one that has some."""
+    following: nn.Module | None = None
+    for part in reversed(sequence):
+        if any(True for _ in part.parameters()):
+            following = part
+        elif following is not None:
+            yield part, following

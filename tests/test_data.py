@@ -106,6 +106,18 @@ def test_steps_per_epoch_are_the_batches_that_come(samples: int, batch_size: int
     assert len(loader) == len(sizes)
 
 
+@pytest.mark.parametrize(
+    ("samples", "most", "sizes"),
+    [(64, 32, [32, 32]), (65, 32, [22, 22, 21]), (32, 32, [32]), (3, 2, [3]), (5, 2, [3, 2]), (3, 1, [1, 1, 1]), (1, 2, [1])],
+)
+def test_parts_of_a_batch_are_few_equal_and_never_a_single_sample(samples: int, most: int, sizes: list[int]) -> None:
+    (batch,) = numbered_loader(samples, batch_size=samples).batches(1)
+    parts = batch.parts(most)
+    assert [len(part) for part in parts] == sizes
+    assert torch.equal(torch.cat([part.labels for part in parts]), batch.labels)
+    assert torch.equal(torch.cat([part.images for part in parts]), batch.images)
+
+
 def test_loading_takes_nothing_from_the_global_chance(home: Home) -> None:
     data = prepared(home, augmentation="trivial augment", batch_size=64)
     torch.manual_seed(7)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core import anatomy, features
+from core import anatomy
 from core.assembly import assemble
 from core.catalog import models
 from core.config import Change, FreezePlan, RunConfig
@@ -26,11 +26,14 @@ from core.features import Column, open_table
 from core.freezing import Freezing
 from core.home import Home
 from core.layers import frozen_parameters
-from core.partition import Keeping, NotSplit, Partition, Split, fold_norms, split
+from core.partition import Keeping, Partition
+from core.split import NotSplit, Split, fold_norms, split
 from core.trainer import EpochReport, FinalReport, StepReport, Trainer
 from tests.support import ROOT
 
-SMALL = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "freeze": "head only", "batch_size": 200, "epochs": 3}
+SMALL: dict[str, Any] = {
+    "dataset": "digits", "model": "small_cnn", "image_size": 16, "freeze": "head only", "batch_size": 200, "epochs": 3, "watch_budget": 1.0, "threads": 1,
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +65,7 @@ class Outcome:
             match report:
                 case StepReport():
                     self.losses.append(report.loss.item())
+                    assert report.gradient_norms is not None
                     self.norms.append(report.gradient_norms)
                     if change and report.step == change[0]:
                         self.trainer.change(Change.parse(change[1]))
@@ -230,6 +234,27 @@ def test_what_follows_dropout_can_change_and_dropout_of_nothing_cannot() -> None
     assert split(WithDropout(0.0), images).layers == 2
 
 
+@pytest.mark.parametrize(("name", "random_layer"), [("efficientnet_b0", "features.2.1"), ("vgg11", "classifier.2"), ("resnet18", "")])
+def test_randomness_of_frozen_layers_can_be_put_to_rest(name: str, random_layer: str) -> None:
+    model = planned(name, "head only", 32)
+    images = torch.rand(3, 3, 32, 32)
+    noisy = split(model, images)
+    assert noisy.chance.startswith(random_layer)
+    assert bool(noisy.chance) == bool(random_layer)
+    freezing = Freezing(model, [name for name, parameter in model.named_parameters() if not parameter.requires_grad], randomness=False)
+    freezing.train()
+    still = split(model, images)
+    assert still.layers == still.all_layers - 1
+    assert not still.chance
+
+
+def test_run_with_resting_randomness_is_the_same_with_kept_features(home: Home) -> None:
+    fields: dict[str, Any] = {"model": "efficientnet_b0", "image_size": 32, "batch_size": 16, "few": 40, "frozen_randomness": False}
+    plain, kept = Outcome(home, **fields, feature_cache="off"), Outcome(home, **fields)
+    assert kept.reuse.layers == kept.reuse.all_layers - 1
+    assert kept.equals(plain)
+
+
 def test_frozen_norm_that_is_not_at_rest_can_change() -> None:
     model = planned("resnet18", "head only", 32)
     model.train()
@@ -359,7 +384,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
         self.room = room
         self.write = os.pwrite
-        monkeypatch.setattr(features.os, "pwrite", self)
+        monkeypatch.setattr(os, "pwrite", self)
 
     def __call__(self, file: int, data: Any, place: int) -> int:
         if len(data) > self.room:
@@ -380,7 +405,7 @@ def test_disk_that_fills_while_features_grow_loses_nothing(home: Home, monkeypat
 
 def test_full_disk_leaves_memory(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(home.path)
-    monkeypatch.setattr(features.shutil, "disk_usage", lambda folder: usage._replace(free=1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1000))
     kept = Outcome(home)
     assert (kept.reuse.state, kept.reuse.place) == ("serving", "memory")
     assert not list(home.features.glob("*"))
@@ -479,7 +504,7 @@ def test_fixed_views_come_in_turn_and_can_be_kept(home: Home) -> None:
 
     def sorted_images(epoch: int) -> Tensor:
         batches = list(loader.batches(epoch))
-        order = torch.cat([batch.pictures for batch in batches]).remainder(len(loader.images.images)).argsort()
+        order = torch.cat([batch.pictures for batch in batches if batch.pictures is not None]).remainder(len(loader.images.images)).argsort()
         return torch.cat([batch.images for batch in batches])[order]
 
     assert torch.equal(sorted_images(1), sorted_images(3))
@@ -503,6 +528,8 @@ def test_folded_norms_give_the_same_but_for_rounding() -> None:
     model = planned("resnet18", "head only", 32)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             nn.init.uniform_(module.running_mean, -1, 1)
             nn.init.uniform_(module.running_var, 0.5, 2)
             nn.init.uniform_(module.weight, 0.5, 2)

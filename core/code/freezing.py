@@ -18,14 +18,24 @@ TRAIN_MODE = """def train_mode():
             module.eval()"""
 
 
-def freezing_lines(layers: Layers, later: Sequence[Phase]) -> str:
+RESTING = """
+        # ... and dropout and stochastic depth would stay on in blocks that are frozen.
+        if list(module.parameters()) and not any(parameter.requires_grad for parameter in module.parameters()):
+            module.eval()
+        for place, part in enumerate(module if isinstance(module, nn.Sequential) else ()):
+            following = next((list(later.parameters()) for later in module[place:] if list(later.parameters())), [])
+            if following and not any(parameter.requires_grad for parameter in following):
+                part.eval()"""
+
+
+def freezing_lines(layers: Layers, later: Sequence[Phase], randomness: bool = True) -> str:
     """The lines that freeze, and `train_mode`; none where nothing is ever frozen."""
     parts = []
     if any(frozen for _, frozen in layers):
         parts.append("# Freezing\n" + _rule(layers))
     elif not any(phase.frozen for phase in later):
         return ""
-    return "\n\n\n".join([*parts, TRAIN_MODE])
+    return "\n\n\n".join([*parts, TRAIN_MODE + ("" if randomness else RESTING)])
 
 
 def _rule(layers: Layers) -> str:

@@ -62,10 +62,15 @@ class Batch:
         return iter((self.images, self.labels))
 
     def parts(self, most: int) -> tuple[Batch, ...]:
-        """The batch cut into as few parts of at most `most` samples as will do, equal but for one sample."""
+        """The batch cut into as few parts of at most `most` samples as will do, equal but for one sample.
+
+        None is a single sample, unless that is what `most` says: BatchNorm cannot work out a variance from one. So 3 stay together where 2
+        are the most.
+        """
         if len(self) <= most:
             return (self,)
-        places = torch.arange(len(self)).tensor_split(math.ceil(len(self) / most))
+        number = math.ceil(len(self) / most)
+        places = torch.arange(len(self)).tensor_split(number if most == 1 else min(number, len(self) // 2))
         return tuple(self._part(slice(int(place[0]), int(place[-1]) + 1)) for place in places)
 
     def _part(self, place: slice) -> Batch:
