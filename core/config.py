@@ -64,6 +64,7 @@ EXAMPLES: Mapping[str, str] = {
     "compile_model": "false",
     "fold_norms": "false",
     "threads": "2",
+    "frozen_randomness": "true",
     "feature_cache": "exact",
     "feature_cache_gigabytes": "8",
     "fixed_views": "4",
@@ -383,13 +384,18 @@ class RunConfig(BaseModel):
     fused_optimizer: bool = Field(False, description="Update all weights in one operation: faster, and rounds differently")
     compile_model: bool = Field(False, description="Translate the model with torch.compile: faster steps after a long start, and rounds differently")
     fold_norms: bool = Field(False, description="Fold frozen BatchNorm into the convolution before it: a faster first epoch, and rounds differently")
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(None, description="Processor threads that training uses; empty: chosen")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        None, description="Processor threads that training uses; empty: all, or as automatic finds best"
+    )
+    frozen_randomness: bool = Field(
+        True, description="Dropout and stochastic depth inside frozen blocks: on, as in any training loop, or resting, so that more can be kept"
+    )
     feature_cache: Literal["exact", "float16", "off"] = Field(
         "exact",
         description="Keep what frozen layers compute for each image instead of computing it again: exact, rounded to float16 (half the room), or off",
     )
     feature_cache_gigabytes: float = Field(
-        8.0, gt=0, le=100_000, allow_inf_nan=False, description="Most that kept features may take, in gigabytes on disk (or in memory, if the disk is full)"
+        8.0, gt=0, le=100_000, allow_inf_nan=False, description="Most that kept features may take on disk (or in memory, if it is full), in gigabytes"
     )
     fixed_views: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None, description="Random pictures of each image, shown in turn so that their features can be kept; empty: new ones in every epoch"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import psutil
+
 
 @dataclass(frozen=True)
 class Device:
@@ -23,3 +25,8 @@ class Machine:
     memory_bytes: int
     torch_version: str
     torchvision_version: str
+
+
+def cores() -> int:
+    """Processor cores of this machine: the most threads that can run at once. A core that plays two counts as two."""
+    return psutil.cpu_count() or 1

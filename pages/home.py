@@ -7,9 +7,11 @@ import streamlit as st
 
 from core.config import ConfigError, RunConfig
 from core.lab import LabError
+from core.machine import cores
 from pages._parts import draft, words
 from pages._parts.history import history
 from pages._parts.live_chart import load_ahead
+from pages._parts.places import alone
 from pages._parts.services import services
 
 DEMO = RunConfig(dataset="digits", model="resnet18", freeze="head only", image_size=64, learning_rate=0.01, epochs=5)
@@ -32,9 +34,8 @@ if start:
         st.switch_page("train.py", query_params={"run": run_id})
 
 
-@st.fragment(run_every=2.0)
 def runs() -> None:
-    """Running and recent runs; looks again every two seconds."""
+    """Running and recent runs."""
     active = shared.store.runs(limit=10, active=True)
     recent = shared.store.runs(limit=10, active=False)
     if active:
@@ -50,17 +51,17 @@ def runs() -> None:
 def machine(looking: bool) -> None:
     """What this machine has: at once what the system says, and what torch says once the lab is warm."""
     memory = psutil.virtual_memory()
-    cores, total, free, processor = st.columns(4)
-    cores.metric("Processor cores", psutil.cpu_count() or 1, border=True)
+    processors, total, free, devices = st.columns(4)
+    processors.metric("Processor cores", cores(), border=True)
     total.metric("Memory", words.size(memory.total), border=True)
     free.metric("Free memory", words.size(memory.available), border=True)
     if not shared.lab.ready:
-        processor.metric("Devices", "looking", border=True)
+        devices.metric("Devices", "looking", border=True)
         return
     if looking:
         st.rerun(scope="app")  # once more, and then without a timer
     found = shared.lab.machine()
-    processor.metric("Devices", len(found.devices), border=True)
+    devices.metric("Devices", len(found.devices), border=True)
     for device in found.devices:
         icon = ":material/memory:" if device.name == "cpu" else ":material/developer_board:"
         size = f" · {words.size(device.memory_bytes)}" if device.memory_bytes else ""
@@ -69,13 +70,13 @@ def machine(looking: bool) -> None:
     st.caption(f"{versions} · runs are kept in `{shared.home.path}`")
 
 
-runs()
+alone(runs, every=2.0)
 st.subheader("This machine", anchor=False)
 try:
     looking = not shared.lab.ready
     if looking:
         shared.lab.warm()
-    st.fragment(machine, run_every=1.0 if looking else None)(looking)
+    alone(machine, looking, every=1.0 if looking else None)
 except LabError as error:
     st.error(str(error))
 load_ahead()

@@ -74,6 +74,15 @@ def test_same_seed_gives_the_same_figures_twice(home: Home) -> None:
         (["--lr-multiplier", "stage9=2"], ["learning_rate_multipliers", "stage9", "last stage"]),
         (["--head-dropout", "1"], ["head_dropout", "below 1"]),
         (["--dataset", "folder:/no/such/place"], ["dataset", "/no/such/place"]),
+        (["--clip-norm", "0"], ["clip_norm", "above 0", "1.0"]),
+        (["--accumulate", "1.5"], ["accumulate", "whole number", "1.5"]),
+        (["--watch-budget", "3"], ["watch_budget", "1 or less", "0.02"]),
+        (["--speed", "automatic", "--precision", "bfloat16"], ["precision", "bfloat16", "automatic", "exact"]),
+        (["--fused-optimizer", "maybe"], ["fused_optimizer", "true or false", "maybe"]),
+        (["--fused-optimizer", "true", "--optimizer", "RMSprop"], ["fused_optimizer", "RMSprop", "AdamW"]),
+        (["--fold-norms", "true", "--feature-cache", "off"], ["fold_norms", "feature_cache"]),
+        (["--fixed-views", "4"], ["fixed_views", "augmentation", "shift"]),
+        (["--threads", "1000"], ["threads", "1000", "cores"]),
     ],
 )
 def test_bad_value_is_one_clear_line_and_status_2(home: Home, arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

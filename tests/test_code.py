@@ -22,6 +22,7 @@ from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SC
 from core.code import Phase, loading_code, phases, pytorch_code
 from core.code.names import cover
 from core.config import PRESETS, ConfigError, RunConfig
+from core.data import Normalise
 from core.home import Home
 from core.layers import ParameterInfo, frozen_parameters, head_options, multipliers_by_parameter
 from core.steering import Steering
@@ -29,7 +30,7 @@ from core.steering import Steering
 CLASSES = 10
 NETWORK = "my-net: conv 8 bias=no, norm, relu, pool, residual 16 stride=2, global pool, flatten, linear 12, norm, tanh, dropout 0.1"
 
-SMALL = RunConfig(model="small_cnn", image_size=16, epochs=1, batch_size=256, device="cpu")
+SMALL = RunConfig(model="small_cnn", image_size=16, epochs=1, batch_size=256, device="cpu", threads=1)
 """Trains an epoch of five steps."""
 
 
@@ -220,6 +221,95 @@ def test_step_by_step_the_script_trains_what_the_run_trains_at_the_same_rate(
     assert len({frozenset(step.learning) for step in real}) > 1, "nothing ever changed, so this proves nothing"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"accumulate": 3, "batch_size": 100},  # 1,438 images: the last step has parts of 80, 79 and 79
+        {"clip_norm": 0.05},
+        {
+            "accumulate": 2,
+            "batch_size": 90,
+            "clip_norm": 0.3,
+            "timeline": "step 3: stage2; 2: !stage1, stage1=3",
+            "learning_rate_multipliers": "head=2",
+            "schedule": "CosineAnnealingLR",
+            "schedule_options": {"eta_min": 1e-3},
+            "fused_optimizer": True,
+        },
+        {"accumulate": 2, "clip_norm": 0.1, "precision": "bfloat16", "memory_format": "channels_last"},
+        {"clip_norm": 0.1, "loss": "MSELoss", "augmentation": "shift", "fixed_views": 2, "optimizer": "AdamW", "learning_rate": 1e-3},
+    ],
+    ids=lambda changes: " ".join(changes) or "as it is",
+)
+def test_from_the_same_weights_and_batches_the_script_ends_with_the_weights_of_the_run(
+    changes: dict[str, Any], home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"optimizer": "SGD", "learning_rate": 0.05, "freeze": "stage1", "validation_share": 0.0, "epochs": 2, **changes}
+    config = catalog.check(SMALL.replace(**given))
+    trainer = assemble(config, home).trainer
+    names = ready(config)
+    names["model"].load_state_dict(trainer.model.state_dict())
+    normalise = Normalise(*catalog.find_model(config.model).normalise)
+    epochs = [[(normalise(batch.images), batch.labels) for batch in trainer.train.batches(epoch)] for epoch in (1, 2)]
+    names["train"] = Replayed(epochs)
+    names["test_set"] = torch.utils.data.Subset(names["test_set"], range(8))
+    exec(compile(script_of(config).partition("# Training")[2], "script.py", "exec"), names)
+
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    for _ in trainer.run():
+        pass
+    shown, real = names["model"].state_dict(), trainer.model.state_dict()
+    most = 0.05 if config.precision == "bfloat16" else 1e-3  # of the way that the weights have gone
+    for name in (name for name, tensor in real.items() if tensor.is_floating_point()):
+        way = float((real[name] - before[name]).norm())
+        assert float((shown[name] - real[name]).norm()) <= most * way, f"{name}, which has gone {way:g}"
+    assert not torch.equal(before["head.weight"], real["head.weight"])
+
+
+class Replayed:
+    """Batches that are known beforehand, in place of a DataLoader: one list an epoch."""
+
+    def __init__(self, epochs: list[list[tuple[Tensor, Tensor]]]) -> None:
+        self.epochs = iter(epochs)
+        self.length = len(epochs[0])
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(next(self.epochs))
+
+
+def test_fixed_views_of_the_script_are_always_the_same_few_pictures() -> None:
+    names = ready(SMALL.replace(augmentation="shift", fixed_views=3))
+    pictures = names["train_set"]
+    state = torch.get_rng_state()
+    seen = []
+    for view in (0, 1, 2, 0, 1, 2):
+        pictures.view = view
+        seen.append(torch.stack([pictures[index][0] for index in range(8)]))
+    assert all(torch.equal(seen[view], seen[view + 3]) for view in range(3))
+    assert not any(torch.equal(seen[one], seen[other]) for one, other in ((0, 1), (0, 2), (1, 2)))
+    assert torch.equal(state, torch.get_rng_state()), "no other chance is used up"
+    assert len(pictures) == len(names["train"].dataset) > 1000
+
+
+def test_what_a_run_does_and_the_script_does_not_is_remarked() -> None:
+    frozen = SMALL.replace(freeze="head only")
+    remark = "# Thaw computes what frozen layers give only once for each picture and keeps it, "
+    assert f"# Freezing\n{remark}with the same result as here." in script_of(frozen)
+    assert f"{remark}rounded to float16" in script_of(frozen.replace(feature_cache="float16"))
+    assert remark in script_of(SMALL.replace(epochs=3, timeline="2: stage1"))
+    assert remark in script_of(frozen.replace(augmentation="shift", fixed_views=2))
+    assert remark in script_of(frozen.replace(augmentation="flip"))
+    for plain in (SMALL, frozen.replace(feature_cache="off"), frozen.replace(augmentation="shift")):
+        assert remark not in script_of(plain)
+    assert "# Not in this script: frozen BatchNorm folded" in script_of(frozen.replace(fold_norms=True))
+    assert "# Not in this script: the precision, layout" in script_of(frozen.replace(speed="automatic"))
+
+
 def test_epochs_and_steps_of_a_timeline_need_no_common_order() -> None:
     config = SMALL.replace(epochs=3, freeze="head only", timeline="step 2: !stage2; 2: !stage3, stage3=0.1; step 900: train everything, stage1")
     first, second, third = phases(config, parameters_of(config))
@@ -319,10 +409,14 @@ def every_choice() -> Iterator[RunConfig]:
         ("precision", ["bfloat16", "float16"]), ("early_stopping", [2]), ("validation_share", [0.0]), ("device", ["cpu"]),
         ("starting_weights", ["/w.pth", "/w.safetensors"]), ("freeze", ["head only", "norms only", "stage1, !stage1.0"]),
         ("timeline", ["2: !stage1", "step 3: learning_rate=0.1; 3: head only"]), ("learning_rate_multipliers", ["head=3, stem=0.1"]),
-        ("head_dropout", [0.5]), ("head_hidden", [7]),
+        ("head_dropout", [0.5]), ("head_hidden", [7]), ("accumulate", [4]), ("clip_norm", [1.0]), ("speed", ["automatic"]),
+        ("memory_format", ["channels_last"]), ("fused_optimizer", [True]), ("compile_model", [True]), ("fold_norms", [True]), ("threads", [1]),
+        ("feature_cache", ["float16", "off"]),
     ):  # fmt: skip
         for name in names:
             yield small.replace(**{field: name})
+    yield small.replace(augmentation="shift", fixed_views=4)
+    yield small.replace(accumulate=4, clip_norm=1.0, precision="float16", model="googlenet", image_size=64, validation_share=0.0)
 
 
 @pytest.mark.parametrize("config", list(every_choice()), ids=lambda config: " ".join(map(str, config.changes().values())))
@@ -342,7 +436,8 @@ def test_every_model_makes_a_script_that_python_can_read(model: str) -> None:
 def test_the_script_trains_on_its_own_and_its_weights_load_as_shown(tmp_path: Path) -> None:
     config = SMALL.replace(
         model=NETWORK, head_hidden=8, head_dropout=0.1, freeze="head only", epochs=2, timeline="2: !linear1", validation_share=0.8,
-        schedule="WarmupCosine", augmentation="shift", early_stopping=1, loss="MSELoss",
+        schedule="WarmupCosine", augmentation="shift", early_stopping=1, loss="MSELoss", accumulate=2, batch_size=90, clip_norm=0.5,
+        memory_format="channels_last", precision="float16", fused_optimizer=True, threads=1, fixed_views=2,
     )  # fmt: skip
     script = tmp_path / "script.py"
     script.write_text(script_of(config))
@@ -366,8 +461,13 @@ def test_the_fewest_beginnings_match_exactly_the_wanted_names() -> None:
     assert found == ["conv1.", "bn1.", "layer1.0.", "layer2.", "layer3.", "layer4.0.bn1."]
 
 
+def test_a_whole_name_covers_no_longer_one() -> None:
+    assert cover(["a.weight", "a.weight_g", "b.bias"], ["a.weight_v", "b.scale"]) == ["a.weight", "a.weight_g", "b.bias"]
+    assert cover(["a.weight", "a.weight_g"], ["b.weight"]) == ["a."]
+
+
 def test_no_parameter_name_begins_with_another() -> None:
-    """What `cover` relies on: a whole name as a beginning matches nothing else."""
+    """What the script's `startswith` relies on: a whole name as a beginning matches nothing else."""
     for name in ("swin_t", "googlenet", NETWORK):
         names = [parameter.name for parameter in anatomy.describe(name, CLASSES, 64).parameters]
         assert not [(one, other) for one in names for other in names if one != other and other.startswith(one)]

@@ -1,15 +1,20 @@
-"""RunConfig: defaults, ranges, JSON, and errors that say what to do."""
+"""RunConfig: defaults, ranges, JSON, what goes together, and errors that say what to do."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
 
+import psutil
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.config import EXAMPLES, PRESETS, ConfigError, FreezePlan, RunConfig
+from core import catalog
+from core.catalog import OPTIMIZERS
+from core.config import EXAMPLES, MEASURED, PRESETS, ConfigError, FreezePlan, RunConfig
 
 
 def test_default_config_survives_json() -> None:
@@ -57,6 +62,23 @@ def test_any_valid_config_survives_json(
         ("validation_share", 0.95, "0.9 or less"),
         ("optimizer_options", 3, "optimizer_options"),
         ("early_stopping", 0, "1 or more"),
+        ("accumulate", 0, "1 or more"),
+        ("accumulate", True, "number"),
+        ("clip_norm", 0, "above 0"),
+        ("clip_norm", -1, "above 0"),
+        ("clip_norm", float("nan"), "finite"),
+        ("clip_norm", float("inf"), "finite"),
+        ("speed", "fast", "automatic"),
+        ("memory_format", "channels_first", "channels_last"),
+        ("fused_optimizer", "perhaps", "true or false"),
+        ("compile_model", 3, "true or false"),
+        ("fold_norms", None, "true or false"),
+        ("threads", 0, "1 or more"),
+        ("feature_cache", "float32", "float16"),
+        ("feature_cache_gigabytes", 0, "above 0"),
+        ("fixed_views", 0, "1 or more"),
+        ("watch_budget", 0, "above 0"),
+        ("watch_budget", 2, "1 or less"),
     ],
 )
 def test_bad_value_is_refused_with_its_field_and_value(field: str, value: object, words: str) -> None:
@@ -81,6 +103,46 @@ def test_unknown_field_is_refused_and_the_known_ones_are_listed() -> None:
 def test_early_stopping_needs_a_validation_set() -> None:
     with pytest.raises(ConfigError, match=r"early_stopping.*validation_share"):
         RunConfig(early_stopping=3, validation_share=0)
+
+
+@pytest.mark.parametrize(("field", "value"), list(zip(MEASURED, ("bfloat16", "channels_last", True, True, True), strict=True)))
+def test_what_automatic_decides_cannot_be_chosen_beside_it(field: str, value: object) -> None:
+    assert getattr(RunConfig(**{field: value}), field) == value
+    with pytest.raises(ConfigError, match="speed is automatic, which decides that itself; set speed to exact, or") as caught:
+        RunConfig(**{field: value, "speed": "automatic"})
+    assert caught.value.field == field
+    assert ("true" if value is True else repr(value)) in caught.value.message
+
+
+def test_threads_and_features_can_be_chosen_beside_automatic() -> None:
+    config = RunConfig(speed="automatic", threads=1, feature_cache="float16", accumulate=2, clip_norm=1.0)
+    assert RunConfig.from_json(config.to_json()) == config
+
+
+def test_folding_needs_features_that_are_kept() -> None:
+    with pytest.raises(ConfigError, match=r"fold_norms: true has nothing to fold into.*set feature_cache to exact"):
+        RunConfig(fold_norms=True, feature_cache="off")
+
+
+def test_fused_is_for_the_optimizers_that_torch_says_can_do_it() -> None:
+    for name, entry in OPTIMIZERS.items():
+        assert entry.fused == ("fused" in inspect.signature(getattr(torch.optim, name)).parameters), name
+    with pytest.raises(ConfigError, match=r"fused_optimizer: true cannot be had with Rprop.*AdamW, SGD, Adam or Adagrad"):
+        catalog.check(RunConfig(optimizer="rprop", fused_optimizer=True))
+    assert catalog.check(RunConfig(optimizer="sgd", fused_optimizer=True)).fused_optimizer
+
+
+def test_fixed_views_need_random_pictures() -> None:
+    with pytest.raises(ConfigError, match=r"fixed_views: 4 needs random pictures, and augmentation 'none' makes none; leave it empty, or"):
+        catalog.check(RunConfig(fixed_views=4, augmentation="None"))
+    assert catalog.check(RunConfig(fixed_views=4, augmentation="shift")).fixed_views == 4
+
+
+def test_more_threads_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "cpu_count", lambda: 6)
+    assert catalog.check(RunConfig(threads=6)).threads == 6
+    with pytest.raises(ConfigError, match=r"threads: 7 are more than this machine's 6 processor cores; use 6 or less, or leave it empty"):
+        catalog.check(RunConfig(threads=7))
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "3"])

@@ -17,14 +17,18 @@ from core.home import Home
 from core.lab import Lab
 from core.layers import frozen_parameters
 from core.supervisor import Supervisor
-from pages._parts import words
+from pages._parts import draft, words
 from pages._parts.freeze_tree.tree import rows
+from pages._parts.layer_rules import RULE_FIELDS
 from pages._parts.services import Services, services
 from tests.support import ROOT
 
 LABELS = (
     "Dataset", "Model", "Device", "Learning rate", "Epochs", "Batch size", "Image size", "Optimizer", "Loss", "Starting weights", "Freeze", "Seed",
 )  # fmt: skip
+
+
+SMALL = {"model": "small_cnn", "image_size": "32"}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +71,20 @@ def widget(app: AppTest, label: str) -> Any:
     """The one widget with this label."""
     (found,) = [element for kind in (app.selectbox, app.number_input, app.text_input) for element in kind if element.label == label]
     return found
+
+
+def radio(app: AppTest, label: str) -> Any:
+    (found,) = [element for element in app.radio if element.label == label]
+    return found
+
+
+def expander(app: AppTest, label: str) -> Any:
+    (found,) = [element for element in app.expander if element.label == label]
+    return found
+
+
+def shown(app: AppTest) -> str:
+    return "\n".join(element.value for kind in (app.markdown, app.caption, app.warning) for element in kind)
 
 
 def press(app: AppTest, label: str) -> AppTest:
@@ -145,11 +163,9 @@ def test_every_wrong_field_is_said_at_once(shared_services: Services) -> None:
 
 def test_an_error_among_the_further_settings_opens_them(shared_services: Services) -> None:
     app = open_page("train.py", model="small_cnn", image_size="32")
-    (further,) = [expander for expander in app.expander if expander.label == "More settings"]
-    assert not further.proto.expanded
+    assert not expander(app, "More settings").proto.expanded
     healthy(widget(app, "Momentum").set_value(0.5).run())  # AdamW has none
-    (further,) = [expander for expander in app.expander if expander.label == "More settings"]
-    assert further.proto.expanded
+    assert expander(app, "More settings").proto.expanded
     assert "momentum" in errors(app)
 
 
@@ -250,17 +266,113 @@ def test_home_starts_the_demo_and_goes_to_it(shared_services: Services) -> None:
     assert "digits with resnet18" in app.title[0].value
 
 
+# How fast, and at what price
+
+ALL_NEW = {
+    "accumulate": 4, "clip_norm": 0.5, "precision": "bfloat16", "memory_format": "channels_last", "fused_optimizer": True, "compile_model": True,
+    "fold_norms": True, "threads": 1, "feature_cache": "float16", "feature_cache_gigabytes": 2.5, "augmentation": "shift", "fixed_views": 3,
+    "watch_budget": 0.07, "watch_every": 3,
+}  # fmt: skip
+
+
+def test_every_field_of_a_run_can_be_set_on_a_screen(shared_services: Services) -> None:
+    keys: set[str] = set()
+    for page in ("train.py", "model.py"):
+        app = open_page(page, **SMALL)
+        keys |= {str(element.key) for kind in (app.selectbox, app.number_input, app.text_input, app.checkbox, app.radio) for element in kind}
+    keys |= {draft.key(field) for field in (*RULE_FIELDS, *draft.OPTIONS)}  # several widgets each: other tests set them
+    assert {field for field in RunConfig.model_fields if draft.key(field) not in keys} == set()
+
+
+def test_all_that_is_set_about_speed_and_frozen_layers_is_what_the_run_gets(shared_services: Services) -> None:
+    app = open_page("train.py", **SMALL, freeze="head only", augmentation="shift")
+    for label, value in (
+        ("Gradient accumulation", 4), ("Longest gradient", 0.5), ("Precision", "bfloat16"), ("Memory format", "channels_last"), ("Threads", 1),
+        ("Room for features (GB)", 2.5), ("Fixed views", 3), ("Watching budget (%)", 7.0), ("Watch every", 3),
+    ):  # fmt: skip
+        widget(app, label).set_value(value)
+    for box in app.checkbox:
+        if box.label in ("Fused optimizer", "torch.compile", "Fold BatchNorm"):
+            box.check()
+    radio(app, "Features of frozen layers").set_value("float16")
+    healthy(app.run())
+    assert not app.error
+    assert "32 x 4 = 128 images in one step; 9 steps an epoch" in shown(app)
+    wanted = RunConfig(model="small_cnn", image_size=32, freeze="head only", **ALL_NEW)
+    query = {name: value if isinstance(value, str) else value[-1] for name, value in app.query_params.items()}
+    again = open_page("train.py", **query)  # a refresh in the browser
+    press(again, "Start training")
+    (run,) = shared_services.store.runs()
+    assert run.config == wanted
+
+
+def test_automatic_hides_what_it_decides_and_gives_it_back_to_measuring(shared_services: Services) -> None:
+    app = open_page("train.py", **SMALL, precision="bfloat16", memory_format="channels_last", fused_optimizer="true", threads="1")
+    assert widget(app, "Precision").value == "bfloat16"
+    healthy(radio(app, "Speed").set_value("automatic").run())
+    assert not app.error
+    labels = {element.label for kind in (app.selectbox, app.checkbox, app.number_input) for element in kind}
+    assert labels.isdisjoint({"Precision", "Memory format", "Fused optimizer", "torch.compile", "Fold BatchNorm"})
+    assert "Threads" in labels
+    press(app, "Start training")
+    (run,) = shared_services.store.runs()
+    assert run.config == RunConfig(model="small_cnn", image_size=32, speed="automatic", threads=1)
+
+
+def test_what_automatic_would_decide_but_is_set_stays_within_reach(shared_services: Services) -> None:
+    app = open_page("train.py", **SMALL, speed="automatic", precision="float16")
+    assert "cannot be chosen where speed is automatic" in errors(app)
+    assert expander(app, "Speed").proto.expanded, "an error must not hide"
+    healthy(widget(app, "Precision").set_value("float32").run())
+    assert not app.error
+
+
+@pytest.mark.parametrize(
+    ("query", "group", "complaint"),
+    [
+        ({"optimizer": "RMSprop", "fused_optimizer": "True"}, "Speed", "True cannot be had with RMSprop"),
+        ({"threads": "1000"}, "Speed", "more than this machine's"),
+        ({"fold_norms": "True", "feature_cache": "off"}, "Speed", "nothing to fold into"),
+        ({"fixed_views": "4"}, "Frozen layers, computed once", "needs random pictures"),
+        ({"feature_cache_gigabytes": "0"}, "Frozen layers, computed once", "Must be above 0"),
+        ({"watch_budget": "1.5"}, "More settings", "100 or less, in percent, got 150; try 2"),
+        ({"accumulate": "36"}, None, "36 batches of 32 are more than the 1,150 images there are to train on; use 35 or less"),
+        ({"clip_norm": "0"}, None, "Must be above 0"),
+    ],
+)
+def test_what_cannot_be_had_is_said_in_its_group_and_starts_nothing(
+    shared_services: Services, query: dict[str, str], group: str | None, complaint: str
+) -> None:
+    app = open_page("train.py", **SMALL, **query)
+    assert complaint in errors(app)
+    for label in ("Speed", "Frozen layers, computed once", "More settings"):
+        assert expander(app, label).proto.expanded == (label == group)
+    press(app, "Start training")
+    assert "Nothing was started" in errors(app)
+    assert not shared_services.store.runs()
+
+
+def test_what_is_of_no_use_is_out_of_reach_and_says_why(shared_services: Services) -> None:
+    app = open_page("train.py", **SMALL, optimizer="RMSprop", feature_cache="off")
+    assert widget(app, "Fixed views").disabled
+    assert widget(app, "Room for features (GB)").disabled
+    assert {box.label for box in app.checkbox if box.disabled} == {"Fused optimizer", "Fold BatchNorm"}
+    said = shown(app)
+    assert "RMSprop has no such way; AdamW, SGD, Adam and Adagrad have" in said
+    assert "Without augmentation every epoch shows the same pictures" in said
+    assert "Every layer learns to begin with" in said
+    app = open_page("train.py", **SMALL, augmentation="flip", freeze="head only")
+    said = shown(app)
+    assert "Flipping makes two pictures of an image" in said
+    assert "Every layer learns to begin with" not in said
+
+
 # What the Model screen and the form share
 
 ON_MODEL = {
     "freeze": "head only", "timeline": "2: !stage3; step 9: learning_rate=0.01", "learning_rate_multipliers": "stage3=0.5, stem=0.1",
     "head_dropout": "0.25", "head_hidden": "64", "watch_every": "3", "epochs": "4",
 }  # fmt: skip
-SMALL = {"model": "small_cnn", "image_size": "32"}
-
-
-def shown(app: AppTest) -> str:
-    return "\n".join(element.value for kind in (app.markdown, app.caption, app.warning) for element in kind)
 
 
 def test_the_form_says_what_the_model_screen_has_set_and_runs_it(shared_services: Services) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.catalog import optimizers, schedules
-from core.catalog.augmentations import AUGMENTATIONS
+from core.catalog.augmentations import AUGMENTATIONS, AugmentationEntry
 from core.catalog.datasets import FOLDER, find_dataset
 from core.catalog.entry import Entry, by_name, check_options, find, suggest
 from core.catalog.losses import LOSSES
 from core.catalog.models import ModelEntry, find_model
-from core.catalog.optimizers import OPTIMIZERS
+from core.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from core.catalog.schedules import SCHEDULES
 from core.config import ConfigError, RunConfig
+from core.machine import cores
 
 STARTING_WEIGHTS = by_name(
     (
@@ -37,6 +38,8 @@ def check(config: RunConfig) -> RunConfig:
     loss = find(LOSSES, "loss", config.loss)
     optimizer = find(OPTIMIZERS, "optimizer", config.optimizer)
     schedule = find(SCHEDULES, "schedule", config.schedule)
+    augmentation = find(AUGMENTATIONS, "augmentation", config.augmentation)
+    _check_together(config, optimizer, augmentation)
     return config.replace(
         dataset=_dataset(config.dataset),
         model=model.name,
@@ -47,8 +50,21 @@ def check(config: RunConfig) -> RunConfig:
         optimizer_options=optimizers.check_values(optimizer, config),
         schedule=schedule.name,
         schedule_options=schedules.check_values(schedule, config),
-        augmentation=find(AUGMENTATIONS, "augmentation", config.augmentation).name,
+        augmentation=augmentation.name,
     )
+
+
+def _check_together(config: RunConfig, optimizer: OptimizerEntry, augmentation: AugmentationEntry) -> None:
+    if config.fused_optimizer and not optimizer.fused:
+        able = [other.name for other in OPTIMIZERS.values() if other.fused]
+        remedy = f"set it to false, or use {', '.join(able[:-1])} or {able[-1]}"
+        raise ConfigError("fused_optimizer", f"true cannot be had with {optimizer.name}, which updates its weights one by one; {remedy}")
+    if config.fixed_views is not None and not augmentation.steps:
+        remedy = "leave it empty, or choose an augmentation such as shift"
+        raise ConfigError("fixed_views", f"{config.fixed_views} needs random pictures, and augmentation {augmentation.name!r} makes none; {remedy}")
+    if config.threads is not None and config.threads > cores():
+        few = f"{cores()} or less" if cores() > 1 else "1"
+        raise ConfigError("threads", f"{config.threads} are more than this machine's {cores()} processor cores; use {few}, or leave it empty")
 
 
 def _dataset(value: str) -> str:

@@ -1,8 +1,8 @@
 """Optimizers of `torch.optim`, under torch's names and with torch's options.
 
 Left out: LBFGS (its `step` needs a closure that runs forward and backward many times), SparseAdam (only for sparse gradients,
-which image models do not have) and Muon (only for matrices; a model has biases and norms as well). `foreach` and `fused` are
-left to torch, which takes the quick way where there is one; `maximize`, `capturable` and `differentiable` have no use here.
+which image models do not have) and Muon (only for matrices; a model has biases and norms as well). `foreach` is left to torch,
+`fused` is a field of a config; `maximize`, `capturable` and `differentiable` have no use here.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 class OptimizerEntry(Entry):
     """One optimizer. `learning_rate` is a good first value when all layers learn.
 
-    `momentum` and `weight_decay` are what an empty field means; None: the optimizer has no such setting.
+    `momentum` and `weight_decay` are what an empty field means; None: the optimizer has no such setting. `fused`: torch can do its
+    whole update in one operation.
     """
 
     learning_rate: float = 1e-3
     momentum: float | None = None
     weight_decay: float | None = 0.0
+    fused: bool = False
 
 
 def _betas(about: str = "shares of the last mean gradient and of the last mean square kept") -> Option:
@@ -46,7 +48,7 @@ OPTIMIZERS = by_name(
     (
         OptimizerEntry(
             "AdamW", "AdamW", "Adam with weight decay applied to the weights themselves. A good first choice.",
-            (_betas(), _eps(), _AMSGRAD), weight_decay=0.01,
+            (_betas(), _eps(), _AMSGRAD), weight_decay=0.01, fused=True,
         ),
         OptimizerEntry(
             "SGD", "SGD", "Each weight moves against its gradient, with momentum. Simple, and often best with a tuned learning rate.",
@@ -54,11 +56,11 @@ OPTIMIZERS = by_name(
                 Option("nesterov", "bool", False, about="look ahead along the momentum; needs momentum above 0 and dampening 0"),
                 Option("dampening", "float", 0.0, 0, 1, about="share of the new gradient left out of the momentum"),
             ),
-            learning_rate=0.01, momentum=0.9,
+            learning_rate=0.01, momentum=0.9, fused=True,
         ),
         OptimizerEntry(
             "Adam", "Adam", "Gives each weight its own step size from the mean and mean square of its gradients.",
-            (_betas(), _eps(), _AMSGRAD, _DECOUPLED),
+            (_betas(), _eps(), _AMSGRAD, _DECOUPLED), fused=True,
         ),
         OptimizerEntry(
             "NAdam", "NAdam", "Adam with Nesterov momentum.",
@@ -86,7 +88,7 @@ OPTIMIZERS = by_name(
                 Option("initial_accumulator_value", "float", 0.0, 0, 1000, about="the sum of squares to begin with"),
                 _eps(1e-10),
             ),
-            learning_rate=0.01,
+            learning_rate=0.01, fused=True,
         ),
         OptimizerEntry(
             "Adadelta", "Adadelta", "Sets its own step sizes; the learning rate only scales them, and is usually 1.",
@@ -129,12 +131,26 @@ def build(config: RunConfig, parameters: Iterable[Tensor]) -> Optimizer:
     """The optimizer of `config` for `parameters`, which are the trainable ones and no others.
 
     Raises:
-        ConfigError: there is no such optimizer, or it has no such setting.
+        ConfigError: there is no such optimizer, or it has no such setting, or torch cannot fuse it on the parameters' device.
     """
     import torch.optim
 
-    optimizer: Optimizer = getattr(torch.optim, find(OPTIMIZERS, "optimizer", config.optimizer).name)(parameters, **settings(config))
+    kind = getattr(torch.optim, find(OPTIMIZERS, "optimizer", config.optimizer).name)
+    parameters = list(parameters)
+    if config.fused_optimizer and parameters:
+        _try_fused(kind, parameters[0])
+    optimizer: Optimizer = kind(parameters, **settings(config))
     return optimizer
+
+
+def _try_fused(kind: type[Optimizer], like: Tensor) -> None:
+    """ConfigError where `kind` cannot be fused on the device of `like`: torch would say so in the first step only."""
+    probe = like.new_zeros(1).requires_grad_()
+    probe.grad = like.new_zeros(1)
+    try:
+        kind([probe], lr=1.0, fused=True).step()  # type: ignore[call-arg]
+    except RuntimeError as error:
+        raise ConfigError("fused_optimizer", f"true cannot be had with {kind.__name__} on {like.device} ({error}); set it to false") from None
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
@@ -152,6 +168,8 @@ def settings(config: RunConfig) -> dict[str, Any]:
     for name, option in with_defaults(entry, given).items():
         if option is not None:  # None: torch's own default
             values[name] = tuple(option) if isinstance(option, list) else option
+    if config.fused_optimizer:
+        values["fused"] = True
     return values
 
 

@@ -18,6 +18,23 @@ _CHANGES: Mapping[str, str] = {
 """torchvision's transforms that do what `core.data.changes` does to a batch."""
 
 
+FIXED_VIEWS = '''class FixedViews(Dataset):
+    """A few random pictures of each image, always the same ones; `view` says which of them are shown."""
+
+    def __init__(self, dataset, views):
+        self.dataset = dataset
+        self.views = views
+        self.view = 0
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(index * self.views + self.view)
+            return self.dataset[index]'''
+
+
 def data_lines(config: RunConfig) -> str:
     """From files to `train`, a DataLoader, and `validation_set` and `test_set`."""
     mean, std = find_model(config.model).normalise
@@ -53,9 +70,12 @@ def data_lines(config: RunConfig) -> str:
             "validation_set = Subset(read(plain), order[tested:held_back])",
             f"train_set = Subset(read({training}), order[held_back:])",
         ]
+    if config.fixed_views is not None:
+        lines += ["", "", FIXED_VIEWS, "", "", f"train_set = FixedViews(train_set, {config.fixed_views})"]
+    step = config.batch_size * config.accumulate
     lines += [
-        f"alone = len(train_set) % {config.batch_size} == 1  # one image alone has no spread that BatchNorm could learn from",
-        f"train = DataLoader(train_set, batch_size={config.batch_size}, shuffle=True, drop_last=alone)",
+        f"alone = len(train_set) % {step} == 1  # one image alone has no spread that BatchNorm could learn from",
+        f"train = DataLoader(train_set, batch_size={step}, shuffle=True, drop_last=alone)",
     ]
     return "\n".join(lines)
 

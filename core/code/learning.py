@@ -65,7 +65,7 @@ def learning_lines(plan: Plan, classes: int) -> str:
         lines += [*_groups(plan), f"optimizer = torch.optim.{config.optimizer}(groups, {given})"]
     else:
         lines += [*_moving_groups(plan), f"optimizer = torch.optim.{config.optimizer}(groups, {given})"]
-    lines += _clock(plan, given) if plan.clocked else _schedule(plan, "optimizer")
+    lines += _clock(plan, given.removesuffix(", fused=True")) if plan.clocked else _schedule(plan, "optimizer")
     return "\n".join(_apart([*lines, *_changers(plan)]))
 
 

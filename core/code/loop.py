@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from core.catalog import find_model
 from core.code.freezing import change_lines
 from core.code.learning import Plan
+from core.code.model import layout
 from core.code.phases import Phase
+from core.config import RunConfig
 
 
 def loop_lines(plan: Plan, rests: bool) -> str:
@@ -30,7 +32,7 @@ def loop_lines(plan: Plan, rests: bool) -> str:
         "    model.eval()",
         "    loss, right = 0.0, 0",
         f"    for images, labels in DataLoader(dataset, batch_size={config.batch_size}):",
-        "        images, labels = images.to(device), labels.to(device)",
+        f"        {_to_device(config)}",
         *([f"        {autocast}", "            logits = model(images)"] if mixed else ["        logits = model(images)"]),
         f"        loss += loss_of(logits{'.float()' if mixed else ''}, labels).item() * len(labels)",
         "        right += (logits.argmax(dim=1) == labels).sum().item()",
@@ -42,24 +44,17 @@ def loop_lines(plan: Plan, rests: bool) -> str:
         lines.append('lowest, epochs_since, best = float("inf"), 0, copy.deepcopy(model.state_dict())')
     if by_step:
         lines.append("step = 0")
-    lines += [
-        f"for epoch in range(1, {config.epochs + 1}):",
-        *_changes("epoch", by_epoch, plan, "    "),
-        f"    {'train_mode()' if rests else 'model.train()'}",
-        "    for images, labels in train:",
-    ]
+    lines += [f"for epoch in range(1, {config.epochs + 1}):", *_changes("epoch", by_epoch, plan, "    ")]
+    if config.fixed_views is not None:
+        lines.append(f"    train_set.view = (epoch - 1) % {config.fixed_views}")
+    lines += [f"    {'train_mode()' if rests else 'model.train()'}", "    for images, labels in train:"]
     if by_step:
         lines += ["        step += 1", *_changes("step", by_step, plan, "        ", rests)]
-    lines.append("        images, labels = images.to(device), labels.to(device)")
-    indent = "        "
-    if mixed:
-        lines.append(f"        {autocast}")
-        indent += "    "
-    lines += [f"{indent}output = model(images)", *(f"{indent}{line}" for line in _loss_lines(config.model, mixed))]
-    if half:
-        lines += ["        scaler.scale(loss).backward()", "        scaler.step(optimizer)", "        scaler.update()"]
-    else:
-        lines += ["        loss.backward()", "        optimizer.step()"]
+    lines += _gradients(config, autocast if mixed else "")
+    if config.clip_norm is not None:
+        unscaled = ["        scaler.unscale_(optimizer)"] if half else []
+        lines += [*unscaled, f"        nn.utils.clip_grad_norm_(model.parameters(), max_norm={config.clip_norm!r})"]
+    lines += ["        scaler.step(optimizer)", "        scaler.update()"] if half else ["        optimizer.step()"]
     lines.append("        optimizer.zero_grad()")
     if plan.clocked:
         lines += ["        clock.step()", "        schedule.step()", "        set_rates()"]
@@ -71,7 +66,8 @@ def loop_lines(plan: Plan, rests: bool) -> str:
             '    print(f"epoch {epoch}: validation loss {validation_loss:.4f}, accuracy {validation_accuracy:.1%}")',
         ]
     else:
-        lines.append('    print(f"epoch {epoch}: loss of the last step {loss.item():.4f}")')
+        last = "step" if config.accumulate == 1 else "part"
+        lines.append(f'    print(f"epoch {{epoch}}: loss of the last {last} {{loss.item():.4f}}")')
     if config.early_stopping:
         lines += [
             "    epochs_since += 1",
@@ -88,6 +84,35 @@ def loop_lines(plan: Plan, rests: bool) -> str:
         'torch.save(model.state_dict(), "weights.pth")',
     ]
     return "\n".join(lines)
+
+
+def _gradients(config: RunConfig, autocast: str) -> list[str]:
+    """The lines that fill `.grad` from one batch: in one go, or in parts whose gradients add up."""
+    indent = " " * 8
+    lines = []
+    share = ""
+    if config.accumulate > 1:
+        most = config.batch_size
+        parts = f"-(-len(labels) // {most})" if most == 1 else f"max(1, min(-(-len(labels) // {most}), len(labels) // 2))"
+        lines += [
+            f"{indent}# As few parts of at most {most} images as will do, none of a single image. Their gradients add up.",
+            f"{indent}whole, parts = len(labels), {parts}",
+            f"{indent}for images, labels in zip(images.tensor_split(parts), labels.tensor_split(parts)):",
+        ]
+        indent += "    "
+        share = " * (len(labels) / whole)"
+    lines.append(f"{indent}{_to_device(config)}")
+    within = indent
+    if autocast:
+        lines.append(f"{indent}{autocast}")
+        within += "    "
+    lines += [f"{within}output = model(images)", *(f"{within}{line}" for line in _loss_lines(config.model, bool(autocast)))]
+    scaled = f"scaler.scale(loss{share})" if config.precision == "float16" else f"(loss{share})" if share else "loss"
+    return [*lines, f"{indent}{scaled}.backward()"]
+
+
+def _to_device(config: RunConfig) -> str:
+    return f"images, labels = images.to(device{layout(config)}), labels.to(device)"
 
 
 def _changes(unit: str, phases: Sequence[Phase], plan: Plan, indent: str, rests: bool = False) -> list[str]:

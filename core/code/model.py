@@ -27,8 +27,15 @@ def model_lines(config: RunConfig, classes: int) -> str:
         lines += [f'model = torchvision.models.{entry.name}(weights="DEFAULT")', *_head(entry, config, classes)]
     else:
         lines += [*bare_model(config, classes), *_weights(entry, config)]
-    lines.append("model = model.to(device)")
+    lines.append(f"model = model.to(device{layout(config)})")
+    if config.compile_model:
+        lines.append("model.compile()  # translated in its first steps, and again whenever other layers learn")
     return "\n".join(lines)
+
+
+def layout(config: RunConfig) -> str:
+    """The argument of `.to` that says how images and weights lie in memory; none where they lie as PyTorch has them."""
+    return "" if config.memory_format == "contiguous" else f", memory_format=torch.{config.memory_format}"
 
 
 def bare_model(config: RunConfig, classes: int) -> list[str]:

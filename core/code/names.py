@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 def cover(names: Iterable[str], others: Iterable[str]) -> list[str]:
     """The fewest name beginnings that match all of `names` and none of `others`, in the order of `names`.
 
-    A beginning ends with a dot, or is a whole name.
+    A beginning ends with a dot and matches what begins so, or is a whole name and matches nothing else.
     """
     others = tuple(others)
     found: list[str] = []
     for name in names:
-        if name.startswith(tuple(found)):
+        if any(name.startswith(start) for start in found if start.endswith(".")):
             continue
         parts = name.split(".")
         beginnings = [".".join(parts[:depth]) + "." for depth in range(1, len(parts))] + [name]

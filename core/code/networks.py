@@ -13,7 +13,7 @@ from core.networks import Network, assembled, parse, shapes
 
 _SOURCE = Path(__file__).parent.parent / "own_models.py"
 
-_TAKEN = {"Dataset", "DataLoader", "Digits", "F", "Shapes", "Subset", "MLP", "SmallCNN", *OWN_CLASSES}
+_TAKEN = {"Dataset", "DataLoader", "Digits", "F", "FixedViews", "Shapes", "Subset", "MLP", "SmallCNN", *OWN_CLASSES}
 """Names that a script uses itself."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from core.catalog import find_model
+from core.catalog import AUGMENTATIONS, find_model
 from core.code.data import data_lines
 from core.code.freezing import freezing_lines
 from core.code.learning import Plan, learning_lines
@@ -35,14 +35,14 @@ def pytorch_code(
     layers = tuple(layers)
     factors = {name: (multipliers or {}).get(name, 1.0) for name, _ in layers}
     plan = Plan(config, layers, factors, tuple(phases or ()))
-    freezing = freezing_lines(layers, plan.phases)
+    freezing = freezing_lines(layers, plan.phases, config.frozen_randomness)
     parts = [
         _left_out(config, multipliers, phases),
         _imports(config),
-        f"torch.manual_seed({config.seed})\ndevice = {_device(config)}",
+        "\n".join(_machine(config)),
         data_lines(config),
         model_lines(config, classes),
-        freezing,
+        _remarked(freezing, config),
         learning_lines(plan, classes),
         loop_lines(plan, bool(freezing)),
     ]
@@ -85,11 +85,35 @@ def _left_out(config: RunConfig, multipliers: Mapping[str, float] | None, phases
         lines.append(f"# Not in this script: the learning-rate multipliers {str(config.learning_rate_multipliers)!r}.")
     if phases is None and config.timeline.changes:
         lines.append(f"# Not in this script: the timeline {str(config.timeline)!r}.")
+    if config.speed == "automatic":
+        lines.append("# Not in this script: the precision, layout and further ways to compute that a run with speed automatic measures and chooses.")
+    if config.fold_norms:
+        lines.append("# Not in this script: frozen BatchNorm folded into the convolution before it. The numbers differ in their last digits.")
     return "\n".join(lines)
+
+
+def _remarked(freezing: str, config: RunConfig) -> str:
+    """The freezing, with a remark on what a run does not compute again and this script does."""
+    augmentation = AUGMENTATIONS[config.augmentation]
+    new_pictures = augmentation.steps and not augmentation.variants and config.fixed_views is None
+    if not freezing or config.feature_cache == "off" or new_pictures:
+        return freezing
+    kept = "rounded to float16; here it is computed each time, in full" if config.feature_cache == "float16" else "with the same result as here"
+    remark = f"# Thaw computes what frozen layers give only once for each picture and keeps it, {kept}."
+    head, _, rest = freezing.partition("# Freezing\n")
+    return f"# Freezing\n{remark}\n{rest}" if rest else f"{remark}\n\n\n{head}"
+
+
+def _machine(config: RunConfig) -> list[str]:
+    lines = [f"torch.manual_seed({config.seed})"]
+    if config.threads is not None:
+        lines.append(f"torch.set_num_threads({config.threads})")
+    return [*lines, f"device = {_device(config)}"]
 
 
 def _imports(config: RunConfig) -> str:
     own_data = config.dataset in ("digits", "shapes")
+    own_dataset = own_data or config.fixed_views is not None
     own_model = find_model(config.model).family.own
     wanted = {
         "import copy": config.early_stopping is not None,
@@ -100,7 +124,7 @@ def _imports(config: RunConfig) -> str:
         "from safetensors.torch import load_file": config.starting_weights.lower().endswith(".safetensors"),
         "from sklearn.datasets import load_digits": config.dataset == "digits",
         "from torch import nn": True,
-        f"from torch.utils.data import DataLoader, {'Dataset, ' if own_data else ''}Subset": True,
+        f"from torch.utils.data import DataLoader, {'Dataset, ' if own_dataset else ''}Subset": True,
         "from torchvision import datasets": not own_data,
         "from torchvision.transforms import v2": True,
     }

@@ -40,6 +40,9 @@ def check(shared: Services, config: RunConfig) -> RunConfig:
     images = training_images(config.dataset, config.validation_share)
     if images is not None and config.batch_size > images:
         raise ConfigError("batch_size", f"{config.batch_size:,} is more than the {images:,} images there are to train on; use {images:,} or less")
+    if images is not None and config.batch_size * config.accumulate > images:
+        many, remedy = f"{config.accumulate:,} batches of {config.batch_size:,}", f"use {images // config.batch_size} or less, or smaller batches"
+        raise ConfigError("accumulate", f"{many} are more than the {images:,} images there are to train on; {remedy}")
     return config
 
 

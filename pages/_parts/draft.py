@@ -7,8 +7,8 @@ weights a file with a path. Rules about layers (freeze plan, timeline, multiplie
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -22,6 +22,9 @@ FOLDER, FILE = "folder", "file"
 
 OPTIONS: Mapping[str, str] = {"loss_options": "loss", "optimizer_options": "optimizer", "schedule_options": "schedule"}
 """The fields that hold further options, each with the field that names whose options they are."""
+
+PERCENT = ("watch_budget",)
+"""The shares that a person reads and writes in percent."""
 
 SET_UP = "new"
 """In the URL: show the form even while a run is active."""
@@ -110,6 +113,12 @@ def fill(config: RunConfig) -> None:
             _fill_field(field, getattr(_DEFAULTS, field))
 
 
+def reset(fields: Iterable[str]) -> None:
+    """Put the defaults of some fields into the form."""
+    for field in fields:
+        _fill_field(field, getattr(_DEFAULTS, field))
+
+
 def values() -> dict[str, Any]:
     """The form's values under the names of a config's fields, not validated."""
     state = st.session_state
@@ -118,6 +127,9 @@ def values() -> dict[str, Any]:
         found["dataset"] = f"{FOLDER}:{state[key('dataset', 'path')]}"
     if found["starting_weights"] == FILE:
         found["starting_weights"] = state[key("starting_weights", "path")]
+    for field in PERCENT:
+        if isinstance(found.get(field), int | float):
+            found[field] = round(found[field] / 100, 10)  # 7 / 100 is 0.07, and no longer number
     found |= layer_rules.rules().values()
     for field, names in OPTIONS.items():
         found[field] = {
@@ -136,13 +148,20 @@ def errors() -> dict[str, str]:
         try:
             RunConfig(**{field: value, **_beside(field, given)})
         except ConfigError as error:
-            found[field] = error.message
+            found[field] = _about_percent(field) if field in PERCENT else error.message
     if not found:
         try:
             RunConfig(**given)
         except ConfigError as error:
             found[error.field] = error.message
     return found
+
+
+def _about_percent(field: str) -> str:
+    """What is wrong with a share, in the unit of its widget."""
+    value = st.session_state[key(field)]
+    got = "nothing" if value is None else f"{value:g}"
+    return f"must be above 0 and 100 or less, in percent, got {got}; try {100 * getattr(_DEFAULTS, field):g}"
 
 
 def _beside(field: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,6 +201,8 @@ def _fill_field(field: str, value: Any) -> None:
             name = state[key(OPTIONS[field])]
             for option in options(field, name):
                 state[option_key(field, name, option.name)] = shown(value.get(option.name, option.default))
+        case _ if field in PERCENT:
+            state[key(field)] = round(100 * value, 8)
         case _:
             state[key(field)] = value
 
@@ -195,13 +216,20 @@ def _fill_from_text(field: str, text: str) -> None:
         value: Any = json.loads(text) if field in OPTIONS else text
         _fill_field(field, getattr(RunConfig(**{field: value}), field))
     except (ConfigError, json.JSONDecodeError, AttributeError):
-        number = int if field == "head_hidden" else type(getattr(_DEFAULTS, field))
+        number = None if field in OPTIONS else _number(field)
         try:
-            # Out of range, perhaps, but a number: the form says what is wrong with it.
-            if number in (int, float):
-                st.session_state[key(field)] = number(text)
+            # Out of range, perhaps, but a number that a browser can show: the form says what is wrong with it.
+            if number is not None and abs(found := number(text)) < 2**53:
+                st.session_state[key(field)] = 100 * found if field in PERCENT else found
         except ValueError:
             pass
+
+
+def _number(field: str) -> type[int] | type[float] | None:
+    """What kind of number a field holds; None: none. One that may be empty is written `Annotated[int, ...] | None`."""
+    written = RunConfig.model_fields[field].annotation
+    kinds = {written, *get_args(written), *(kind for part in get_args(written) for kind in get_args(part))}
+    return int if int in kinds else float if float in kinds else None
 
 
 def _as_text(value: Any) -> str:

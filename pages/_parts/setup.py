@@ -6,10 +6,11 @@ import streamlit as st
 
 from core.catalog import AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES
 from core.code import phases, pytorch_code
-from core.config import PRECISIONS, ConfigError, RunConfig
+from core.config import ConfigError, RunConfig
+from core.cost import steps_per_epoch
 from core.lab import LabError
 from core.layers import frozen_parameters, head_options, multipliers_by_parameter
-from pages._parts import checks, course, draft, freezing, layer_rules, model_choice, suit_model, words
+from pages._parts import checks, course, draft, freezing, layer_rules, model_choice, speed_choice, suit_model, words
 from pages._parts.draft import key
 from pages._parts.fields import Fields, option, sentence
 from pages._parts.freeze_tree.tree import LayerTable
@@ -17,9 +18,20 @@ from pages._parts.services import Services
 
 ABOUT_CODE = "A script of its own for the same model, data and settings. Chance is drawn in another order, so its numbers come out close, not equal."
 
+ABOUT_ACCUMULATE = (
+    "The gradients of so many batches are added up before the weights move once. For the model that is one large batch, except for BatchNorm, "
+    "which works out its figures from each batch by itself."
+)
+ABOUT_CLIPPING = (
+    "The length (L2 norm) of the gradients of all parameters taken together. 1 is a common choice where training is unsteady. "
+    "The charts show gradients as they are before."
+)
+
 MODEL_PAGE, TRAIN_PAGE = "model.py", "train.py"
 
-_FURTHER = {"momentum", "weight_decay", "schedule", "augmentation", "validation_share", "early_stopping", "precision", "watch_every", *draft.OPTIONS}
+_FURTHER = {
+    "momentum", "weight_decay", "schedule", "augmentation", "validation_share", "early_stopping", "watch_budget", "watch_every", *draft.OPTIONS,
+}  # fmt: skip
 
 _START_ERROR = "setup_start_error"
 _GO_ON = "setup_go_on"
@@ -36,6 +48,8 @@ def show(shared: Services) -> None:
         form.data_and_model()
         form.training()
         form.more_settings()
+        speed_choice.ask_speed(form)
+        speed_choice.ask_reuse(form)
     draft.keep_in_url()
     layer_rules.desk().remember(draft.values()["model"])
     with right:
@@ -76,7 +90,16 @@ class Form(Fields):
             self.say("epochs", "times that all images are seen")
         with self.field(third, "batch_size"):
             st.number_input("Batch size", step=8, key=key("batch_size"), persist_state="session")
-            self.say("batch_size", "images in one step" + _steps())
+            self.say("batch_size", "images in one step" + _steps() if st.session_state[key("accumulate")] == 1 else "images computed at once")
+        left, right = st.columns(2)
+        with self.field(left, "accumulate"):
+            st.number_input(words.field("accumulate"), step=1, key=key("accumulate"), help=ABOUT_ACCUMULATE, persist_state="session")
+            self.say("accumulate", _update())
+        with self.field(right, "clip_norm"):
+            st.number_input(
+                words.field("clip_norm"), step=0.5, format="%g", placeholder="any", key=key("clip_norm"), help=ABOUT_CLIPPING, persist_state="session"
+            )
+            self.say("clip_norm", "a longer one, all layers together, is scaled down to it (clipping)")
         left, right = st.columns(2)
         with self.field(left, "optimizer"):
             name = st.selectbox("Optimizer", list(OPTIMIZERS), key=key("optimizer"), on_change=_suit_learning_rate, persist_state="session")
@@ -125,9 +148,10 @@ class Form(Fields):
                 st.number_input("Early stopping", step=1, placeholder="never", key=key("early_stopping"), persist_state="session")
                 self.say("early_stopping", "epochs without a better validation loss before the run stops")
             left, right = st.columns(2)
-            with self.field(left, "precision"):
-                st.selectbox("Precision", list(PRECISIONS), key=key("precision"), persist_state="session")
-                self.say("precision", "number format of the forward pass; float32 is exact")
+            with self.field(left, "watch_budget"):
+                label = f"{words.field('watch_budget')} (%)"
+                st.number_input(label, step=0.5, format="%g", key=key("watch_budget"), persist_state="session")
+                self.say("watch_budget", "of the time that watching may cost; past it, it measures less often")
             with self.field(right, "watch_every"):
                 st.number_input("Watch every", step=5, key=key("watch_every"), persist_state="session")
                 self.say("watch_every", "steps between two looks at weight changes and frozen layers")
@@ -271,13 +295,21 @@ def _suit_learning_rate() -> None:
         st.session_state[key("learning_rate")] = OPTIMIZERS[st.session_state[key("optimizer")]].learning_rate
 
 
+def _update() -> str:
+    """What one update of the weights is made of."""
+    batch_size, accumulate = st.session_state[key("batch_size")], st.session_state[key("accumulate")]
+    if not batch_size or not accumulate or batch_size < 1 or accumulate < 2:
+        return "batches added up for one step: a larger batch in the memory of a small one"
+    return f"{batch_size:,} x {accumulate:,} = {batch_size * accumulate:,} images in one step{_steps()}"
+
+
 def _steps() -> str:
     """How many steps make an epoch, where that is known."""
-    batch_size, share = st.session_state[key("batch_size")], st.session_state[key("validation_share")]
-    if not batch_size or batch_size < 1 or share is None or not 0 <= share < 1:
+    batch_size, accumulate, share = (st.session_state[key(name)] for name in ("batch_size", "accumulate", "validation_share"))
+    if not batch_size or batch_size < 1 or not accumulate or accumulate < 1 or share is None or not 0 <= share < 1:
         return ""
     images = checks.training_images(st.session_state[key("dataset")], share)
-    return f"; {-(-images // batch_size):,} steps an epoch" if images else ""
+    return f"; {steps_per_epoch(images, batch_size * accumulate):,} steps an epoch" if images else ""
 
 
 def _usual(value: float | None) -> str:

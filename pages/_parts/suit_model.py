@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import streamlit as st
 
@@ -47,34 +47,33 @@ def _classes(shared: Services, dataset: str) -> int:
         return _ANY
 
 
+def _refused(look: Callable[..., object], *arguments: object) -> bool:
+    try:
+        look(*arguments)
+    except ConfigError:
+        return True
+    return False
+
+
 # Each drops from the draft what does not fit, and says so. What is no rule at all stays: the error beside its widget says why.
 
 
 def _plan(desk: Desk, table: LayerTable) -> Iterator[str]:
-    try:
-        plan = desk.rules.plan()
-    except ConfigError:
+    if _refused(desk.rules.plan):
         return
-    try:
-        frozen_parameters(plan, table.description.parameters)
-    except ConfigError:
+    plan = desk.rules.plan()
+    if _refused(frozen_parameters, plan, table.description.parameters):
         desk.put(freeze=plan.preset)
         yield f"has other layers, so the rules `{plan}` were dropped; `{plan.preset}` is left."
 
 
 def _multipliers(desk: Desk, table: LayerTable) -> Iterator[str]:
-    def fits(rule: str) -> bool:
-        try:
-            multipliers_by_parameter(Multipliers(rules=(rule,)), table.description.parameters)
-        except ConfigError:
-            return False
-        return True
-
     try:
         given = RunConfig(learning_rate_multipliers=desk.rules.learning_rate_multipliers).learning_rate_multipliers
     except ConfigError:
         return
-    gone = [rule for rule in given.rules if not fits(rule)]
+    parameters = table.description.parameters
+    gone = [rule for rule in given.rules if _refused(multipliers_by_parameter, Multipliers(rules=(rule,)), parameters)]
     if gone:
         desk.put(learning_rate_multipliers=str(Multipliers(rules=tuple(rule for rule in given.rules if rule not in gone))))
         yield f"has other layers, so the learning-rate multipliers `{', '.join(gone)}` were dropped."
@@ -82,13 +81,7 @@ def _multipliers(desk: Desk, table: LayerTable) -> Iterator[str]:
 
 def _timeline(desk: Desk, table: LayerTable) -> Iterator[str]:
     text = desk.rules.timeline
-    try:
-        config = desk.rules.config()
-    except ConfigError:
-        return
-    try:
-        check_timeline(config, table.description.parameters)
-    except ConfigError:
+    if not _refused(desk.rules.config) and _refused(check_timeline, desk.rules.config(), table.description.parameters):
         desk.put(timeline="")
         yield f"has other layers, so the timeline `{text}` was dropped."
 

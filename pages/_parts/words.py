@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Literal
 
 from core.catalog import find_model
@@ -62,9 +63,23 @@ def size(number: float) -> str:
     return f"{number / 1e6:.0f} MB" if number >= 1e6 else f"{number / 1e3:.0f} kB"
 
 
+_LABELS: Mapping[str, str] = {
+    "accumulate": "Gradient accumulation",
+    "clip_norm": "Longest gradient",
+    "compile_model": "torch.compile",
+    "fold_norms": "Fold BatchNorm",
+    "frozen_randomness": "Dropout and stochastic depth in frozen blocks",
+    "head_hidden": "Hidden layer",
+    "feature_cache": "Features of frozen layers",
+    "feature_cache_gigabytes": "Room for features",
+    "watch_budget": "Watching budget",
+}
+"""The fields whose widgets are not labelled with their names."""
+
+
 def field(name: str) -> str:
     """A config field as its widget is labelled: 'Learning rate'."""
-    return name.replace("_", " ").capitalize()
+    return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
 def plain(text: str) -> str:
