@@ -6,6 +6,12 @@ import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+# Before torch is imported, and for every process that a test starts: where tests run side by side, each keeps to its share of the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+side_by_side = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if side_by_side > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // side_by_side)))
+
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -14,7 +20,7 @@ from core.store import RunStore
 from tests.browser import arguments, find
 from tests.support import ROOT, Server, end_processes_of
 
-PATIENCE = 20_000
+PATIENCE = 40_000
 """Milliseconds that a browser test waits for what it expects: far more than needed, since a busy machine is no failure."""
 
 SHARED = Path(os.environ.get("THAW_SHARED", ROOT.parent / "shared"))
