@@ -1,6 +1,6 @@
 """What a training step costs, found out by making a few: on the real device, with random images and random weights.
 
-The step is that of `core.trainer`, without the watching. What a memory holds is counted from the tensors themselves.
+What a memory holds is counted from the tensors themselves.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import re
 import statistics
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,14 +18,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from core import anatomy, catalog, devices
-from core.catalog import losses, models, optimizers
-from core.catalog.models import logits_and_auxiliary
+from core.catalog import models
 from core.config import ConfigError, FreezePlan, RunConfig
 from core.cost import Cost
-from core.data import Normalise
-from core.freezing import Freezing, trainable
 from core.layers import backward_share, frozen_parameters, head_options
-from core.trainer import DTYPES
+from core.steps import THREADS, Pair, Steps, first_line, images_within, use_threads
 
 BUDGET_SECONDS = 2.5
 """No further step is begun after this much time in measured steps."""
@@ -40,10 +36,6 @@ PROBE_IMAGES = 2
 """The smallest batch that batch normalisation takes: it fits, and tells what a larger one would need."""
 
 REMEMBERED = 256
-
-
-Batch = tuple[Tensor, Tensor]
-"""Images uint8 [N, 3, S, S] and labels int64 [N]."""
 
 
 class Cancelled(Exception):
@@ -83,7 +75,7 @@ class Bench:
             try:
                 self._known[key] = _measure(config, classes, frozen, go_on)
             finally:
-                _tidy()
+                tidy()
         self._known.move_to_end(key)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
@@ -120,78 +112,14 @@ def saved_bytes(model: nn.Module, forward: Callable[[], Tensor]) -> tuple[Tensor
     return result, sum(size for address, size in found.items() if address not in own)
 
 
-class _Steps:
-    """A model on its device with all that a step needs. Everything learns until `freeze` is called."""
-
-    def __init__(self, config: RunConfig, classes: int, device: torch.device) -> None:
-        self.config = config
-        self.classes = classes
-        self.device = device
-        self.model = models.build(config.model, classes, config.image_size, head_options(config)).to(device)
-        self.normalise = Normalise(*catalog.find_model(config.model).normalise).to(device)
-        self.loss = losses.build(config).to(device)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
-        self.freeze(frozenset())
-
-    def freeze(self, frozen: frozenset[str]) -> None:
-        """Have these parameters frozen, and all others learn."""
-        Freezing(self.model, frozen).train()
-        self.learning = trainable(self.model)
-        self.optimizer = optimizers.build(self.config, self.learning)
-
-    def batch(self, images: int) -> Batch:
-        """Random images and labels, where a loader puts them: in the machine's memory."""
-        size = self.config.image_size
-        return torch.randint(256, (images, 3, size, size), dtype=torch.uint8), torch.randint(self.classes, (images,))
-
-    def forward(self, batch: Batch) -> Tensor:
-        """The loss of a batch."""
-        images, labels = (tensor.to(self.device, non_blocking=True) for tensor in batch)
-        precision = self.config.precision
-        with torch.autocast(self.device.type, dtype=DTYPES[precision], enabled=precision != "float32"):
-            logits, auxiliary = logits_and_auxiliary(self.model(self.normalise(images)))
-            loss: Tensor = self.loss(logits.float(), labels)
-            for weight, auxiliary_logits in auxiliary:
-                loss = loss + weight * self.loss(auxiliary_logits.float(), labels)
-        return loss
-
-    def backward(self, loss: Tensor) -> None:
-        """Fill the gradients."""
-        self.scaler.scale(loss).backward()
-
-    def update(self) -> None:
-        """Move the weights, and drop the gradients."""
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad()
-
-    def seconds_of_pass(self, batch: Batch) -> float:
-        """How long forward and backward take."""
-        return self._seconds(lambda: self.backward(self.forward(batch)))
-
-    def seconds_of_update(self) -> float:
-        """How long `update` takes."""
-        return self._seconds(self.update)
-
-    def _seconds(self, work: Callable[[], None]) -> float:
-        self._wait()
-        began = time.perf_counter()
-        work()
-        self._wait()
-        return time.perf_counter() - began
-
-    def _wait(self) -> None:
-        if self.device.type != "cpu":
-            torch.accelerator.synchronize(self.device)
-
-
 def _measure(config: RunConfig, classes: int, frozen: frozenset[str], go_on: Callable[[], None]) -> Cost:
     description = anatomy.describe(config.model, classes, config.image_size, head_options(config))
     device = devices.resolve(config.device)
     with _memory_explained(config, device):
         go_on()
-        steps = _Steps(config, classes, device)
-        probe = steps.batch(PROBE_IMAGES)
+        use_threads(config.threads or THREADS)
+        steps = Steps(models.build(config.model, classes, config.image_size, head_options(config)), config, device)
+        probe = _batch(config, classes, PROBE_IMAGES)
         all_nodes = graph_nodes(steps.forward(probe))
         steps.freeze(frozen)
 
@@ -201,8 +129,13 @@ def _measure(config: RunConfig, classes: int, frozen: frozenset[str], go_on: Cal
         steps.backward(loss)  # the first pass sets much up, so it is not timed
         _check_memory(config, device, probe_bytes / PROBE_IMAGES, sum(_bytes(steps.learning)))
         probes = [steps.seconds_of_pass(probe) for _ in range(FEWEST_STEPS)]
-        batch = steps.batch(_images_to_measure(steps, min(probes), go_on))
-        images = len(batch[0])
+
+        def seconds_of(images: int) -> float:
+            go_on()
+            return steps.seconds_of_pass(_batch(config, classes, images))
+
+        images = images_within(LONG_SECONDS, config.batch_size, seconds_of, (PROBE_IMAGES, min(probes)))
+        batch = _batch(config, classes, images)
         left_out = config.batch_size - images
 
         go_on()
@@ -249,18 +182,10 @@ def _measure(config: RunConfig, classes: int, frozen: frozenset[str], go_on: Cal
     )
 
 
-def _images_to_measure(steps: _Steps, seconds: float, go_on: Callable[[], None]) -> int:
-    """A whole batch if it does not take much longer than `LONG_SECONDS`, else as many images as do; `PROBE_IMAGES` take `seconds`."""
-    images, whole = PROBE_IMAGES, steps.config.batch_size
-    while True:
-        # A pass has a part that is the same for few images and many: more images take less than in proportion, never more.
-        more = int(images * LONG_SECONDS / seconds)
-        if more >= whole:
-            return whole
-        if more < 2 * images:
-            return min(max(more, 2 * PROBE_IMAGES), whole)
-        go_on()
-        images, seconds = more, steps.seconds_of_pass(steps.batch(more))
+def _batch(config: RunConfig, classes: int, images: int) -> Pair:
+    """Random images and labels, where a loader puts them: in the machine's memory."""
+    size = config.image_size
+    return torch.randint(256, (images, 3, size, size), dtype=torch.uint8), torch.randint(classes, (images,))
 
 
 def _bytes(tensors: Iterable[Tensor]) -> Iterator[int]:
@@ -297,12 +222,12 @@ def _memory_explained(config: RunConfig, device: torch.device) -> Iterator[None]
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _too_large(config, device, _first_line(error), config.batch_size / 2) from None
+        raise _too_large(config, device, first_line(error), config.batch_size / 2) from None
     except RuntimeError as error:
         # The processor's allocator and that of Apple's GPUs have no error of their own.
         if not re.search("out of memory|not enough memory|allocate memory", str(error)):
             raise
-        raise _too_large(config, device, _first_line(error), config.batch_size / 2) from None
+        raise _too_large(config, device, first_line(error), config.batch_size / 2) from None
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -310,15 +235,11 @@ def _memory_explained(config: RunConfig, device: torch.device) -> Iterator[None]
         raise ConfigError("batch_size", f"{config.batch_size} gives batch normalisation too few values to learn from; {remedy}") from None
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
 def _gigabytes(size: float) -> str:
     return f"{size / 2**30:,.1f} GiB"
 
 
-def _tidy() -> None:
+def tidy() -> None:
     """Give back what the last model held: a training may need it."""
     gc.collect()
     if torch.cuda.is_available():

@@ -19,9 +19,10 @@ from core.cost import Cost, CostState, steps_per_epoch, what_matters
 from core.cost_desk import CostDesk
 from core.data import loader
 from core.measuring import Bench, Cancelled, graph_nodes, saved_bytes
+from core.steps import THREADS, Steps
 from tests.support import wait_until
 
-SMALL = RunConfig(model="small_cnn", image_size=16, batch_size=8, device="cpu")
+SMALL = RunConfig(model="small_cnn", image_size=16, batch_size=8, device="cpu", threads=1)
 COST = Cost(
     trainable=10, total=20, weight_bytes=80, gradient_bytes=40, optimizer_bytes=80, activation_bytes=1000, step_seconds=0.5, steps_per_epoch=None,
     epoch_seconds=None, total_seconds=None, backward_nodes=5, all_nodes=9, backward_share=0.3, device="cpu", steps_measured=3, peak_bytes=None,
@@ -29,8 +30,9 @@ COST = Cost(
 
 
 @pytest.fixture(scope="module")
-def bench() -> Bench:
-    return Bench()
+def bench() -> Iterator[Bench]:
+    yield Bench()
+    torch.set_num_threads(THREADS)
 
 
 # What is counted
@@ -112,6 +114,21 @@ def test_other_number_formats_are_measured(bench: Bench, precision: str) -> None
     assert cost.activation_bytes < bench.measure(SMALL, 10).activation_bytes
 
 
+def test_formats_and_fusing_and_threads_are_those_of_the_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Steps] = []
+    update = Steps.update
+
+    def watched(steps: Steps) -> None:
+        made.append(steps)
+        update(steps)
+
+    monkeypatch.setattr(Steps, "update", watched)
+    bench.measure(SMALL.replace(memory_format="channels_last", fused_optimizer=True), 10)
+    assert torch.get_num_threads() == 1
+    assert made[0].optimizer.defaults["fused"] is True
+    assert made[0].model.get_parameter("stage2.0.weight").is_contiguous(memory_format=torch.channels_last)
+
+
 def test_auxiliary_classifiers_are_part_of_the_step(bench: Bench) -> None:
     config = RunConfig(model="googlenet", image_size=32, batch_size=2, device="cpu", freeze="head only", optimizer="SGD", momentum=0.0)
     cost = bench.measure(config, 5)
@@ -119,6 +136,7 @@ def test_auxiliary_classifiers_are_part_of_the_step(bench: Bench) -> None:
 
 
 def test_a_batch_that_would_take_long_is_worked_out_from_fewer_images(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "LONG_SECONDS", 1e9)
     whole = Bench().measure(SMALL.replace(batch_size=64), 10)
     monkeypatch.setattr(measuring, "LONG_SECONDS", 1e-9)
     part = Bench().measure(SMALL.replace(batch_size=64), 10)
@@ -200,7 +218,7 @@ def test_running_out_of_memory_is_said_clearly(error: Exception, monkeypatch: py
     def fails(*_: object) -> Tensor:
         raise error
 
-    monkeypatch.setattr(measuring._Steps, "forward", fails)
+    monkeypatch.setattr(Steps, "forward", fails)
     with pytest.raises(ConfigError, match=r"8 images of 16 x 16 pixels do not fit into the memory of cpu .* try 2, smaller images") as refused:
         Bench().measure(SMALL, 10)
     assert refused.value.field == "batch_size"
@@ -210,7 +228,7 @@ def test_another_error_is_not_taken_for_want_of_memory(monkeypatch: pytest.Monke
     def fails(*_: object) -> Tensor:
         raise RuntimeError("unsupported memory format option")
 
-    monkeypatch.setattr(measuring._Steps, "forward", fails)
+    monkeypatch.setattr(Steps, "forward", fails)
     with pytest.raises(RuntimeError, match="unsupported memory format"):
         Bench().measure(SMALL, 10)
 

@@ -1,0 +1,670 @@
+"""The fastest way to train: the right one is chosen, the wrong ones are refused in words, and nothing that goes wrong ends a run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+from torch import Tensor, nn
+
+from core import anatomy, assembly, catalog, cli, data, devices, rounding, trials, tuning
+from core.catalog import models, optimizers
+from core.catalog.optimizers import OPTIMIZERS
+from core.config import ConfigError, RunConfig
+from core.events import Layer, RunPlan, RunStatus, Tuning, Way
+from core.home import Home
+from core.layers import head_options
+from core.speed import applied
+from core.steps import THREADS, Steps
+from core.store import RunStore
+from core.trainer import EpochReport, StepReport
+from core.trials import Part, Trials
+from core.worker import work
+from pages._parts import tuning_view
+from tests.support import ROOT
+
+SMALL = RunConfig(model="small_cnn", image_size=16, batch_size=16, epochs=4, device="cpu", speed="automatic")
+
+FOUND = Tuning(
+    ways=(
+        Way(threads=2, step_seconds=0.1, loss_error=0.0, gradient_error=0.0),
+        Way("channels_last", "bfloat16", threads=2, step_seconds=0.05, loss_error=0.001, gradient_error=0.0384),
+        Way("channels_last", threads=2, step_seconds=1.5, loss_error=0.0, gradient_error=1e-6),
+        Way(precision="bfloat16", threads=2, refused="does not work here: a | b"),
+    ),
+    chosen=0, reason="", device="cpu", possible=16, steps=100, batch_size=32, images=32, tolerance=0.3, prefix_share=0.2, busy_share=0.5,
+    measured_seconds=5.84,
+)  # fmt: skip
+
+Cost = Callable[[Way, Part], float]
+
+
+@pytest.fixture(autouse=True)
+def _two_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is decided, and how long it takes, must not depend on the machine that the tests run on, nor on what else that does."""
+    monkeypatch.setattr(tuning, "THREADS", 2)
+    monkeypatch.setattr(trials, "STAGE_SECONDS", 0.0)
+    monkeypatch.setattr(trials, "use_threads", lambda count: None)
+    monkeypatch.setattr(tuning, "tidy", lambda: None)  # half a second in the process of the tests
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(THREADS)
+
+
+class Clock:
+    """Stands in for the clock: each part of a step takes as long as `cost` says."""
+
+    def __init__(self, cost: Cost) -> None:
+        self.cost = cost
+        self.asked = 0
+
+    def __call__(self, way: Way, part: Part, steps: Steps, work: Callable[[], Any], own: bool) -> float:
+        assert not (own and way.threads > 1), "the processor's time of two threads says nothing about the clock's"
+        self.asked += 1
+        work()
+        return 0.0 if part == "probe" else self.cost(way, part)
+
+
+def cost(formats: dict[tuple[str, str], float], fused: float = 1.0, threads: dict[int, float] | None = None) -> Cost:
+    """Seconds of a pass by formats, of an update by whether it is fused, times a factor for each number of threads."""
+
+    def of(way: Way, part: Part) -> float:
+        seconds = (0.2 * fused if way.fused_optimizer else 0.2) if part == "update" else formats[way.memory_format, way.precision]
+        return seconds * (threads or {}).get(way.threads, 1.0)
+
+    return of
+
+
+EVEN = {("contiguous", "float32"): 1.0, ("channels_last", "float32"): 1.0, ("contiguous", "bfloat16"): 1.0, ("channels_last", "bfloat16"): 1.0}
+
+
+def chosen(
+    home: Home, clock: Clock, config: RunConfig = SMALL, load: float = 0.0, progress: Callable[[str, float | None], None] = lambda text, share: None
+) -> Tuning:
+    config = catalog.check(config)
+    loaders = data.prepare(config, home, lambda text, share: None)
+    head = head_options(config)
+    layers = anatomy.describe(config.model, len(loaders.classes), config.image_size, head).parameters
+    torch.manual_seed(0)
+    model = models.build(config.model, len(loaders.classes), config.image_size, head)
+    return tuning.choose(config, home, model, layers, loaders.train, torch.device("cpu"), progress, clock, lambda: load)
+
+
+def row(found: Tuning, **fields: object) -> Way:
+    rows = [way for way in found.ways if all(getattr(way, name) == value for name, value in fields.items())]
+    assert len(rows) == 1, rows
+    return rows[0]
+
+
+# What is chosen
+
+
+def test_the_fastest_way_is_found_with_what_can_be_added_to_it(home: Home) -> None:
+    times = {**EVEN, ("channels_last", "float32"): 0.8, ("channels_last", "bfloat16"): 0.5}
+    found = chosen(home, Clock(cost(times, fused=0.25)))
+    way = found.way
+    assert (way.memory_format, way.precision, way.fused_optimizer, way.threads) == ("channels_last", "bfloat16", True, 2)
+    assert way.step_seconds == pytest.approx(0.55)
+    assert found.times_faster(way) == pytest.approx(1.2 / 0.55)
+    assert found.samples_per_second(way) == pytest.approx(16 / 0.55)
+    assert found.reason == "2.18 times as fast as exact"
+    assert found.ways[0] == Way(threads=2, step_seconds=found.ways[0].step_seconds, loss_error=0.0, gradient_error=0.0)
+    assert found.ways[0].step_seconds == pytest.approx(1.2)
+    assert (found.possible, found.images, found.prefix_share) == (16, 16, None)
+
+
+def test_a_way_that_is_faster_only_together_with_another_is_found(home: Home) -> None:
+    """As on this project's first machine: neither channels_last nor bfloat16 alone made resnet18 faster, both together did."""
+    times = {("contiguous", "float32"): 1.0, ("channels_last", "float32"): 1.1, ("contiguous", "bfloat16"): 1.3, ("channels_last", "bfloat16"): 0.6}
+    way = chosen(home, Clock(cost(times))).way
+    assert (way.memory_format, way.precision) == ("channels_last", "bfloat16")
+
+
+def test_of_ways_that_are_equally_fast_the_one_nearest_to_exact_is_taken(home: Home) -> None:
+    assert chosen(home, Clock(cost({**EVEN, ("channels_last", "bfloat16"): 0.98}))).chosen == 0
+    times = {**EVEN, ("channels_last", "float32"): 0.51, ("channels_last", "bfloat16"): 0.5}
+    way = chosen(home, Clock(cost(times)), SMALL.replace(loss="MultiMarginLoss")).way
+    assert (way.memory_format, way.precision) == ("channels_last", "float32")
+
+
+def test_a_way_that_is_much_slower_takes_one_step_and_no_more(home: Home) -> None:
+    steps: list[Way] = []
+
+    def of(way: Way, part: Part) -> float:
+        if part == "pass":
+            steps.append(way)
+        return 9.0 if way.precision == "bfloat16" else 1.0
+
+    found = chosen(home, Clock(of))
+    assert sum(way.precision == "bfloat16" for way in steps) == 2  # one in each memory format
+    assert row(found, precision="bfloat16", memory_format="channels_last").step_seconds == pytest.approx(18.0)
+
+
+def test_another_load_between_two_stages_changes_no_comparison(home: Home) -> None:
+    """The machine becomes three times as slow after the threads were measured: exact is measured again beside the others."""
+    asked = 0
+
+    def of(way: Way, part: Part) -> float:
+        nonlocal asked
+        asked += 1
+        base = {"update": 0.0, "pass": 0.5 if way.memory_format == "channels_last" else 1.0}[part]
+        return base * (3 if slow else 1) * way.threads
+
+    slow = False
+
+    def progress(text: str, share: float | None) -> None:
+        nonlocal slow
+        slow = slow or "2 of" in text
+
+    found = chosen(home, Clock(of), progress=progress)
+    assert asked > 20
+    assert found.times_faster(row(found, memory_format="channels_last", precision="float32", fused_optimizer=False)) == pytest.approx(4.0)
+
+
+# Threads
+
+
+def test_beside_a_busy_neighbour_one_thread_is_taken_and_alone_two(home: Home) -> None:
+    times = {1: 1.0, 2: 0.6}
+    assert chosen(home, Clock(cost(EVEN, threads=times))).way.threads == 2
+    busy = chosen(home, Clock(cost(EVEN, threads={1: 1.0, 2: 1.3})), load=0.5)
+    assert busy.way.threads == 1
+    assert busy.busy_share == 0.5
+    assert busy.reason == "1.30 times as fast as exact on 2 threads"
+
+
+def test_beside_a_busy_neighbour_more_threads_must_be_clearly_faster(home: Home) -> None:
+    found = chosen(home, Clock(cost(EVEN, threads={1: 1.0, 2: 0.95})), load=0.5)
+    assert found.way.threads == 1
+    assert "others use the processor" in row(found, threads=2).refused
+    assert chosen(home, Clock(cost(EVEN, threads={1: 1.0, 2: 0.7})), SMALL.replace(loss="MultiMarginLoss"), load=0.5).way.threads == 2
+
+
+def test_a_number_of_threads_that_a_person_chose_stays(home: Home) -> None:
+    found = chosen(home, Clock(cost(EVEN, threads={1: 5.0, 2: 0.1})), SMALL.replace(threads=1))
+    assert {way.threads for way in found.ways} == {1}
+
+
+@pytest.mark.parametrize(("cores", "free", "counts"), [(1, 1, (1,)), (2, 2, (2, 1)), (2, 1, (2, 1)), (8, 5, (8, 5, 4, 1)), (64, 63, (64, 63, 32))])
+def test_thread_counts_to_try(cores: int, free: int, counts: tuple[int, ...]) -> None:
+    assert tuning.thread_counts(cores, free) == counts
+
+
+def test_the_share_that_others_use_is_between_nothing_and_all() -> None:
+    assert 0 <= tuning.busy_share() <= 1
+
+
+# The promised accuracy
+
+
+def test_formats_differ_from_exact_by_as_much_as_they_round(home: Home) -> None:
+    found = chosen(home, Clock(cost(EVEN)))
+    layout = row(found, memory_format="channels_last", precision="float32")
+    rounded = row(found, memory_format="contiguous", precision="bfloat16")
+    assert layout.gradient_error is not None
+    assert rounded.gradient_error is not None
+    assert layout.gradient_error < 1e-4 < 1e-2 < rounded.gradient_error < found.tolerance
+    assert not layout.refused
+    assert not rounded.refused
+    assert found.tolerance <= rounding.NEVER_ACCEPTED
+
+
+def test_an_inaccurate_way_is_refused_however_fast_and_takes_no_steps(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounding, "NEVER_ACCEPTED", 0.01)
+    times = {**EVEN, ("channels_last", "bfloat16"): 0.01, ("contiguous", "bfloat16"): 0.01, ("channels_last", "float32"): 0.9}
+    found = chosen(home, Clock(cost(times)))
+    assert (found.way.memory_format, found.way.precision) == ("channels_last", "float32")
+    for refused in (way for way in found.ways if way.precision == "bfloat16"):
+        assert "more than the 1 % that are accepted here" in refused.refused
+        assert refused.step_seconds is None
+        assert refused.gradient_error
+
+
+def test_gradients_that_are_wrong_altogether_are_refused(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real tolerance against a real fault: an autocast whose loss is another one."""
+    forward = Steps.forward
+
+    def wrong(steps: Steps, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return forward(steps, batch) * (1.6 if steps.config.precision == "bfloat16" else 1.0)
+
+    monkeypatch.setattr(Steps, "forward", wrong)
+    found = chosen(home, Clock(cost({**EVEN, ("contiguous", "bfloat16"): 0.1, ("channels_last", "bfloat16"): 0.1})))
+    assert found.chosen == 0
+    assert "changes gradients by 6" in row(found, memory_format="contiguous", precision="bfloat16").refused
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_losses_that_are_not_finite_are_refused(home: Home, monkeypatch: pytest.MonkeyPatch, value: float) -> None:
+    forward = Steps.forward
+    monkeypatch.setattr(Steps, "forward", lambda steps, batch: forward(steps, batch) * (value if steps.config.precision == "bfloat16" else 1.0))
+    found = chosen(home, Clock(cost({**EVEN, ("channels_last", "bfloat16"): 0.1})))
+    assert found.chosen == 0
+    assert row(found, memory_format="channels_last", precision="bfloat16").refused == "losses or gradients are not finite"
+
+
+def test_dropout_is_not_taken_for_rounding(home: Home) -> None:
+    config = SMALL.replace(freeze="head only", head_dropout=0.5, feature_cache="off")
+    found = chosen(home, Clock(cost(EVEN)), config)
+    error = row(found, memory_format="contiguous", precision="bfloat16").gradient_error
+    assert error is not None
+    assert error < 0.05
+
+
+def test_tolerance_follows_the_difference_between_batches() -> None:
+    def of(*gradients: list[float]) -> float:
+        return rounding.tolerance([rounding.Gradient(1.0, torch.tensor(gradient)) for gradient in gradients])
+
+    assert of([1.0, 0.0], [0.0, 1.0]) == pytest.approx(1 / 3)
+    assert of([1.0, 0.0], [1.0, 0.5]) == pytest.approx(0.5 / 2.25**0.5 / 3)
+    assert of([1.0, 0.0], [-9.0, 0.0]) == pytest.approx(10 / 82**0.5 / 3)
+    for alike in ([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0]], [[0.0], [0.0]]):
+        assert of(*alike) == rounding.ALWAYS_ACCEPTED
+
+
+def test_differences_are_shares_of_what_is_exact() -> None:
+    exact, other = rounding.Gradient(2.0, torch.tensor([3.0, 4.0])), rounding.Gradient(2.1, torch.tensor([3.0, 4.5]))
+    assert rounding.difference([exact], [other]) == pytest.approx((0.05, 0.1))
+    nothing = rounding.Gradient(0.0, torch.zeros(2))
+    assert rounding.difference([nothing], [nothing]) == (0.0, 0.0)
+    assert rounding.difference([nothing], [other])[1] == float("inf")
+
+
+# What goes wrong
+
+
+def test_a_way_that_fails_is_a_row_with_its_reason(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Steps.forward
+
+    def fails(steps: Steps, batch: tuple[Tensor, Tensor]) -> Tensor:
+        if steps.config.precision == "bfloat16":
+            raise RuntimeError("unsupported operation: bfloat16\nand more")
+        return forward(steps, batch)
+
+    monkeypatch.setattr(Steps, "forward", fails)
+    found = chosen(home, Clock(cost({**EVEN, ("channels_last", "float32"): 0.5})))
+    assert found.way.memory_format == "channels_last"
+    assert row(found, memory_format="contiguous", precision="bfloat16").refused == "does not work here: unsupported operation: bfloat16"
+
+
+def test_a_way_that_fails_in_the_middle_of_being_timed_is_a_row_too(home: Home) -> None:
+    def of(way: Way, part: Part) -> float:
+        if way.fused_optimizer and part == "update":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB.")
+        return 1.0
+
+    found = chosen(home, Clock(of))
+    assert found.chosen == 0
+    assert row(found, fused_optimizer=True).refused == "does not work here: CUDA out of memory. Tried to allocate 3 GiB."
+
+
+def test_where_not_even_an_exact_step_can_be_made_exact_is_kept_and_says_why(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Steps.forward
+
+    def fails(steps: Steps, batch: tuple[Tensor, Tensor]) -> Tensor:
+        raise ValueError("Expected more than 1 value per channel when training")
+
+    monkeypatch.setattr(Steps, "forward", fails)
+    found = chosen(home, Clock(cost(EVEN)))
+    assert len(found.ways) == 1
+    assert found.reason == "nothing could be measured: Expected more than 1 value per channel when training"
+    assert applied(SMALL, found.way) == SMALL.replace(speed="exact", threads=2)
+    monkeypatch.setattr(Steps, "forward", forward)
+    assert len(chosen(home, Clock(cost(EVEN))).ways) > 1, "a failure is not remembered"
+
+
+def test_too_little_memory_for_trying_is_said_before_it_is_used(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20, total=2**33))
+    found = chosen(home, Clock(cost(EVEN)))
+    assert re.search(r"trying other ways needs \d+\.\d GiB of memory, 0\.0 GiB are free", found.reason)
+    assert len(found.ways) == 1
+
+
+def test_what_the_person_who_waits_raises_ends_the_measuring(home: Home) -> None:
+    class Stopped(Exception):
+        pass
+
+    shares: list[float] = []
+
+    def progress(text: str, share: float | None) -> None:
+        shares.append(share or 0.0)
+        if share and share > 0.6:
+            raise Stopped
+
+    before = torch.get_num_threads()
+    with pytest.raises(Stopped):
+        chosen(home, Clock(cost(EVEN)), progress=progress)
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 5, "it moves"
+    assert torch.get_num_threads() == before
+
+
+def test_where_a_batch_takes_long_fewer_images_are_timed_and_the_rest_is_worked_out(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: set[int] = set()
+    gradient_of = rounding.gradient_of
+
+    def watched(steps: Steps, batch: tuple[Tensor, Tensor]) -> rounding.Gradient:
+        judged.add(len(batch[1]))
+        return gradient_of(steps, batch)
+
+    monkeypatch.setattr(trials, "gradient_of", watched)
+    monkeypatch.setattr(trials, "LONG_SECONDS", 1e-9)
+    found = chosen(home, Clock(cost(EVEN)), SMALL.replace(batch_size=64))
+    assert found.images == 4
+    assert found.ways[0].step_seconds == pytest.approx(1.0 * 64 / 4 + 0.2)
+    assert found.samples_per_second(found.ways[0]) == pytest.approx(64 / 16.2)
+    assert judged == {trials.FEWEST_JUDGED}, "gradients of so few images as are timed say little"
+
+
+def test_without_time_left_a_way_is_not_tried_and_nothing_half_done_is_remembered(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "MOST_SECONDS", -1.0)
+    found = chosen(home, Clock(cost(EVEN)))
+    assert {way.refused for way in found.ways if way.step_seconds is None} == {"not tried: no time left"}
+    monkeypatch.setattr(trials, "MOST_SECONDS", 60.0)
+    assert not chosen(home, Clock(cost(EVEN))).remembered
+
+
+def test_model_and_chance_are_as_before(home: Home) -> None:
+    config = SMALL.replace(head_dropout=0.5)
+    loaders = data.prepare(config, home, lambda text, share: None)
+    head = head_options(config)
+    layers = anatomy.describe(config.model, 10, 16, head).parameters
+    model = models.build(config.model, 10, 16, head)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    tuning.choose(config, home, model, layers, loaders.train, torch.device("cpu"), busy=lambda: 0.0)
+    assert torch.equal(torch.rand(1), expected)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+
+
+# What is remembered
+
+
+def test_the_second_time_nothing_is_measured(home: Home) -> None:
+    times = {**EVEN, ("channels_last", "float32"): 0.5}
+    first = chosen(home, Clock(cost(times)))
+    clock = Clock(cost(EVEN))
+    second = chosen(home, clock)
+    assert clock.asked == 0
+    assert second == replace(first, remembered=True)
+    assert second.measured.endswith("in an earlier run")
+
+
+def test_what_changes_a_step_is_measured_anew(home: Home) -> None:
+    chosen(home, Clock(cost(EVEN)))
+    changes: tuple[dict[str, Any], ...] = (
+        {"batch_size": 32}, {"image_size": 24}, {"freeze": "head only"}, {"optimizer": "SGD"}, {"loss": "MultiMarginLoss"}, {"head_hidden": 8},
+        {"threads": 1}, {"timeline": "2: stage1"},
+    )  # fmt: skip
+    for change in changes:
+        clock = Clock(cost(EVEN))
+        chosen(home, clock, SMALL.replace(**change))
+        assert clock.asked > 0, change
+
+
+def test_what_does_not_is_not(home: Home) -> None:
+    chosen(home, Clock(cost(EVEN)))
+    clock = Clock(cost(EVEN))
+    chosen(home, clock, SMALL.replace(epochs=3, learning_rate=0.1, seed=4, schedule="StepLR", schedule_options={"step_size": 1}))
+    assert clock.asked == 0
+
+
+def test_another_torch_and_another_load_are_measured_anew(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen(home, Clock(cost(EVEN)))
+    clock = Clock(cost(EVEN))
+    assert chosen(home, clock, load=0.6).way.threads == 1
+    assert clock.asked > 0
+    assert chosen(home, Clock(cost(EVEN)), load=0.1).remembered, "a tenth of the processor is no other load"
+    monkeypatch.setattr(torch, "__version__", "99.0")
+    assert not chosen(home, Clock(cost(EVEN))).remembered
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: text.replace('"version":1', '"version":0'),
+        lambda text: text.replace("small_cnn", "resnet18"),  # the result of another situation
+    ],
+)
+def test_a_damaged_file_is_measured_again_and_mended(home: Home, damage: Callable[[str], str]) -> None:
+    chosen(home, Clock(cost(EVEN)))
+    (file,) = (home.cache / "tuning").iterdir()
+    text = file.read_text()
+    assert json.loads(text)["tuning"]["busy_share"] == 0.0
+    file.write_text(damage(text))
+    assert not chosen(home, Clock(cost(EVEN))).remembered
+    assert chosen(home, Clock(cost(EVEN))).remembered
+
+
+def test_a_folder_that_cannot_be_written_costs_no_run(home: Home) -> None:
+    (home.cache / "tuning").write_text("a file where the folder should be")
+    assert not chosen(home, Clock(cost(EVEN))).remembered
+    assert not chosen(home, Clock(cost(EVEN))).remembered
+
+
+# Where features are kept
+
+
+def test_where_features_are_kept_the_layers_that_learn_decide_and_more_so_the_longer_the_run(home: Home) -> None:
+    """One way is quick with the frozen layers, which are computed once, the other with those that learn."""
+
+    def of(way: Way, part: Part) -> float:
+        quick = {"contiguous": {"prefix": 1.0, "pass": 0.2}, "channels_last": {"prefix": 4.0, "pass": 0.1}}
+        return 0.0 if part == "update" else quick[way.memory_format][part]
+
+    config = SMALL.replace(freeze="head only", epochs=5)
+    short = chosen(home, Clock(of), config)
+    assert short.prefix_share == pytest.approx(0.2)
+    assert short.way.memory_format == "contiguous"
+    assert short.seconds(short.way) == pytest.approx(0.2 + 0.2 * 1.0)
+    clock = Clock(of)
+    long = chosen(home, clock, config.replace(epochs=500))
+    assert clock.asked == 0, "what was measured tells about any number of epochs"
+    assert long.way.memory_format == "channels_last"
+    assert long.prefix_share == pytest.approx(1 / 500)
+
+
+@pytest.mark.parametrize(
+    ("change", "share"),
+    [({}, 0.25), ({"feature_cache": "off"}, None), ({"augmentation": "flip"}, 0.5), ({"augmentation": "shift"}, None),
+     ({"augmentation": "shift", "fixed_views": 3}, 0.75), ({"freeze": "train everything"}, None), ({"epochs": 1}, 1.0)],
+)  # fmt: skip
+def test_how_often_frozen_layers_are_computed(home: Home, change: dict[str, Any], share: float | None) -> None:
+    assert chosen(home, Clock(cost(EVEN)), SMALL.replace(**{"freeze": "head only", **change})).prefix_share == share
+
+
+def test_folding_is_tried_where_computing_features_once_counts(home: Home) -> None:
+    def of(way: Way, part: Part) -> float:
+        return {"prefix": 0.5 if way.fold_norms else 1.0, "pass": 0.1, "update": 0.0}.get(part, 0.0)
+
+    found = chosen(home, Clock(of), SMALL.replace(freeze="head only", epochs=2))
+    assert found.way.fold_norms
+    assert found.way.gradient_error is not None
+    assert found.way.gradient_error < 1e-3
+    rare = chosen(home, Clock(of), SMALL.replace(freeze="head only", epochs=2000, batch_size=24))
+    assert "computing features once takes" in row(rare, fold_norms=True).refused
+
+
+# Compiling
+
+
+def test_compiling_is_chosen_where_the_run_is_long_enough_to_pay_for_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trials, "_may_compile", lambda trials: True)
+    monkeypatch.setattr(torch, "compile", lambda module: module)
+
+    def of(way: Way, part: Part) -> float:
+        return {"start": 60.0, "update": 0.0}.get(part, 0.05 if way.compile_model else 0.1)
+
+    short = chosen(home, Clock(of), SMALL.replace(epochs=1))
+    assert row(short, compile_model=True).refused == "not tried: the run takes 7 s, and compiling alone 8 to 92 s"
+    long = chosen(home, Clock(of), SMALL.replace(epochs=100, batch_size=8))
+    assert long.way.compile_model
+    assert long.way.start_seconds == 60.0
+    clock = Clock(of)
+    between = chosen(home, clock, SMALL.replace(epochs=8, batch_size=8))
+    assert clock.asked == 0
+    assert not between.way.compile_model, f"60 s to compile, {between.steps} steps of which each saves 0.05 s"
+
+
+def test_a_compiler_that_is_not_there_is_a_row(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(module: nn.Module) -> nn.Module:
+        raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
+
+    monkeypatch.setattr(Trials, "_may_compile", lambda trials: True)
+    monkeypatch.setattr(torch, "compile", fails)
+    found = chosen(home, Clock(lambda way, part: 9.0), SMALL.replace(epochs=1000))
+    assert row(found, compile_model=True).refused.startswith("does not work here: Failed to find C compiler")
+    assert found.chosen == 0
+
+
+# What a run has in its course
+
+
+def test_the_plan_that_holds_longest_is_measured() -> None:
+    config = SMALL.replace(freeze="head only", epochs=10, timeline="3: !stage3; 4: train everything")
+    assert str(tuning.lasting_plan(config, 20)) == "train everything"
+    assert str(tuning.lasting_plan(config.replace(timeline="step 150: train everything"), 20)) == "head only"
+    assert str(tuning.lasting_plan(config.replace(timeline="4: learning_rate=0.1"), 20)) == "head only"
+
+
+# Each field by itself
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_is_fused_where_torch_can_and_refused_by_field_where_not(name: str) -> None:
+    config = RunConfig(optimizer=name, fused_optimizer=True)
+    if OPTIMIZERS[name].fused:
+        catalog.check(config)
+        assert optimizers.build(config, [nn.Parameter(torch.zeros(2))]).defaults["fused"] is True
+        return
+    with pytest.raises(ConfigError, match="set it to false, or use AdamW, SGD") as refused:
+        catalog.check(config)
+    assert refused.value.field == "fused_optimizer"
+
+
+def test_a_device_on_which_nothing_can_be_fused_is_named() -> None:
+    with pytest.raises(ConfigError, match="true cannot be had with AdamW on meta .*; set it to false") as refused:
+        optimizers.build(RunConfig(fused_optimizer=True), [nn.Parameter(torch.zeros(2, device="meta"))])
+    assert refused.value.field == "fused_optimizer"
+
+
+@pytest.mark.parametrize(
+    ("change", "near"),
+    [({"memory_format": "channels_last"}, 1e-4), ({"fused_optimizer": True}, 1e-4), ({"precision": "bfloat16"}, 0.05)],
+)
+def test_training_another_way_stays_close_to_exact(home: Home, change: dict[str, Any], near: float) -> None:
+    config = SMALL.replace(speed="exact", epochs=1, threads=1)
+    exact, other = losses(config, home), losses(config.replace(**change), home)
+    assert len(exact) == len(other) > 30
+    assert exact != other, "it does something"
+    assert exact[:5] == pytest.approx(other[:5], rel=near)
+    assert exact[-1] == pytest.approx(other[-1], rel=0.3)
+
+
+def losses(config: RunConfig, home: Home) -> list[float]:
+    trainer = assembly.assemble(config, home).trainer
+    found = []
+    for report in trainer.run():
+        if isinstance(report, StepReport):
+            found.append(float(report.loss))
+        if isinstance(report, EpochReport):
+            break
+    return found
+
+
+def test_the_memory_format_reaches_weights_and_images(home: Home) -> None:
+    trainer = assembly.assemble(SMALL.replace(speed="exact", memory_format="channels_last"), home).trainer
+    images = trainer.partition.normalise(next(iter(trainer.train.batches(1))).images)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert not images.is_contiguous()
+    assert any(weight.is_contiguous(memory_format=torch.channels_last) for weight in trainer.model.parameters() if weight.dim() == 4)
+
+
+def test_the_number_of_threads_is_that_of_the_run(home: Home) -> None:
+    assembly.assemble(SMALL.replace(speed="exact", threads=1), home)
+    assert torch.get_num_threads() == 1
+    assembly.assemble(SMALL.replace(speed="exact"), home)
+    assert torch.get_num_threads() == THREADS
+
+
+def test_a_run_that_keeps_exact_does_what_an_exact_run_does(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "MARGIN", 1e9)
+    config = SMALL.replace(head_dropout=0.3, epochs=1, threads=1)
+    assert losses(config, home) == losses(config.replace(speed="exact"), home)
+
+
+# A whole run
+
+
+def test_an_automatic_run_measures_trains_and_shows_the_table(home: Home, store: RunStore, capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = store.create_run(RunConfig(model="small_cnn", image_size=16, epochs=1, speed="automatic", threads=1))
+    assert work(home, run_id) is RunStatus.FINISHED, store.run(run_id).error
+    found = store.tuning(run_id)
+    assert found is not None
+    assert found.way.step_seconds
+    assert not found.way.refused
+    assert store.run(run_id).result is not None
+    capsys.readouterr()
+    assert cli.main(["show", run_id, "--home", str(home.path)]) == 0
+    assert f"fastest way: {found.way.label} ({found.reason}; measured " in capsys.readouterr().out
+    assert cli.main(["show", run_id, "--home", str(home.path), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["tuning"]
+    assert len(shown["ways"]) == len(found.ways)
+    assert shown["ways"][shown["chosen"]]["seconds"] == found.seconds(found.way)
+    assert devices.resolve("auto").type in shown["device"]
+
+
+def test_an_exact_run_has_no_table(home: Home, store: RunStore) -> None:
+    run_id = store.create_run(RunConfig())
+    assert store.tuning(run_id) is None
+    with pytest.raises(KeyError, match="There is no run"):
+        store.tuning("nowhere")
+
+
+# The screen
+
+
+def test_the_page_of_a_run_shows_the_table_and_the_code_of_the_chosen_way(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THAW_HOME", str(home.path))
+    run_id = store.create_run(RunConfig(model="small_cnn", speed="automatic"))
+    ways = (Way(threads=2, step_seconds=0.1), Way("channels_last", threads=1, step_seconds=0.05))
+    store.set_tuning(run_id, tuning.decided(replace(FOUND, ways=ways)))
+    store.begin(run_id, RunPlan((Layer("head.weight", (10, 128), 1280, False),), 36, 180, tuple("0123456789"), 1150, 288, 359, "cpu"))
+    store.end(run_id, RunStatus.STOPPED)
+    app = AppTest.from_file(ROOT / "pages" / "_app.py", default_timeout=60).run()
+    app.switch_page("train.py")
+    app.query_params["run"] = run_id
+    app.run()
+    assert not app.exception
+    (box,) = [box for box in app.expander if "fastest way" in box.label]
+    assert box.label == r"**How the fastest way was found: channels\_last, 1 thread\: 2.00 times as fast as exact on 2 threads**"
+    assert any("| channels\\_last, 1 thread **(chosen)** | 50" in text.value for text in box.markdown)
+    config = store.run(run_id).config
+    as_trained = tuning_view.with_chosen_way(SimpleNamespace(store=store), store.run(run_id), config)  # type: ignore[arg-type]
+    assert as_trained == config.replace(speed="exact", memory_format="channels_last", threads=1)
+
+
+def test_the_table_says_in_words_what_each_way_changes() -> None:
+    found = tuning.decided(FOUND)
+    assert tuning_view.headline(found) == r"channels\_last + bfloat16, 2 threads\: 2.00 times as fast as exact"
+    lines = tuning_view.table(found).splitlines()
+    assert lines[2] == (
+        r"| channels\_last + bfloat16, 2 threads **(chosen)** | 50" + "\u00a0ms | 640 | 2.00 | 3.8\u00a0% | "
+        r"rounds to bfloat16\: 2 to 3 significant digits; adds up in another order\: the last digits differ |"
+    )
+    assert lines[3] == "| exact, 2 threads | 100\u00a0ms | 320 | 1.00 | 0\u00a0% | nothing\\: as plain PyTorch |"
+    assert lines[4].startswith("| channels\\_last, 2 threads | 1.5\u00a0s | 21 | 0.07 | under 0.1\u00a0% | adds up")
+    assert lines[5] == r"| bfloat16, 2 threads | not timed |  |  |  | does not work here\: a \| b |"
+    assert tuning_view.about(found)[0].startswith("Measured 3 of 16 ways in 5.8 s, with this model on batches of 32 real training pictures on `cpu`")
