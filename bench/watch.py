@@ -14,7 +14,8 @@ import torch
 
 from bench.table import median, table
 from core.assembly import assemble
-from core.audit import Audit, digest
+from core.audit import Audit
+from core.bits import digest
 from core.config import RunConfig
 from core.home import Home
 from core.recorder import Recorder
@@ -55,7 +56,7 @@ def _watched(plan: str, home: Home) -> list[float]:
     assembly = assemble(config, home)
     trainer, run_id = assembly.trainer, store.create_run(config)
     store.begin(run_id, assembly.plan)
-    recorder, audit = Recorder(store, run_id), Audit(trainer.freezing, trainer.optimizer)
+    recorder, audit = Recorder(store, run_id, trainer), Audit(trainer.freezing, trainer.optimizer)
     looking = 0.0
     for report in islice(trainer.run(), STEPS):
         assert isinstance(report, StepReport)
@@ -68,7 +69,8 @@ def _watched(plan: str, home: Home) -> list[float]:
     began = time.perf_counter()
     digest(trainer.model.parameters())
     complete = time.perf_counter() - began
-    return [*(seconds / STEPS for seconds in (recorder.step_seconds, trainer.watch.seconds, recorder.watch_seconds, looking)), complete]
+    recording = recorder.watch_seconds - trainer.watch.seconds - looking
+    return [*(seconds / STEPS for seconds in (recorder.step_seconds, trainer.watch.seconds, recording, looking)), complete]
 
 
 def _row(plan: str, measured: list[list[float]]) -> tuple[str, ...]:

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 import torch
 
-from core import anatomy, catalog, data, devices, weights
+from core import anatomy, catalog, data, devices, tuning, weights
 from core.catalog import losses, models
 from core.config import RunConfig
-from core.events import Layer, RunPlan
+from core.events import Layer, RunPlan, Tuning
 from core.home import Home
 from core.layers import blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter
 from core.partition import Keeping, Partition
 from core.signals import Watch
+from core.speed import applied
 from core.steering import Steering
+from core.steps import FORMATS, THREADS, use_threads
 from core.trainer import Trainer
 
 Progress = Callable[[str, float | None], None]
@@ -23,10 +25,11 @@ Progress = Callable[[str, float | None], None]
 
 @dataclass(frozen=True)
 class Assembly:
-    """A trainer and what it is about to do."""
+    """A trainer and what it is about to do. `tuning`: how the fastest way was found, if that was asked for."""
 
     trainer: Trainer
     plan: RunPlan
+    tuning: Tuning | None = None
 
 
 def check(config: RunConfig, home: Home) -> RunConfig:
@@ -71,16 +74,22 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     model = models.build(config.model, len(images.classes), config.image_size, head)
     weights.load(model, config, progress)
     model = model.to(device)
+    found: Tuning | None = None
+    if config.speed == "automatic":
+        found = tuning.choose(config, home, model, layers, images.train, device, progress)
+        config = applied(config, found.way)
+    use_threads(config.threads or THREADS)
+    model = model.to(memory_format=FORMATS[config.memory_format])
 
     steps_per_epoch = len(images.train)
     trainer = Trainer(
         steering=Steering(model, layers, config, steps_per_epoch),
-        watch=Watch(config.watch_every),
+        watch=Watch(config.watch_every, config.watch_budget),
         loss=losses.build(config),
         timeline=config.timeline,
         partition=Partition(
             model,
-            data.Normalise(*catalog.find_model(config.model).normalise),
+            data.Normalise(*catalog.find_model(config.model).normalise, config.memory_format == "channels_last"),
             config.image_size,
             device,
             keeping=Keeping(
@@ -119,4 +128,4 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
         device=str(device),
         notes=images.notes,
     )
-    return Assembly(trainer, plan)
+    return Assembly(trainer, plan, found)

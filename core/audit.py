@@ -12,8 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from core.bits import digest
@@ -80,7 +79,8 @@ class Audit:
 
     def look(self, step: StepReport) -> AuditReport:
         """Take the state of every gradient at a sampled step, compare a few tensors, and say what is known. Waits for the device."""
-        assert step.sample is not None and step.gradient_norms is not None, "only a sampled step says which tensors had a gradient"
+        assert step.sample is not None, "only a sampled step says which tensors had a gradient"
+        assert step.gradient_norms is not None, "norms are measured at every step that is sampled"
         norms = np.ones(len(self._named), np.float32)
         norms[~step.frozen] = step.gradient_norms.cpu().numpy()
         for record, is_frozen, has, norm in zip(self._tensors.values(), step.frozen.tolist(), step.sample.has_gradient.tolist(), norms, strict=True):

@@ -15,10 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from core import catalog, networks
+from core import catalog, networks, telling
 from core.code import network_code
 from core.config import Change, ConfigError, RunConfig
-from core.events import RunStatus
+from core.events import RunStatus, Tuning
 from core.home import Home
 from core.networks.grammar import EXAMPLE
 from core.progress import percent, progress_bar
@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return _networks(home, arguments)
             case "audit":
                 return _audit(home, arguments.run, arguments.json)
+            case "profile":
+                return _profile(home, arguments.run, arguments.json)
             case "change":
                 return _change(home, arguments.run, arguments.change)
             case _:
@@ -94,11 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (
         ("show", "print one run"),
         ("audit", "print what is frozen, what learns, and the proof; exit status 1 if anything is not as it should be"),
+        ("profile", "print where the time of a step goes, block by block: of a running run's next few steps, else as it was last measured"),
         ("pause", "pause a run after its step"),
         ("resume", "let a paused run go on"),
         ("stop", "stop a run and save its weights"),
     ):
-        command = commands.add_parser(name, parents=[shared, as_json] if name in ("show", "audit") else [shared], help=text)
+        command = commands.add_parser(name, parents=[shared, as_json] if name in ("show", "audit", "profile") else [shared], help=text)
         command.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
     change = commands.add_parser("change", parents=[shared], help="freeze, unfreeze or learn at another rate while a run trains")
     change.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
@@ -239,7 +242,8 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     run = store.run(run_id)
     if as_json:
         epochs = [{name: _json_number(value) for name, value in asdict(row).items()} for row in store.epochs_after(run_id)]
-        print(json.dumps({**_summary(run), "config": run.config.model_dump(), "error": run.error, "history": epochs}))
+        found = {"history": epochs, "tuning": _tuning(store.tuning(run_id))}
+        print(json.dumps({**_summary(run), "config": run.config.model_dump(), "error": run.error, **found}))
         return 0
     print(f"run {run.id}, {run.status}, created {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(run.created))}")
     for name, value in run.config.model_dump().items():
@@ -249,11 +253,33 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
             f"epoch {row.epoch:>4}  step {row.step:>7}  train loss {row.train_loss:.4f}  accuracy {percent(row.train_accuracy)}"
             + (f"  validation loss {row.validation_loss:.4f}  accuracy {percent(row.validation_accuracy)}" if row.validation_loss is not None else "")
         )
+    tuning = store.tuning(run_id)
+    if tuning is not None:
+        print(f"fastest way: {tuning.way.label} ({tuning.reason}; {tuning.measured})")
+    reuse = store.reuse(run_id)
+    if reuse is not None:
+        print(telling.reuse_in_words(reuse))
     if run.result is not None:
         print(_sentence(run))
     if run.error:
         print(run.error)
     return 0
+
+
+def _tuning(tuning: Tuning | None) -> dict[str, Any] | None:
+    """The measured ways with what follows for each of them."""
+    if tuning is None:
+        return None
+    ways = [
+        {
+            **asdict(way),
+            "seconds": tuning.seconds(way),
+            "samples_per_second": tuning.samples_per_second(way),
+            "times_faster": tuning.times_faster(way),
+        }
+        for way in tuning.ways
+    ]
+    return {**asdict(tuning), "ways": ways}
 
 
 def _command(home: Home, name: str, run_id: str, *arguments: Any) -> int:
@@ -299,6 +325,51 @@ def _audit(home: Home, run_id: str, as_json: bool) -> int:
         looked = "every tensor compared" if report.complete else "compared so far"
         print(f"{report.values_changed:,} of {report.frozen_values:,} frozen values changed, after step {report.step:,} ({looked})")
     return 1 if any(row.verdict.fault for row in report.rows) else 0
+
+
+def _profile(home: Home, run_id: str, as_json: bool) -> int:
+    """Ask a run that goes on to look where its time goes, and print what was found out last."""
+    store = RunStore(home.database)
+    supervisor = Supervisor(home, store)
+    supervisor.reconcile()
+    if store.run(run_id).status == RunStatus.RUNNING:
+        _wait_for_profile(supervisor, run_id, supervisor.profile(run_id))
+    profile = store.profile(run_id)
+    if profile is None:
+        status = store.run(run_id).status
+        remedy = "ask again once it trains" if status.active else "it was over too soon, or was made before Thaw had profiles; train again"
+        raise ConfigError("run", f"{run_id} has no profile ({status}); {remedy}")
+    if as_json:
+        print(json.dumps({**asdict(profile), "headline": telling.profile_headline(profile)}))
+        return 0
+    steps = f"steps {profile.first_step:,} to {profile.last_step:,}, {profile.samples:,} images each, on {profile.device}"
+    print(f"{telling.profile_headline(profile)} ({steps}; medians)")
+    print(f"\n{'stage':14} {'ms':>9} {'share':>7}")
+    for stage in telling.STAGES:
+        if stage in profile.stages:
+            print(f"{stage:14} {1000 * profile.stages[stage]:>9.3f} {percent(profile.stages[stage] / (profile.seconds or 1)):>7}")
+    if profile.blocks:
+        print(f"\n{'block':40} {'forward ms':>10} {'backward ms':>11}")
+    for block in profile.blocks:
+        forward, backward = ("-" if seconds is None else f"{1000 * seconds:.3f}" for seconds in (block.forward, block.backward))
+        print(f"{block.name:40} {forward:>10} {backward:>11}  {telling.block_note(block)}".rstrip())
+    print("\nmemory: " + ", ".join(f"{name} {telling.size(size)}" for name, size, _ in telling.memory_rows(profile.memory)))
+    print(telling.peak_in_words(profile.memory))
+    return 0
+
+
+def _wait_for_profile(supervisor: Supervisor, run_id: str, command_id: int) -> None:
+    """Until the run has answered, or has ended or is paused, which is no answer."""
+    store = supervisor.store
+    while store.run(run_id).status == RunStatus.RUNNING:
+        (command,) = [command for command in store.commands(run_id) if command.id == command_id]
+        if command.error is not None:
+            raise ConfigError("run", command.error)
+        profile = store.profile(run_id)
+        if command.applied_at_step is not None and profile is not None and profile.last_step > command.applied_at_step:
+            return
+        supervisor.reconcile()
+        time.sleep(0.1)
 
 
 def _networks(home: Home, arguments: argparse.Namespace) -> int:

@@ -16,6 +16,9 @@ FROZEN = -1.0
 NO_GRADIENT = -2.0
 """Recorded in place of a gradient norm for a tensor that should learn but that the loss did not reach: it had no gradient at all."""
 
+NOT_MEASURED = -3.0
+"""Recorded in place of a gradient norm for a tensor that learns, at a step at which no norms were measured: see `core.signals.Pace`."""
+
 
 class RunStatus(StrEnum):
     """Where a run is in its life. `queued` to `paused` have a process; the rest have ended."""
@@ -43,6 +46,7 @@ class CommandKind(StrEnum):
     STOP = "stop"
     CHANGE = "change"
     INSPECT = "inspect"
+    PROFILE = "profile"
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class StepRow:
 
     At each `watch_every`-th step, how far the optimizer moved each tensor (`update_norms`, L2 norm of the change) and how large
     it is (`weight_norms`), both float32[layers]; None at the others. `FROZEN` stands in all three for a tensor that was frozen,
-    `NO_GRADIENT` in the first for one that had none.
+    `NO_GRADIENT` in the first for one that had none, `NOT_MEASURED` where the step's norms were not measured.
     """
 
     step: int
@@ -80,6 +84,36 @@ class StepRow:
     gradient_norms: NDArray[np.float32]
     update_norms: NDArray[np.float32] | None = None
     weight_norms: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One figure a tensor at some of n steps: `rows` float32[m, layers]; `place` int64[n] says which row is a step's, -1 where there is none."""
+
+    place: NDArray[np.int64]
+    rows: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StepBlock:
+    """Neighbouring training steps under one plan, oldest first: the fields of `StepRow` as columns of n, with the norms that were measured.
+
+    `blank` float32[layers] is what stands for the gradient norms of a step at which none were measured.
+    """
+
+    step: NDArray[np.int64]
+    epoch: NDArray[np.int64]
+    time: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    learning_rate: NDArray[np.float64]
+    samples_per_second: NDArray[np.float64]
+    gradient_norms: Signal
+    update_norms: Signal
+    weight_norms: Signal
+    blank: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.step)
 
 
 @dataclass(frozen=True)
@@ -216,7 +250,8 @@ class Reuse:
 
     `state`: "off" (`reason` says why), "filling" (seen for the first time, computed and kept), "serving" (all there), "dropped"
     (something was wrong with it, `reason` says what). `border` names the layers whose outputs are kept, `layers` of `all_layers`
-    lie before them. `picture_bytes` is what one picture takes, `kept` of `pictures` are there, at most `budget_bytes` may be used,
+    lie before them, and `chance` names the layer that ends them only because it draws random numbers (empty: none does).
+    `picture_bytes` is what one picture takes, `kept` of `pictures` are there, at most `budget_bytes` may be used,
     `place` says where. `found`: they come from an earlier run. `checked` pictures were computed again and compared, bit for bit.
     `saved_seconds` is what serving has saved up to now, worked out from what computing took.
     """
@@ -235,6 +270,199 @@ class Reuse:
     exact: bool = True
     checked: int = 0
     saved_seconds: float = 0.0
+    chance: str = ""
+
+
+Stage = Literal["data", "static prefix", "forward", "backward", "optimizer", "watching", "recording", "waiting"]
+"""Parts of a step: read the batch; what frozen layers compute, or fetching what they computed before; the rest of the model and the
+loss; gradients; the update; measuring; what whoever iterates the trainer does with a report; waiting until an accelerator is done."""
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Where the time of training goes: seconds by stage over all `steps` so far, and over the last `recent_steps`.
+
+    `launches`: on an accelerator a stage is the time to launch its work, and the work itself shows up as waiting. Gradient norms are
+    measured at every `norms_every`-th step now and weight changes at every `looks_every`-th, so that watching stays within `budget`,
+    a share of the time.
+    """
+
+    steps: int
+    seconds: dict[Stage, float]
+    recent_steps: int
+    recent_seconds: dict[Stage, float]
+    launches: bool
+    norms_every: int
+    looks_every: int
+    budget: float
+
+    @property
+    def watching(self) -> float | None:
+        """Share of the recent steps' time (0 to 1) that watching took; None before the first step."""
+        total = sum(self.recent_seconds.values())
+        return (self.recent_seconds.get("watching", 0.0) + self.recent_seconds.get("recording", 0.0)) / total if total else None
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """Seconds that one layer (a module without others inside) takes in a step, `kind` its class. `backward` None: autograd never came there."""
+
+    name: str
+    kind: str
+    forward: float
+    backward: float | None
+
+
+@dataclass(frozen=True)
+class BlockTime:
+    """Seconds that a block of the model takes in a step, and its layers, in the order in which they are called.
+
+    `forward` has, besides the layers, what is computed between them on the way into each. None: the block was not computed, since what
+    comes out of it was kept. `backward` None: autograd never came there. `frozen`: all of its parameters are; None: it has none.
+    """
+
+    name: str
+    forward: float | None
+    backward: float | None
+    frozen: bool | None
+    layers: tuple[LayerTime, ...]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on the training device, largest seen in the profiled steps. `activations` are what autograd keeps for the backward pass.
+
+    `kept` are features of frozen layers, on disk or in the machine's memory (`kept_place`). `peak` is the most that the device's
+    allocator has given out in these steps (`peak_of` "device"), or the most memory that the process ever had ("process").
+    """
+
+    weights: int
+    buffers: int
+    gradients: int
+    optimizer: int
+    activations: int
+    kept: int
+    kept_place: Literal["disk", "memory"]
+    peak: int
+    peak_of: Literal["device", "process"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where the time of a few steps went, block by block, and what lay in memory: medians over steps `first_step` to `last_step`.
+
+    Seconds are real on accelerators too: the device was waited for at each border. `stages` are seconds a step by stage; `loss` are
+    seconds of backward before the first block is reached, `outside` of forward outside all blocks. `reuse` is the state of `Reuse` then.
+    """
+
+    first_step: int
+    last_step: int
+    samples: int
+    device: str
+    stages: dict[Stage, float]
+    blocks: tuple[BlockTime, ...]
+    loss: float
+    outside: float
+    memory: Memory
+    reuse: Literal["off", "filling", "serving", "dropped"]
+    asked: bool
+    """Whether a person asked for it."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds a step."""
+        return sum(self.stages.values())
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to compute a training step, and what measuring found out about it. The fields of a config have their names.
+
+    `step_seconds` is the median time of forward, backward and update of one batch (None: it was not timed, `refused` says why; where
+    gradients of several batches are added up, its share of an update);
+    where features are kept, that of the layers after the border, and `prefix_seconds` what the layers before it take, which come
+    once a picture. `start_seconds` pass before the first step: compiling.
+
+    `loss_error` and `gradient_error` are relative differences from exact float32 on the same pictures: |loss' - loss| / loss and
+    the L2 norm of gradient' - gradient over that of the gradient, of all parameters together; None: not compared, or not finite.
+    `refused`: why it must not be chosen.
+    """
+
+    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    fused_optimizer: bool = False
+    compile_model: bool = False
+    fold_norms: bool = False
+    threads: int = 1
+    step_seconds: float | None = None
+    prefix_seconds: float = 0.0
+    start_seconds: float = 0.0
+    loss_error: float | None = None
+    gradient_error: float | None = None
+    refused: str = ""
+
+    @property
+    def label(self) -> str:
+        """What differs from exact, in a few words: 'channels_last + bfloat16, 1 thread'."""
+        parts = [
+            *([self.memory_format] if self.memory_format != "contiguous" else []),
+            *([self.precision] if self.precision != "float32" else []),
+            *(["fused optimizer"] if self.fused_optimizer else []),
+            *(["folded BatchNorm"] if self.fold_norms else []),
+            *(["torch.compile"] if self.compile_model else []),
+        ]
+        return f"{' + '.join(parts) or 'exact'}, {self.threads} thread{'' if self.threads == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How the fastest way to train was found: `ways`, exact first, of which that at index `chosen` was taken, for `reason`.
+
+    Of `possible` combinations only those are in `ways` whose parts were not slower alone. A step has `batch_size` pictures; it was
+    measured on `images` and worked out. `tolerance` is the largest `gradient_error` that is accepted: see `core.rounding`.
+    `prefix_share`: how often a picture goes through the layers before the border, as a share of the epochs (None: nothing is kept,
+    every step computes everything). `busy_share` of the processor (0 to 1) was used by others. `remembered`: measured by an earlier
+    run, in `measured_seconds`.
+    """
+
+    ways: tuple[Way, ...]
+    chosen: int
+    reason: str
+    device: str
+    possible: int
+    steps: int
+    batch_size: int
+    images: int
+    tolerance: float
+    prefix_share: float | None
+    busy_share: float
+    measured_seconds: float
+    remembered: bool = False
+
+    @property
+    def way(self) -> Way:
+        """The way that was taken."""
+        return self.ways[self.chosen]
+
+    @property
+    def measured(self) -> str:
+        """'measured 9 of 12 ways in 5.8 s'."""
+        count = sum(way.step_seconds is not None for way in self.ways)
+        return f"measured {count} of {self.possible} ways in {self.measured_seconds:.1f} s" + (", in an earlier run" if self.remembered else "")
+
+    def samples_per_second(self, way: Way) -> float | None:
+        """Pictures a second, from `seconds`."""
+        seconds = self.seconds(way)
+        return self.batch_size / seconds if seconds else None
+
+    def seconds(self, way: Way) -> float | None:
+        """What a step costs on average over the run, computing features once included and compiling left out; None: not timed."""
+        return None if way.step_seconds is None else way.step_seconds + (self.prefix_share or 0.0) * way.prefix_seconds
+
+    def times_faster(self, way: Way) -> float | None:
+        """How many exact steps take as long as one of `way`."""
+        exact, own = self.seconds(self.ways[0]), self.seconds(way)
+        return exact / own if exact and own else None
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from core.features import Column, NoRoom, Table, open_table
 from core.profiling import Stages
 from core.split import NotSplit, Split, fold_norms, split
 
-CHECKED_PICTURES = 4
+CHECKED_PICTURES = 2
 """Pictures that are computed again and compared in each pass, where so few give the same bits as a whole batch; elsewhere a whole batch is."""
 
 WORTH = 1.5
@@ -166,10 +166,12 @@ class Partition:
         if pictures is not None and (size == self.most or way.agrees.get(size)) and table.has(pictures):
             began = time.perf_counter()
             border = [tensor.to(self.device) for tensor in table.read(pictures)]
-            way.saved_seconds += way.picture_seconds * size - (time.perf_counter() - began)
+            reading = time.perf_counter() - began
             if self._unchecked and (self._calls > self._check_at or not way.checked):
                 self._unchecked = False
-                return self._compared(batch, way, table, border)
+                border = self._compared(batch, way, table, border)
+            if way.picture_seconds:
+                way.saved_seconds += way.picture_seconds * size - reading
             return border
         images = self._images(batch)
         stages.done("data")
@@ -214,7 +216,10 @@ class Partition:
             if table.agree(way.compute(images[chosen]), [tensor[chosen] for tensor in border]):
                 return border
         # So few pictures may take another way through a kernel: what counts is the whole batch.
+        began = time.perf_counter()
         again = way.compute(images)
+        if not way.picture_seconds:  # all was found: this is the first time that anything is computed
+            way.computed(time.perf_counter() - began, len(batch), warm=True)
         way.checked += len(batch)
         if table.agree(again, border):
             way.few_agree = way.checked == len(batch)
@@ -356,9 +361,10 @@ class _Way:
         """Time to compute the features of one picture; 0 until it is known."""
         return self._seconds / self._counted if self._counted else 0.0
 
-    def computed(self, seconds: float, pictures: int) -> None:
+    def computed(self, seconds: float, pictures: int, warm: bool = False) -> None:
+        """Remember what computing the features of a batch took."""
         self.batches += 1
-        if self.batches > self.WARM:
+        if warm or self.batches > self.WARM:
             self._seconds += seconds
             self._counted += pictures
 

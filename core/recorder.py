@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.events import FROZEN, StepRow
-from core.store import LevelRow, RunStore, Summarizer
-from core.trainer import StepReport
+from core.events import FROZEN, NOT_MEASURED, EpochRow, Signal, Stage, StepBlock, StepTimes
+from core.signals import Spent, pace_for
+from core.store import RunStore
+from core.summaries import NOTHING, Summarizer
+from core.trainer import StepReport, Trainer
 
 FLUSH_SECONDS = 0.25
-"""How often steps are written: often enough to look live, seldom enough that a commit and a device wait cost nothing."""
+"""How often steps are written, at most: often enough to look live, seldom enough that a commit and a device wait cost little."""
+
+FIRST_FLUSH_SECONDS = 0.05
+"""The first steps are written sooner: somebody waits for them, and they tell what watching costs."""
+
+LONGEST_FLUSH_SECONDS = 1.0
+"""How seldom steps are written where writing is slow: a crash costs no more, and a chart still looks live."""
+
+FLUSH_SHARE = 0.35
+"""Part of the budget for watching that writing may take."""
+
+THIN_SECONDS = 0.1
+"""Training after which it is worked out anew how often to measure."""
+
+RECENT_SECONDS = 5.0
+"""What counts as recent in `StepTimes`."""
 
 MOST_WAITING = 4096
 """Steps kept on the device at most before they are written, whatever the clock says."""
@@ -42,72 +61,165 @@ class Clock:
 
 
 class Recorder:
-    """Collects step reports and writes them in batches. `clock` runs from the first step.
+    """Collects the step reports of `trainer` and writes them in batches, with what watching costs; has it watch less where that is too much.
 
-    `watch_seconds` is what recording has cost so far, in seconds; `elsewhere` are seconds that others spent on watching.
+    `clock` runs from the first step.
     """
 
-    def __init__(self, store: RunStore, run_id: str) -> None:
+    def __init__(self, store: RunStore, run_id: str, trainer: Trainer) -> None:
         self.store = store
         self.run_id = run_id
         self.clock = Clock()
         self.samples = 0
-        self.step_seconds = 0.0  # training steps alone, without validation and pauses
-        self.watch_seconds = 0.0
-        self.elsewhere = 0.0
+        self.steps = 0
+        self._stages = trainer.stages
+        self._watch = trainer.watch
+        self._launches = trainer.device.type != "cpu"
         self._summarizer = Summarizer()
         self._waiting: list[tuple[StepReport, float, float]] = []
+        self._epochs: list[EpochRow] = []
         self._last_time = 0.0
-        self._last_flush = time.monotonic()
+        self._last_flush = time.perf_counter()
+        self._patience = FIRST_FLUSH_SECONDS
+        self._norm_seconds = 0.0  # spent on writing gradient norms down
+        self._before = Spent()
+        self._norm_cost = self._look_cost = 0.0
+        self._history: deque[tuple[float, int, dict[Stage, float]]] = deque([(time.perf_counter(), 0, {})])
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds of training steps so far, without validation and pauses."""
+        return sum(self._stages.seconds.values())
+
+    @property
+    def watch_seconds(self) -> float:
+        """What watching them has cost: measuring, and all that is done with what was measured."""
+        return self._stages.seconds.get("watching", 0.0) + self._stages.seconds.get("recording", 0.0)
 
     def add(self, report: StepReport) -> None:
         """Take a step. Waits for the device only when it is time to write."""
         now = self.clock.seconds
-        seconds = max(now - self._last_time, 1e-9)
-        self._waiting.append((report, now, report.samples / seconds))
+        self._waiting.append((report, now, report.samples / max(now - self._last_time, 1e-9)))
         self._last_time = now
-        self.step_seconds += seconds
-        self.samples += report.samples
-        if time.monotonic() - self._last_flush > FLUSH_SECONDS or len(self._waiting) >= MOST_WAITING:
+        if time.perf_counter() - self._last_flush > self._patience or len(self._waiting) >= MOST_WAITING:
+            self._write()
+
+    def add_epoch(self, row: EpochRow) -> None:
+        """Take an epoch, which is over. It is written with its last steps: where an epoch takes milliseconds, a commit for each would take longer."""
+        self._epochs.append(row)
+        if time.perf_counter() - self._last_flush > self._patience:
             self.flush()
 
     def not_a_step(self) -> None:
         """Time up to now went into something else (validation, a pause): the next step's pace does not count it."""
         self._last_time = self.clock.seconds
+        self._stages.begin()
 
     def flush(self) -> None:
-        """Write what is waiting."""
+        """Write what is waiting. For between two steps: `add` does it by itself."""
+        self._stages.begin()
+        self._write()
+
+    def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
-        self._last_flush = time.monotonic()
+        epochs, self._epochs = self._epochs, []
+        self._last_flush = time.perf_counter()
         if not waiting:
+            for row in epochs:
+                self.store.append_epoch(self.run_id, row)
             return
         reports = [report for report, _, _ in waiting]
-        columns = _fetch([tensor for report in reports for tensor in _tensors(report)])
-        began = time.perf_counter()  # not before: on an accelerator, fetching waits for training
-        steps: list[StepRow] = []
-        levels: list[LevelRow] = []
-        for report, seconds, pace in waiting:
-            loss, *norms = (next(columns) for _ in _tensors(report))
-            rows = [_whole(row, report.frozen) for row in norms]
-            step = StepRow(report.step, report.epoch, seconds, float(loss[0]), report.learning_rate, pace, *rows)
-            steps.append(step)
-            levels.extend(self._summarizer.add(step))
-        watched = self.watch_seconds + self.elsewhere
-        self.store.append(self.run_id, steps, levels, self.clock.seconds, self.step_seconds, watched)
-        self.watch_seconds += time.perf_counter() - began
+        if self._launches:
+            self._stages.done("recording")
+        columns = _fetch(reports)
+        if self._launches:  # fetching waits for training
+            self._stages.done("waiting")
+        began = time.perf_counter()
+        measured = [report for report in reports if report.gradient_norms is not None]
+        looked = [report for report in reports if report.sample is not None]
+        norms = _signal(columns.gradient_norms, measured, reports)
+        self._norm_seconds += time.perf_counter() - began
+        block = StepBlock(
+            np.array([report.step for report in reports]),
+            np.array([report.epoch for report in reports]),
+            np.array([seconds for _, seconds, _ in waiting]),
+            columns.loss,
+            np.array([report.learning_rate for report in reports]),
+            np.array([pace for _, _, pace in waiting]),
+            norms,
+            _signal(columns.update_norms, looked, reports),
+            _signal(columns.weight_norms, looked, reports),
+            np.where(reports[-1].frozen, FROZEN, NOT_MEASURED).astype(np.float32),
+        )
+        self.steps += len(waiting)
+        self.samples += sum(report.samples for report in reports)
+        self._thin()
+        levels = self._summarizer.add(block)
+        self.store.append(self.run_id, block, levels, self.clock.seconds, self.step_seconds, self.watch_seconds, self._times(), epochs)
+        # A commit waits for the disk: where that is slow, fewer of them.
+        self._patience = min(max(FLUSH_SECONDS, (time.perf_counter() - began) / (FLUSH_SHARE * self._watch.budget)), LONGEST_FLUSH_SECONDS)
+        self._stages.done("recording")
+
+    def _thin(self) -> None:
+        """Have the watch measure as often as its budget allows, after what the last steps cost."""
+        watch = self._watch
+        spent = Spent(
+            self.steps, self.step_seconds, self.watch_seconds, watch.norm_seconds + self._norm_seconds, watch.norms_measured,
+            watch.look_seconds, watch.looks_taken,
+        )  # fmt: skip
+        new = spent.since(self._before)
+        if new.seconds < THIN_SECONDS:
+            return
+        self._before = spent
+        if new.norms_measured:
+            self._norm_cost = new.norms / new.norms_measured
+        if new.looks_taken:
+            self._look_cost = new.looks / new.looks_taken
+        watch.pace = pace_for(new, self._norm_cost, self._look_cost, watch.pace, watch.every, watch.budget)
+
+    def _times(self) -> StepTimes:
+        seconds = dict(self._stages.seconds)
+        now = time.perf_counter()
+        self._history.append((now, self.steps, seconds))
+        while len(self._history) > 2 and now - self._history[1][0] > RECENT_SECONDS:
+            self._history.popleft()
+        _, steps, before = self._history[0]
+        recent = {stage: total - before.get(stage, 0.0) for stage, total in seconds.items()}
+        pace = self._watch.pace
+        return StepTimes(self.steps, seconds, self.steps - steps, recent, self._launches, pace.norms, pace.looks, self._watch.budget)
 
 
-def _tensors(report: StepReport) -> tuple[torch.Tensor, ...]:
-    """What is to be fetched of a report: the loss, then norms in the order of `StepRow`."""
-    sample = report.sample
-    return (report.loss, report.gradient_norms, *((sample.update_norms, sample.weight_norms) if sample else ()))
+@dataclass(frozen=True)
+class _Fetched:
+    """Values of some steps: losses float64[n], and rows of norms for those at which they were measured, oldest first."""
+
+    loss: NDArray[np.float64]
+    gradient_norms: list[NDArray[np.float32]]
+    update_norms: list[NDArray[np.float32]]
+    weight_norms: list[NDArray[np.float32]]
 
 
-def _fetch(tensors: list[torch.Tensor]) -> Iterator[NDArray[np.float32]]:
-    """The tensors' values, flat, with a single transfer and a single wait for all of them."""
-    flat = torch.cat([tensor.float().reshape(-1) for tensor in tensors]).cpu().numpy()
-    ends = np.cumsum([tensor.numel() for tensor in tensors])
-    return iter(np.split(flat, ends[:-1]))
+def _fetch(reports: Sequence[StepReport]) -> _Fetched:
+    """What the reports hold on the device, with a single transfer and a single wait for all of it."""
+    kinds = (
+        [report.gradient_norms for report in reports if report.gradient_norms is not None],
+        [report.sample.update_norms for report in reports if report.sample is not None],
+        [report.sample.weight_norms for report in reports if report.sample is not None],
+    )
+    losses = torch.stack([report.loss for report in reports]).float()
+    flat = torch.cat([losses, *(tensor for kind in kinds for tensor in kind)]).cpu().numpy()
+    parts = iter(np.split(flat, np.cumsum([len(losses), *(len(tensor) for kind in kinds for tensor in kind)])))
+    return _Fetched(next(parts).astype(np.float64), *([next(parts) for _ in kind] for kind in kinds))
+
+
+def _signal(rows: list[NDArray[np.float32]], measured: Sequence[StepReport], reports: Sequence[StepReport]) -> Signal:
+    """The norms in `rows`, one for each of the reports in `measured`, with their places among all `reports`."""
+    if not rows:
+        return Signal(np.full(len(reports), -1), NOTHING)
+    steps = np.array([report.step for report in measured])
+    place = np.full(len(reports), -1)
+    place[steps - reports[0].step] = np.arange(len(rows))
+    return Signal(place, np.stack([_whole(row, report.frozen) for row, report in zip(rows, measured, strict=True)]))
 
 
 def _whole(norms: NDArray[np.float32], frozen: NDArray[np.bool_]) -> NDArray[np.float32]:

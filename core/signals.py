@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -33,60 +33,157 @@ class Values:
     gradient: Tensor | None
 
 
-class Watch:
-    """Measures gradients at every step, and how far the weights move at every `every`-th, the first included."""
+@dataclass(frozen=True)
+class Pace:
+    """How often is measured: gradient norms at every `norms`-th step, weight changes at every `looks`-th, both at the first step too."""
 
-    def __init__(self, every: int) -> None:
+    norms: int
+    looks: int
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What training steps cost, in seconds: all of it, and what of that went into watching.
+
+    `norms` were spent on `norms_measured` measurements of gradient norms, `looks` on `looks_taken` of weight changes: both are parts
+    of `watching`. On an accelerator these are the times to launch: waiting for the rest would cost more than it does.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    watching: float = 0.0
+    norms: float = 0.0
+    norms_measured: int = 0
+    looks: float = 0.0
+    looks_taken: int = 0
+
+    def since(self, before: Spent) -> Spent:
+        """What was spent after `before`."""
+        return Spent(*(getattr(self, field.name) - getattr(before, field.name) for field in fields(Spent)))
+
+
+MEASURED_A_SECOND = 50
+"""Gradient norms are measured at least this often, whatever the budget: no chart shows more."""
+
+LOOKS_A_SECOND = 2
+"""The same for weight changes."""
+
+CALM = 0.7
+"""Share of the room that a finer pace must fit into, so that a small change does not make it go back and forth."""
+
+
+def pace_for(spent: Spent, norm: float, look: float, now: Pace, every: int, budget: float) -> Pace:
+    """The finest pace at which watching takes at most the share `budget` of the time: weight changes give way first, then gradient norms.
+
+    What is slow enough for every step to be seen is never thinned: see `MEASURED_A_SECOND`. Where recording the steps takes most of the
+    budget by itself, half of it is left for measuring.
+
+    Args:
+        spent: what the last steps cost, at the pace of `now`.
+        norm: seconds that measuring all gradient norms once takes; `look` the same of weight changes.
+        every: steps between two looks at weight changes, as the run was asked for.
+    """
+    training = spent.seconds - spent.watching
+    if spent.steps < 1 or training <= 0:
+        return now
+    allowed = budget / (1 - budget) * training / spent.steps if budget < 1 else math.inf
+    always = max(0.0, spent.watching - spent.norms - spent.looks) / spent.steps
+    room = max(allowed - always, allowed / 2)
+    rate = spent.steps / spent.seconds
+    rarest_looks = _rarest(rate / every / LOOKS_A_SECOND, now.looks // every)
+    rarest_norms = _rarest(rate / MEASURED_A_SECOND, now.norms)
+    paces = [Pace(1, every * 2**power) for power in range(rarest_looks + 1)]
+    paces += [Pace(2**power, every * 2**rarest_looks) for power in range(1, rarest_norms + 1)]
+    for pace in paces:
+        finer = pace.norms < now.norms or pace.looks < now.looks
+        if norm / pace.norms + look / pace.looks <= room * (CALM if finer else 1):
+            return pace
+    return paces[-1]
+
+
+def _rarest(most: float, now: int) -> int:
+    """The largest p with 2**p <= most, at least 0; that of `now` stays good while `most` is nearly as large."""
+    found, held = (max(0, math.floor(math.log2(max(value, 1)))) for value in (most, most / CALM))
+    return held if 2**held == now else found
+
+
+class Watch:
+    """Measures gradients and how far the weights move, as often as `pace` says: at first every step and every `every`-th.
+
+    `clock` tells the seconds of which `spent` are made.
+    """
+
+    def __init__(self, every: int, budget: float = 1.0, clock: Callable[[], float] = time.perf_counter) -> None:
         self.every = every
-        # What measuring has cost so far. On an accelerator this is the time to launch it: waiting for it would cost more than it does.
-        self.seconds = 0.0
+        self.budget = budget
+        self.pace = Pace(1, every)
+        # What measuring has cost so far.
+        self.norm_seconds = self.look_seconds = self.value_seconds = 0.0
+        self.norms_measured = self.looks_taken = 0
+        self._clock = clock
         self._wanted: list[str] = []
         self._before: list[Tensor] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What measuring has cost so far. On an accelerator this is the time to launch it."""
+        return self.norm_seconds + self.look_seconds + self.value_seconds
+
+    def looks_at(self, step: int) -> bool:
+        """Whether weight changes are measured at `step`."""
+        return (step - 1) % self.pace.looks == 0
 
     def inspect(self, name: str) -> None:
         """Have the next step copy the weights and the gradient of the parameter `name`."""
         self._wanted.append(name)
 
-    def gradients(self, parameters: Sequence[nn.Parameter]) -> Tensor:
-        """See `gradient_norms`."""
-        with self._timed():
-            return gradient_norms(parameters)
+    def gradients(self, step: int, parameters: Sequence[nn.Parameter]) -> Tensor | None:
+        """See `gradient_norms`; None at a step at which they are not measured."""
+        if (step - 1) % self.pace.norms and not self.looks_at(step):
+            return None
+        began = self._clock()
+        norms = gradient_norms(parameters)
+        self.norm_seconds += self._clock() - began
+        self.norms_measured += 1
+        return norms
 
     def values(self, model: nn.Module) -> tuple[Values, ...]:
         """Copies of what was asked for since the last step; most steps: nothing."""
         if not self._wanted:
             return ()
-        with self._timed():
-            named = dict(model.named_parameters(remove_duplicate=False))
-            wanted, self._wanted = dict.fromkeys(self._wanted), []
-            found = [(name, named[name].detach(), named[name].grad) for name in wanted if name in named]
-            return tuple(Values(name, weight.clone(), None if gradient is None else gradient.clone()) for name, weight, gradient in found)
+        began = self._clock()
+        named = dict(model.named_parameters(remove_duplicate=False))
+        wanted, self._wanted = dict.fromkeys(self._wanted), []
+        found = [(name, named[name].detach(), named[name].grad) for name in wanted if name in named]
+        copies = tuple(Values(name, weight.clone(), None if gradient is None else gradient.clone()) for name, weight, gradient in found)
+        self.value_seconds += self._clock() - began
+        return copies
 
     def before_update(self, step: int, parameters: Sequence[nn.Parameter]) -> None:
-        """Copy the weights, at a step that is sampled."""
-        if (step - 1) % self.every:
+        """Copy the weights, at a step at which weight changes are measured."""
+        if not self.looks_at(step):
             return
-        with self._timed(), torch.no_grad():
+        began = self._clock()
+        with torch.no_grad():
             if self._before is None or [tensor.shape for tensor in self._before] != [parameter.shape for parameter in parameters]:
                 self._before = [torch.empty_like(parameter) for parameter in parameters]
             torch._foreach_copy_(self._before, list(parameters))
+        self.look_seconds += self._clock() - began
 
     def after_update(self, step: int, parameters: Sequence[nn.Parameter], model: nn.Module) -> Sample | None:
-        """What the update did to the weights that `before_update` copied; None at a step that is not sampled. Call it before `zero_grad`."""
-        if (step - 1) % self.every or self._before is None:
+        """What the update did to the weights that `before_update` copied; None at another step. Call it before `zero_grad`."""
+        if self._before is None or not self.looks_at(step):
             return None
-        with self._timed(), torch.no_grad():
+        began = self._clock()
+        with torch.no_grad():
             torch._foreach_sub_(self._before, list(parameters))
             has_gradient = np.array([parameter.grad is not None for parameter in model.parameters()])
-            return Sample(
+            sample = Sample(
                 torch.stack(torch._foreach_norm(self._before)).float(), torch.stack(torch._foreach_norm(list(parameters))).float(), has_gradient
             )
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.seconds += time.perf_counter() - began
+        self.look_seconds += self._clock() - began
+        self.looks_taken += 1
+        return sample
 
 
 def gradient_norms(parameters: Sequence[nn.Parameter]) -> Tensor:
@@ -95,13 +192,12 @@ def gradient_norms(parameters: Sequence[nn.Parameter]) -> Tensor:
     All norms come from one fused call and one stack, instead of a kernel, a transfer and a wait a tensor. Call it after
     `backward` (and after unscaling), before clipping, `step` and `zero_grad`.
     """
-    with torch.no_grad():
-        gradients = [parameter.grad if parameter.grad is not None else parameter.new_zeros(()) for parameter in parameters]
-        norms = torch.stack(torch._foreach_norm(gradients)).float()
-        missing = [place for place, parameter in enumerate(parameters) if parameter.grad is None]
-        if missing:
-            norms[missing] = NO_GRADIENT
-        return norms
+    missing = [place for place, parameter in enumerate(parameters) if parameter.grad is None]
+    gradients = [parameter.new_zeros(()) if parameter.grad is None else parameter.grad for parameter in parameters]
+    norms = torch.stack(torch._foreach_norm(gradients)).float()
+    if missing:
+        norms[missing] = NO_GRADIENT
+    return norms
 
 
 def histogram(values: Tensor, bins: int = 60) -> Histogram:

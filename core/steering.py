@@ -56,9 +56,11 @@ class Steering:
         self._freeze_plan = config.freeze
         self._multipliers = config.learning_rate_multipliers
         self._factors = multipliers_by_parameter(self._multipliers, self._layers)
+        self._stepped = False
         self._correction = 1.0  # by what a person's own learning rate differs from the schedule's
-        self.freezing = Freezing(model, frozen_parameters(self._freeze_plan, self._layers))
-        self._stand_in = optimizers.build(config, [torch.zeros(1)])
+        self.freezing = Freezing(model, frozen_parameters(self._freeze_plan, self._layers), config.frozen_randomness)
+        # One number on the processor, where not every optimizer that can be fused elsewhere can be.
+        self._stand_in = optimizers.build(config.replace(fused_optimizer=False), [torch.zeros(1)])
         self._schedule = schedules.build(config, self._stand_in, total, steps_per_epoch)
         self.optimizer = optimizers.build(config, trainable(model))
         self._regroup()
@@ -76,7 +78,9 @@ class Steering:
 
     def advance(self) -> None:
         """A step is done: move every group to the learning rate of the next."""
-        self._stand_in.step()  # its number has no gradient, so nothing moves; the schedule wants to be called after a step
+        if not self._stepped:
+            self._stepped = True
+            self._stand_in.step()  # its number has no gradient, so nothing moves; the schedule wants to have seen a step before it is called
         self._schedule.step()
         self._set_rates()
 

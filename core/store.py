@@ -7,6 +7,7 @@ history reads about a thousand rows from the level that fits.
 
 from __future__ import annotations
 
+import itertools
 import math
 import secrets
 import sqlite3
@@ -32,31 +33,38 @@ from core.events import (
     EpochRow,
     Histogram,
     Inspection,
+    Profile,
     Reuse,
     RunPlan,
     RunResult,
     RunStatus,
+    Signal,
+    StepBlock,
     StepRow,
+    StepTimes,
+    Tuning,
 )  # fmt: skip
 from core.migrations import migrate
+from core.summaries import LevelRow, block_of
 
 _PLAN = TypeAdapter(RunPlan)
 _RESULT = TypeAdapter(RunResult)
 _AUDIT = TypeAdapter(AuditReport)
+_TIMES = TypeAdapter(StepTimes)
+_PROFILE = TypeAdapter(Profile)
+_TUNING = TypeAdapter(Tuning)
 _REUSE = TypeAdapter(Reuse)
 _HISTOGRAM = TypeAdapter(Histogram)
 
+_ADD_EPOCH = "INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _REFUSE_COMMANDS = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
-
-TOP_LEVEL = 20
-"""Highest summary level: one bucket stands for 2**20, about a million, steps."""
 
 
 @dataclass(frozen=True)
 class Run:
     """One row of `runs`. Times are Unix seconds; `active_seconds` leaves pauses out and counts up to the last report.
 
-    `step_seconds` were spent in training steps, `watch_seconds` of them on measuring and recording.
+    `step_seconds` were spent in training steps, `watch_seconds` of them on measuring and recording; `stages` tells it more finely.
     """
 
     id: str
@@ -77,6 +85,7 @@ class Run:
     result: RunResult | None
     step_seconds: float
     watch_seconds: float
+    stages: StepTimes | None
 
     @property
     def watching(self) -> float | None:
@@ -250,37 +259,38 @@ class RunStore:
     def append(
         self,
         run_id: str,
-        steps: Sequence[StepRow],
+        steps: StepBlock | Sequence[StepRow],
         levels: Sequence[LevelRow] = (),
         active_seconds: float | None = None,
         step_seconds: float | None = None,
         watch_seconds: float | None = None,
+        times: StepTimes | None = None,
+        epochs: Sequence[EpochRow] = (),
     ) -> None:
-        """Add steps, and the level buckets that they completed, in one transaction. Steps count from 1 and come in order.
+        """Add steps, and the level buckets and epochs that they completed, in one transaction. Steps count from 1 and come in order.
 
-        The seconds are totals of the run so far, see `Run`; None leaves them as they are.
+        The seconds are totals of the run so far, see `Run`; they and `times` stay as they are where they are None.
         """
-        if not steps:
+        if not len(steps):
             return
+        block = steps if isinstance(steps, StepBlock) else block_of(steps)
         with self._transaction() as connection:
-            connection.executemany(
-                "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(run_id, row.step, row.epoch, row.time, row.loss, row.learning_rate, row.samples_per_second, *_norms(row)) for row in steps],
-            )
-            connection.executemany(
-                "INSERT INTO levels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(run_id, row.level, row.step, row.finite, row.loss, row.low, row.high, row.learning_rate, *_norms(row)) for row in levels],
-            )
+            connection.executemany("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _step_values(run_id, block))
+            connection.executemany("INSERT INTO levels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (_level_values(run_id, row) for row in levels))
+            connection.executemany(_ADD_EPOCH, [(run_id, *asdict(row).values()) for row in epochs])
             connection.execute(
                 "UPDATE runs SET step = ?, epoch = ?, active_seconds = coalesce(?, active_seconds), step_seconds = coalesce(?, step_seconds),"
-                " watch_seconds = coalesce(?, watch_seconds) WHERE id = ?",
-                (steps[-1].step, steps[-1].epoch, active_seconds, step_seconds, watch_seconds, run_id),
-            )
+                " watch_seconds = coalesce(?, watch_seconds), stages = coalesce(?, stages) WHERE id = ?",
+                (
+                    int(block.step[-1]), int(block.epoch[-1]), active_seconds, step_seconds, watch_seconds,
+                    _TIMES.dump_json(times).decode() if times else None, run_id,
+                ),
+            )  # fmt: skip
 
     def append_epoch(self, run_id: str, row: EpochRow) -> None:
         """Add a finished epoch."""
         with self._transaction() as connection:
-            connection.execute("INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (run_id, *asdict(row).values()))
+            connection.execute(_ADD_EPOCH, (run_id, *asdict(row).values()))
 
     def steps_after(self, run_id: str, level: int, after: int, limit: int = 10_000) -> StepColumns:
         """Complete buckets of `level` (0: the steps themselves) that end after step `after`, oldest first."""
@@ -375,6 +385,24 @@ class RunStore:
         text = self._long_column(run_id, "reuse")
         return _REUSE.validate_json(text) if text else None
 
+    def set_tuning(self, run_id: str, tuning: Tuning) -> None:
+        """Keep how the fastest way to train was found."""
+        self._update(run_id, tuning=_TUNING.dump_json(tuning).decode())
+
+    def tuning(self, run_id: str) -> Tuning | None:
+        """How the fastest way to train was found, None where nobody looked for it. Raises KeyError for an unknown run."""
+        text = self._long_column(run_id, "tuning")
+        return _TUNING.validate_json(text) if text else None
+
+    def set_profile(self, run_id: str, profile: Profile) -> None:
+        """Keep the newest profile in place of the one before."""
+        self._update(run_id, profile=_PROFILE.dump_json(profile).decode())
+
+    def profile(self, run_id: str) -> Profile | None:
+        """Where the time of a few steps went, None before that was looked into. Raises KeyError for an unknown run."""
+        text = self._long_column(run_id, "profile")
+        return _PROFILE.validate_json(text) if text else None
+
     def _long_column(self, run_id: str, name: str) -> str | None:
         """A column that is no part of `Run`, because it is long and seldom wanted."""
         row = self._connection.execute(f"SELECT {name} FROM runs WHERE id = ?", (run_id,)).fetchone()
@@ -417,79 +445,25 @@ class RunStore:
             connection.execute("UPDATE commands SET applied_at_step = ?, error = ? WHERE id = ?", (step, error, command.id))
 
 
-@dataclass(frozen=True)
-class LevelRow:
-    """One complete bucket: the `2**level` steps that end with `step`. Loss figures are over its finite losses, None without any."""
-
-    level: int
-    step: int
-    finite: bool
-    loss: float | None
-    low: float | None
-    high: float | None
-    learning_rate: float
-    gradient_norms: NDArray[np.float32]
-    update_norms: NDArray[np.float32] | None = None
-    weight_norms: NDArray[np.float32] | None = None
+def _step_values(run_id: str, block: StepBlock) -> Iterator[tuple[Any, ...]]:
+    columns = (block.step, block.epoch, block.time, block.loss, block.learning_rate, block.samples_per_second)
+    norms = (_blobs(block.gradient_norms, _blob(block.blank)), _blobs(block.update_norms), _blobs(block.weight_norms))
+    return zip(itertools.repeat(run_id, len(block)), *(column.tolist() for column in columns), *norms, strict=True)
 
 
-class Summarizer:
-    """Turns a stream of steps into level rows: two neighbouring buckets of a level make one of the next, like carrying in binary."""
-
-    def __init__(self) -> None:
-        self._left: dict[int, LevelRow] = {}
-
-    def add(self, row: StepRow) -> list[LevelRow]:
-        """The buckets that `row` completes, lowest level first: none for an odd step, one or more for an even one."""
-        finite = bool(np.isfinite(row.loss))
-        loss = row.loss if finite else None
-        bucket = LevelRow(0, row.step, finite, loss, loss, loss, row.learning_rate, row.gradient_norms, row.update_norms, row.weight_norms)
-        complete: list[LevelRow] = []
-        while bucket.level < TOP_LEVEL:
-            left = self._left.pop(bucket.level, None)
-            if left is None:
-                self._left[bucket.level] = bucket
-                break
-            bucket = _merge(left, bucket)
-            complete.append(bucket)
-        return complete
+def _level_values(run_id: str, row: LevelRow) -> tuple[Any, ...]:
+    *rest, gradients, updates, weights = row
+    return (run_id, *rest, _blob(gradients), None if updates is None else _blob(updates), None if weights is None else _blob(weights))
 
 
-def _merge(left: LevelRow, right: LevelRow) -> LevelRow:
-    """One bucket of the next level. The mean of two means is exact: both stand for the same number of steps (unless losses were not finite)."""
-    losses = [bucket.loss for bucket in (left, right) if bucket.loss is not None]
-    lows = [bucket.low for bucket in (left, right) if bucket.low is not None]
-    highs = [bucket.high for bucket in (left, right) if bucket.high is not None]
-    gradient_norms = _mean(left.gradient_norms, right.gradient_norms)
-    assert gradient_norms is not None
-    return LevelRow(
-        left.level + 1,
-        right.step,
-        left.finite and right.finite,
-        sum(losses) / len(losses) if losses else None,
-        min(lows, default=None),
-        max(highs, default=None),
-        right.learning_rate,
-        gradient_norms,
-        _mean(left.update_norms, right.update_norms),
-        _mean(left.weight_norms, right.weight_norms),
-    )
-
-
-def _mean(left: NDArray[np.float32] | None, right: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    """The mean of two halves; of one alone where the other was not measured, or, for a tensor, was frozen or had no gradient."""
-    if left is None or right is None:
-        return right if left is None else left
-    mean = np.where(left < 0, right, (left + right) / 2)
-    return np.where((right < 0) & (left >= 0), left, mean).astype(np.float32)
-
-
-def _norms(row: StepRow | LevelRow) -> tuple[bytes | None, ...]:
-    return tuple(None if norms is None else _blob(norms) for norms in (row.gradient_norms, row.update_norms, row.weight_norms))
+def _blobs(signal: Signal, otherwise: bytes | None = None) -> list[bytes | None]:
+    """A blob a step, `otherwise` where nothing was measured."""
+    rows = [*map(_blob, signal.rows), otherwise]
+    return [rows[place] for place in signal.place.tolist()]  # -1 is the last
 
 
 def _blob(norms: NDArray[np.float32]) -> bytes:
-    return np.ascontiguousarray(norms, dtype="<f4").tobytes()
+    return norms.astype("<f4", copy=False).tobytes()
 
 
 def _columns(rows: Sequence[sqlite3.Row]) -> StepColumns:
@@ -534,5 +508,6 @@ def _run(row: sqlite3.Row) -> Run:
     values["config"] = RunConfig.from_json(values["config"])
     values["status"] = RunStatus(values["status"])
     values["plan"] = _plan(values["plan"]) if values["plan"] else None
+    values["stages"] = _TIMES.validate_json(values["stages"]) if values["stages"] else None
     values["result"] = _RESULT.validate_json(values["result"]) if values["result"] else None
     return Run(**values)

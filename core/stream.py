@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.events import FROZEN, NO_GRADIENT, ChangeRow, Layer
+from core.events import FROZEN, NO_GRADIENT, NOT_MEASURED, ChangeRow, Layer
 from core.store import Run, RunStore, StepColumns
 
 POINTS = 1024
@@ -27,7 +27,7 @@ COLUMNS = 256
 INSPECTIONS = 20
 """Most histograms sent at once: the newest."""
 
-FROZEN_CODE, ZERO_CODE, NO_GRADIENT_CODE, NOT_FINITE_CODE = -32768, -32767, -32766, 32767
+FROZEN_CODE, ZERO_CODE, NO_GRADIENT_CODE, NOT_MEASURED_CODE, NOT_FINITE_CODE = -32768, -32767, -32766, -32765, 32767
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,10 @@ def message(store: RunStore, run_id: str, cursor: Cursor | None) -> tuple[dict[s
         at = replace(at, step=int(lines.step[-1]))
     heat = store.steps_after(run_id, level, at.heat)
     if len(heat.step):
-        body["heat"] = {"step": heat.step.tolist(), "values": _text(heat.gradient_norms)}
+        # A column where nothing was measured is left out: the next one, which was, stands for its steps too.
+        measured = _measured(heat.gradient_norms)
+        if measured.any():
+            body["heat"] = {"step": heat.step[measured].tolist(), "values": _text(heat.gradient_norms[measured])}
         if len(heat.updated):
             body["updates"] = {"step": heat.updated.tolist(), "update": _text(heat.update_norms), "weight": _text(heat.weight_norms)}
         at = replace(at, heat=int(heat.step[-1]))
@@ -103,8 +106,15 @@ def message(store: RunStore, run_id: str, cursor: Cursor | None) -> tuple[dict[s
     return {"run": _summary(run), "cursor": asdict(at), **body}, at
 
 
+def _measured(norms: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which rows hold a norm of anything that learns: bool[n]. A row of frozen tensors alone has all there is."""
+    left_out = norms == NOT_MEASURED
+    measured: NDArray[np.bool_] = ~left_out.any(axis=1) | ~(left_out | (norms == FROZEN)).all(axis=1)
+    return measured
+
+
 def encode_norms(norms: NDArray[np.float32]) -> NDArray[np.int16]:
-    """float32 gradient norms as int16 hundredths of a decade, with codes for frozen, zero, none and not finite. Same shape."""
+    """float32 gradient norms as int16 hundredths of a decade, with codes for frozen, zero, none, not measured and not finite. Same shape."""
     norms = norms.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         decades = np.nan_to_num(np.round(100 * np.log10(norms)), nan=0, posinf=0, neginf=0)
@@ -112,6 +122,7 @@ def encode_norms(norms: NDArray[np.float32]) -> NDArray[np.int16]:
     codes[norms == FROZEN] = FROZEN_CODE
     codes[norms == 0] = ZERO_CODE
     codes[norms == NO_GRADIENT] = NO_GRADIENT_CODE
+    codes[norms == NOT_MEASURED] = NOT_MEASURED_CODE
     codes[~np.isfinite(norms)] = NOT_FINITE_CODE
     return codes
 
@@ -161,5 +172,9 @@ def _summary(run: Run) -> dict[str, Any]:
         "epoch": run.epoch,
         "epochs": run.config.epochs,
         "watching": _json_number(run.watching),
-        "watch_every": run.config.watch_every,
+        "watching_now": _json_number(run.stages.watching) if run.stages and run.status.active else None,
+        "norms_every": run.stages.norms_every if run.stages else 1,
+        "watch_every": run.stages.looks_every if run.stages else run.config.watch_every,
+        "watch_every_asked": run.config.watch_every,
+        "watch_budget": run.config.watch_budget,
     }

@@ -88,6 +88,10 @@ class Supervisor:
         """Ask the run for histograms of the parameter `name` and its gradient at its next step; returns the command's id."""
         return self.store.request(run_id, CommandKind.INSPECT, name)
 
+    def profile(self, run_id: str) -> int:
+        """Ask the run to look where the time of its next few steps goes; returns the command's id."""
+        return self.store.request(run_id, CommandKind.PROFILE)
+
     def reconcile(self) -> None:
         """Mark as lost every active run whose process is gone, with the end of its log as the reason. Cheap: call it often."""
         with self._lock:

@@ -24,7 +24,7 @@ from core.data.loader import Batch
 from core.freezing import trainable
 from core.partition import Partition
 from core.profiling import Stages
-from core.signals import Sample, Values, Watch
+from core.signals import Sample, Values, Watch, gradient_norms
 from core.steering import Plan, Steering
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -34,9 +34,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class StepReport:
     """One training step. `loss` (float32 scalar) and `gradient_norms` (float32[trainable tensors]) are still on the device:
 
-    reading them waits for it, so collect a few and read them together. `frozen` bool[tensors] says which tensors the norms leave
-    out: the same array until the plan changes. `sample` is what the update did to the weights, at some steps; `values` are
-    copies that somebody asked for.
+    reading them waits for it, so collect a few and read them together. The norms are None where watching every step would cost
+    too much (`core.signals.Pace`). `frozen` bool[tensors] says which tensors the norms leave out: the same array until the plan
+    changes. `sample` is what the update did to the weights, at some steps; `values` are copies that somebody asked for.
     """
 
     step: int
@@ -44,7 +44,7 @@ class StepReport:
     samples: int
     learning_rate: float
     loss: Tensor
-    gradient_norms: Tensor
+    gradient_norms: Tensor | None
     frozen: NDArray[np.bool_]
     sample: Sample | None
     values: tuple[Values, ...]
@@ -201,10 +201,11 @@ class Trainer:
             self.stages.done("data")
             loss = self._gradients(batch, tally)
             self.step += 1
-            norms, values = self.watch.gradients(self._parameters), self.watch.values(self.model)
+            norms, values = self.watch.gradients(self.step, self._parameters), self.watch.values(self.model)
             self.watch.before_update(self.step, self._parameters)
             self.stages.done("watching")
             if self.clip_norm is not None:
+                norms = gradient_norms(self._parameters) if norms is None else norms  # clipping needs them at every step
                 nn.utils.clip_grads_with_norm_(self._parameters, self.clip_norm, torch.linalg.vector_norm(norms.clamp(min=0)))
             self.scaler.step(self.optimizer)  # each parameter moves along its .grad ...
             self.scaler.update()

@@ -31,6 +31,7 @@ from core.config import Change, ConfigError
 from core.events import ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
 from core.home import Home
 from core.layers import matches
+from core.profiling import Profiler
 from core.recorder import Recorder
 from core.signals import histogram
 from core.store import RunStore
@@ -46,7 +47,16 @@ REUSE_SECONDS = 0.5
 """How often what the store knows about kept features is renewed."""
 
 AUDIT_SECONDS = 2.0
-"""How often the audit in the store is renewed."""
+"""How often the audit in the store is renewed, at most."""
+
+AUDIT_SHARE = 0.2
+"""Part of the budget for watching that looks of the audit may take: where they cost much, there are fewer."""
+
+LONGEST_AUDIT_SECONDS = 30.0
+"""How often the audit is renewed at least."""
+
+PROFILE_AFTER = 20
+"""Steps after which a few are profiled without being asked, by when what is slow only once is over; again after as many with kept features."""
 
 
 class Worker:
@@ -63,10 +73,12 @@ class Worker:
         self._stopping = False
         self._last_look = 0.0
         self._last_activity = 0.0
-        self._last_audit = 0.0
+        self._next_audit = 0.0
         self._last_reuse = 0.0
         self._reuse: Reuse | None = None
-        self._looking = 0.0  # seconds that looks of the audit, and histograms, have taken
+        self._profiler: Profiler | None = None
+        self._profile_asked = False
+        self._profile_at = PROFILE_AFTER
         self._evaluation_shown = False
 
     def stop_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
@@ -96,9 +108,11 @@ class Worker:
         self.store.set_status(self.run_id, RunStatus.PREPARING, "starting")
         assembly = assemble(self.config, self.home, self._preparing)
         trainer = assembly.trainer
+        if assembly.tuning is not None:
+            self.store.set_tuning(self.run_id, assembly.tuning)
         self.store.begin(self.run_id, assembly.plan)
         audit = Audit(trainer.freezing, trainer.optimizer)
-        recorder = Recorder(self.store, self.run_id)
+        recorder = Recorder(self.store, self.run_id, trainer)
         try:
             status, test = self._train(trainer, recorder, audit)
         finally:
@@ -115,9 +129,9 @@ class Worker:
             match report:
                 case StepReport():
                     self.step = report.step
-                    recorder.elsewhere = trainer.watch.seconds + self._looking
                     recorder.add(report)
                     self._look(report, audit)
+                    self._profile(report, trainer)
                 case ChangeReport():
                     self._changed(report, "timeline", recorder, audit)
                 case EvaluationReport():
@@ -125,13 +139,13 @@ class Worker:
                     self._evaluating(report)
                 case EpochReport():
                     self.epochs += 1
-                    recorder.flush()
-                    self.store.append_epoch(self.run_id, _epoch_row(report, recorder.clock.seconds))
+                    recorder.add_epoch(_epoch_row(report, recorder.clock.seconds))
                     recorder.not_a_step()
                     if time.monotonic() - last_save > SAVE_SECONDS:
                         save_weights(trainer.model, self.weights)
                         last_save = time.monotonic()
                 case TrainedReport():
+                    self._end_profile(trainer, self.config.batch_size)
                     self.store.set_reuse(self.run_id, trainer.partition.tell())
                     self.store.set_audit(self.run_id, audit.finish(report.step))
                 case FinalReport():
@@ -140,6 +154,7 @@ class Worker:
             try:
                 self._obey(trainer, recorder, audit)
             except _Stopped:
+                self._end_profile(trainer, self.config.batch_size)
                 if test is None:
                     self.store.set_audit(self.run_id, audit.finish(self.step))
                 return RunStatus.STOPPED, test
@@ -147,14 +162,38 @@ class Worker:
 
     def _look(self, report: StepReport, audit: Audit) -> None:
         """What some steps bring besides their row: histograms that were asked for, and a look of the audit."""
-        began = time.perf_counter()
         for values in report.values:
             gradient = None if values.gradient is None else histogram(values.gradient)
             self.store.append_inspection(self.run_id, Inspection(0, report.step, values.name, histogram(values.weight), gradient))
-        if report.sample is not None and time.monotonic() - self._last_audit > AUDIT_SECONDS:
-            self._last_audit = time.monotonic()
+        if report.sample is not None and time.monotonic() >= self._next_audit:
+            began = time.monotonic()
             self.store.set_audit(self.run_id, audit.look(report))
-        self._looking += time.perf_counter() - began
+            wait = (time.monotonic() - began) / (AUDIT_SHARE * self.config.watch_budget)
+            self._next_audit = time.monotonic() + min(max(AUDIT_SECONDS, wait), LONGEST_AUDIT_SECONDS)
+
+    def _profile(self, report: StepReport, trainer: Trainer) -> None:
+        """Begin a profile where one is due, and remember one that is complete."""
+        if self._profiler is not None:
+            if self._profiler.step():
+                self._end_profile(trainer, report.samples)
+        elif report.step == self._profile_at:
+            self._begin_profile(trainer)
+
+    def _begin_profile(self, trainer: Trainer) -> None:
+        if self._profiler is None:
+            layers = not trainer.partition.compiled
+            self._profiler = Profiler(trainer.model, trainer.optimizer, trainer.stages, trainer.device, layers=layers)
+            self._profiler.start()
+
+    def _end_profile(self, trainer: Trainer, samples: int) -> None:
+        profiler, self._profiler = self._profiler, None
+        if profiler is None:
+            return
+        profiler.stop()
+        if profiler.steps:
+            reuse = self._reuse or trainer.partition.tell()
+            self.store.set_profile(self.run_id, profiler.profile(self.step, samples, reuse, self._profile_asked))
+        self._profile_asked = False
 
     def _tell(self, trainer: Trainer) -> None:
         """Remember what is computed once and kept, if there is news; a pass can be over in milliseconds, so not every time."""
@@ -162,6 +201,8 @@ class Worker:
             return
         reuse = trainer.partition.tell()
         if self._reuse is None or reuse.state != self._reuse.state or time.monotonic() - self._last_reuse > REUSE_SECONDS:
+            if reuse.state == "serving" and self._reuse is not None and self._reuse.state != "serving":
+                self._profile_at = self.step + PROFILE_AFTER  # steps are others from now on
             self._last_reuse, self._reuse = time.monotonic(), reuse
             self.store.set_reuse(self.run_id, reuse)
 
@@ -203,12 +244,16 @@ class Worker:
                         paused = True
                     case CommandKind.RESUME if paused:
                         recorder.clock.resume()
+                        recorder.not_a_step()
                         self.store.set_status(self.run_id, RunStatus.RUNNING)
                         paused = False
                     case CommandKind.RESUME:
                         refused = "the run was not paused"
                     case CommandKind.CHANGE:
                         refused = self._change(command, trainer, recorder, audit)
+                    case CommandKind.PROFILE:
+                        self._profile_asked = True
+                        self._begin_profile(trainer)
                     case CommandKind.INSPECT if command.payload in audit.names:
                         trainer.watch.inspect(command.payload)
                     case CommandKind.INSPECT:

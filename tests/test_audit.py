@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from core.assembly import assemble
-from core.audit import Audit, digest
+from core.audit import Audit
+from core.bits import digest
 from core.config import Change, RunConfig
 from core.events import AuditReport, AuditRow, Verdict
 from core.freezing import Freezing

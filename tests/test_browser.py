@@ -27,7 +27,7 @@ LABELS = (
 )  # fmt: skip
 
 # A run that goes on for minutes, some steps a second: time enough to steer it.
-LONG = {"model": "resnet18", "freeze": "head only", "epochs": "500", "image_size": "32"}
+LONG = {"model": "resnet18", "freeze": "head only", "epochs": "500", "image_size": "32", "feature_cache": "off"}
 # One that is over in seconds.
 SHORT = {"model": "resnet18", "freeze": "head only", "epochs": "1", "image_size": "32"}
 

@@ -26,6 +26,8 @@ WEB_SIDE = (
     "home",
     "store",
     "stream",
+    "summaries",
+    "telling",
     "catalog",
     "supervisor",
     "lab",

@@ -19,8 +19,9 @@ from core.config import RunConfig
 from core.events import FROZEN, CommandKind, EpochRow, Layer, RunPlan, RunResult, RunStatus, StepRow
 from core.home import Home, child_environment
 from core.migrations import MIGRATIONS
-from core.store import RunStore, StoreError, Summarizer
+from core.store import RunStore, StoreError
 from core.stream import message
+from core.summaries import Summarizer
 
 PLAN = RunPlan((Layer("conv.weight", (2, 3), 6, True), Layer("fc.weight", (2,), 2, False)), 5, 10, ("a", "b"), 20, 5, 5, "cpu")
 RESULT = RunResult(2, 10, 0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 1.5, 13.3, "weights.pth")
@@ -31,8 +32,7 @@ def row(step: int, loss: float = 1.0, norms: Sequence[float] = (FROZEN, 0.5)) ->
 
 
 def fill(store: RunStore, run_id: str, rows: Sequence[StepRow]) -> None:
-    summarizer = Summarizer()
-    store.append(run_id, rows, [level for step in rows for level in summarizer.add(step)])
+    store.append(run_id, rows, Summarizer().add(rows))
 
 
 def test_run_comes_back_as_it_was_written(store: RunStore) -> None:
@@ -84,7 +84,7 @@ def test_gradient_norms_keep_frozen_zero_and_nan_apart(store: RunStore) -> None:
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=70), st.integers(1, 4))
 def test_levels_hold_mean_and_extremes_of_their_steps(losses: list[float], level: int) -> None:
     summarizer = Summarizer()
-    buckets = [bucket for step, loss in enumerate(losses, 1) for bucket in summarizer.add(row(step, loss)) if bucket.level == level]
+    buckets = [bucket for step, loss in enumerate(losses, 1) for bucket in summarizer.add([row(step, loss)]) if bucket.level == level]
     width = 2**level
     assert [bucket.step for bucket in buckets] == list(range(width, len(losses) + 1, width))
     for bucket in buckets:
@@ -95,7 +95,7 @@ def test_levels_hold_mean_and_extremes_of_their_steps(losses: list[float], level
 
 def test_level_marks_a_bucket_in_which_one_loss_was_not_finite() -> None:
     summarizer = Summarizer()
-    buckets = [bucket for step, loss in enumerate([1.0, float("nan"), 3.0, 5.0], 1) for bucket in summarizer.add(row(step, loss))]
+    buckets = [bucket for step, loss in enumerate([1.0, float("nan"), 3.0, 5.0], 1) for bucket in summarizer.add([row(step, loss)])]
     top = buckets[-1]
     assert (top.level, top.finite, top.low, top.high) == (2, False, 1.0, 5.0)
 

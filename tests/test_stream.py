@@ -9,9 +9,35 @@ import numpy as np
 import pytest
 
 from core.config import RunConfig
-from core.events import FROZEN, NO_GRADIENT, ChangeRow, EpochRow, Histogram, Inspection, Layer, RunPlan, RunStatus, StepRow
-from core.store import RunStore, Summarizer
-from core.stream import COLUMNS, FROZEN_CODE, NO_GRADIENT_CODE, NOT_FINITE_CODE, POINTS, ZERO_CODE, Cursor, encode_norms, level_for, message
+from core.events import (
+    FROZEN,
+    NO_GRADIENT,
+    NOT_MEASURED,
+    ChangeRow,
+    EpochRow,
+    Histogram,
+    Inspection,
+    Layer,
+    RunPlan,
+    RunStatus,
+    StepRow,
+    StepTimes,
+)  # fmt: skip
+from core.store import RunStore
+from core.stream import (
+    COLUMNS,
+    FROZEN_CODE,
+    NO_GRADIENT_CODE,
+    NOT_FINITE_CODE,
+    NOT_MEASURED_CODE,
+    POINTS,
+    ZERO_CODE,
+    Cursor,
+    encode_norms,
+    level_for,
+    message,
+)  # fmt: skip
+from core.summaries import Summarizer
 
 LAYERS = tuple(Layer(f"layer{index}.weight", (3, 3), 9, index < 2) for index in range(4))
 
@@ -31,7 +57,7 @@ class Writer:
         numbers = range(self.step + 1, self.step + steps + 1)
         sampled = [(norms / 1000, norms) if (number - 1) % every == 0 else (None, None) for number in numbers]
         rows = [StepRow(number, 1, 0.0, loss, 0.1, 1.0, norms, *sample) for number, sample in zip(numbers, sampled, strict=True)]
-        self.store.append(self.run_id, rows, [level for row in rows for level in self.summarizer.add(row)])
+        self.store.append(self.run_id, rows, self.summarizer.add(rows))
         self.step += steps
 
 
@@ -151,8 +177,8 @@ def test_loss_that_is_not_finite_is_marked(store: RunStore, writer: Writer) -> N
 
 
 def test_norms_are_hundredths_of_a_decade_with_codes() -> None:
-    norms = np.array([[1.0, 0.01, FROZEN, 0.0, NO_GRADIENT, np.nan, np.inf]], np.float32)
-    codes = [0, -200, FROZEN_CODE, ZERO_CODE, NO_GRADIENT_CODE, NOT_FINITE_CODE, NOT_FINITE_CODE]
+    norms = np.array([[1.0, 0.01, FROZEN, 0.0, NO_GRADIENT, NOT_MEASURED, np.nan, np.inf]], np.float32)
+    codes = [0, -200, FROZEN_CODE, ZERO_CODE, NO_GRADIENT_CODE, NOT_MEASURED_CODE, NOT_FINITE_CODE, NOT_FINITE_CODE]
     assert encode_norms(norms).tolist() == [codes]
 
 
@@ -204,3 +230,43 @@ def test_changes_and_histograms_are_sent_once(store: RunStore, writer: Writer) -
     assert inspection["weight"] == {"low": -1.0, "high": 1.0, "counts": (1, 2), "not_finite": 0}
     assert inspection["gradient"] is None
     assert message(store, writer.run_id, cursor)[0] is None
+
+
+def test_column_in_which_nothing_was_measured_is_left_out(store: RunStore, writer: Writer) -> None:
+    writer.write(1)
+    nothing, norms = np.array([FROZEN, FROZEN, NOT_MEASURED, NOT_MEASURED], np.float32), np.array([FROZEN, FROZEN, 0.1, NO_GRADIENT], np.float32)
+    rows = [StepRow(step, 1, 0.0, 0.5, 0.1, 1.0, norms if step % 4 == 1 else nothing) for step in range(2, 15)]
+    store.append(writer.run_id, rows, writer.summarizer.add(rows))
+    body, cursor = message(store, writer.run_id, None)
+    assert body is not None
+    assert body["steps"]["step"] == list(range(1, 15)), "losses are there at every step"
+    assert body["heat"]["step"] == [1, 5, 9, 13]
+    assert cursor.heat == 14
+    later = [StepRow(15, 1, 0.0, 0.5, 0.1, 1.0, nothing)]
+    store.append(writer.run_id, later, writer.summarizer.add(later))
+    body, _ = message(store, writer.run_id, cursor)
+    assert body is not None
+    assert "heat" not in body
+
+
+def test_thinned_norms_of_a_long_run_have_a_column_wherever_one_was_measured(store: RunStore, writer: Writer) -> None:
+    nothing, norms = np.array([FROZEN, FROZEN, NOT_MEASURED, NOT_MEASURED], np.float32), np.array([FROZEN, FROZEN, 0.1, 10.0], np.float32)
+    rows = [StepRow(step, 1, 0.0, 0.5, 0.1, 1.0, norms if step % 16 == 1 else nothing) for step in range(1, 2001)]
+    store.append(writer.run_id, rows, writer.summarizer.add(rows))
+    body, _ = message(store, writer.run_id, None)
+    assert body is not None
+    # 2,000 steps: a column stands for 8 of them, and every other one has none that was measured.
+    assert body["heat"]["step"] == list(range(8, 2001, 16))
+    values = np.frombuffer(base64.b64decode(body["heat"]["values"]), "<i2").reshape(-1, 4)
+    assert set(values[:, 2].tolist()) == {-100}
+
+
+def test_message_says_how_often_is_measured(store: RunStore, writer: Writer) -> None:
+    times = StepTimes(10, {"forward": 0.9, "watching": 0.1}, 5, {"forward": 0.49, "watching": 0.005, "recording": 0.005}, False, 4, 160, 0.02)
+    rows = [StepRow(1, 1, 0.0, 0.5, 0.1, 1.0, np.zeros(4, np.float32))]
+    store.append(writer.run_id, rows, step_seconds=1.0, watch_seconds=0.1, times=times)
+    body, _ = message(store, writer.run_id, None)
+    assert body is not None
+    summary = body["run"]
+    assert (summary["watching"], summary["watching_now"]) == (0.1, 0.02)
+    assert (summary["norms_every"], summary["watch_every"], summary["watch_every_asked"], summary["watch_budget"]) == (4, 160, 10, 0.02)

@@ -64,6 +64,7 @@ def test_gradient_norms_are_those_of_a_bare_loop(home: Home) -> None:
     trainer = assembly(home, optimizer="SGD", momentum=0.0, learning_rate=0.1).trainer
     before = {name: parameter.detach().clone() for name, parameter in trainer.model.named_parameters()}
     first = next(report for report in trainer.run() if isinstance(report, StepReport))
+    assert first.gradient_norms is not None
     for (name, parameter), norm in zip(trainer.model.named_parameters(), first.gradient_norms, strict=True):
         # Plain SGD moves a weight by learning rate times gradient, so the move tells the gradient.
         moved = (before[name] - parameter.detach()) / 0.1
@@ -76,6 +77,7 @@ def test_gradient_of_zero_and_no_gradient_at_all_are_told_apart(home: Home) -> N
     model.stage3[0].weight.register_hook(torch.zeros_like)
     model.forward = lambda images: model.head.bias.expand(len(images), -1) + 0 * model.head.weight.sum() + model.stage3[0].weight.sum()
     report = next(report for report in trainer.run() if isinstance(report, StepReport))
+    assert report.gradient_norms is not None
     norms = dict(zip((name for name, _ in model.named_parameters()), report.gradient_norms.tolist(), strict=True))
     assert norms["stage1.0.weight"] == NO_GRADIENT
     assert norms["stage3.0.weight"] == norms["head.weight"] == 0

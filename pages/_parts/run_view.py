@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -14,8 +12,9 @@ from core.config import ConfigError, RunConfig
 from core.events import CommandKind, RunPlan, RunStatus
 from core.lab import LabError
 from core.store import Run
-from pages._parts import audit_view, draft, steering_view, words
+from pages._parts import audit_view, draft, profile_view, reuse_view, steering_view, tuning_view, words
 from pages._parts.live_chart import live_chart
+from pages._parts.places import alone
 from pages._parts.run_state import repeated
 from pages._parts.services import Services
 from pages._parts.setup import ABOUT_CODE
@@ -32,12 +31,16 @@ def show(shared: Services, run: Run) -> None:
     st.caption(_facts(run))
     # The fragments' own timers end with the run: the status reruns the page then, and they are called without a timer.
     active = run.status.active
-    _alone(_status, shared, run, steering_view.steered(shared, run), every=TICK if active else None)
+    alone(_status, shared, run, steering_view.steered(shared, run), every=TICK if active else None)
     # What comes and goes has a container of its own: the charts below keep their place, and with it their zoom and what is open in them.
     with st.container():
         if active and run.plan is not None:
-            _alone(steering_view.panel, shared, run)
-    _alone(audit_view.show, shared, run, every=audit_view.TICK if active else None)
+            alone(steering_view.panel, shared, run)
+    alone(audit_view.show, shared, run, every=audit_view.TICK if active else None)
+    alone(reuse_view.show, shared, run, every=reuse_view.TICK if active else None)
+    alone(profile_view.show, shared, run, every=profile_view.TICK if active else None)
+    with st.container():
+        tuning_view.show(shared, run)
     with st.container():
         for note in run.plan.notes if run.plan else ():
             st.info(note, icon=":material/info:")
@@ -46,22 +49,12 @@ def show(shared: Services, run: Run) -> None:
         if run.result is not None:
             _result(run)
     if run.status.active or run.step:
-        _alone(live_chart, run.id, lambda name: _inspect(shared, run, name))
+        alone(live_chart, run.id, lambda name: _inspect(shared, run, name))
     again = repeated(run.config, shared.store.changes_after(run.id))
     with st.expander("Settings of this run", icon=":material/list:"):
         _settings(run, again)
     if run.plan is not None:
-        _alone(_code, shared, run, run.plan, again)
-
-
-def _alone(part: Callable[..., None], *arguments: Any, every: float | None = None) -> None:
-    """Draw a part of the page that can be drawn anew by itself, `every` so many seconds.
-
-    In a container of its own: where a part is drawn anew while the whole page still is, Streamlit leaves the part out of the page at
-    first, and what stood below it would move up and be drawn over.
-    """
-    with st.container():
-        st.fragment(part, run_every=every)(*arguments)
+        alone(_code, shared, run, run.plan, tuning_view.with_chosen_way(shared, run, again))
 
 
 def _status(shared: Services, shown: Run, steered: Steered) -> None:
@@ -104,7 +97,7 @@ def _code(shared: Services, run: Run, plan: RunPlan, again: RunConfig) -> None:
     if not box.open:
         return
     with box:
-        st.caption(ABOUT_CODE + (" What was changed live comes at the step where it was changed." if again != run.config else ""))
+        st.caption(ABOUT_CODE + (" What was changed live comes at the step where it was changed." if again.timeline != run.config.timeline else ""))
         changing = None
         if again.timeline.changes:
             try:

@@ -131,6 +131,8 @@ def _what(command: Command) -> str:
             return "stop and save"
         case CommandKind.RESUME:
             return "go on"
+        case CommandKind.PROFILE:
+            return "a profile of a few steps"
         case _:
             return str(command.kind)
 

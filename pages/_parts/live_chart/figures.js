@@ -23,7 +23,7 @@ export function drawLoss(chart) {
     line: { color: colours.training, width: 2.2 }, hovertemplate: "%{y:.4g}",
   });
   if (epochs.validation_loss.some((value) => value !== null)) traces.push({
-    x: epochs.step, y: epochs.validation_loss, customdata: epochs.epoch, name: "validation", mode: "lines+markers", cliponaxis: false,
+    x: epochs.step, y: epochs.validation_loss, customdata: epochs.epoch, name: "validation", mode: marked(epochs), cliponaxis: false,
     line: { color: colours.validation, width: 2, dash: "dot" }, marker: { size: 7, symbol: "diamond" }, hovertemplate: "%{y:.4g} after epoch %{customdata}",
   });
   const shapes = [];
@@ -40,10 +40,13 @@ export function drawLoss(chart) {
   return [traces, { shapes, yaxis: { title: { text: "loss" } } }];
 }
 
+// Signs that would lie on top of each other are left out.
+const marked = ({ epoch }) => (epoch.length > 80 ? "lines" : "lines+markers");
+
 export function drawAccuracy(chart) {
   const { colours, history: { epochs } } = chart;
   const line = (key, name, color, symbol, dash) => ({
-    x: epochs.step, y: epochs[key].map((share) => (share === null ? null : share * 100)), customdata: epochs.epoch, name, mode: "lines+markers", cliponaxis: false,
+    x: epochs.step, y: epochs[key].map((share) => (share === null ? null : share * 100)), customdata: epochs.epoch, name, mode: marked(epochs), cliponaxis: false,
     line: { color, width: 2, dash }, marker: { size: 7, symbol }, hovertemplate: "%{y:.1f} % after epoch %{customdata}",
   });
   const traces = [line("train_accuracy", "training", colours.training, "circle", "solid")];

@@ -2,7 +2,7 @@
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
 const [looks, { VirtualTable }] = await Promise.all(["looks", "virtual_table"].map(beside));
-const { FROZEN, ZERO, NONE, NOT_FINITE, GUIDE, count, ending, escaped, number, plain, said } = looks;
+const { FROZEN, ZERO, NONE, NOT_MEASURED, NOT_FINITE, GUIDE, count, ending, escaped, number, plain, said } = looks;
 
 const LONGEST = 38; // characters of a name that are shown: its end, which tells layers apart
 const WIDE = 92, HIGH = 20, POINTS = 60; // a sparkline in pixels, and how many values it shows at most
@@ -57,7 +57,7 @@ export function layerRows(history) {
 
 // What a code is worth when rows are sorted: what was not measured is not known, zero is less than anything.
 function rank(code) {
-  if (code === undefined || code === FROZEN || code === NONE) return null;
+  if (code === undefined || code === FROZEN || code === NONE || code === NOT_MEASURED) return null;
   return code === NOT_FINITE ? Infinity : code === ZERO ? -Infinity : code;
 }
 
@@ -66,7 +66,7 @@ const state = (frozen) => `<span class="thaw-state-now" data-frozen="${frozen}">
 
 function measured(code, columns, row, guide = null) {
   if (code === undefined) return '<span class="thaw-none">not yet</span>';
-  const words = { [FROZEN]: "none", [NONE]: "none", [ZERO]: "0" }[code] ?? said(code);
+  const words = { [FROZEN]: "none", [NONE]: "none", [ZERO]: "0", [NOT_MEASURED]: "not now" }[code] ?? said(code);
   return `${sparkline(columns, row, guide)}<span class="thaw-value">${words}</span>`;
 }
 

@@ -1,7 +1,8 @@
 // How the live charts look and what they call things: colours of the theme, the layout that all figures share, numbers in words.
 
-export const FROZEN = -32768, ZERO = -32767, NONE = -32766, NOT_FINITE = 32767; // codes among norms, see core/stream.py; the rest are hundredths of log10
-export const plain = (code) => code > NONE && code < NOT_FINITE; // true for a value, false for a code (and for none at all)
+// Codes among norms, see core/stream.py; the rest are hundredths of log10.
+export const FROZEN = -32768, ZERO = -32767, NONE = -32766, NOT_MEASURED = -32765, NOT_FINITE = 32767;
+export const plain = (code) => code > NOT_MEASURED && code < NOT_FINITE; // true for a value, false for a code (and for none at all)
 
 export const GUIDE = { low: -4, middle: -3, high: -2 }; // log10 of the update ratio: the band around the rule of thumb of 1e-3
 export const GUIDE_SOURCE = "Karpathy, CS231n notes, “Ratio of weights:updates”";
@@ -92,6 +93,7 @@ export function said(code, absent = "none: frozen") {
   if (code === FROZEN) return absent;
   if (code === ZERO) return "exactly 0";
   if (code === NONE) return "none: the loss does not reach it";
+  if (code === NOT_MEASURED) return "not measured at this step";
   if (code === NOT_FINITE) return "not finite";
   return short(10 ** (code / 100));
 }

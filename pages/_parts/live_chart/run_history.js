@@ -1,7 +1,7 @@
 // What has arrived about one run, and what follows from it. No drawing in here. Messages: see core/stream.py.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`); // all modules carry one digest, see assets.py
-const { FROZEN, ZERO, NONE, NOT_FINITE, plain } = await beside("looks");
+const { FROZEN, ZERO, NONE, NOT_MEASURED, NOT_FINITE, plain } = await beside("looks");
 
 export class RunHistory {
   constructor() { this.forget(); }
@@ -39,11 +39,16 @@ export class RunHistory {
     if (message.not_finite) { this.notFinite.push(...message.not_finite); fresh.add("steps"); }
     if (message.epochs) { append(this.epochs, message.epochs); fresh.add("epochs"); }
     const width = 2 ** (message.cursor?.level ?? 0);
-    if (message.heat) { this.norms.add(message.heat.step, decode(message.heat.values), this.layers.length, width); fresh.add("norms"); }
     if (message.changes) { this.changes.push(...message.changes); this.replan(); fresh.add("changes"); }
+    if (message.heat) { this.takeNorms(message.heat, width); fresh.add("norms"); }
     if (message.updates) { this.takeUpdates(message.updates, Math.max(width, message.run.watch_every ?? width)); fresh.add("updates"); }
     if (message.inspections) { this.inspections.push(...message.inspections); fresh.add("inspections"); }
     return fresh;
+  }
+
+  // Where watching thins itself, not every column has its steps measured: one stands for those since the last, which `width` cannot tell.
+  takeNorms({ step, values }, width) {
+    this.norms.add(step, decode(values), this.layers.length, width, this.changes.map((change) => change.step), true);
   }
 
   takeUpdates({ step, update, weight }, spacing) {
@@ -118,16 +123,14 @@ class Columns {
 
   get length() { return this.step.length; }
 
-  // `width` is how many steps lie between two looks. A column does not reach across one of `changes`, the first steps of other plans:
-  // up to there the one before it goes on.
-  add(steps, codes, size, width, changes = []) {
+  // `width` is how many steps lie between two looks. A column that stands for more steps than were measured does not reach across one of
+  // `changes`, the first steps of other plans: up to there the one before it goes on. `whole`: a column of `width` steps is a mean of them all.
+  add(steps, codes, size, width, changes = [], whole = false) {
     steps.forEach((step, column) => {
-      const before = this.to.at(-1);
-      // Not every look is as far from the last as the one before: summaries are taken at round numbers.
-      let from = before !== undefined && step - before <= 2 * width ? before : Math.max(0, step - width);
-      const between = changes.filter((first) => first - 1 > from && first <= step);
+      let from = this.to.at(-1) ?? 0;
+      const between = whole && step - from <= width ? [] : changes.filter((first) => first - 1 > from && first <= step);
       if (between.length) {
-        if (before === from) this.to[this.to.length - 1] = between[0] - 1;
+        if (this.length) this.to[this.to.length - 1] = between[0] - 1;
         from = between.at(-1) - 1;
       }
       this.from.push(from);
@@ -144,10 +147,10 @@ class Columns {
   limits() {
     const { tally } = this;
     let total = 0;
-    for (let at = 3; at < 65535; at++) total += tally[at]; // the codes at both ends are no values
+    for (let at = 4; at < 65535; at++) total += tally[at]; // the codes at both ends are no values
     if (!total) return null;
     const place = (share) => {
-      for (let at = 3, left = Math.max(1, share * total); at < 65535; at++) if ((left -= tally[at]) <= 0) return (at - 32768) / 100;
+      for (let at = 4, left = Math.max(1, share * total); at < 65535; at++) if ((left -= tally[at]) <= 0) return (at - 32768) / 100;
       return 0;
     };
     const low = place(0.01), high = place(0.99);
@@ -170,7 +173,7 @@ class Columns {
 
 // Update norm over weight norm. A weight of exactly zero that moved has no ratio.
 function ratio(update, weight) {
-  if (update === FROZEN || update === ZERO || update === NONE) return update;
+  if (update === FROZEN || update === ZERO || update === NONE || update === NOT_MEASURED) return update;
   if (!plain(update) || !plain(weight)) return NOT_FINITE;
   return Math.max(-32000, Math.min(32000, update - weight));
 }

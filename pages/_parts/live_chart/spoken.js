@@ -49,13 +49,20 @@ export function summarise(chart) {
 // What watching costs, so that nobody has to guess.
 function watching({ about, root }) {
   const meter = root.querySelector(".thaw-watching");
-  const { watching: share, watch_every: every } = about;
+  const { watching: total, watching_now: now, norms_every: norms, watch_every: every, watch_every_asked: asked, watch_budget: budget } = about;
+  const share = typeof now === "number" ? now : total;
   meter.hidden = typeof share !== "number";
   if (meter.hidden) return;
-  write(meter, `watching costs ${share < 0.0005 ? "less than 0.1" : (100 * share).toFixed(1)} % of a step`);
-  const looks = every > 1 ? `every ${count(every)} steps` : "at every step";
-  meter.title = "Share of the time of all steps so far that went into watching them: gradient norms at every step, weight changes and the freeze audit "
-    + `${looks}, and writing it all down. Drawing this page is not in it: that is the browser's own time.`;
+  const costs = (part) => `${part < 0.0005 ? "less than 0.1" : (100 * part).toFixed(1)} %`;
+  const within = typeof budget === "number" ? ` (budget ${number(100 * budget)} %)` : "";
+  const thin = norms > 1 ? ` · gradient norms at every ${ordinal(norms)} step${within}` : every > asked ? ` · weight changes at every ${ordinal(every)} step${within}` : "";
+  write(meter, `watching costs ${costs(share)} of a step${thin}`);
+  meter.dataset.every = norms ?? 1;
+  const steps = (every) => (every > 1 ? `at every ${ordinal(every)} step` : "at every step");
+  const whole = typeof now === "number" && typeof total === "number" ? ` (${costs(total)} since the run began)` : "";
+  const why = thin ? " Steps are so quick that measuring each would take more of the time than was allowed, so fewer are measured; the loss is recorded at every step." : "";
+  meter.title = `Share of the steps' time that goes into watching them${whole}: gradient norms ${steps(norms)}, weight changes ${steps(every)}, `
+    + `the freeze audit, and writing it all down.${why} Drawing this page is not in it: that is the browser's own time.`;
   meter.setAttribute("aria-label", `${meter.textContent}. ${meter.title}`);
 }
 
@@ -82,6 +89,12 @@ export function listEpochs({ history: { epochs }, root }) {
   // Once an epoch, not once a step: a screen reader would never fall silent.
   if (i >= 0) write(root.querySelector(".thaw-unseen"),
     `Epoch ${epochs.epoch[i]} done: training loss ${number(epochs.train_loss[i])}, validation accuracy ${percent(epochs.validation_accuracy[i])}.`);
+}
+
+// 4th, 22nd, 512th.
+function ordinal(value) {
+  const ending = value % 100 >= 11 && value % 100 <= 13 ? "th" : { 1: "st", 2: "nd", 3: "rd" }[value % 10] ?? "th";
+  return `${count(value)}${ending}`;
 }
 
 const changes = (history) => `${count(history.changes.length)} ${history.changes.length === 1 ? "change" : "changes"}`;

@@ -2,7 +2,7 @@
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
 const [looks, { pixel }] = await Promise.all(["looks", "canvas_panel"].map(beside));
-const { FROZEN, ZERO, NONE, NOT_FINITE, GUIDE, GUIDE_SOURCE, colourAt, count, ending, note, plain, said, short, tenTo } = looks;
+const { FROZEN, ZERO, NONE, NOT_MEASURED, NOT_FINITE, GUIDE, GUIDE_SOURCE, colourAt, count, ending, note, plain, said, short, tenTo } = looks;
 
 // What can be shown: each as its columns of codes, its limits of colour, and its words.
 export const VIEWS = {
@@ -101,6 +101,7 @@ function paletteOf(chart, view) {
   pixels[FROZEN & 0xffff] = pixel(colours.frozen);
   pixels[ZERO & 0xffff] = pixel(colours.zero);
   pixels[NONE & 0xffff] = pixel(colours.none);
+  pixels[NOT_MEASURED & 0xffff] = 0; // as where there is no column at all
   pixels[NOT_FINITE & 0xffff] = pixel(colours.broken);
   const [frozenLine, zeroLine, noneLine, brokenLine] = ["frozen", "zero", "none", "broken"].map((name) => pixel(colours[`${name}Line`]));
   return (chart.palette = { key, pixels, frozenLine, zeroLine, noneLine, brokenLine });
@@ -153,10 +154,14 @@ export function tellWaterfall(chart, rows, step, y) {
   const row = rowAt(rows, y);
   if (column < 0 || !history.layers[row] || y > rows.total) return null;
   const code = columns.codes[column][row];
-  const words = { [FROZEN]: view.absent, [ZERO]: view.zero, [NONE]: view.none, [NOT_FINITE]: view.broken }[code] ?? view.value(code);
+  const words = { [FROZEN]: view.absent, [ZERO]: view.zero, [NONE]: view.none, [NOT_FINITE]: view.broken, [NOT_MEASURED]: "not measured" }[code] ?? view.value(code);
   const [first, last] = [columns.from[column] + 1, columns.step[column]];
-  // A ratio was measured at one step of those that it stands for, a gradient norm is their mean.
-  const when = chart.view === "ratio" || first === last ? `step ${count(last)}` : `steps ${count(first)} to ${count(last)}`;
+  // A ratio was measured at one step of those that it stands for. A gradient norm is the mean of them, or of those that were measured.
+  const width = 2 ** (chart.cursor?.level ?? 0);
+  const few = chart.view === "norm" && last - first + 1 > width;
+  const steps = `steps ${count(first)} to ${count(last)}`;
+  const when = chart.view === "ratio" || first === last ? `step ${count(last)}`
+    : few && width === 1 ? `${steps}, measured at step ${count(last)}` : few ? `${steps}, as far as they were measured` : steps;
   return [history.layers[row].name, `${when}: ${words}`, "click to see this layer in full"];
 }
 
