@@ -79,7 +79,7 @@ def small_size(name: str) -> int:
     """A small side that the model can be trained on: as quick as it gets."""
     entry = MODELS[name]
     # At 32 pixels EfficientNets end in maps of one pixel: BatchNorm over two values, a hundred times over, makes gradients infinite.
-    enough = 64 if entry.family.label.startswith("EfficientNet") else 32
+    enough = 64 if entry.family.label.startswith(("EfficientNet", "MobileNet")) else 32  # at less, two images make variances that blow up
     return max(entry.smallest, math.ceil(enough / entry.multiple) * entry.multiple)
 
 
