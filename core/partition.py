@@ -2,7 +2,7 @@
 
 Where layers are frozen, everything before the first layer that learns gives the same features for the same picture in each
 epoch. `core.split` cuts the model there; `Partition` computes the features of each picture once and keeps them in a table
-(`core.features`). What comes out is bit for bit what the whole model gives, which is checked in each pass on some pictures.
+(`core.features`). What comes out is bit for bit what the whole model gives, which is checked on some pictures as training goes on.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from core.split import NotSplit, Split, fold_norms, split
 
 CHECKED_PICTURES = 2
 """Pictures that are computed again and compared in each pass, where so few give the same bits as a whole batch; elsewhere a whole batch is."""
+
+CHECK_SHARE = 0.05
+"""Share of the time since the last check that the next may take: each pass is checked, unless passes are over in a fraction of a second."""
 
 WORTH = 1.5
 """Features are kept where computing them takes at least this many times as long as reading them."""
@@ -97,6 +100,7 @@ class Partition:
         self._calls = 0
         self._check_at = 0
         self._unchecked = True
+        self._last_check = self._check_seconds = 0.0
         self._said = 0.0
 
     def begin(self, what: Pass, loader: Loader) -> None:
@@ -167,9 +171,12 @@ class Partition:
             began = time.perf_counter()
             border = [tensor.to(self.device) for tensor in table.read(pictures)]
             reading = time.perf_counter() - began
-            if self._unchecked and (self._calls > self._check_at or not way.checked):
+            if self._unchecked and (not way.checked or (self._calls > self._check_at and self._can_afford_a_check())):
                 self._unchecked = False
+                began = time.perf_counter()
                 border = self._compared(batch, way, table, border)
+                self._last_check = time.perf_counter()
+                self._check_seconds = self._last_check - began
             if way.picture_seconds:
                 way.saved_seconds += way.picture_seconds * size - reading
             return border
@@ -185,6 +192,9 @@ class Partition:
             self._keep_unusual(way, table, pictures, images, border)
         self.news |= time.perf_counter() - self._said > 1
         return table.rounded(border)
+
+    def _can_afford_a_check(self) -> bool:
+        return self._check_seconds <= CHECK_SHARE * (time.perf_counter() - self._last_check)
 
     def _keep_unusual(self, way: _Way, table: Table, pictures: Tensor, images: Tensor, border: list[Tensor]) -> None:
         """Keep the features of a batch of another size than the usual, and find out whether this size gives the same as the usual one.

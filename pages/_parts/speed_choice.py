@@ -32,7 +32,7 @@ _FORMATS = {
 _KEPT = {
     "exact": (
         "Kept as they are",
-        "The same losses and weights as without, bit for bit; in every epoch some features are computed again and compared.",
+        "The same losses and weights as without, bit for bit; as training goes on, some features are computed again and compared.",
     ),
     "float16": ("Kept in float16", "Rounded to 3 to 4 digits: half the room. Losses differ slightly."),
     "off": ("Not kept", "Frozen layers compute everything again in every epoch."),
