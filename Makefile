@@ -24,8 +24,8 @@ run: python  ## start Thaw in the browser (PORT=8600 for another port)
 env: python  ## make the environment for tests and print its folder
 	@$(PYTHON) .ci/environment.py test
 
-# One process more than there are cores, since tests in a browser mostly wait; whoever is done takes work from the others.
-workers = -n $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)') --dist worksteal
+# One process a core; whoever is done takes work from the others.
+workers = -n auto --dist worksteal
 
 test: lint browser  ## everything: ruff, mypy and all tests, those in a real browser included
 	@$(test_environment) && "$$bin/python" -m pytest $(workers) $(ARGS)

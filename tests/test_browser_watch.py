@@ -500,7 +500,7 @@ def test_the_audit_gives_the_proof_and_a_remedy_for_each_fault(server: Server, p
         page.get_by_text(f"9,408 of {total:,} frozen values changed, so far, after step 20 · 1 leaking, 2 drifting, 1 in no optimizer")
     ).to_be_visible()
     if not page.get_by_role("searchbox", name="Filter by name or verdict").is_visible():
-        page.get_by_text("Freeze audit:").click()
+        page.get_by_text("Every tensor of the freeze audit").click()
     lines = page.locator(".thaw-audit tbody tr[data-key]")
     worst_first = ["conv1.weight", "layer1.0.bn1.weight", "layer1.0.bn1.bias", "fc.bias"]
     waiting(page, lambda: lines.evaluate_all("rows => rows.slice(0, 4).map((row) => row.dataset.key)") == worst_first, 10, "faults first")
@@ -558,6 +558,13 @@ def test_a_real_run_is_steered_and_looked_into_while_it_trains(server: Server, p
     open_layer(page, "layer4.0.conv1.weight").get_by_role("button", name="Take histograms").click()
     expect(section(page, "layer").locator("figcaption").first).to_contain_text("1,179,648 values from")
     expect(section(page, "layer").locator("figcaption").nth(1)).to_contain_text("Gradient at step")
+
+    # What is opened while it trains stays open, whatever the next look finds.
+    page.get_by_text("Every tensor of the freeze audit").click()
+    expect(page.get_by_role("searchbox", name="Filter by name or verdict")).to_be_visible()
+    said = page.get_by_text("Freeze audit:").inner_text()
+    waiting(page, lambda: page.get_by_text("Freeze audit:").inner_text() != said, 20, "another look")
+    expect(page.get_by_role("searchbox", name="Filter by name or verdict")).to_be_visible()
 
     # Nothing would be left to learn: refused, with the reason, and the switches say what is true again.
     page.locator(".st-key-requests").get_by_role("button", name="Undo").nth(1).click()

@@ -75,13 +75,9 @@ def show(shared: Services, run: Run) -> None:
             st.caption(":material/policy: Freeze audit: the first look is still to come.")
         return
     faulty = any(row.verdict.fault for row in report.rows)
-    box = st.expander(
-        f"**Freeze audit: {headline(report)}**",
-        icon=":material/report:" if faulty else ":material/verified_user:",
-        key=f"audit_{run.id}",
-        expanded=faulty,
-        on_change="rerun",
-    )
+    st.markdown(f"{':material/report:' if faulty else ':material/verified_user:'} **Freeze audit: {headline(report)}**")
+    # Not the headline: an expander whose label changes is another one, and closed.
+    box = st.expander("Every tensor of the freeze audit, and the proof", key=f"audit_{run.id}", expanded=faulty, on_change="rerun")
     if not box.open:
         return
     with box:
