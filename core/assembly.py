@@ -108,7 +108,6 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
         epochs=config.epochs,
         device=device,
         precision=config.precision,
-        most=config.batch_size,
         clip_norm=config.clip_norm,
         early_stopping=config.early_stopping,
     )

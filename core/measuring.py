@@ -22,7 +22,8 @@ from core.catalog import models
 from core.config import ConfigError, FreezePlan, RunConfig
 from core.cost import Cost
 from core.layers import backward_share, frozen_parameters, head_options
-from core.steps import THREADS, Pair, Steps, first_line, images_within, use_threads
+from core.steps import THREADS, Pair, Steps, images_within, use_threads
+from core.telling import first_line
 
 BUDGET_SECONDS = 2.5
 """No further step is begun after this much time in measured steps."""

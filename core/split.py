@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from core.bits import same
+from core.telling import first_line
 
 
 class NotSplit(Exception):
@@ -55,7 +56,7 @@ def split(model: nn.Module, images: Tensor) -> Split:
     try:
         graph = fx.Tracer().trace(model)
     except Exception as error:  # noqa: BLE001  whatever a model's forward does with a stand-in for a tensor
-        raise NotSplit(f"the model decides while it runs what it does next, so it cannot be cut in two ({_first_line(error)})") from None
+        raise NotSplit(f"the model decides while it runs what it does next, so it cannot be cut in two ({first_line(error)})") from None
     whole = fx.GraphModule(model, graph)
     with _untouched(model, images.device):
         probe, other = _Probe(whole), _Probe(whole)
@@ -240,10 +241,6 @@ def _name(node: fx.Node) -> str:
             break
         waiting += reversed(last.all_input_nodes)
     return str(last.target)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def fold_norms(prefix: fx.GraphModule) -> fx.GraphModule:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from core import catalog
 from core.catalog import losses, optimizers
-from core.catalog.models import logits_and_auxiliary
+from core.catalog.models import loss_and_logits
 from core.config import RunConfig
 from core.data import Normalise
 from core.freezing import Freezing, trainable
@@ -79,10 +79,7 @@ class Steps:
         """The loss of a batch of which `inputs` were made."""
         labels = labels.to(self.device, non_blocking=True)
         with self._autocast():
-            logits, auxiliary = logits_and_auxiliary(self.live(*inputs))
-            loss: Tensor = self.loss(logits.float(), labels)
-            for weight, auxiliary_logits in auxiliary:
-                loss = loss + weight * self.loss(auxiliary_logits.float(), labels)
+            loss, _ = loss_and_logits(self.loss, self.live(*inputs), labels)
         return loss
 
     def forward(self, batch: Pair) -> Tensor:
@@ -123,11 +120,6 @@ class Steps:
     def _wait(self) -> None:
         if self.device.type != "cpu":
             torch.accelerator.synchronize(self.device)
-
-
-def first_line(error: BaseException) -> str:
-    """What went wrong, short enough for a table."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def use_threads(count: int) -> None:

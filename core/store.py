@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ from core.summaries import LevelRow, block_of
 
 _PLAN = TypeAdapter(RunPlan)
 _RESULT = TypeAdapter(RunResult)
+Long = TypeVar("Long")
+
 _AUDIT = TypeAdapter(AuditReport)
 _TIMES = TypeAdapter(StepTimes)
 _PROFILE = TypeAdapter(Profile)
@@ -373,8 +375,7 @@ class RunStore:
 
     def audit(self, run_id: str) -> AuditReport | None:
         """The newest freeze audit, None before the first. Raises KeyError for an unknown run."""
-        text = self._long_column(run_id, "audit")
-        return _AUDIT.validate_json(text) if text else None
+        return self._long_column(run_id, "audit", _AUDIT)
 
     def set_reuse(self, run_id: str, reuse: Reuse) -> None:
         """Keep what is known of kept features in place of what was known before."""
@@ -382,8 +383,7 @@ class RunStore:
 
     def reuse(self, run_id: str) -> Reuse | None:
         """What is known of kept features, None before the first step. Raises KeyError for an unknown run."""
-        text = self._long_column(run_id, "reuse")
-        return _REUSE.validate_json(text) if text else None
+        return self._long_column(run_id, "reuse", _REUSE)
 
     def set_tuning(self, run_id: str, tuning: Tuning) -> None:
         """Keep how the fastest way to train was found."""
@@ -391,8 +391,7 @@ class RunStore:
 
     def tuning(self, run_id: str) -> Tuning | None:
         """How the fastest way to train was found, None where nobody looked for it. Raises KeyError for an unknown run."""
-        text = self._long_column(run_id, "tuning")
-        return _TUNING.validate_json(text) if text else None
+        return self._long_column(run_id, "tuning", _TUNING)
 
     def set_profile(self, run_id: str, profile: Profile) -> None:
         """Keep the newest profile in place of the one before."""
@@ -400,16 +399,14 @@ class RunStore:
 
     def profile(self, run_id: str) -> Profile | None:
         """Where the time of a few steps went, None before that was looked into. Raises KeyError for an unknown run."""
-        text = self._long_column(run_id, "profile")
-        return _PROFILE.validate_json(text) if text else None
+        return self._long_column(run_id, "profile", _PROFILE)
 
-    def _long_column(self, run_id: str, name: str) -> str | None:
-        """A column that is no part of `Run`, because it is long and seldom wanted."""
+    def _long_column(self, run_id: str, name: str, kind: TypeAdapter[Long]) -> Long | None:
+        """A column that is no part of `Run`, because it is long and seldom wanted; None while it is empty. KeyError for an unknown run."""
         row = self._connection.execute(f"SELECT {name} FROM runs WHERE id = ?", (run_id,)).fetchone()
         if row is None:
             raise KeyError(f"There is no run {run_id!r}; list the runs with: python -m core runs")
-        text: str | None = row[name]
-        return text
+        return kind.validate_json(row[name]) if row[name] else None
 
     # Commands
 

@@ -46,6 +46,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def first_line(error: BaseException) -> str:
+    """What went wrong, short enough for a table."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 # What is kept of frozen layers
 
 

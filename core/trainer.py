@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.catalog.models import logits_and_auxiliary
+from core.catalog.models import loss_and_logits
 from core.config import Change, Timeline
 from core.data import Loader
 from core.data.loader import Batch
@@ -112,8 +112,7 @@ class Trainer:
         loss: (logits [N, classes], labels int64 [N]) -> scalar.
         timeline: what changes by itself at the beginning of an epoch or step.
         partition: gives what the model gives for a batch, without computing again what cannot have changed.
-        train: batches of the samples of one step.
-        most: samples that go through the model at once; the gradients of a larger step are added up.
+        train: batches of the samples of one step; the gradients of one that is more than `partition.most` are added up.
         clip_norm: longest gradient, over all parameters, that an update may use; None: any.
         early_stopping: epochs without a lower validation loss after which training ends with the best weights; None: never.
     """
@@ -132,7 +131,6 @@ class Trainer:
         epochs: int,
         device: torch.device,
         precision: str = "float32",
-        most: int | None = None,
         clip_norm: float | None = None,
         early_stopping: int | None = None,
     ) -> None:
@@ -150,7 +148,6 @@ class Trainer:
         self.epochs = epochs
         self.device = device
         self.precision = precision
-        self.most = most or train.batch_size
         self.clip_norm = clip_norm
         self.early_stopping = early_stopping
         self.stages = Stages()
@@ -224,13 +221,10 @@ class Trainer:
     def _gradients(self, batch: Batch, tally: _Tally) -> Tensor:
         """Fill `.grad` with d loss / d parameter of the whole batch, unscaled, and return the loss, cut off from the graph."""
         total: Tensor | None = None
-        for part in batch.parts(self.most):
+        for part in batch.parts(self.partition.most):
             labels = part.labels.to(self.device, non_blocking=True)
             with self._autocast():
-                logits, auxiliary = logits_and_auxiliary(self.partition.forward(part, self.stages))
-                loss = self.loss(logits.float(), labels)
-                for weight, auxiliary_logits in auxiliary:
-                    loss = loss + weight * self.loss(auxiliary_logits.float(), labels)
+                loss, logits = loss_and_logits(self.loss, self.partition.forward(part, self.stages), labels)
             self.stages.done("forward")
             # A mean over samples: each part counts as much as it has of them.
             share = loss if len(part) == len(batch) else loss * (len(part) / len(batch))

@@ -28,7 +28,8 @@ from core.events import Way
 from core.measuring import saved_bytes
 from core.rounding import LOSS_TOLERANCE, difference, gradient_of, tolerance
 from core.split import NotSplit, Split, fold_norms, split
-from core.steps import Pair, Steps, first_line, images_within, use_threads
+from core.steps import Pair, Steps, images_within, use_threads
+from core.telling import first_line
 
 BUDGET_SECONDS, BUDGET_PASSES, SHARE_OF_RUN, MOST_SECONDS = 6.0, 24, 0.05, 60.0
 """No further way is begun after this much time: the most of 6 s, of 24 passes (what all of it takes at least), and of a twentieth of

@@ -33,6 +33,17 @@ def _away_from_the_real_home(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small networks are not quicker on two threads, and up to thirty times slower where another process wants the second core."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     """An empty home. Processes that still work in it when the test ends are killed."""
     home = Home.from_environment(str(tmp_path / "home"))

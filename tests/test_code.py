@@ -34,13 +34,7 @@ SMALL = RunConfig(model="small_cnn", image_size=16, epochs=1, batch_size=256, de
 """Trains an epoch of five steps."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are not quicker on two, and much slower where another process wants the second core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def parameters_of(config: RunConfig) -> tuple[ParameterInfo, ...]:

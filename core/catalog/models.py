@@ -154,6 +154,18 @@ def logits_and_auxiliary(output: Any) -> tuple[Tensor, tuple[tuple[float, Tensor
     return output[0], tuple((weight, logits) for logits in found if logits is not None)
 
 
+def loss_and_logits(criterion: nn.Module, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """What training makes small for a model's `output`, and the logits [N, classes] in it.
+
+    The loss, a scalar, is worked out in float32 whatever the precision of the forward pass; see `logits_and_auxiliary`.
+    """
+    logits, auxiliary = logits_and_auxiliary(output)
+    loss: Tensor = criterion(logits.float(), labels)
+    for weight, auxiliary_logits in auxiliary:
+        loss = loss + weight * criterion(auxiliary_logits.float(), labels)
+    return loss, logits
+
+
 OWN = Family("Our own", "A small model of our own that trains in seconds.", ("head",), usual=32, own=True)
 RESNET = Family("ResNet", "Residual network (2015): shortcuts around every block; the usual first choice.", ("fc",))
 WIDE_RESNET = Family("Wide ResNet", "A ResNet with twice as many channels inside its blocks (2016).", ("fc",))
