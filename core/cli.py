@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from core import catalog, networks, telling
+from core import catalog, commands, networks, telling
 from core.code import network_code
+from core.commands import settings
 from core.config import Change, ConfigError, RunConfig
 from core.events import RunStatus, Tuning
 from core.home import Home
@@ -28,14 +28,15 @@ from core.supervisor import Supervisor
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    rooms = commands.modules()
+    arguments = _parser(rooms).parse_args(argv)
     try:
         home = _home(arguments.home)
         match arguments.command:
             case "train":
-                return _train(home, _config(arguments, home), arguments.json)
+                return _train(home, settings.config(arguments, home), arguments.json)
             case "model":
-                return _model(home, _config(arguments, home), arguments.json)
+                return _model(home, settings.config(arguments, home), arguments.json)
             case "runs":
                 return _runs(home, arguments.limit, arguments.json)
             case "show":
@@ -50,8 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return _profile(home, arguments.run, arguments.json)
             case "change":
                 return _change(home, arguments.run, arguments.change)
-            case _:
+            case "pause" | "resume" | "stop":
                 return _command(home, arguments.command, arguments.run)
+            case name:
+                (room,) = [room for room in rooms if name in room.NAMES]
+                return room.run(home, arguments)
     except ConfigError as error:
         print(f"thaw: {error}", file=sys.stderr)
         return 2
@@ -63,35 +67,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(rooms: Sequence[commands.CommandModule]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m core", description="Fine-tuning that you can see through, without the browser.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--home", metavar="DIR", help="where everything is kept (default: $THAW_HOME or .thaw)")
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print JSON on stdout")
 
-    settings = argparse.ArgumentParser(add_help=False)
-    settings.add_argument("--config", metavar="FILE", type=Path, help="a JSON file with config fields; flags win over it")
-    for name, field in RunConfig.model_fields.items():
-        default = "" if field.default is None or field.default == {} else f" (default: {field.default})"
-        settings.add_argument(
-            f"--{name.replace('_', '-')}",
-            dest=name,
-            metavar="JSON" if name.endswith("_options") else "VALUE",
-            help=f"{field.description}{default}".replace("%", "%%"),
-        )
-    settings.add_argument(
-        "--unfreeze-at", metavar="EPOCH:LAYER", action="append", default=[],
-        help="let a layer learn from the first step of an epoch on: 3:layer4, or 6:all; may be given several times",
-    )  # fmt: skip
-    settings.add_argument(
-        "--lr-multiplier", metavar="LAYER=FACTOR", action="append", default=[],
-        help="factor of a layer's or role's learning rate: layer4=0.3, head=10; may be given several times",
-    )  # fmt: skip
-    commands.add_parser("train", parents=[shared, as_json, settings], help="train in the foreground; Ctrl-C stops and saves")
-    commands.add_parser("model", parents=[shared, as_json, settings], help="print a model's layers, which are frozen, and what training them costs")
-    runs = commands.add_parser("runs", parents=[shared, as_json], help="list the newest runs")
+    subparsers.add_parser("train", parents=[shared, as_json, settings.flags()], help="train in the foreground; Ctrl-C stops and saves")
+    subparsers.add_parser(
+        "model", parents=[shared, as_json, settings.flags()], help="print a model's layers, which are frozen, and what training them costs"
+    )
+    runs = subparsers.add_parser("runs", parents=[shared, as_json], help="list the newest runs")
     runs.add_argument("--limit", type=int, default=50, help="how many at most (default: 50)")
     for name, text in (
         ("show", "print one run"),
@@ -101,19 +89,21 @@ def _parser() -> argparse.ArgumentParser:
         ("resume", "let a paused run go on"),
         ("stop", "stop a run and save its weights"),
     ):
-        command = commands.add_parser(name, parents=[shared, as_json] if name in ("show", "audit", "profile") else [shared], help=text)
+        command = subparsers.add_parser(name, parents=[shared, as_json] if name in ("show", "audit", "profile") else [shared], help=text)
         command.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
-    change = commands.add_parser("change", parents=[shared], help="freeze, unfreeze or learn at another rate while a run trains")
+    change = subparsers.add_parser("change", parents=[shared], help="freeze, unfreeze or learn at another rate while a run trains")
     change.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
     change.add_argument("change", metavar="CHANGE", help="what holds from the next step on: '!layer4, learning_rate=0.0005, fc=10'")
-    own = commands.add_parser("networks", parents=[shared, as_json], help="list, save and delete networks of your own")
+    own = subparsers.add_parser("networks", parents=[shared, as_json], help="list, save and delete networks of your own")
     what = own.add_mutually_exclusive_group()
     what.add_argument("--save", metavar="TEXT", help="save 'mynet: conv 32, norm, relu, pool, global pool'; train it with --model mynet")
     what.add_argument("--code", metavar="NAME", help="print a network as a plain PyTorch class for images of 64 px and 10 classes")
     what.add_argument("--delete", metavar="NAME", help="take a network off the list; --restore brings it back")
     what.add_argument("--restore", metavar="NAME", help="bring back a network that was deleted")
     own.add_argument("--overwrite", action="store_true", help="with --save: replace another network of the same name")
-    commands.add_parser("catalog", parents=[shared, as_json], help="list the names that a config can use")
+    subparsers.add_parser("catalog", parents=[shared, as_json], help="list the names that a config can use")
+    for room in rooms:
+        room.add(subparsers, shared, as_json)
     return parser
 
 
@@ -122,43 +112,6 @@ def _home(path: str | None) -> Home:
         return Home.from_environment(path)
     except OSError as error:
         raise ConfigError("home", f"{error.filename!r} cannot be made ({error.strerror}); give another folder with --home or THAW_HOME") from None
-
-
-def _config(arguments: argparse.Namespace, home: Home) -> RunConfig:
-    values: dict[str, Any] = {}
-    if arguments.config is not None:
-        try:
-            values = RunConfig.from_json(arguments.config.read_text()).changes()
-        except OSError as error:
-            raise ConfigError("config", f"{str(arguments.config)!r} cannot be read ({error.strerror}); give the path of a JSON file") from None
-        except UnicodeDecodeError:
-            raise ConfigError("config", f"{str(arguments.config)!r} is not text; give the path of a JSON file") from None
-    for name in RunConfig.model_fields:
-        text = getattr(arguments, name)
-        if text is None:
-            continue
-        if name.endswith("_options"):
-            try:
-                values[name] = json.loads(text)
-            except json.JSONDecodeError:
-                raise ConfigError(name, f"{text!r} is not JSON; write for example '{{\"nesterov\": true}}'") from None
-        else:
-            values[name] = None if text == "" or text == "none" and name in ("momentum", "weight_decay", "early_stopping", "head_hidden") else text
-    if values.get("model") in (saved := networks.saved(home)):
-        values["model"] = saved[values["model"]]
-    if arguments.unfreeze_at:
-        values["timeline"] = "; ".join([str(values.get("timeline") or ""), *map(_unfreeze_at, arguments.unfreeze_at)])
-    if arguments.lr_multiplier:
-        values["learning_rate_multipliers"] = ", ".join([str(values.get("learning_rate_multipliers") or ""), *arguments.lr_multiplier])
-    return RunConfig(**values)
-
-
-def _unfreeze_at(text: str) -> str:
-    """`EPOCH:LAYER` as a part of a timeline."""
-    epoch, colon, layer = (part.strip() for part in text.partition(":"))
-    if not (colon and layer and epoch.isdecimal()):
-        raise ConfigError("unfreeze_at", f"{text!r} is not an epoch, a colon and a layer; write for example 3:layer4, or 6:all")
-    return f"{epoch}: {'train everything' if layer == 'all' else '!' + layer.removeprefix('!')}"
 
 
 def _train(home: Home, config: RunConfig, as_json: bool) -> int:

@@ -8,17 +8,11 @@ waiting what takes milliseconds.
 from __future__ import annotations
 
 import json
-import os
-import queue
-import signal
-import subprocess
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -26,7 +20,8 @@ from pydantic import TypeAdapter
 from core.config import ConfigError, RunConfig
 from core.cost import Cost, CostState, what_matters
 from core.cost_desk import CostDesk
-from core.home import Home, child_environment
+from core.home import Home
+from core.lab_helper import Helper, LabError, serve, step_back
 from core.layers import PLAIN_HEAD, HeadOptions, ModelDescription
 from core.machine import Machine
 
@@ -42,21 +37,14 @@ Answer = TypeVar("Answer")
 REMEMBERED = 256
 """Answers about models that are kept."""
 
-NICENESS = 10
-"""How far measuring steps back behind trainings (5) and the server (0)."""
-
-
-class LabError(RuntimeError):
-    """The helper process died or failed; its log is named."""
-
 
 class Lab:
     """The server's end. Thread-safe; answers are remembered, the first question starts a process (about 3 s)."""
 
     def __init__(self, home: Home) -> None:
         self._lock = threading.Lock()
-        self._helper = _Helper(home.logs / "lab.log")
-        self._measuring = _Helper(home.logs / "measuring.log", "--niced")
+        self._helper = Helper(home.logs / "lab.log")
+        self._measuring = Helper(home.logs / "measuring.log", "--niced")
         self._answers: OrderedDict[str, Any] = OrderedDict()
         self._desk = CostDesk(self._measure, lambda number: self._measuring.tell(cancel=number))
 
@@ -129,124 +117,6 @@ class Lab:
         return CostState("done", _COST.validate_python(answer)) if answer is not None else None
 
 
-class _Helper:
-    """One helper process: started by the first question, and again by the next one after it has died."""
-
-    def __init__(self, log: Path, *options: str) -> None:
-        self._log = log
-        self._options = options
-        self._lock = threading.Lock()  # around the process and what is written to it; `ask` waits for the answer without it
-        self._process: subprocess.Popen[str] | None = None
-        self._closed = False
-
-    def ask(self, line: str, number: int = 0) -> Any:
-        """The answer to a question in JSON. For one thread at a time.
-
-        Raises:
-            ConfigError: as the answer says.
-            LabError: answering failed, or the process died.
-        """
-        with self._lock:
-            if self._closed:
-                raise LabError("The server is closing: no more questions are answered")
-            process = self._living()
-        self.tell(number=number, ask=line)
-        assert process.stdout is not None
-        try:
-            reply = process.stdout.readline()
-        except ValueError:  # closed meanwhile
-            reply = ""
-        if not reply:
-            raise LabError(self._buried(process))
-        return self._understood(json.loads(reply))
-
-    def tell(self, **message: Any) -> None:
-        """Write a line to the process, if there is one."""
-        with self._lock:
-            if self._process is not None and self._process.stdin is not None:
-                with suppress(BrokenPipeError):
-                    self._process.stdin.write(json.dumps(message) + "\n")
-                    self._process.stdin.flush()
-
-    def close(self) -> None:
-        """End the process, whatever it is doing, and start none again."""
-        with self._lock:
-            self._closed = True
-            self._end()
-
-    def _understood(self, reply: dict[str, Any]) -> Any:
-        if "field" in reply:
-            raise ConfigError(reply["field"], reply["message"])
-        if "error" in reply:
-            raise LabError(f"{reply['error']} (more in {self._log})")
-        return reply["answer"]
-
-    def _living(self) -> subprocess.Popen[str]:
-        if self._process is None or self._process.poll() is not None:
-            self._end()
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            with self._log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "core.lab", *self._options],
-                    env=child_environment(),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                    start_new_session=True,
-                )
-        return self._process
-
-    def _buried(self, process: subprocess.Popen[str]) -> str:
-        """What to say of a process that has ended before it answered."""
-        process.wait()
-        with self._lock:
-            self._end()
-        what = "The helper process that answers questions about models"
-        if process.returncode == -signal.SIGKILL:
-            remedy = "if it was for want of memory, try a smaller batch_size or image_size"
-            return f"{what} was killed; {remedy}. The next question starts a new one. Its log: {self._log}"
-        return f"{what} has ended; the next question starts a new one. Its log: {self._log}"
-
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                assert pipe is not None
-                with suppress(BrokenPipeError):  # closing writes what is left
-                    pipe.close()
-
-
-class _Inbox:
-    """A helper's questions, and which of them need no answer any more: standard input, read by a thread of its own."""
-
-    def __init__(self) -> None:
-        self._questions: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
-        self._cancelled: set[int] = set()
-        self._ended = False
-        threading.Thread(target=self._read, name="inbox", daemon=True).start()
-
-    def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        while (message := self._questions.get()) is not None:
-            yield message[0], json.loads(message[1])
-
-    def cancelled(self, number: int) -> bool:
-        """True once nobody wants the answer to this question any more: its number was cancelled, or the server is gone."""
-        return self._ended or number in self._cancelled
-
-    def _read(self) -> None:
-        for line in sys.stdin:
-            match json.loads(line):
-                case {"cancel": number}:
-                    self._cancelled.add(number)
-                case {"ask": question, "number": number}:
-                    self._questions.put((number, question))
-        self._ended = True
-        self._questions.put(None)
-
-
 class _Answers:
     """What a helper knows."""
 
@@ -277,30 +147,11 @@ class _Answers:
             return None
 
 
-def _step_back() -> None:
-    """Leave the machine to trainings and the server, and be the first to go when memory runs out."""
-    os.nice(NICENESS)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with suppress(OSError):  # not Linux
-        Path("/proc/self/oom_score_adj").write_text("900")
-
-
 def main() -> None:
     """The helper's end: answer until standard input ends."""
     if "--niced" in sys.argv:
-        _step_back()
-    # What torch or a model prints must not get between the answers.
-    output, sys.stdout = sys.stdout, sys.stderr
-    inbox, answers = _Inbox(), _Answers()
-    for number, question in inbox:
-        try:
-            reply = {"answer": answers.to(question, lambda number=number: inbox.cancelled(number))}  # type: ignore[misc]
-        except ConfigError as error:
-            reply = {"field": error.field, "message": error.message}
-        except Exception as error:  # noqa: BLE001 the server shows it; the helper goes on
-            reply = {"error": f"{type(error).__name__}: {error}"}
-        with suppress(BrokenPipeError):  # the server is gone, and so is the next question
-            print(json.dumps(reply), file=output, flush=True)
+        step_back()
+    serve(_Answers().to)
 
 
 if __name__ == "__main__":

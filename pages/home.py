@@ -6,7 +6,7 @@ import psutil
 import streamlit as st
 
 from core.config import ConfigError, RunConfig
-from core.lab import LabError
+from core.lab_helper import LabError
 from core.machine import cores
 from pages._parts import draft, words
 from pages._parts.history import history

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from core import lab as lab_module
 from core.config import ConfigError, RunConfig
 from core.cost import CostState
 from core.home import Home
-from core.lab import Lab, LabError, _Helper
+from core.lab import Lab
+from core.lab_helper import NICENESS, Helper, LabError
 from core.layers import HeadOptions
 from tests.support import wait_until
 
@@ -35,7 +35,7 @@ def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab.close()
 
 
-def kill(helper: _Helper) -> None:
+def kill(helper: Helper) -> None:
     assert helper._process is not None
     helper._process.kill()
     helper._process.wait()
@@ -70,7 +70,7 @@ def test_lab_that_was_killed_is_started_again(lab: Lab) -> None:
 
 
 def test_lab_that_dies_at_a_question_names_its_log(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.lab.sys.executable", "/bin/false")
+    monkeypatch.setattr("core.lab_helper.sys.executable", "/bin/false")
     with pytest.raises(LabError, match=r"lab\.log"):
         lab.machine()
 
@@ -135,7 +135,7 @@ def test_the_measuring_process_steps_back_and_leaves_with_the_lab(lab: Lab) -> N
     assert lab._measuring._process is not None
     assert lab._helper._process is None, "what is quick has a process of its own, which was not asked"
     process = psutil.Process(lab._measuring._process.pid)
-    assert process.nice() == min(19, psutil.Process().nice() + lab_module.NICENESS)
+    assert process.nice() == min(19, psutil.Process().nice() + NICENESS)
     lab.cost("tab", SMALL.replace(model="resnet50", batch_size=64), 10, 100)
     lab.close()
     assert not process.is_running()

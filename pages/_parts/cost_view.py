@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.config import RunConfig, Timeline
 from core.cost import Cost, CostState, what_matters
-from core.lab import LabError
+from core.lab_helper import LabError
 from core.layers import backward_share, crossed_share, first_learning
 from pages._parts import checks, words
 from pages._parts.freeze_tree.tree import LayerTable

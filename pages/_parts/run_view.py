@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.code import loading_code, phases, pytorch_code
 from core.config import ConfigError, RunConfig
 from core.events import CommandKind, RunPlan, RunStatus
-from core.lab import LabError
+from core.lab_helper import LabError
 from core.store import Run
 from pages._parts import audit_view, draft, profile_view, reuse_view, steering_view, tuning_view, words
 from pages._parts.live_chart import live_chart

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.config import PRESETS, Change, ConfigError
 from core.events import ChangeRow, Command, CommandKind, RunPlan
-from core.lab import LabError
+from core.lab_helper import LabError
 from core.layers import blocks, head_options
 from core.store import Run
 from pages._parts import checks, words

@@ -9,7 +9,7 @@ import streamlit as st
 from core import catalog
 from core.catalog import find_model
 from core.config import ConfigError, Multipliers, RunConfig
-from core.lab import LabError
+from core.lab_helper import LabError
 from core.layers import PLAIN_HEAD, check_timeline, frozen_parameters, multipliers_by_parameter
 from pages._parts import checks, draft, layer_rules
 from pages._parts.draft import key
