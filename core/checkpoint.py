@@ -1,36 +1,93 @@
-"""Weights on disk, written so that a crash at any moment leaves either the old file or the new one, whole."""
+"""The weights that a run kept, epoch by epoch: which there are, and reading them. `core.saving` writes them. No torch to list them.
+
+A run's folder has `weights.pth`, its newest weights whole, and `checkpoints/`: the weights before training whole, and of later epochs
+only those tensors that differ from them. What is frozen is on disk once.
+"""
 
 from __future__ import annotations
 
-import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
+from core.config import ConfigError
+from core.home import Home
+from core.store import Run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NAME = re.compile(r"epoch-(\d+)-step-(\d+)(-final)?\.pth")
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """`torch.save(model.state_dict(), path)`, with all tensors on the CPU, through a temporary file beside it, fsync and an atomic rename.
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's weights after `epoch` finished epochs and `step` steps; epoch 0: before training.
+
+    `final`: what the run ended with, be it that it was stopped in the middle of an epoch, or that early stopping brought back an earlier one.
+    """
+
+    epoch: int
+    step: int
+    path: Path
+    final: bool = False
+
+    @property
+    def base(self) -> Path | None:
+        """The file with what did not change; None for one that is whole."""
+        if self.final:
+            return None
+        first = [file for file in self.path.parent.glob("epoch-*.pth") if (found := _read(file)) is not None and found.epoch == 0]
+        return first[0] if first and first[0] != self.path else None
+
+
+def checkpoint_path(folder: Path, epoch: int, step: int, final: bool = False) -> Path:
+    """Where a run in `folder` keeps the weights of an epoch."""
+    return folder / "checkpoints" / f"epoch-{epoch:04d}-step-{step:08d}{'-final' if final else ''}.pth"
+
+
+def checkpoints(home: Home, run: Run) -> tuple[Checkpoint, ...]:
+    """What `run` has kept, by epoch; also while it goes on. A run of before Thaw kept epochs has its last weights only."""
+    found = listed(home.run_folder(run.id))
+    weights = home.run_folder(run.id) / "weights.pth"
+    if not found and weights.is_file():
+        return (Checkpoint(run.result.epochs if run.result else run.epoch, run.result.steps if run.result else run.step, weights, final=True),)
+    return found
+
+
+def newest(home: Home, run: Run) -> Checkpoint | None:
+    """What the run ended with, else the last epoch that it has kept; None: nothing yet."""
+    found = checkpoints(home, run)
+    final = [checkpoint for checkpoint in found if checkpoint.final]
+    return final[-1] if final else found[-1] if found else None
+
+
+def listed(folder: Path) -> tuple[Checkpoint, ...]:
+    """The checkpoints in a run's folder, by epoch."""
+    files = (folder / "checkpoints").glob("epoch-*.pth")
+    return tuple(sorted((found for file in files if (found := _read(file)) is not None), key=lambda checkpoint: (checkpoint.epoch, checkpoint.step)))
+
+
+def load_checkpoint(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The whole `state_dict`, on the CPU.
 
     Raises:
-        OSError: the disk is full or not writable; a file that was there before is untouched.
+        ConfigError: the file is gone, or cannot be read.
     """
-    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        with unfinished.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":
-        # The rename itself is durable only once the folder is.
-        folder = os.open(path.parent, os.O_RDONLY)
+    import torch
+
+    state: dict[str, Tensor] = {}
+    for path in filter(None, (checkpoint.base, checkpoint.path)):
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            state |= torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            raise ConfigError("epoch", f"the weights of epoch {checkpoint.epoch} are not there any more; choose another epoch") from None
+        except Exception as error:  # torch.load has no error of its own
+            raise ConfigError("epoch", f"{path} cannot be read ({type(error).__name__}); choose another epoch, or train again") from error
+    return state
+
+
+def _read(path: Path) -> Checkpoint | None:
+    match = _NAME.fullmatch(path.name)
+    return Checkpoint(int(match[1]), int(match[2]), path, match[3] is not None) if match else None

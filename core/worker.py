@@ -26,13 +26,13 @@ import psutil
 
 from core.assembly import assemble
 from core.audit import Audit
-from core.checkpoint import save_weights
 from core.config import Change, ConfigError
 from core.events import ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
 from core.home import Home
 from core.layers import matches
 from core.profiling import Profiler
 from core.recorder import Recorder
+from core.saving import Checkpoints, save_weights
 from core.signals import histogram
 from core.store import RunStore
 from core.trainer import ChangeReport, EpochReport, EvaluationReport, FinalReport, Score, StepReport, TrainedReport, Trainer
@@ -68,6 +68,7 @@ class Worker:
         self.run_id = run_id
         self.config = store.run(run_id).config
         self.weights = home.run_folder(run_id) / "weights.pth"
+        self._checkpoints = Checkpoints(home.run_folder(run_id))
         self.step = 0
         self.epochs = 0
         self._stopping = False
@@ -111,6 +112,7 @@ class Worker:
         if assembly.tuning is not None:
             self.store.set_tuning(self.run_id, assembly.tuning)
         self.store.begin(self.run_id, assembly.plan)
+        self._checkpoints.begin(trainer.model)
         audit = Audit(trainer.freezing, trainer.optimizer)
         recorder = Recorder(self.store, self.run_id, trainer)
         try:
@@ -118,7 +120,11 @@ class Worker:
         finally:
             recorder.flush()
             trainer.partition.close()
+            self._checkpoints.close()
         save_weights(trainer.model, self.weights)
+        # Early stopping brings back an earlier epoch; a run that was stopped ends in the middle of one.
+        brought_back = trainer.epoch if status == RunStatus.FINISHED else None
+        self._checkpoints.finish(*((brought_back.epoch, brought_back.step) if brought_back else (self.epochs, self.step)), self.weights)
         self.store.end(self.run_id, status, self._result(trainer, recorder, test))
         return status
 
@@ -140,6 +146,7 @@ class Worker:
                 case EpochReport():
                     self.epochs += 1
                     recorder.add_epoch(_epoch_row(report, recorder.clock.seconds))
+                    self._checkpoints.epoch(trainer.model, self.epochs, self.step)
                     recorder.not_a_step()
                     if time.monotonic() - last_save > SAVE_SECONDS:
                         save_weights(trainer.model, self.weights)

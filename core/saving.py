@@ -1,0 +1,148 @@
+"""Weights on disk, written so that a crash at any moment leaves either the old file or the new one, whole."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from core.bits import digest
+from core.checkpoint import Checkpoint, checkpoint_path, listed
+
+MOST_CHECKPOINTS = 12
+"""How many epochs of a run keep their weights: its first, its last, and others between them, evenly."""
+
+MOST_BYTES = 4_000_000_000
+"""How much they may take on disk; where they take more, fewer are kept."""
+
+SHARE = 0.03
+"""Part of the training time that keeping epochs may take: where epochs last milliseconds, not all of them are kept."""
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """`torch.save(model.state_dict(), path)`, with all tensors on the CPU, through a temporary file beside it, fsync and an atomic rename.
+
+    Raises:
+        OSError: the disk is full or not writable; a file that was there before is untouched.
+    """
+    _write({name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}, path)
+
+
+class Checkpoints:
+    """Keeps a run's weights of some epochs in its folder, see `core.checkpoint`. They are written by a thread, from a copy.
+
+    A disk that is full ends the keeping, with a line in the log, and not the run: it loses a look back, not its result.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._base: dict[str, str] = {}  # name -> digest of the tensor before training
+        self._seconds = 0.0
+        self._began = time.monotonic()
+        self._thread: threading.Thread | None = None
+        self._failed = False
+
+    def begin(self, model: nn.Module) -> None:
+        """Keep the weights before training. Those of an earlier attempt at the same run are dropped."""
+        for old in listed(self._folder):
+            old.path.unlink()
+        self._keep(model, 0, 0)
+        self._began = time.monotonic()
+
+    def epoch(self, model: nn.Module, epoch: int, step: int) -> None:
+        """Keep the weights after an epoch, if that is worth its time; the last write must be over."""
+        busy = self._thread is not None and self._thread.is_alive()
+        if not busy and not self._failed and self._seconds <= SHARE * (time.monotonic() - self._began):
+            self._keep(model, epoch, step)
+
+    def finish(self, epoch: int, step: int, weights: Path) -> None:
+        """Keep what the run ended with, which lies in `weights` already: a second name for the file, no copy where the disk allows it."""
+        self.close()
+        if self._failed:
+            return
+        final = checkpoint_path(self._folder, epoch, step, final=True)
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(weights, final)
+            except OSError:  # a disk without hard links
+                _write(torch.load(weights, weights_only=True), final)
+            for other in listed(self._folder):
+                if other.epoch == epoch and not other.final and epoch > 0:
+                    other.path.unlink()
+            self._thin()
+        except OSError as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _keep(self, model: nn.Module, epoch: int, step: int) -> None:
+        began = time.monotonic()
+        state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
+        self._seconds += time.monotonic() - began if epoch else 0.0
+        self._thread = threading.Thread(target=self._save, args=(state, epoch, step), name="checkpoint", daemon=True)
+        self._thread.start()
+
+    def _save(self, state: dict[str, Tensor], epoch: int, step: int) -> None:
+        began = time.monotonic()
+        try:
+            digests = {name: digest([tensor]) for name, tensor in state.items()}
+            changed = {name: tensor for name, tensor in state.items() if self._base.get(name) != digests[name]}
+            if epoch == 0:
+                self._base = digests
+            else:
+                self._seconds += time.monotonic() - began
+                began = time.monotonic()
+            _write(changed, checkpoint_path(self._folder, epoch, step))
+            self._thin()
+        except OSError as error:
+            self._fail(error)
+        self._seconds += time.monotonic() - began if epoch else 0.0
+
+    def _fail(self, error: OSError) -> None:
+        self._failed = True
+        sys.stderr.write(f"No more epochs keep their weights: {error}\n")
+
+    def _thin(self) -> None:
+        """Drop epochs where they lie closest, until few enough are left. The first and the newest stay."""
+        kept = list(listed(self._folder))
+        sizes = {checkpoint: checkpoint.path.stat().st_size for checkpoint in kept}
+        while len(kept) > 2 and (len(kept) > MOST_CHECKPOINTS or sum(sizes[checkpoint] for checkpoint in kept) > MOST_BYTES):
+            kept.remove(dropped := _crowded(kept))
+            dropped.path.unlink()
+
+
+def _crowded(kept: list[Checkpoint]) -> Checkpoint:
+    """The checkpoint between whose neighbours the fewest epochs lie; neither the first, nor the last, nor the final one."""
+    inner = [place for place in range(1, len(kept) - 1) if not kept[place].final]
+    return kept[min(inner or [1], key=lambda place: kept[place + 1].epoch - kept[place - 1].epoch)]
+
+
+def _write(state: dict[str, Tensor], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        with unfinished.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":
+        # The rename itself is durable only once the folder is.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
