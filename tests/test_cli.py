@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -19,14 +23,26 @@ from core.store import RunStore
 from core.supervisor import Supervisor
 from tests.support import wait_until
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICK = ["--dataset", "digits", "--model", "small_cnn", "--image-size", "16", "--epochs", "1"]
 
 
-def thaw(home: Home, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def thaw(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in this process: another one would spend seconds on importing torch, for each of these."""
+    output, errors = io.StringIO(), io.StringIO()
+    with patch.dict(os.environ, THAW_HOME=str(home.path)), redirect_stdout(output), redirect_stderr(errors):
+        try:
+            status = main(arguments)
+        except SystemExit as leaving:  # argparse: --help
+            status = int(leaving.code or 0)
+    return subprocess.CompletedProcess(arguments, status, output.getvalue(), errors.getvalue())
+
+
+def thaw_as_typed(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**child_environment(), "THAW_HOME": str(home.path)}
-    return subprocess.run(
-        [sys.executable, "-m", "core", *arguments], env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=120
-    )
+    command = [sys.executable, "-m", "core", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
 
 def train(home: Home, *arguments: str) -> dict[str, Any]:
@@ -37,7 +53,9 @@ def train(home: Home, *arguments: str) -> dict[str, Any]:
 
 
 def test_train_prints_one_json_object_last_and_progress_on_stderr(home: Home) -> None:
-    done = thaw(home, "train", "--dataset", "digits", "--model", "resnet18", "--image-size", "32", "--freeze", "head only", "--epochs", "1", "--json")
+    done = thaw_as_typed(
+        home, "train", "--dataset", "digits", "--model", "resnet18", "--image-size", "32", "--freeze", "head only", "--epochs", "1", "--json"
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert set(result) == {
@@ -85,10 +103,10 @@ def test_same_seed_gives_the_same_figures_twice(home: Home) -> None:
         (["--threads", "1000"], ["threads", "1000", "cores"]),
     ],
 )
-def test_bad_value_is_one_clear_line_and_status_2(home: Home, arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    # In this process: another one would spend seconds on importing torch, for each of these.
-    assert main(["train", "--home", str(home.path), *QUICK[:-2], *arguments]) == 2
-    said = capsys.readouterr().err
+def test_bad_value_is_one_clear_line_and_status_2(home: Home, arguments: list[str], words: list[str]) -> None:
+    done = thaw(home, "train", *QUICK[:-2], *arguments)
+    assert done.returncode == 2
+    said = done.stderr
     assert len(said.strip().splitlines()) == 1, said
     assert all(word in said for word in words), said
     assert RunStore(home.database).runs() == []
@@ -237,7 +255,7 @@ def test_run_that_diverged_is_shown_and_its_json_is_json(home: Home) -> None:
 
 def test_home_that_cannot_be_made_is_one_clear_line_and_status_2(home: Home, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = thaw(home, "runs", "--home", str(tmp_path / "file" / "home"))
+    done = thaw_as_typed(home, "runs", "--home", str(tmp_path / "file" / "home"))
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "--home" in done.stderr
