@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from core.home import Home
 from core.store import RunStore
 from tests.browser import arguments, find
-from tests.support import ROOT, Server, end_processes_of
+from tests.support import ROOT, Server, end_process, end_processes_of
 
 PATIENCE = 40_000
 """Milliseconds that a browser test waits for what it expects: far more than needed, since a busy machine is no failure."""
@@ -63,10 +63,19 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running server with a home of its own, shared by the tests of a module."""
+@pytest.fixture(scope="session")
+def long_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server of `server`: starting one costs as much as two tests."""
     yield from _serve(tmp_path_factory.mktemp("server"))
+
+
+@pytest.fixture(scope="module")
+def server(long_server: Server) -> Iterator[Server]:
+    """A running server with a home of its own, shared by many tests. Runs that still go on when a module is over are killed."""
+    yield long_server
+    for run in RunStore(long_server.home / "thaw.db").runs():
+        if run.status.active:
+            end_process(run.pid)
 
 
 @pytest.fixture

@@ -110,6 +110,15 @@ class Server:
         end_processes_of(self.home)
 
 
+def end_process(pid: int | None) -> None:
+    """Kill a process that a test started, and wait for the end of it; None, or one that is gone: nothing to do."""
+    if pid is not None:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            process.kill()
+            process.wait(timeout=20)
+
+
 def end_processes_of(home: Path) -> None:
     """Kill what `processes_of` finds, and wait for the end of it."""
     for process in processes_of(home):
