@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,11 @@ from typing import Any
 
 from core.config import ConfigError
 from core.home import child_environment
+
+Progress = Callable[[str, float | None], None]
+
+PROGRESS_SECONDS = 0.1
+"""How often a process tells how far it is, at most."""
 
 NICENESS = 10
 """How far measuring steps back behind trainings (5) and the server (0)."""
@@ -39,8 +45,11 @@ class Helper:
         self._process: subprocess.Popen[str] | None = None
         self._closed = False
 
-    def ask(self, line: str, number: int = 0) -> Any:
+    def ask(self, line: str, number: int = 0, progress: Progress = lambda text, share: None) -> Any:
         """The answer to a question in JSON. For one thread at a time.
+
+        Args:
+            progress: told what the process is doing, and the share of it that is done (0 to 1; None where that is not known).
 
         Raises:
             ConfigError: as the answer says.
@@ -52,13 +61,23 @@ class Helper:
             process = self._living()
         self.tell(number=number, ask=line)
         assert process.stdout is not None
-        try:
-            reply = process.stdout.readline()
-        except ValueError:  # closed meanwhile
-            reply = ""
-        if not reply:
-            raise LabError(self._buried(process))
-        return self._understood(json.loads(reply))
+        while True:
+            try:
+                line = process.stdout.readline()
+            except ValueError:  # closed meanwhile
+                line = ""
+            if not line:
+                raise LabError(self._buried(process))
+            reply = json.loads(line)
+            if "progress" not in reply:
+                return self._understood(reply)
+            progress(*reply["progress"])
+
+    def start(self) -> None:
+        """Have the process start, if there is none, without waiting for it: its first answer comes sooner then."""
+        with self._lock:
+            if not self._closed:
+                self._living()
 
     def tell(self, **message: Any) -> None:
         """Write a line to the process, if there is one."""
@@ -155,18 +174,27 @@ def step_back() -> None:
         Path("/proc/self/oom_score_adj").write_text("900")
 
 
-def serve(answer: Callable[[dict[str, Any], Callable[[], bool]], Any]) -> None:
+def serve(answer: Callable[[dict[str, Any], Callable[[], bool], Progress], Any]) -> None:
     """The process's end: answer questions until standard input ends.
 
     Args:
-        answer: (question, cancelled) -> what goes back, ready for JSON. What it raises goes back as an error.
+        answer: (question, cancelled, progress) -> what goes back, ready for JSON. What it raises goes back as an error.
     """
     # What torch or a model prints must not get between the answers.
     output, sys.stdout = sys.stdout, sys.stderr
     inbox = Inbox()
+    told = 0.0
+
+    def progress(text: str, share: float | None) -> None:
+        nonlocal told
+        if share is None or time.monotonic() - told > PROGRESS_SECONDS:
+            told = time.monotonic()
+            with suppress(BrokenPipeError):
+                print(json.dumps({"progress": [text, share]}), file=output, flush=True)
+
     for number, question in inbox:
         try:
-            reply = {"answer": answer(question, lambda number=number: inbox.cancelled(number))}  # type: ignore[misc]
+            reply = {"answer": answer(question, lambda number=number: inbox.cancelled(number), progress)}  # type: ignore[misc]
         except ConfigError as error:
             reply = {"field": error.field, "message": error.message}
         except Exception as error:  # noqa: BLE001 the server shows it; the helper goes on

@@ -34,6 +34,13 @@ WEB_SIDE = (
     "machine",
     "cost",
     "cost_desk",
+    "checkpoint",
+    "evaluation",
+    "evaluation_desk",
+    "predictions",
+    "metrics",
+    "pictures",
+    "walkthrough",
     "networks",
     "code",
 )

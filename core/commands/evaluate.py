@@ -1,0 +1,156 @@
+"""`python -m core evaluate RUN` and `python -m core predict RUN IMAGE...`: a run's weights put to the test."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import ConfigError
+from core.evaluation import Evaluation, Interval, Prediction
+from core.home import Home
+from core.progress import percent
+
+if TYPE_CHECKING:
+    from core.evaluate import Progress
+
+NAMES = ("evaluate", "predict")
+
+
+def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+    """Add both parsers."""
+    evaluate = commands.add_parser(
+        "evaluate", parents=[shared, as_json], help="put a run's weights through the whole test set and print how good they are, with 95 %% intervals"
+    )
+    predict = commands.add_parser("predict", parents=[shared, as_json], help="print the five likeliest classes of pictures")
+    for command in (evaluate, predict):
+        command.add_argument("run", metavar="RUN", help="a run's id, as listed by runs; it may still be training")
+        command.add_argument("--epoch", metavar="N", help="weights of this epoch, 0 being before training (default: the newest)")
+    predict.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="a JPEG, PNG, WebP, GIF, BMP or TIFF file")
+
+
+def run(home: Home, arguments: argparse.Namespace) -> int:
+    """Carry out `evaluate` or `predict`; returns the exit status."""
+    epoch = _epoch(arguments.epoch)
+    if arguments.command == "evaluate":
+        return _evaluate(home, arguments.run, epoch, arguments.json)
+    return _predict(home, arguments.run, epoch, arguments.images, arguments.json)
+
+
+def _epoch(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError("epoch", f"{text!r} is no epoch; give a whole number, 0 being before training") from None
+
+
+def _check(home: Home, run_id: str, epoch: int | None) -> None:
+    """Hear of a run or weights that are not there before torch is imported, which takes two seconds."""
+    from core import predictions
+
+    predictions.find_checkpoint(home, predictions.find_run(home, run_id), epoch)
+
+
+def _evaluate(home: Home, run_id: str, epoch: int | None, as_json: bool) -> int:
+    _check(home, run_id, epoch)
+    from core import evaluate
+
+    with _bar() as progress:
+        made = evaluate.evaluate(home, run_id, epoch, progress).evaluation
+    if as_json:
+        print(json.dumps(_numbers(asdict(made))), flush=True)
+    else:
+        print("\n".join(_lines(made)))
+    return 0
+
+
+def _predict(home: Home, run_id: str, epoch: int | None, images: list[Path], as_json: bool) -> int:
+    """Pictures that cannot be used are named on stderr, and the others predicted all the same; exit status 2 then."""
+    _check(home, run_id, epoch)
+    from core import evaluate
+
+    loaded = evaluate.load(home, run_id, epoch)
+    found: list[dict[str, Any]] = []
+    problems = 0
+    for path in images:
+        try:
+            prediction = evaluate.predict(loaded, *evaluate.picture(loaded, path))
+        except ConfigError as error:
+            problems += 1
+            print(f"thaw: {error}", file=sys.stderr)
+            found.append({"image": str(path), "error": error.message})
+            continue
+        found.append({"image": str(path), **_without_picture(prediction)})
+        if not as_json:
+            _show(path, prediction)
+    if as_json:
+        print(json.dumps(_numbers(found)), flush=True)
+    return 2 if problems else 0
+
+
+def _without_picture(prediction: Prediction) -> dict[str, Any]:
+    values = asdict(prediction)
+    del values["picture"]
+    return values
+
+
+def _show(path: Path, prediction: Prediction) -> None:
+    print(f"{path}: {', '.join(f'{guess.name} {percent(guess.probability)}' for guess in prediction.guesses) or 'no prediction'}")
+    for note in prediction.notes:
+        print(f"  {note}")
+
+
+def _lines(made: Evaluation) -> Iterator[str]:
+    yield f"run {made.run_id}, epoch {made.epoch}, step {made.step:,}: {made.samples:,} test images in {made.seconds:.1f} s; [95 % interval]"
+    yield f"accuracy           {_share(made.accuracy)}"
+    if made.top5 is not None:
+        yield f"top-5 accuracy     {_share(made.top5)}"
+    yield f"macro precision    {percent(made.macro_precision)}"
+    yield f"macro recall       {percent(made.macro_recall)}"
+    yield f"macro F1           {_share(made.macro_f1)}"
+    yield f"calibration error  {_share(made.calibration_error)}"
+    yield f"cross-entropy      {'-' if made.loss is None else f'{made.loss:.4f}'}"
+    width = max(8, *(len(score.name) for score in made.per_class))
+    yield f"\n{'class':{width}} {'images':>7} {'predicted':>9} {'precision':>24} {'recall':>24} {'F1':>24}"
+    for score in made.per_class:
+        figures = " ".join(f"{_share(interval):>24}" for interval in (score.precision, score.recall, score.f1))
+        yield f"{score.name:{width}} {score.samples:>7,} {score.predicted:>9,} {figures}"
+    yield from made.notes
+
+
+def _share(interval: Interval) -> str:
+    if interval.value is None:
+        return "-"
+    return f"{percent(interval.value)} [{percent(interval.low)}, {percent(interval.high)}]"
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A bar on stderr, where somebody sees it."""
+    from tqdm import tqdm
+
+    with tqdm(total=100, unit="%", file=sys.stderr, leave=False, disable=not sys.stderr.isatty(), bar_format="{desc} |{bar}|") as bar:
+
+        def progress(text: str, share: float | None) -> None:
+            bar.set_description(text, refresh=False)
+            bar.n = round(100 * (share or 0))
+            bar.refresh()
+
+        yield progress
+
+
+def _numbers(value: Any) -> Any:
+    """JSON has neither NaN nor infinity: null."""
+    if isinstance(value, dict):
+        return {name: _numbers(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbers(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
