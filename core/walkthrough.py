@@ -158,7 +158,8 @@ class Saved:
 class GraphNode:
     """A node of the `grad_fn` graph as it is when everything learns. Node 0 is the loss's; ids follow the backward pass.
 
-    `module` is the innermost module in whose forward it was recorded ("" for the loss). `parameter` names the leaf of an AccumulateGrad.
+    `module` is the innermost module in whose forward it was recorded: "" for the loss, and the model's class name ("ResNet") for what the model
+    itself does between its modules. `parameter` names the leaf of an AccumulateGrad. `saved_bytes` leaves out what belongs to the model anyway.
     """
 
     id: int
@@ -182,7 +183,11 @@ class GraphEdge:
 
 @dataclass(frozen=True)
 class PlanCount:
-    """What is left of the graph under one freeze plan: ids of the nodes that are recorded, and why the others are not."""
+    """What is left of the graph under one freeze plan: ids of the nodes that are recorded, and why the others are not.
+
+    `kept` are the ids of all recorded nodes, the loss's own (0) included. `count` is the number to show: the nodes behind the loss's own, which
+    a walk from `loss.grad_fn` through `next_functions` comes to.
+    """
 
     name: str
     about: str
@@ -190,6 +195,7 @@ class PlanCount:
     why: str
     chosen: bool = False
     """Whether it is the plan of the example itself."""
+    count: int = 0
 
 
 @dataclass(frozen=True)

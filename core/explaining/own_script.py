@@ -1,0 +1,60 @@
+"""The script of an example of one's own: what a run's script begins with, then two steps on one batch."""
+
+from __future__ import annotations
+
+from core.catalog import find_model
+from core.code import pytorch_code
+from core.config import RunConfig
+from core.layers import ModelDescription, frozen_parameters, multipliers_by_parameter
+
+_MIXED = {
+    "precision": "float32",
+    "speed": "exact",
+    "timeline": "",
+    "compile_model": False,
+    "fused_optimizer": False,
+    "accumulate": 1,
+    "fold_norms": False,
+}
+
+
+def own_script(config: RunConfig, description: ModelDescription, samples: int, zero_grad: bool) -> str:
+    """Plain PyTorch that makes two steps as a run of `config` begins, on `samples` pictures. It runs as it stands."""
+    config = config.replace(**_MIXED)
+    frozen = frozen_parameters(config.freeze, description.parameters)
+    layers = [(parameter.name, parameter.name in frozen) for parameter in description.parameters]
+    whole = pytorch_code(config, description.classes, layers, multipliers_by_parameter(config.learning_rate_multipliers, description.parameters))
+    return whole.partition("# Training")[0].rstrip() + "\n\n" + "\n".join(_steps(config, samples, zero_grad, "def train_mode()" in whole)) + "\n"
+
+
+def _steps(config: RunConfig, samples: int, zero_grad: bool, rests: bool) -> list[str]:
+    clear = "    optimizer.zero_grad()" if zero_grad else "    # no optimizer.zero_grad(): the second step's gradients are added to the first's"
+    clip = [f"    nn.utils.clip_grad_norm_(model.parameters(), max_norm={config.clip_norm!r})"] if config.clip_norm is not None else []
+    schedule = ["    schedule.step()"] if config.schedule != "constant" else []
+    return [
+        "# Two steps on one batch; the pictures come in another order than in Thaw, so the numbers are others",
+        "images, labels = next(iter(train))",
+        f"images, labels = images[:{samples}].to(device), labels[:{samples}].to(device)",
+        "train_mode()" if rests else "model.train()",
+        "for step in (1, 2):",
+        clear,
+        "    output = model(images)",
+        *(f"    {line}" for line in _loss(config.model)),
+        "    loss.backward()",
+        *clip,
+        "    optimizer.step()",
+        *schedule,
+        "    print(step, loss.item())",
+    ]
+
+
+def _loss(model: str) -> list[str]:
+    """The loss, with those of auxiliary classifiers."""
+    if not find_model(model).family.auxiliary:
+        return ["loss = loss_of(output, labels)"]
+    if model == "inception_v3":
+        return ["loss = loss_of(output.logits, labels) + 0.4 * loss_of(output.aux_logits, labels)"]
+    return [
+        "loss = loss_of(output.logits, labels)",
+        "loss = loss + 0.3 * (loss_of(output.aux_logits1, labels) + loss_of(output.aux_logits2, labels))",
+    ]

@@ -1,0 +1,50 @@
+"""What a layer does, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+ABOUT: Mapping[str, str] = {
+    "Conv2d": "Slides small filters over the maps: each output value is a weighted sum of a neighbourhood.",
+    "Linear": "Each output is a weighted sum of all inputs, plus a bias.",
+    "NonDynamicallyQuantizableLinear": "Each output is a weighted sum of all inputs, plus a bias.",
+    "BatchNorm1d": "Shifts and scales each channel to mean 0 and variance 1 over the batch, then to what it has learned.",
+    "BatchNorm2d": "Shifts and scales each channel to mean 0 and variance 1 over the batch, then to what it has learned.",
+    "LayerNorm": "Shifts and scales each position to mean 0 and variance 1, then to what it has learned.",
+    "LayerNorm2d": "Shifts and scales each pixel's channels to mean 0 and variance 1, then to what it has learned.",
+    "GroupNorm": "Shifts and scales each group of channels to mean 0 and variance 1, then to what it has learned.",
+    "ReLU": "Sets what is below 0 to 0.",
+    "ReLU6": "Cuts values off below 0 and above 6.",
+    "LeakyReLU": "Makes what is below 0 small instead of cutting it off.",
+    "ELU": "Bends what is below 0 towards -1.",
+    "GELU": "Lets large values through and small ones hardly, with a smooth bend between.",
+    "SiLU": "Multiplies each value by its sigmoid: a smooth ReLU.",
+    "Hardswish": "A smooth ReLU made of straight pieces, quick to compute.",
+    "Hardsigmoid": "A sigmoid made of straight pieces: 0 to 1.",
+    "Sigmoid": "Squeezes each value into 0 to 1.",
+    "Tanh": "Squeezes each value into -1 to 1.",
+    "MaxPool2d": "Keeps the largest value of each small window.",
+    "AvgPool2d": "Averages each small window.",
+    "AdaptiveAvgPool2d": "Averages the maps down to a fixed size.",
+    "AdaptiveMaxPool2d": "Keeps the largest value of each of a fixed number of windows.",
+    "Dropout": "Sets random values to 0 while training, and scales the others up to make up for it.",
+    "Dropout2d": "Sets random channels to 0 while training, and scales the others up to make up for it.",
+    "StochasticDepth": "Skips the whole branch at random while training.",
+    "Flatten": "Lays all values of a picture out in one row.",
+    "Identity": "Gives back what it gets.",
+    "Permute": "Puts the dimensions into another order; no value changes.",
+    "Softmax": "Makes shares of 1 out of the values.",
+    "MultiheadAttention": "Each position collects from all others what fits to it, in several heads at once.",
+    "Upsample": "Enlarges the maps.",
+    "PixelShuffle": "Lays channels out as pixels.",
+}
+
+
+def about_layer(module: nn.Module) -> str:
+    """One sentence on what `module` does; '' for a kind that is not known here."""
+    for kind in type(module).__mro__:
+        if kind.__name__ in ABOUT:
+            return ABOUT[kind.__name__]
+    return ""
