@@ -168,28 +168,14 @@ def _classic(example: Example) -> Specimen:
     with _fresh_chance():
         # In the order of the script in core/explaining/scripts.py, so that the numbers are the same.
         model = torchvision.models.resnet18()
-        inputs = torch.rand(1, 3, CLASSIC_PIXELS, CLASSIC_PIXELS)
-        labels = torch.rand(1, 1000)
-        chance = torch.get_rng_state()
-    return Specimen(
-        example=example,
-        title="The classic: one step of resnet18",
-        about="resnet18 with random weights, one random picture, 1,000 random numbers as labels, and the simplest loss there is: the sum of all "
-        "differences. The lines are those with which PyTorch's own tutorial introduces autograd.",
-        name="resnet18",
-        description=anatomy.describe("resnet18", 1000, CLASSIC_PIXELS),
-        model=model,
-        frozen=frozenset(),
-        resting=False,
-        inputs=inputs,
-        labels=labels,
-        pictures=(_random_picture(inputs),),
-        classes=(),
-        criterion=None,
-        optimizer_of=_sgd,
-        optimizer_text="SGD, learning rate 0.01, momentum 0.9, over all parameters",
-        chance=chance,
-    )
+        inputs, labels = torch.rand(1, 3, CLASSIC_PIXELS, CLASSIC_PIXELS), torch.rand(1, 1000)
+        return _resnet18(
+            example,
+            "The classic: one step of resnet18",
+            "resnet18 with random weights, one random picture, 1,000 random numbers as labels, and the simplest loss there is: the sum of all "
+            "differences. The lines are those with which PyTorch's own tutorial introduces autograd.",
+            model, inputs, labels, "over all parameters",
+        )  # fmt: skip
 
 
 def _fine_tuning(example: Example) -> Specimen:
@@ -198,16 +184,25 @@ def _fine_tuning(example: Example) -> Specimen:
         for parameter in model.parameters():
             parameter.requires_grad = False
         model.fc = nn.Linear(512, 10)
-        inputs = torch.rand(1, 3, CLASSIC_PIXELS, CLASSIC_PIXELS)
-        labels = torch.rand(1, 10)
-        chance = torch.get_rng_state()
+        inputs, labels = torch.rand(1, 3, CLASSIC_PIXELS, CLASSIC_PIXELS), torch.rand(1, 10)
+        return _resnet18(
+            example,
+            "Freeze for fine-tuning: only the new head of resnet18 learns",
+            "Every parameter of resnet18 is frozen, then model.fc is replaced by a new nn.Linear(512, 10), which learns because nobody has "
+            "frozen it. The optimizer is given all parameters; it moves those that have a gradient, and no others.",
+            model, inputs, labels, "over all parameters, frozen ones included",
+        )  # fmt: skip
+
+
+def _resnet18(example: Example, title: str, about: str, model: nn.Module, inputs: Tensor, labels: Tensor, held: str) -> Specimen:
+    """What both classics share. The source of chance is taken as it is now."""
+    chance = torch.get_rng_state()
     return Specimen(
         example=example,
-        title="Freeze for fine-tuning: only the new head of resnet18 learns",
-        about="Every parameter of resnet18 is frozen, then model.fc is replaced by a new nn.Linear(512, 10), which learns because nobody has "
-        "frozen it. The optimizer is given all parameters; it moves those that have a gradient, and no others.",
+        title=title,
+        about=about,
         name="resnet18",
-        description=anatomy.describe("resnet18", 10, CLASSIC_PIXELS),
+        description=anatomy.describe("resnet18", labels.shape[1], CLASSIC_PIXELS),
         model=model,
         frozen=frozenset(name for name, parameter in model.named_parameters() if not parameter.requires_grad),
         resting=False,
@@ -217,7 +212,7 @@ def _fine_tuning(example: Example) -> Specimen:
         classes=(),
         criterion=None,
         optimizer_of=_sgd,
-        optimizer_text="SGD, learning rate 0.01, momentum 0.9, over all parameters, frozen ones included",
+        optimizer_text=f"SGD, learning rate 0.01, momentum 0.9, {held}",
         chance=chance,
     )
 
