@@ -55,7 +55,7 @@ def open_draft() -> None:
     if key("dataset") not in st.session_state:
         fill(_DEFAULTS)
     _carry_over()
-    if in_url and in_url != st.session_state.get(_SEEN) and (_went_back() or not _is_known(in_url)):
+    if in_url and in_url != st.session_state.get(_SEEN) and (went_back() or not _is_known(in_url)):
         for field, text in in_url.items():
             _fill_from_text(field, text)
         _know(in_url)
@@ -79,11 +79,11 @@ def _carry_over() -> None:
             st.session_state[name] = st.session_state[name]
 
 
-def keep_in_url() -> None:
-    """Write what differs from the defaults into the URL."""
+def keep_in_url(also: Mapping[str, str] | None = None) -> None:
+    """Write what differs from the defaults into the URL, and `also` what else a page keeps there."""
     default = _DEFAULTS.model_dump()
     changed = {field: _as_text(value) for field, value in values().items() if value != default[field]}
-    wanted = {SET_UP: "1", **changed} if changed or SET_UP in st.query_params else {}
+    wanted = ({SET_UP: "1", **changed} if changed or SET_UP in st.query_params else {}) | dict(also or {})
     if wanted != st.query_params.to_dict():
         st.query_params.from_dict(wanted)
     _know(changed)
@@ -98,7 +98,7 @@ def _is_known(in_url: dict[str, str]) -> bool:
     return frozenset(in_url.items()) in st.session_state.get(_KNOWN, ())
 
 
-def _went_back() -> bool:
+def went_back() -> bool:
     """True where the browser's back or forward button led here. Streamlit knows it, but does not say it in `st.context`."""
     context = get_script_run_ctx(suppress_warning=True)
     return context is not None and context.is_history_navigation

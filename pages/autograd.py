@@ -1,0 +1,108 @@
+"""Autograd: one training step in slow motion, on real numbers, and the graph that its gradients flow through."""
+
+import streamlit as st
+
+from core.config import ConfigError
+from core.lab_helper import LabError
+from core.walkthrough import Example, Walkthrough
+from pages._parts import autograd_choice, checks, draft, faults_view, words
+from pages._parts.autograd_choice import FINE_TUNING, OWN
+from pages._parts.fields import sentence
+from pages._parts.grad_graph import grad_graph, story
+from pages._parts.places import alone
+from pages._parts.services import services
+from pages._parts.slow_motion import picture, slow_motion
+
+ABOUT_CODE = "Plain PyTorch that takes the same two steps. It runs as it stands."
+
+shared = services()
+draft.open_draft()
+
+
+def example_of(kind: str, zero_grad: bool) -> Example | None:
+    """What is to be looked at, or None where the draft cannot be used, with the reason said."""
+    if kind != OWN:
+        return Example(kind, zero_grad=zero_grad)  # type: ignore[arg-type]
+    config, errors = checks.checked(shared)
+    for name, message in errors.items():
+        st.error(f"{words.field(name)}: {sentence(message)}", icon=":material/error:")
+    if config is None:
+        st.info("The step appears here once what is set up on the Model screen fits together.", icon=":material/account_tree:")
+        return None
+    return Example("own", config, zero_grad)
+
+
+def look(example: Example) -> Walkthrough | None:
+    """The two steps, or None with the reason said. The first look at an example takes some seconds."""
+    try:
+        with st.spinner("Taking two real steps and writing down every number on the way"):
+            return shared.lab.walkthrough(example)
+    except ConfigError as error:
+        st.error(f"{words.field(error.field)}: {sentence(error.message)}", icon=":material/error:")
+    except LabError as error:
+        st.error(str(error), icon=":material/error:")
+    return None
+
+
+def moments(example: Example, walkthrough: Walkthrough, name: str) -> None:
+    wanted = slow_motion(walkthrough, name, key="autograd_motion")
+    if wanted is None:
+        return
+    try:
+        source = shared.lab.activation(example, *wanted)
+    except (ConfigError, LabError):
+        source = ""  # the moment says everything else; a picture that is missing is no reason to stop
+    picture(name, wanted, source, key="autograd_picture")
+
+
+def graph(example: Example, walkthrough: Walkthrough, name: str) -> None:
+    asked = grad_graph(walkthrough, name, key="autograd_graph")
+    if asked is None:
+        return
+    try:
+        story(name, asked, shared.lab.node(example, asked), key="autograd_story")
+    except ConfigError as error:
+        story(name, asked, sentence(error.message), key="autograd_story")
+    except LabError as error:
+        story(name, asked, str(error), key="autograd_story")
+
+
+def code(walkthrough: Walkthrough) -> None:
+    # Written only where it is looked at: colouring it takes a browser as long as all the rest of the page.
+    opened = st.expander("Show the PyTorch", icon=":material/code:", key="autograd_code", on_change="rerun")
+    if opened.open:
+        with opened:
+            st.caption(ABOUT_CODE)
+            st.code(walkthrough.code, language="python")
+
+
+st.title("Autograd", anchor=False)
+kind, zero_grad = autograd_choice.ask()
+autograd_choice.keep_in_url()
+if kind == OWN:
+    autograd_choice.about_own(shared)
+example = example_of(kind, zero_grad)
+walkthrough = look(example) if example else None
+
+if example and walkthrough:
+    name = autograd_choice.name_of(example)
+    left, right = st.columns([4, 5], gap="large") if kind == FINE_TUNING else (st.container(), None)
+    with left:
+        st.markdown(walkthrough.about)
+        for note in walkthrough.notes:
+            st.caption(note)
+    if right is not None:
+        right.caption(ABOUT_CODE)
+        right.code(walkthrough.code, language="python", height=330)
+
+    st.subheader("A step in slow motion", anchor=False)
+    alone(moments, example, walkthrough, name)
+
+    st.subheader("The graph that the gradients flow through", anchor=False)
+    alone(graph, example, walkthrough, name)
+
+    if kind != FINE_TUNING:  # there it stands beside the first words
+        alone(code, walkthrough)
+
+st.subheader("Break it on purpose", anchor=False)
+faults_view.show(shared)
