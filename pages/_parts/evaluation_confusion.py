@@ -1,0 +1,106 @@
+"""What is taken for what: the confusion matrix of one epoch, and the pictures of a cell."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.evaluation import Evaluation
+from core.predictions import open_predictions
+from pages._parts import evaluation_ahead, evaluation_metrics, evaluation_state, evaluation_words, words
+from pages._parts.evaluation_parts import confusion_grid
+from pages._parts.evaluation_pictures import wall
+from pages._parts.evaluation_subject import Subject
+from pages._parts.evaluation_work import evaluation
+from pages._parts.services import Services
+
+BESIDE = 24
+"""Classes up to which there is room beside the matrix; with more it has the whole width."""
+
+TOP = 6
+"""Confusions that have a button of their own."""
+
+_SHARES = "evaluate_shares"
+
+
+def show(shared: Services, subject: Subject) -> None:
+    """The matrix at the left, the pictures of the chosen cell beside it."""
+    found = evaluation(shared, subject.run.id, subject.epoch)
+    if found is None:
+        return
+    evaluation_metrics.notes(found)
+    left, right = st.columns([3, 2], gap="medium") if len(found.classes) <= BESIDE else (st.container(), st.container())
+    chosen = _cell(found)
+    with left:
+        row = st.container(horizontal=True, vertical_alignment="center")
+        row.markdown(f"**{evaluation_words.percent(found.accuracy)}** right {subject.here}. Press a cell to see its pictures.", width="stretch")
+        st.session_state[_SHARES] = evaluation_state.get("shares") == "1"
+        row.toggle("Share of the row", key=_SHARES, help="Show percentages of each class's pictures in place of counts.", on_change=_chose_shares)
+        totals = [score.samples for score in found.per_class]
+        label = f"Confusion matrix {subject.here}: rows are classes, columns what they were taken for"
+        confusion_grid("evaluate_confusion", label, found.classes, found.confusion, totals, st.session_state[_SHARES], chosen, open_cell)
+        if len(subject.kept) > 1:
+            evaluation_ahead.show(shared, subject)
+    with right:
+        if chosen is None:
+            _largest(found)
+        else:
+            _pictures(shared, subject, found, *chosen)
+
+
+def open_cell(label: int, predicted: int) -> None:
+    """Show the pictures of a cell. For callbacks."""
+    evaluation_state.choose(cell=f"{label}-{predicted}")
+
+
+def _close() -> None:
+    evaluation_state.choose(cell=None)
+
+
+def _chose_shares() -> None:
+    evaluation_state.choose(shares=1 if st.session_state[_SHARES] else None)
+
+
+def _cell(found: Evaluation) -> tuple[int, int] | None:
+    first, _, second = (evaluation_state.get("cell") or "").partition("-")
+    if not (first.isascii() and first.isdigit() and second.isascii() and second.isdigit()):
+        return None
+    cell = int(first), int(second)
+    return cell if max(cell) < len(found.classes) else None
+
+
+def _largest(found: Evaluation) -> None:
+    confusions = evaluation_words.confusions(found, TOP)
+    st.markdown("**Most often confused**")
+    if not confusions:
+        st.success("Nothing is confused: every test picture is right.", icon=":material/check_circle:")
+        return
+    for label, predicted, number in confusions:
+        samples = found.per_class[label].samples
+        name = f"{words.plain(found.classes[label])} taken for {words.plain(found.classes[predicted])}"
+        share = f" ({words.percent(number / samples)} of its {samples:,})" if samples else ""
+        pictures = "picture" if number == 1 else "pictures"
+        st.button(
+            f"**{name}**: {number:,} {pictures}{share}",
+            key=f"confused_{label}_{predicted}",
+            icon=":material/photo_library:",
+            width="stretch",
+            on_click=open_cell,
+            args=(label, predicted),
+        )
+
+
+def _pictures(shared: Services, subject: Subject, found: Evaluation, label: int, predicted: int) -> None:
+    number, samples = found.confusion[label][predicted], found.per_class[label].samples
+    row = st.container(horizontal=True, vertical_alignment="center")
+    first, second = words.plain(found.classes[label]), words.plain(found.classes[predicted])
+    row.markdown(f"**{first}**, rightly taken for it" if label == predicted else f"**{first}** taken for **{second}**", width="stretch")
+    row.button("Close", key="confusion_close", icon=":material/close:", on_click=_close)
+    if not number:
+        st.caption(f"No test picture of {first} was taken for {second} {subject.here}.")
+        return
+    st.caption(f"{number:,} of {samples:,} pictures. Press one to see where the model looks.")
+    kept = open_predictions(shared.home, subject.run.id, subject.epoch)
+    if kept is None:
+        st.warning("The predictions are not there any more. Choose another part of the screen and come back: they are worked out again.")
+        return
+    wall(shared, subject, "evaluate_cell", f"Pictures of {found.classes[label]} taken for {found.classes[predicted]}", kept.cell(label, predicted))

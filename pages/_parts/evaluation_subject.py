@@ -1,0 +1,225 @@
+"""Which run the Evaluate screen is about, and which of its weights: chosen at the top, for all parts of the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.checkpoint import Checkpoint, checkpoints, newest
+from core.events import RunStatus
+from core.store import Run
+from pages._parts import draft, evaluation_state, words
+from pages._parts.places import alone
+from pages._parts.services import Services
+
+TRAIN = "train.py"
+TICK = 2.0
+"""Seconds between looks for new weights while the run goes on."""
+
+MOST_RUNS = 200
+_HELD = "evaluate_held_still"
+RUN_BOX, EPOCH_BOX = "evaluate_run", "evaluate_epoch"
+
+
+NEWEST = -1
+"""Stands among the epochs for the newest weights, or those that a run ended with: they need not be those of a whole epoch."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run with weights: the epochs that it kept in order, `NEWEST` among them, which of them is looked at, and its classes and test pictures."""
+
+    run: Run
+    kept: tuple[int, ...]
+    chosen: int
+    last: Checkpoint
+    classes: tuple[str, ...]
+    samples: int
+
+    @property
+    def epoch(self) -> int | None:
+        """What the lab is asked for."""
+        return self.epoch_at(self.chosen)
+
+    def epoch_at(self, kept: int) -> int | None:
+        """What the lab is asked for to look at some of the weights."""
+        return epoch_of(self.last) if kept == NEWEST else kept
+
+    @property
+    def here(self) -> str:
+        """The weights that are looked at, in words."""
+        return self.named(self.chosen)
+
+    def named(self, kept: int) -> str:
+        """Some of the weights in words: 'before training', 'after epoch 3', 'after epoch 5 (final)'."""
+        if kept == NEWEST:
+            return in_words(self.run, self.last)
+        return "before training" if kept == 0 else f"after epoch {kept:,}"
+
+
+def epoch_of(last: Checkpoint) -> int | None:
+    """What the lab is asked for to look at a run's newest weights; None: what it ended with, which need not be those of an epoch."""
+    return None if last.final else last.epoch
+
+
+def in_words(run: Run, last: Checkpoint) -> str:
+    """A run's newest weights in words: 'after epoch 5 (final)', 'after step 60 (newest)'."""
+    whole = run.plan is not None and last.step == last.epoch * run.plan.steps_per_epoch
+    when = "before training" if last.step == 0 else f"after epoch {last.epoch:,}" if whole else f"after step {last.step:,}"
+    return f"{when} ({'newest' if run.status.active else 'final'})"
+
+
+def ask_subject(shared: Services, head: DeltaGenerator) -> Subject | None:
+    """Ask for run and weights. None where there is nothing to look at; the screen says then what to do. In the `head` stands how the run is."""
+    runs = shared.store.runs(limit=MOST_RUNS)
+    if not runs:
+        st.info("There is no run yet. Train a model first: its test pictures, mistakes and maps appear here.", icon=":material/model_training:")
+        row = st.container(horizontal=True)
+        row.page_link(TRAIN, label="Set up a run", icon=":material/tune:", query_params={draft.SET_UP: "1"})
+        row.page_link("home.py", label="Start the demo on Home", icon=":material/home:")
+        return None
+    wanted = evaluation_state.get("run")
+    found = {run.id: run for run in runs}
+    if wanted and wanted not in found:
+        try:
+            found[wanted] = shared.store.run(wanted)
+        except KeyError:
+            st.error(
+                "It was deleted, or the link is wrong. Below is another one; choose the one that you want.",
+                title=f"There is no run {wanted}",
+                icon=":material/error:",
+            )
+            wanted = None
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    run = found[wanted or _first(shared, runs)]
+    st.session_state[RUN_BOX] = run.id
+    left.selectbox("Run", list(found), key=RUN_BOX, format_func=lambda each: label(found[each]), on_change=_chose_run)
+    return _weights(shared, run, right, head)
+
+
+def label(run: Run) -> str:
+    """A run in a list: 'digits with resnet18 · head only · finished · test accuracy 93.1 % · 12 min ago'."""
+    parts = [words.subject(run.config), str(run.config.freeze), words.STATUS[run.status][0].lower()]
+    if run.result and run.result.test_accuracy is not None:
+        parts.append(f"test accuracy {words.percent(run.result.test_accuracy)}")
+    elif run.status.active:
+        parts.append(f"epoch {run.epoch:,} of {run.config.epochs:,}")
+    return " · ".join([*parts, words.ago(run.created), run.id]).replace(" %", "\u00a0%")
+
+
+def _first(shared: Services, runs: Sequence[Run]) -> str:
+    """The newest run that can be looked at, else the newest."""
+    return next((run.id for run in runs if newest(shared.home, run) is not None), runs[0].id)
+
+
+def _chose_run() -> None:
+    # What was chosen about the other run means nothing for this one; the part of the screen and the picture do.
+    chosen = st.session_state[RUN_BOX]
+    evaluation_state.choose(run=chosen, epoch=None, layer=None, target=None, other=None, cell=None, before=None, **{"with": None})
+
+
+def _weights(shared: Services, run: Run, place: DeltaGenerator, head: DeltaGenerator) -> Subject | None:
+    last = newest(shared.home, run)
+    if last is None or run.plan is None:
+        _without_weights(shared, run)
+        return None
+    found = checkpoints(shared.home, run)
+    if run.status.active and evaluation_state.get("view") not in (None, "try"):
+        found, last = _held_still(run, found, last)
+    else:
+        st.session_state.pop(_HELD, None)
+    kept = kept_of(found, last)
+    wanted = evaluation_state.number("epoch")
+    chosen = wanted if wanted in kept else NEWEST
+    assert chosen is not None
+    subject = Subject(run, kept, chosen, last, run.plan.classes, run.plan.test_samples)
+    if len(kept) > 1:
+        st.session_state[EPOCH_BOX] = chosen
+        place.select_slider("Weights", kept, key=EPOCH_BOX, format_func=subject.named, on_change=_chose_epoch)
+    else:
+        place.caption(f"Weights {subject.here}: the only ones that this run has kept{' so far' if run.status.active else ''}.")
+    with head:
+        alone(_follow, shared, run, last.step, every=TICK if run.status.active else None)
+    return subject
+
+
+def _held_still(run: Run, found: tuple[Checkpoint, ...], last: Checkpoint) -> tuple[tuple[Checkpoint, ...], Checkpoint]:
+    """The weights up to those that were the newest when a person began to look: figures that take seconds would never catch up with training."""
+    held: tuple[str, int] | None = st.session_state.get(_HELD)
+    until = up_to(found, held[1]) if held is not None and held[0] == run.id else ()
+    if not until:
+        st.session_state[_HELD] = (run.id, last.step)
+        return found, last
+    return until, until[-1]
+
+
+def up_to(found: Sequence[Checkpoint], step: int) -> tuple[Checkpoint, ...]:
+    """The weights of up to this step, in the order of their steps."""
+    return tuple(sorted((each for each in found if each.step <= step), key=lambda each: each.step))
+
+
+def _let_go() -> None:
+    st.session_state.pop(_HELD, None)
+
+
+def kept_of(found: Sequence[Checkpoint], last: Checkpoint) -> tuple[int, ...]:
+    """The epochs in order, with `NEWEST` in the place of the newest weights. Of two of one epoch the later one counts, but for the start."""
+    order = sorted({(0, 0) if each.step == 0 else (each.epoch, 1) for each in found})
+    here = (0, 0) if last.step == 0 else (last.epoch, 1)
+    return tuple(NEWEST if place == here else place[0] for place in order)
+
+
+def _chose_epoch() -> None:
+    chosen = st.session_state[EPOCH_BOX]
+    evaluation_state.choose(epoch=None if chosen == NEWEST else chosen)
+
+
+def _follow(shared: Services, shown: Run, step: int) -> None:
+    """One line about where the run is, and the page anew when it has ended or has new weights: at once under "Try it", else when asked to."""
+    run = shared.store.run(shown.id)
+    last = newest(shared.home, run)
+    newer = last is not None and last.step > step
+    if run.status.active != shown.status.active or (newer and _HELD not in st.session_state):
+        st.rerun(scope="app")
+    row = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right")
+    word, icon, colour = words.STATUS[run.status]
+    row.badge(word, icon=icon, color=colour)
+    if run.status.active:
+        row.caption(f"epoch {max(run.epoch, 1):,} of {run.config.epochs:,}, these weights of step {step:,}")
+    if newer and last is not None:
+        row.button(f"Go on to step {last.step:,}", icon=":material/update:", key="evaluate_let_go", on_click=_let_go)
+    row.page_link(TRAIN, label="Open this run on Train", icon=":material/model_training:", query_params={"run": run.id})
+
+
+def _without_weights(shared: Services, run: Run) -> None:
+    match run.status:
+        case RunStatus.QUEUED | RunStatus.PREPARING:
+            st.info(
+                "The run is getting ready. Its first weights are kept before its first step, and appear here by themselves.",
+                icon=":material/hourglass_top:",
+            )
+        case RunStatus.RUNNING | RunStatus.PAUSED:
+            st.info(
+                "The run has kept no weights yet. They appear here by themselves, at the latest after its first epoch.",
+                icon=":material/hourglass_top:",
+            )
+        case RunStatus.FAILED | RunStatus.LOST:
+            reason = (run.error or "").strip().partition("\n")[0]
+            st.error(f"It ended before it kept any. {reason}", title="This run has no weights", icon=":material/error:")
+        case _:
+            st.warning(
+                "Its files were deleted, or it was stopped before its first step. Choose another run, or train it again.",
+                title="This run has no weights",
+                icon=":material/warning:",
+            )
+    alone(_await_weights, shared, run, every=TICK if run.status.active else None)
+    st.page_link(TRAIN, label="Open this run on Train", icon=":material/model_training:", query_params={"run": run.id})
+
+
+def _await_weights(shared: Services, shown: Run) -> None:
+    run = shared.store.run(shown.id)
+    if run.status != shown.status or newest(shared.home, run) is not None:
+        st.rerun(scope="app")

@@ -1,0 +1,103 @@
+"""What an evaluation says, in words: intervals, where heat lies, what a p-value means. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluation import Difference, Evaluation, Interval
+from pages._parts import words
+
+_ROWS = ("upper", "middle", "lower")
+_COLUMNS = ("left", "centre", "right")
+_NINTH = 1 / 9
+
+
+def percent(interval: Interval) -> str:
+    """The value of a share: '93.1 %'."""
+    return "not defined" if interval.value is None else words.percent(interval.value)
+
+
+def interval(found: Interval, most: float = 1.0) -> str:
+    """The interval of a share: '95 % interval 90.9 to 94.8 %'. Empty where there is none."""
+    if found.low is None or found.high is None:
+        return ""
+    return f"95\u00a0% interval {100 * found.low:.1f} to {100 * min(found.high, most):.1f}\u00a0%"
+
+
+def where_hot(heat: Sequence[Sequence[float]]) -> str:
+    """Where the heat of a map lies: 'most in the upper left (31 % of the heat)', or that it is spread out, or that there is none."""
+    grid = np.nan_to_num(np.asarray(heat, dtype=float))
+    total = grid.sum() if grid.ndim == 2 else 0.0
+    if total <= 0:
+        return "no heat: nothing in this layer speaks for the class"
+    ninths = _ninths(grid) / total
+    row, column = divmod(int(ninths.argmax()), 3)
+    share = float(ninths[row, column])
+    if share < 1.5 * _NINTH:
+        return "spread over the whole picture"
+    place = "in the centre" if (row, column) == (1, 1) else f"in the {_ROWS[row]} {_COLUMNS[column]}"
+    return f"most {place} ({100 * share:.0f}\u00a0% of the heat)"
+
+
+def _ninths(grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum of a map over nine equal parts, 3 x 3. A cell that lies in several counts for each by its share."""
+
+    def parts(length: int) -> NDArray[np.float64]:
+        edges = np.linspace(0, length, 4)
+        cells = np.arange(length)
+        return np.array([np.clip(np.minimum(cells + 1, high) - np.maximum(cells, low), 0, 1) for low, high in pairwise(edges)])
+
+    sums: NDArray[np.float64] = parts(grid.shape[0]) @ grid @ parts(grid.shape[1]).T
+    return sums
+
+
+def confusions(evaluation: Evaluation, most: int) -> list[tuple[int, int, int]]:
+    """The largest cells off the diagonal: label, predicted class, pictures. At most `most`."""
+    matrix = np.array(evaluation.confusion)
+    np.fill_diagonal(matrix, 0)
+    order = np.argsort(-matrix, axis=None, kind="stable")[:most]
+    cells = [(int(place // len(matrix)), int(place % len(matrix))) for place in order]
+    return [(label, predicted, int(matrix[label, predicted])) for label, predicted in cells if matrix[label, predicted]]
+
+
+def calibration(evaluation: Evaluation) -> str:
+    """Whether the model knows how sure it may be, in a sentence."""
+    used = [each for each in evaluation.bins if each.samples and each.confidence is not None and each.accuracy.value is not None]
+    samples = sum(each.samples for each in used)
+    if not samples:
+        return "There is no finite prediction, so nothing can be said about its confidence."
+    confidence = sum(each.samples * (each.confidence or 0.0) for each in used) / samples
+    right = sum(each.samples * (each.accuracy.value or 0.0) for each in used) / samples
+    gap = confidence - right
+    sums = f"It is {words.percent(confidence)} confident on average, and right in {words.percent(right)}"
+    if abs(gap) < 0.01:
+        return f"{sums}: on average it is as sure as it may be."
+    if gap > 0:
+        return f"{sums}: it is too sure of itself. Bars below the diagonal are where."
+    return f"{sums}: it is less sure than it could be. Bars above the diagonal are where."
+
+
+def p_value(value: float) -> str:
+    """'p = 0.034', with as many digits as matter."""
+    return "p < 0.0001" if value < 1e-4 else f"p = {value:.2g}" if value < 0.995 else "p = 1"
+
+
+def verdict(difference: Difference, first: str, second: str) -> str:
+    """What McNemar's test says about two runs, in plain words."""
+    ours, theirs = len(difference.only_first), len(difference.only_second)
+    if ours + theirs == 0:
+        return "Both are right and wrong about the very same pictures: on this test set there is no difference."
+    counts = f"Of the {ours + theirs:,} pictures about which only one of them is right, {first} has {ours:,} and {second} has {theirs:,}."
+    if ours == theirs:
+        return f"{counts} That is even: nothing speaks for either."
+    better = first if ours > theirs else second
+    chance = difference.p_value
+    often = f"{100 * chance:.2g}\u00a0% of the time" if chance >= 1e-4 else "less than once in 10,000 times"
+    by_chance = f"If both were equally good, a split at least this uneven would come by chance {often}"
+    if chance < 0.05:
+        return f"{counts} {by_chance}: {better} is better, and hardly by luck."
+    return f"{counts} {by_chance}: that is no proof that {better} is better."

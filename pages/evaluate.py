@@ -1,0 +1,53 @@
+"""Evaluate: what a run has really learned. Try a picture, read the measures, open the mistakes, compare two runs, see the map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import streamlit as st
+
+from pages._parts import (
+    evaluation_code,
+    evaluation_compare,
+    evaluation_confusion,
+    evaluation_map,
+    evaluation_metrics,
+    evaluation_mistakes,
+    evaluation_state,
+    evaluation_subject,
+    evaluation_try,
+)  # fmt: skip
+from pages._parts.evaluation_subject import Subject
+from pages._parts.services import Services, services
+
+# By their name in the URL. Only the open one is worked out. (A text below this would be drawn on the page: it is a script of Streamlit's.)
+PARTS: Mapping[str, tuple[str, Callable[[Services, Subject], None]]] = {
+    "try": (":material/touch_app: Try it", evaluation_try.show),
+    "metrics": (":material/query_stats: Test metrics", evaluation_metrics.show),
+    "confusion": (":material/grid_on: Confusion matrix", evaluation_confusion.show),
+    "mistakes": (":material/report: Mistakes", evaluation_mistakes.show),
+    "compare": (":material/compare_arrows: Compare", evaluation_compare.show),
+    "map": (":material/scatter_plot: Map", evaluation_map.show),
+}
+_PART = "evaluate_part"
+
+
+def _chose_part() -> None:
+    chosen = st.session_state[_PART]
+    evaluation_state.choose(view=None if chosen == "try" else chosen)
+
+
+shared = services()
+evaluation_state.open_state(_PART)
+head = st.container(horizontal=True, vertical_alignment="bottom")
+head.title("Evaluate", anchor=False, width="stretch")
+subject = evaluation_subject.ask_subject(shared, head)
+if subject is not None:
+    part = evaluation_state.get("view")
+    st.session_state[_PART] = part if part in PARTS else "try"
+    st.segmented_control(
+        "Part", list(PARTS), key=_PART, format_func=lambda name: PARTS[name][0], required=True, label_visibility="collapsed", on_change=_chose_part
+    )
+    with st.container():
+        PARTS[st.session_state[_PART]][1](shared, subject)
+    evaluation_code.show(shared, subject)
