@@ -97,7 +97,7 @@ def thaw(config: RunConfig, home: Home, clock: Clock) -> tuple[nn.Module, int]:
     store = RunStore(home.database)
     run_id = store.create_run(config)
     store.begin(run_id, assembly.plan)
-    recorder, audit = Recorder(store, run_id, trainer), Audit(trainer.freezing, trainer.optimizer)
+    recorder, audit = Recorder(store, run_id, trainer, assembly.doctor()), Audit(trainer.freezing, trainer.optimizer)
     reports, samples = trainer.run(), 0
 
     def up_to_the_last_step() -> Iterator[Report]:

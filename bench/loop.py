@@ -78,7 +78,7 @@ def thaw(assembly: Assembly, store: RunStore, config: RunConfig) -> Iterator[Non
     run_id = store.create_run(config)
     store.begin(run_id, assembly.plan)
     trainer = assembly.trainer
-    recorder, audit = Recorder(store, run_id, trainer), Audit(trainer.freezing, trainer.optimizer)
+    recorder, audit = Recorder(store, run_id, trainer, assembly.doctor()), Audit(trainer.freezing, trainer.optimizer)
     for report in trainer.run():
         assert isinstance(report, StepReport)
         recorder.add(report)

@@ -56,7 +56,7 @@ def _watched(plan: str, home: Home) -> list[float]:
     assembly = assemble(config, home)
     trainer, run_id = assembly.trainer, store.create_run(config)
     store.begin(run_id, assembly.plan)
-    recorder, audit = Recorder(store, run_id, trainer), Audit(trainer.freezing, trainer.optimizer)
+    recorder, audit = Recorder(store, run_id, trainer, assembly.doctor()), Audit(trainer.freezing, trainer.optimizer)
     looking = 0.0
     for report in islice(trainer.run(), STEPS):
         assert isinstance(report, StepReport)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
-from core import anatomy, catalog, data, devices, tuning, weights
-from core.catalog import losses, models
+from core import anatomy, breaking, catalog, data, devices, tuning, weights
+from core.catalog import losses, models, optimizers
 from core.config import RunConfig
+from core.doctor import Doctor, Facts
 from core.events import Layer, RunPlan, Tuning
 from core.home import Home
-from core.layers import blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter
+from core.layers import ParameterInfo, blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter
 from core.partition import Keeping, Partition
 from core.signals import Watch
 from core.speed import applied
@@ -25,11 +29,17 @@ Progress = Callable[[str, float | None], None]
 
 @dataclass(frozen=True)
 class Assembly:
-    """A trainer and what it is about to do. `tuning`: how the fastest way was found, if that was asked for."""
+    """A trainer and what it is about to do, and on what. `tuning`: how the fastest way was found, if that was asked for."""
 
     trainer: Trainer
     plan: RunPlan
+    facts: Facts
+    images: data.Data
     tuning: Tuning | None = None
+
+    def doctor(self) -> Doctor:
+        """Somebody to watch the run."""
+        return Doctor(self.trainer.steering.config, self.plan, self.facts)
 
 
 def check(config: RunConfig, home: Home) -> RunConfig:
@@ -62,7 +72,7 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     config = check(config, home)
     device = devices.resolve(config.device)
     progress("reading the data", None)
-    images = data.prepare(config, home, progress)
+    images = breaking.break_data(data.prepare(config, home, progress), config)
 
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -111,6 +121,7 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
         clip_norm=config.clip_norm,
         early_stopping=config.early_stopping,
     )
+    breaking.break_training(trainer, config)
     factors = multipliers_by_parameter(config.learning_rate_multipliers, layers)
     block_of = {name: path for path, names in blocks(layer.name for layer in layers).items() for name in names}
     plan = RunPlan(
@@ -127,4 +138,28 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
         device=str(device),
         notes=images.notes,
     )
-    return Assembly(trainer, plan, found)
+    return Assembly(trainer, plan, _facts(config, trainer, images, layers), images, found)
+
+
+def _facts(config: RunConfig, trainer: Trainer, images: data.Data, layers: Sequence[ParameterInfo]) -> Facts:
+    """What the doctor should know of a run that is ready."""
+
+    def counts(loader: data.Loader | None) -> tuple[int, ...]:
+        labels = loader.images.labels[loader.images.indices] if loader else None
+        return () if labels is None else tuple(torch.bincount(labels, minlength=len(images.classes)).tolist())
+
+    held = {id(parameter) for group in trainer.optimizer.param_groups for parameter in group["params"]}
+    return Facts(
+        tuple(layers),
+        counts(images.train),
+        counts(images.validation),
+        float(optimizers.settings(config).get("weight_decay", 0.0)),
+        tuple(name for name, parameter in trainer.model.named_parameters() if not parameter.requires_grad and id(parameter) in held),
+        _statistics_steps(trainer.model),
+    )
+
+
+def _statistics_steps(model: nn.Module) -> int:
+    """See `Facts`: a running mean keeps (1 - momentum) of itself in each step. torchvision's MobileNetV3 needs 300 steps, most others 30."""
+    momenta = [module.momentum for module in model.modules() if isinstance(module, _NormBase) and module.momentum]
+    return math.ceil(3 / min(momenta)) if momenta else 0

@@ -192,6 +192,12 @@ class Audit:
         return self._named[name].numel() * self._named[name].element_size()
 
 
+def left_over(model: nn.Module) -> tuple[str, ...]:
+    """Names of the tensors that learn and whose gradient is still there, and not 0, after a step has cleared them: none where all is well."""
+    there = [(name, parameter.grad) for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is not None]
+    return tuple(name for name, gradient in there if gradient.any())
+
+
 def _verdict(requires_grad: bool, in_optimizer: bool, record: _Record, statistics_moved: bool | None) -> Verdict:
     if not requires_grad:
         return Verdict.LEAKING if record.moved else Verdict.DRIFTING if statistics_moved else Verdict.VERIFIED

@@ -69,11 +69,24 @@ EXAMPLES: Mapping[str, str] = {
     "feature_cache_gigabytes": "8",
     "fixed_views": "4",
     "watch_budget": "0.02",
+    "fault": "none",
 }
 """A value for each field of a run that can be used: the remedy in an error."""
 
 MEASURED = ("precision", "memory_format", "fused_optimizer", "compile_model", "fold_norms")
 """What a run with `speed` automatic measures and decides by itself. Each has its exact value as default."""
+
+FAULTS: Mapping[str, str] = {
+    "none": "Nothing is broken.",
+    "no zero_grad": "optimizer.zero_grad() is never called, so each step adds its gradients to those of all steps before it.",
+    "all frozen": "Every parameter is frozen after the optimizer was built, so the loss has nothing to send gradients to.",
+    "drifting BatchNorm": "Frozen BatchNorm layers stay in train mode, so their running mean and variance move with every batch.",
+    "frozen in optimizer": "Frozen parameters stay in the optimizer with gradients of zero, so weight decay and momentum go on moving them.",
+    "shuffled labels": "The labels of the training pictures are shuffled, so they say nothing about the pictures any more.",
+    "leaking split": "Pictures that measure are also trained on, so what is measured is memory.",
+    "imbalanced classes": "Half of the classes lose all but a twentieth of their training pictures.",
+}
+"""What can be broken on purpose, to see what goes wrong then: name to what it does, in words for a screen."""
 
 OptionValue = bool | int | float | str | list[float] | None
 
@@ -403,6 +416,9 @@ class RunConfig(BaseModel):
     watch_budget: float = Field(
         0.02, gt=0, le=1, allow_inf_nan=False, description="Share of the time that watching may cost, 0 to 1, before it measures less often"
     )
+    fault: Literal[
+        "none", "no zero_grad", "all frozen", "drifting BatchNorm", "frozen in optimizer", "shuffled labels", "leaking split", "imbalanced classes"
+    ] = Field("none", description="Break the run on purpose, to see what goes wrong: " + ", ".join(FAULTS))  # fmt: skip
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -439,7 +455,17 @@ class RunConfig(BaseModel):
         if self.fold_norms and self.feature_cache == "off":
             remedy = "set feature_cache to exact, or fold_norms to false"
             raise ConfigError("fold_norms", f"true has nothing to fold into: only layers that are computed once and kept are folded; {remedy}")
+        self._check_fault()
         return self
+
+    def _check_fault(self) -> None:
+        """See that what is to be broken is there."""
+        if self.fault in ("drifting BatchNorm", "frozen in optimizer") and str(self.freeze) == "train everything":
+            raise ConfigError("fault", f"{self.fault!r} is about frozen layers, and freeze is 'train everything'; set freeze to {EXAMPLES['freeze']}")
+        if self.fault == "all frozen" and self.timeline.changes:
+            raise ConfigError("fault", f"{self.fault!r} ends at the first step, before the timeline {str(self.timeline)!r}; leave the timeline out")
+        if self.fault != "none" and self.speed == "automatic":
+            raise ConfigError("fault", f"{self.fault!r} would be in the way of measuring how fast steps are; set speed to exact, or fault to none")
 
     @classmethod
     def from_json(cls, text: str) -> RunConfig:

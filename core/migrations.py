@@ -106,6 +106,9 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE runs ADD COLUMN profile TEXT;
     ALTER TABLE runs ADD COLUMN tuning TEXT;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN findings TEXT;
+    """,
 )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.doctor.doctor import Doctor, Units
 from core.events import FROZEN, NOT_MEASURED, EpochRow, Signal, Stage, StepBlock, StepTimes
 from core.signals import Spent, pace_for
 from core.store import RunStore
@@ -63,10 +64,10 @@ class Clock:
 class Recorder:
     """Collects the step reports of `trainer` and writes them in batches, with what watching costs; has it watch less where that is too much.
 
-    `clock` runs from the first step.
+    `clock` runs from the first step. `doctor` is told what was recorded, and what it finds is written too.
     """
 
-    def __init__(self, store: RunStore, run_id: str, trainer: Trainer) -> None:
+    def __init__(self, store: RunStore, run_id: str, trainer: Trainer, doctor: Doctor) -> None:
         self.store = store
         self.run_id = run_id
         self.clock = Clock()
@@ -74,6 +75,7 @@ class Recorder:
         self.steps = 0
         self._stages = trainer.stages
         self._watch = trainer.watch
+        self.doctor = doctor
         self._launches = trainer.device.type != "cpu"
         self._summarizer = Summarizer()
         self._waiting: list[tuple[StepReport, float, float]] = []
@@ -107,6 +109,7 @@ class Recorder:
     def add_epoch(self, row: EpochRow) -> None:
         """Take an epoch, which is over. It is written with its last steps: where an epoch takes milliseconds, a commit for each would take longer."""
         self._epochs.append(row)
+        self.doctor.epoch(row)
         if time.perf_counter() - self._last_flush > self._patience:
             self.flush()
 
@@ -155,7 +158,12 @@ class Recorder:
         self.samples += sum(report.samples for report in reports)
         self._thin()
         levels = self._summarizer.add(block)
-        self.store.append(self.run_id, block, levels, self.clock.seconds, self.step_seconds, self.watch_seconds, self._times(), epochs)
+        times = self._times()
+        self.store.append(self.run_id, block, levels, self.clock.seconds, self.step_seconds, self.watch_seconds, times, epochs)
+        units = [Units(report.step, report.frozen, row) for report, row in zip(looked, columns.unit_norms, strict=True)]
+        self.doctor.steps(block, units, times)
+        if self.doctor.news:
+            self.store.set_findings(self.run_id, self.doctor.diagnosis())
         # A commit waits for the disk: where that is slow, fewer of them.
         self._patience = min(max(FLUSH_SECONDS, (time.perf_counter() - began) / (FLUSH_SHARE * self._watch.budget)), LONGEST_FLUSH_SECONDS)
         self._stages.done("recording")
@@ -197,6 +205,7 @@ class _Fetched:
     gradient_norms: list[NDArray[np.float32]]
     update_norms: list[NDArray[np.float32]]
     weight_norms: list[NDArray[np.float32]]
+    unit_norms: list[NDArray[np.float32]]
 
 
 def _fetch(reports: Sequence[StepReport]) -> _Fetched:
@@ -205,6 +214,7 @@ def _fetch(reports: Sequence[StepReport]) -> _Fetched:
         [report.gradient_norms for report in reports if report.gradient_norms is not None],
         [report.sample.update_norms for report in reports if report.sample is not None],
         [report.sample.weight_norms for report in reports if report.sample is not None],
+        [report.sample.unit_norms for report in reports if report.sample is not None],
     )
     losses = torch.stack([report.loss for report in reports]).float()
     flat = torch.cat([losses, *(tensor for kind in kinds for tensor in kind)]).cpu().numpy()

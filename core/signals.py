@@ -12,16 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from core.data.loader import Batch
 from core.events import NO_GRADIENT, Histogram
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one update did: norms float32[trainable tensors] on the device, `has_gradient` bool[all tensors]."""
+    """What one update did: norms float32[trainable tensors] on the device, `has_gradient` bool[all tensors].
+
+    `unit_norms` float32[units] are the L2 norms of the gradient rows (one for each output: a unit, a channel) of all trainable tensors
+    with two dimensions or more, one tensor after the other; 0 means that the unit did nothing for any picture of the batch.
+    """
 
     update_norms: Tensor
     weight_norms: Tensor
     has_gradient: NDArray[np.bool_]
+    unit_norms: Tensor
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,8 @@ class Watch:
         self.norm_seconds = self.look_seconds = self.value_seconds = 0.0
         self.norms_measured = self.looks_taken = 0
         self._clock = clock
+        self.on_bad_loss: Callable[[int, Batch], object] | None = None
+        """Called with the step and its batch at the first loss that is not finite."""
         self._wanted: list[str] = []
         self._before: list[Tensor] | None = None
 
@@ -136,6 +144,15 @@ class Watch:
     def inspect(self, name: str) -> None:
         """Have the next step copy the weights and the gradient of the parameter `name`."""
         self._wanted.append(name)
+
+    def loss(self, step: int, loss: Tensor, batch: Batch) -> None:
+        """Tell of the first loss that is not finite while the weights are still those that made it: the update spreads it to all of them.
+
+        On the processor alone, where looking at a number waits for nothing.
+        """
+        if self.on_bad_loss is not None and loss.device.type == "cpu" and not math.isfinite(loss.item()):
+            listener, self.on_bad_loss = self.on_bad_loss, None
+            listener(step, batch)
 
     def gradients(self, step: int, parameters: Sequence[nn.Parameter]) -> Tensor | None:
         """See `gradient_norms`; None at a step at which they are not measured."""
@@ -179,8 +196,9 @@ class Watch:
             torch._foreach_sub_(self._before, list(parameters))
             has_gradient = np.array([parameter.grad is not None for parameter in model.parameters()])
             sample = Sample(
-                torch.stack(torch._foreach_norm(self._before)).float(), torch.stack(torch._foreach_norm(list(parameters))).float(), has_gradient
-            )
+                torch.stack(torch._foreach_norm(self._before)).float(), torch.stack(torch._foreach_norm(list(parameters))).float(), has_gradient,
+                _unit_norms(parameters),
+            )  # fmt: skip
         self.look_seconds += self._clock() - began
         self.looks_taken += 1
         return sample
@@ -198,6 +216,16 @@ def gradient_norms(parameters: Sequence[nn.Parameter]) -> Tensor:
     if missing:
         norms[missing] = NO_GRADIENT
     return norms
+
+
+def _unit_norms(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """See `Sample.unit_norms`. A tensor without a gradient has 1s: nothing is known of its units."""
+    rows = [
+        parameter.new_ones(len(parameter)) if parameter.grad is None else torch.linalg.vector_norm(parameter.grad.flatten(1), dim=1)
+        for parameter in parameters
+        if parameter.ndim > 1
+    ]
+    return torch.cat(rows).float() if rows else torch.empty(0)
 
 
 def histogram(values: Tensor, bins: int = 60) -> Histogram:

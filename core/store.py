@@ -30,6 +30,7 @@ from core.events import (
     ChangeRow,
     Command,
     CommandKind,
+    Diagnosis,
     EpochRow,
     Histogram,
     Inspection,
@@ -55,6 +56,7 @@ _AUDIT = TypeAdapter(AuditReport)
 _TIMES = TypeAdapter(StepTimes)
 _PROFILE = TypeAdapter(Profile)
 _TUNING = TypeAdapter(Tuning)
+_DIAGNOSIS = TypeAdapter(Diagnosis)
 _REUSE = TypeAdapter(Reuse)
 _HISTOGRAM = TypeAdapter(Histogram)
 
@@ -392,6 +394,14 @@ class RunStore:
     def tuning(self, run_id: str) -> Tuning | None:
         """How the fastest way to train was found, None where nobody looked for it. Raises KeyError for an unknown run."""
         return self._long_column(run_id, "tuning", _TUNING)
+
+    def set_findings(self, run_id: str, diagnosis: Diagnosis) -> None:
+        """Keep what the doctor knows now in place of what it knew before."""
+        self._update(run_id, findings=_DIAGNOSIS.dump_json(diagnosis).decode())
+
+    def findings(self, run_id: str) -> Diagnosis | None:
+        """What the doctor knows, None before its first look. Raises KeyError for an unknown run."""
+        return self._long_column(run_id, "findings", _DIAGNOSIS)
 
     def set_profile(self, run_id: str, profile: Profile) -> None:
         """Keep the newest profile in place of the one before."""

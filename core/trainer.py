@@ -198,6 +198,7 @@ class Trainer:
             self.stages.done("data")
             loss = self._gradients(batch, tally)
             self.step += 1
+            self.watch.loss(self.step, loss, batch)
             norms, values = self.watch.gradients(self.step, self._parameters), self.watch.values(self.model)
             self.watch.before_update(self.step, self._parameters)
             self.stages.done("watching")

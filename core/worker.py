@@ -25,9 +25,12 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 import psutil
 
 from core.assembly import assemble
-from core.audit import Audit
+from core.audit import Audit, left_over
+from core.birth import birth
 from core.config import Change, ConfigError
-from core.events import ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
+from core.data.leakage import Search
+from core.doctor import Doctor
+from core.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
 from core.home import Home
 from core.layers import matches
 from core.profiling import Profiler
@@ -114,11 +117,17 @@ class Worker:
         self.store.begin(self.run_id, assembly.plan)
         self._checkpoints.begin(trainer.model)
         audit = Audit(trainer.freezing, trainer.optimizer)
-        recorder = Recorder(self.store, self.run_id, trainer)
+        doctor = assembly.doctor()
+        self.store.set_findings(self.run_id, doctor.diagnosis())
+        trainer.watch.on_bad_loss = lambda step, batch: doctor.born(birth(trainer, step, batch))
+        search = Search(assembly.images, self.home.cache, doctor.overlap)
+        recorder = Recorder(self.store, self.run_id, trainer, doctor)
         try:
             status, test = self._train(trainer, recorder, audit)
         finally:
             recorder.flush()
+            search.wait()
+            self.store.set_findings(self.run_id, doctor.finish())
             trainer.partition.close()
             self._checkpoints.close()
         save_weights(trainer.model, self.weights)
@@ -129,6 +138,7 @@ class Worker:
         return status
 
     def _train(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> tuple[RunStatus, Score | None]:
+        doctor = recorder.doctor
         test: Score | None = None
         last_save = time.monotonic()
         for report in trainer.run():
@@ -136,7 +146,7 @@ class Worker:
                 case StepReport():
                     self.step = report.step
                     recorder.add(report)
-                    self._look(report, audit)
+                    self._look(report, trainer, audit, doctor)
                     self._profile(report, trainer)
                 case ChangeReport():
                     self._changed(report, "timeline", recorder, audit)
@@ -154,7 +164,7 @@ class Worker:
                 case TrainedReport():
                     self._end_profile(trainer, self.config.batch_size)
                     self.store.set_reuse(self.run_id, trainer.partition.tell())
-                    self.store.set_audit(self.run_id, audit.finish(report.step))
+                    self._audited(audit.finish(report.step), doctor)
                 case FinalReport():
                     test = report.test
             self._tell(trainer)
@@ -163,20 +173,26 @@ class Worker:
             except _Stopped:
                 self._end_profile(trainer, self.config.batch_size)
                 if test is None:
-                    self.store.set_audit(self.run_id, audit.finish(self.step))
+                    self._audited(audit.finish(self.step), doctor)
                 return RunStatus.STOPPED, test
         return RunStatus.FINISHED, test
 
-    def _look(self, report: StepReport, audit: Audit) -> None:
-        """What some steps bring besides their row: histograms that were asked for, and a look of the audit."""
+    def _look(self, report: StepReport, trainer: Trainer, audit: Audit, doctor: Doctor) -> None:
+        """What some steps bring besides their row: histograms that were asked for, a look of the audit, and one for the doctor."""
         for values in report.values:
             gradient = None if values.gradient is None else histogram(values.gradient)
             self.store.append_inspection(self.run_id, Inspection(0, report.step, values.name, histogram(values.weight), gradient))
+        if report.sample is not None:
+            doctor.left_over(report.step, left_over(trainer.model))
         if report.sample is not None and time.monotonic() >= self._next_audit:
             began = time.monotonic()
-            self.store.set_audit(self.run_id, audit.look(report))
+            self._audited(audit.look(report), doctor)
             wait = (time.monotonic() - began) / (AUDIT_SHARE * self.config.watch_budget)
             self._next_audit = time.monotonic() + min(max(AUDIT_SECONDS, wait), LONGEST_AUDIT_SECONDS)
+
+    def _audited(self, report: AuditReport, doctor: Doctor) -> None:
+        self.store.set_audit(self.run_id, report)
+        doctor.audited(report)
 
     def _profile(self, report: StepReport, trainer: Trainer) -> None:
         """Begin a profile where one is due, and remember one that is complete."""
@@ -219,6 +235,7 @@ class Worker:
         plan = report.plan
         row = ChangeRow(0, report.step, source, str(report.change), plan.learning_rate, plan.frozen, plan.multipliers)
         self.store.append_change(self.run_id, row)
+        recorder.doctor.change(row)
         patterns = [rule for rule in report.change.freezing if not rule.startswith("!")]
         audit.changed(report.step - 1, [name for name in audit.names if any(matches(pattern, name) for pattern in patterns)])
         recorder.not_a_step()

@@ -147,7 +147,7 @@ def test_recorder_thins_what_costs_too_much_and_keeps_every_loss(home: Home, sto
     trainer.stages, trainer.watch = Stages(clock), Watch(10, 0.02, clock)
     run_id = store.create_run(RunConfig(**QUICK))
     store.begin(run_id, assembly.plan)
-    recorder = Recorder(store, run_id, trainer)
+    recorder = Recorder(store, run_id, trainer, assembly.doctor())
     for report in steps_of(trainer):
         recorder.add(report)
         if report.step % 40 == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.catalog import AUGMENTATIONS, find_model
+from core.code.faults import broken_data
 from core.config import RunConfig
 
 _CHANGES: Mapping[str, str] = {
@@ -51,9 +52,9 @@ def data_lines(config: RunConfig) -> str:
     if changes:
         training = "changed"
         lines.append(f"changed = v2.Compose([*resize, {', '.join(changes)}, *normalise])")
-    lines += ["", "", _reader(config), "", ""]
+    lines += ["", "", reader(config), "", ""]
     share = config.validation_share
-    if _has_test_set(config):
+    if has_test_set(config):
         lines += [
             f"order = torch.randperm(len(read(plain, train=True)), generator=torch.Generator().manual_seed({config.seed})).tolist()",
             f"held_back = round({share:g} * len(order))",
@@ -70,6 +71,9 @@ def data_lines(config: RunConfig) -> str:
             "validation_set = Subset(read(plain), order[tested:held_back])",
             f"train_set = Subset(read({training}), order[held_back:])",
         ]
+    broken = broken_data(config)
+    if broken:
+        lines += ["", "", broken] if broken.startswith("class") else [broken]
     if config.fixed_views is not None:
         lines += ["", "", FIXED_VIEWS, "", "", f"train_set = FixedViews(train_set, {config.fixed_views})"]
     step = config.batch_size * config.accumulate
@@ -80,11 +84,12 @@ def data_lines(config: RunConfig) -> str:
     return "\n".join(lines)
 
 
-def _has_test_set(config: RunConfig) -> bool:
+def has_test_set(config: RunConfig) -> bool:
+    """True where the dataset brings a test set along; else a fifth of its images are set aside."""
     return config.dataset not in ("digits", "shapes", "EuroSAT") and not config.dataset.startswith("folder:")
 
 
-def _reader(config: RunConfig) -> str:
+def reader(config: RunConfig) -> str:
     """A function `read(transform, train=...)` that returns a Dataset."""
     name = config.dataset
     if name in ("digits", "shapes"):

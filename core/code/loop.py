@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.catalog import find_model
+from core.code.faults import zero_grad
 from core.code.freezing import change_lines
 from core.code.learning import Plan
 from core.code.model import layout
@@ -55,7 +56,7 @@ def loop_lines(plan: Plan, rests: bool) -> str:
         unscaled = ["        scaler.unscale_(optimizer)"] if half else []
         lines += [*unscaled, f"        nn.utils.clip_grad_norm_(model.parameters(), max_norm={config.clip_norm!r})"]
     lines += ["        scaler.step(optimizer)", "        scaler.update()"] if half else ["        optimizer.step()"]
-    lines.append("        optimizer.zero_grad()")
+    lines.append(f"        {zero_grad(config)}")
     if plan.clocked:
         lines += ["        clock.step()", "        schedule.step()", "        set_rates()"]
     elif config.schedule != "constant":

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from core.catalog import AUGMENTATIONS, find_model
 from core.code.data import data_lines
+from core.code.faults import broken_training
 from core.code.freezing import freezing_lines
 from core.code.learning import Plan, learning_lines
 from core.code.loop import loop_lines
@@ -44,6 +45,7 @@ def pytorch_code(
         model_lines(config, classes),
         _remarked(freezing, config),
         learning_lines(plan, classes),
+        broken_training(config),
         loop_lines(plan, bool(freezing)),
     ]
     return _joined([part.strip("\n") for part in parts if part])
@@ -113,7 +115,7 @@ def _machine(config: RunConfig) -> list[str]:
 
 def _imports(config: RunConfig) -> str:
     own_data = config.dataset in ("digits", "shapes")
-    own_dataset = own_data or config.fixed_views is not None
+    own_dataset = own_data or config.fixed_views is not None or config.fault == "shuffled labels"
     own_model = find_model(config.model).family.own
     wanted = {
         "import copy": config.early_stopping is not None,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Protocol, cast
 
 from core.home import Home
@@ -30,4 +29,4 @@ class CommandModule(Protocol):
 
 def modules() -> tuple[CommandModule, ...]:
     """All of them. They import torch only when they are run."""
-    return tuple(cast(CommandModule, import_module(name)) for name in _MODULES if find_spec(name))
+    return tuple(cast(CommandModule, import_module(name)) for name in _MODULES)

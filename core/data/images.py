@@ -180,5 +180,6 @@ def _forget_oldest(folder: Path, keep: Path) -> None:
             try:
                 file.unlink()
                 file.with_suffix(".json").unlink(missing_ok=True)
+                file.with_suffix(".digests.npy").unlink(missing_ok=True)
             except PermissionError:
                 continue

@@ -93,12 +93,12 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         self.labels = labels
         self.indices = indices
         self.image_size = image_size
-        self._key = key
+        self.store_key = key
 
     @cached_property
     def key(self) -> str:
         """Tells apart what this dataset gives at the same places of its store from what another gives."""
-        return f"{self._key or digest([self.images])} {self.image_size}"
+        return f"{self.store_key or digest([self.images])} {self.image_size}"
 
     def __len__(self) -> int:
         return len(self.indices)

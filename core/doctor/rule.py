@@ -1,0 +1,54 @@
+"""What a rule of the doctor is. A new one is an entry in `core.doctor.RULES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from core.doctor.signs import Signs
+from core.events import Evidence, Remedy, Severity
+
+
+@dataclass(frozen=True)
+class Sign:
+    """What a rule sees at one moment: the parts of a `core.events.Finding` that have numbers in them."""
+
+    severity: Severity
+    cause: str
+    remedy: Remedy
+    chart: Evidence = "settings"
+    first_step: int = 0
+    last_step: int = 0
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that can be wrong with a run.
+
+    `about` says what it looks at, `false_alarm` when it may be seen and all is well. `look` says what is to be seen now (None: nothing).
+    A finding opens when it was seen at `hold` looks in a row, and is resolved when it was not at `clear` looks in a row (None: it
+    never is, since what has happened stays). It is left out while one of the rules in `explained_by` has an open
+    finding that is as bad: one cause, one finding.
+    """
+
+    name: str
+    title: str
+    about: str
+    false_alarm: str
+    look: Callable[[Signs], Sign | None]
+    hold: int = 3
+    clear: int | None = 6
+    explained_by: tuple[str, ...] = ()
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """'conv1, layer1 and 3 more'."""
+    if len(names) <= most + 1:
+        return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
+    return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+
+
+def rounded(value: float) -> float:
+    """`value` in one significant digit, as a person would choose it."""
+    return float(f"{value:.0e}")

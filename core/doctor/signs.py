@@ -1,0 +1,251 @@
+"""What the doctor's rules look at: the last stretch of a run in numbers, collected as the run goes on. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.config import RunConfig
+from core.events import AuditReport, Birth, ChangeRow, EpochRow, Overlap, RunPlan, Signal, StepBlock, StepTimes
+from core.layers import ParameterInfo
+
+KEPT_STEPS = 1024
+KEPT_NORMS = 256
+KEPT_LOOKS = 64
+"""How many of the newest steps, measurements of gradient norms and looks at weight changes are kept."""
+
+MEDIAN_OF = 31
+"""Measurements of each layer's gradient norm of which a median is taken, at most."""
+
+UNIT_LOOKS = 5
+"""Looks in a row at which a unit did nothing, after which it counts as dead: in one batch it may be idle by chance."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known before the first step. `parameters` are those of the model, in the order of the plan's layers.
+
+    `class_counts` are the training pictures of each class, `validation_counts` those of the validation set (empty: there is none).
+    `weight_decay` is what the optimizer uses. `in_optimizer` names frozen tensors that the optimizer was given all the same.
+    """
+
+    parameters: tuple[ParameterInfo, ...]
+    class_counts: tuple[int, ...]
+    validation_counts: tuple[int, ...]
+    weight_decay: float = 0.0
+    in_optimizer: tuple[str, ...] = ()
+    statistics_steps: int = 0
+    """Steps after which running statistics of normalisation layers have forgotten what they began with, to 5 %."""
+
+
+class Signs:
+    """All that is known of a run at step `step`.
+
+    `steps`, `loss` and `rates` (learning rates) are of the last steps, equally long; `norms` float32[m, layers] are the gradient norms
+    that were measured at `norm_steps`, and `ratios` float32[looks, layers] how far an update moved each tensor as a share of its size,
+    at `look_steps`, both with NaN for what does not learn.
+    """
+
+    def __init__(self, config: RunConfig, plan: RunPlan, facts: Facts) -> None:
+        self.config = config
+        self.plan = plan
+        self.facts = facts
+        self.step = 0
+        self.final = False
+        self.steps = np.empty(0, np.int64)
+        self.loss: Floats = np.empty(0)
+        self.rates: Floats = np.empty(0)
+        self.norm_steps = np.empty(0, np.int64)
+        self.norms = np.empty((0, len(plan.layers)), np.float32)
+        self.totals: Floats = np.empty(0)
+        self.look_steps = np.empty(0, np.int64)
+        self.ratios = np.empty((0, len(plan.layers)), np.float32)
+        self.first_losses: tuple[float, ...] = ()
+        self.first_totals: tuple[float, ...] = ()
+        self.highest_rate = 0.0
+        self.bad_step: int | None = None
+        """The first step whose loss was not finite."""
+        self.bad_gradient: tuple[int, tuple[str, ...]] | None = None
+        """The first step with gradients that were not finite, and the layers that had them."""
+        self.birth: Birth | None = None
+        self.left_over: tuple[int, tuple[str, ...]] | None = None
+        """A step after which gradients were left over, and whose."""
+        self.audit: AuditReport | None = None
+        self.overlaps: tuple[Overlap, ...] = ()
+        self.times: StepTimes | None = None
+        self.epochs: list[EpochRow] = []
+        self.changed = 1
+        """The step from which on the plan holds that holds now."""
+        self.learns = np.array([not layer.frozen for layer in plan.layers], np.bool_)
+        self.names = [layer.name for layer in plan.layers]
+        infos = {name: info for info in facts.parameters for name in info.names}
+        self.infos = [infos.get(name) for name in self.names]
+        self.is_weight = np.array(
+            [len(layer.shape) > 1 and not (info and info.is_norm) for layer, info in zip(plan.layers, self.infos, strict=True)], np.bool_
+        )
+        self.counts = np.array([layer.count for layer in plan.layers], np.float64)
+        self._idle_looks: dict[int, NDArray[np.int64]] = {}
+        self._unit_learns = self.learns
+
+    # What the rules ask
+
+    @property
+    def window(self) -> int:
+        """Steps that make a stretch: a twentieth of the run, 10 to 200; at its beginning a fifth of the steps so far."""
+        return max(min(self.plan.total_steps // 20, 200, self.step // 5), 10)
+
+    @property
+    def chance(self) -> float:
+        """The accuracy (0 to 1) of saying the most frequent class each time."""
+        counts = self.facts.validation_counts or self.facts.class_counts
+        return max(counts) / max(sum(counts), 1) if counts else 1.0
+
+    @property
+    def recent_loss(self) -> float:
+        """Median loss of the last stretch; NaN without a finite one."""
+        return median(self.loss[-self.window :])
+
+    @property
+    def earlier_loss(self) -> float:
+        """Median loss of the stretch before; NaN where there is none."""
+        return median(self.loss[-2 * self.window : -self.window])
+
+    @property
+    def first_loss(self) -> float:
+        """The lowest of the first three losses: how bad a model is that has learned nothing."""
+        return min(self.first_losses[:3], default=math.nan)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the newest step, before multipliers."""
+        return float(self.rates[-1]) if len(self.rates) else self.config.learning_rate
+
+    def window_start(self, steps: int | None = None) -> int:
+        """The first step of the last stretch."""
+        return max(1, self.step - (steps or self.window) + 1)
+
+    def total_norms(self) -> Floats:
+        """L2 norm of all gradients together, at each of the last measurements of the stretch."""
+        return self.totals[self.norm_steps > self.step - self.window]
+
+    def recent_norms(self) -> Floats:
+        """Median gradient norm of each layer at the last measurements of the stretch; NaN for what does not learn."""
+        recent = self.norms[-MEDIAN_OF:][self.norm_steps[-MEDIAN_OF:] > self.step - self.window]
+        return medians(recent) if len(recent) else np.full(len(self.names), np.nan)
+
+    def recent_ratios(self, looks: int = 5) -> Floats:
+        """Median of the last looks' update ratios of each layer; NaN for what does not learn, and everywhere before so many looks."""
+        return medians(self.ratios[-looks:]) if len(self.ratios) >= looks else np.full(len(self.names), np.nan)
+
+    def dead_units(self) -> dict[int, tuple[int, int]]:
+        """Layer to (dead, all) units, for learning layers in front of the head that were looked at often enough."""
+        found = {}
+        for place, idle in self._idle_looks.items():
+            info = self.infos[place]
+            if self.learns[place] and info is not None and info.role != "head":
+                found[place] = (int((idle >= UNIT_LOOKS).sum()), len(idle))
+        return found
+
+    def dead_since(self, place: int) -> int:
+        """The step of the look since which most of the dead units of a layer do nothing, as far back as looks are kept."""
+        idle = self._idle_looks[place]
+        looks = int(np.median(idle[idle >= UNIT_LOOKS]))
+        return int(self.look_steps[-min(looks, len(self.look_steps))]) if len(self.look_steps) else self.window_start()
+
+    # Collecting
+
+    def add(self, block: StepBlock, first: int, last: int) -> None:
+        """Take the steps at places `first` to `last` (not itself) of a block."""
+        self.step = int(block.step[last - 1])
+        loss = block.loss[first:last]
+        self.steps = np.concatenate([self.steps, block.step[first:last]])[-KEPT_STEPS:]
+        self.loss = np.concatenate([self.loss, loss])[-KEPT_STEPS:]
+        self.rates = np.concatenate([self.rates, block.learning_rate[first:last]])[-KEPT_STEPS:]
+        self.highest_rate = max(self.highest_rate, float(block.learning_rate[first:last].max()))
+        finite = np.isfinite(loss)
+        if len(self.first_losses) < 3:
+            self.first_losses = (*self.first_losses, *loss[finite].tolist())[:3]
+        if self.bad_step is None and not finite.all():
+            self.bad_step = int(block.step[first + int(np.argmin(finite))])
+        steps, norms = _measured(block.gradient_norms, block.step, first, last)
+        if len(steps):
+            self._add_norms(steps, norms)
+        looks, updates = _measured(block.update_norms, block.step, first, last)
+        if len(looks):
+            _, weights = _measured(block.weight_norms, block.step, first, last)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratios = np.where((updates < 0) | (weights <= 0), np.nan, updates / weights)
+            self.look_steps = np.concatenate([self.look_steps, looks])[-KEPT_LOOKS:]
+            self.ratios = np.concatenate([self.ratios, ratios.astype(np.float32)])[-KEPT_LOOKS:]
+
+    def _add_norms(self, steps: NDArray[np.int64], norms: NDArray[np.float32]) -> None:
+        if self.bad_gradient is None and not np.isfinite(norms).all():
+            row = int(np.argmin(np.isfinite(norms).all(axis=1)))
+            layers = tuple(name for name, value in zip(self.names, norms[row].tolist(), strict=True) if not math.isfinite(value))
+            self.bad_gradient = (int(steps[row]), layers)
+        known = np.where(norms < 0, np.nan, norms)
+        self.norm_steps = np.concatenate([self.norm_steps, steps])[-KEPT_NORMS:]
+        self.norms = np.concatenate([self.norms, known])[-KEPT_NORMS:]
+        totals = np.sqrt(np.nansum(known.astype(np.float64) ** 2, axis=1))
+        self.totals = np.concatenate([self.totals, totals])[-KEPT_NORMS:]
+        if len(self.first_totals) < 10:
+            self.first_totals = (*self.first_totals, *totals.tolist())[:10]
+
+    def add_units(self, frozen: NDArray[np.bool_], rows: NDArray[np.float32], norms: NDArray[np.float32]) -> None:
+        """Take the lengths of the gradient rows of one look (`core.signals.Sample.unit_norms`) and the gradient norms of its step."""
+        learns = ~frozen
+        if not (learns == self._unit_learns).all():
+            self._idle_looks, self._unit_learns = {}, learns
+        if not (norms > 0).any():
+            return  # no gradient at all: it is the loss that has nothing to say (0, or cut off), not the units
+        start = 0
+        for place, layer in enumerate(self.plan.layers):
+            if not learns[place] or len(layer.shape) < 2:
+                continue
+            units = layer.shape[0]
+            if self.is_weight[place] and units > 1:
+                idle = rows[start : start + units] == 0
+                self._idle_looks[place] = np.where(idle, self._idle_looks.get(place, np.zeros(units, np.int64)) + 1, 0)
+            start += units
+
+    def change(self, row: ChangeRow) -> None:
+        """Another plan holds: what was measured before says nothing about how it goes on."""
+        self.learns = ~row.frozen
+        self.changed = row.step
+        self._forget()
+
+    def _forget(self) -> None:
+        self.ratios, self.look_steps = self.ratios[:0], self.look_steps[:0]
+        self.norms, self.norm_steps, self.totals = self.norms[:0], self.norm_steps[:0], self.totals[:0]
+
+    def names_at(self, places: Sequence[int] | NDArray[np.int64]) -> tuple[str, ...]:
+        """Names of the layers at these places."""
+        return tuple(self.names[int(place)] for place in places)
+
+
+def median(values: Floats) -> float:
+    """Median of the finite values; NaN without any."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else math.nan
+
+
+def medians(rows: NDArray[np.float32]) -> Floats:
+    """Median (the higher of two in the middle) of the finite values in each column; NaN where there is none."""
+    values = np.where(np.isfinite(rows), rows, np.nan)
+    values.sort(axis=0)  # NaN comes last
+    middle = np.count_nonzero(~np.isnan(values), axis=0) // 2
+    found: Floats = np.take_along_axis(values, np.minimum(middle, len(values) - 1)[None], axis=0)[0].astype(np.float64)
+    return found
+
+
+def _measured(signal: Signal, steps: NDArray[np.int64], first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The steps among places `first` to `last` at which a signal was measured, and its rows there."""
+    places = signal.place[first:last]
+    known = places >= 0
+    return steps[first:last][known], signal.rows[places[known]]
