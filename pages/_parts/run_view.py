@@ -12,7 +12,7 @@ from core.config import ConfigError, RunConfig
 from core.events import CommandKind, RunPlan, RunStatus
 from core.lab_helper import LabError
 from core.store import Run
-from pages._parts import audit_view, draft, profile_view, reuse_view, steering_view, tuning_view, words
+from pages._parts import audit_view, draft, findings_view, profile_view, reuse_view, steering_view, tuning_view, words
 from pages._parts.live_chart import live_chart
 from pages._parts.places import alone
 from pages._parts.run_state import repeated
@@ -29,9 +29,13 @@ def show(shared: Services, run: Run) -> None:
     title.title(words.subject(run.config))
     another.button("Set up another run", icon=":material/add:", width="stretch", on_click=_set_up_another)
     st.caption(_facts(run))
+    if run.plan is not None:
+        about = "Try pictures, see mistakes and where it looks: also while it trains."
+        st.page_link("evaluate.py", label="Evaluate this run", icon=":material/fact_check:", query_params={"run": run.id}, help=about)
     # The fragments' own timers end with the run: the status reruns the page then, and they are called without a timer.
     active = run.status.active
     alone(_status, shared, run, steering_view.steered(shared, run), every=TICK if active else None)
+    alone(findings_view.show, shared, run, every=findings_view.TICK if active else None)
     # What comes and goes has a container of its own: the charts below keep their place, and with it their zoom and what is open in them.
     with st.container():
         if active and run.plan is not None:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.catalog import AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES
 from core.code import phases, pytorch_code
-from core.config import ConfigError, RunConfig
+from core.config import FAULTS, ConfigError, RunConfig
 from core.cost import steps_per_epoch
 from core.lab_helper import LabError
 from core.layers import frozen_parameters, head_options, multipliers_by_parameter
@@ -30,7 +30,8 @@ ABOUT_CLIPPING = (
 MODEL_PAGE, TRAIN_PAGE = "model.py", "train.py"
 
 _FURTHER = {
-    "momentum", "weight_decay", "schedule", "augmentation", "validation_share", "early_stopping", "watch_budget", "watch_every", *draft.OPTIONS,
+    "momentum", "weight_decay", "schedule", "augmentation", "validation_share", "early_stopping", "watch_budget", "watch_every", "fault",
+    *draft.OPTIONS,
 }  # fmt: skip
 
 _START_ERROR = "setup_start_error"
@@ -155,6 +156,9 @@ class Form(Fields):
             with self.field(right, "watch_every"):
                 st.number_input("Watch every", step=5, key=key("watch_every"), persist_state="session")
                 self.say("watch_every", "steps between two looks at weight changes and frozen layers")
+            with self.field(st.container(), "fault"):
+                name = st.selectbox(words.field("fault"), list(FAULTS), key=key("fault"), persist_state="session")
+                self.say("fault", FAULTS[name])
 
     def _options(self, field: str) -> None:
         """A widget for each further option of what is chosen, under the name that torch gives it."""

@@ -67,6 +67,7 @@ _LABELS: Mapping[str, str] = {
     "accumulate": "Gradient accumulation",
     "clip_norm": "Longest gradient",
     "compile_model": "torch.compile",
+    "fault": "Break it on purpose",
     "fold_norms": "Fold BatchNorm",
     "frozen_randomness": "Dropout and stochastic depth in frozen blocks",
     "head_hidden": "Hidden layer",

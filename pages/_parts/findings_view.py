@@ -1,0 +1,130 @@
+"""What the doctor found out about a run: live, in words, worst first, with what can be done about it at one click."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.config import FAULTS, Change, ConfigError, RunConfig
+from core.doctor import RULES
+from core.events import Diagnosis, Finding, Severity
+from core.faults import preset_of
+from core.store import Run
+from pages._parts import draft, findings_chart, words
+from pages._parts.services import Services
+from pages._parts.steering_view import ask_button
+
+TICK = 2.0
+"""Seconds between looks at the findings while a run goes on: the doctor's own come a few times a second at most."""
+
+LOOKS: dict[Severity, tuple[str, str, words.Colour]] = {
+    "serious": ("Serious", ":material/error:", "red"),
+    "warning": ("Warning", ":material/warning:", "orange"),
+    "note": ("Note", ":material/info:", "blue"),
+}
+"""A severity as a word, an icon and a colour: never a colour alone."""
+
+_USED = "findings_settings_used"
+
+
+def show(shared: Services, run: Run) -> None:
+    """The headline and each finding. For a fragment, so that the charts are left alone."""
+    if st.session_state.pop(_USED, False):
+        st.rerun(scope="app")  # the form takes the page's place
+    broken(run.config)
+    diagnosis = shared.store.findings(run.id)
+    if diagnosis is None:
+        if run.status.active:
+            st.caption(":material/stethoscope: Findings: the doctor looks once the run has its model and data.")
+        return
+    st.markdown(f":material/stethoscope: **{headline(run, diagnosis)}**")
+    for finding in diagnosis.open:
+        _finding(shared, run, finding)
+    if diagnosis.resolved:
+        with st.expander("Resolved findings", icon=":material/task_alt:", key=f"resolved_{run.id}", type="compact"):
+            for finding in diagnosis.resolved:
+                word, icon, _ = LOOKS[finding.severity]
+                st.markdown(f"{icon} **{finding.title}** ({word.lower()}, steps {finding.since_step:,} to {finding.resolved_step:,})")
+                st.caption(words.plain(finding.cause))
+    with st.expander("What the doctor looks at", icon=":material/checklist:", key=f"rules_{run.id}", type="compact"):
+        st.markdown("\n".join(f"- **{rule.title}:** {rule.about}" for name, rule in RULES.items() if name in diagnosis.rules))
+
+
+def headline(run: Run, diagnosis: Diagnosis) -> str:
+    """'Findings: 1 serious, 2 warnings', or that there are none and how many rules were looked at."""
+    step = f"after step {diagnosis.step:,}" if diagnosis.final else f"at step {max(run.step, diagnosis.step):,}"
+    if not diagnosis.open:
+        return f"No findings: {len(diagnosis.rules)} rules looked at, {step}"
+    counts = Counter(finding.severity for finding in diagnosis.open)
+    plural = {"serious": "serious", "warning": "warnings", "note": "notes"}
+    said = [f"{counts[severity]} {severity if counts[severity] == 1 else plural[severity]}" for severity in LOOKS if counts[severity]]
+    return f"Findings: {', '.join(said)} ({len(diagnosis.rules)} rules looked at, {step})"
+
+
+def broken(config: RunConfig) -> None:
+    """What was broken on purpose in a run, and what to look for."""
+    preset = preset_of(config)
+    if preset is not None:
+        st.info(f"{preset.what} **What to look for:** {preset.watch_for}", title=f"Broken on purpose: {preset.label}", icon=":material/science:")
+    elif config.fault != "none":
+        st.info(FAULTS[config.fault], title=f"Broken on purpose: {config.fault}", icon=":material/science:")
+
+
+def _finding(shared: Services, run: Run, finding: Finding) -> None:
+    word, icon, colour = LOOKS[finding.severity]
+    key = finding.rule.replace(" ", "_")
+    with st.container(border=True, key=f"finding_{key}"):
+        head = st.container(horizontal=True, vertical_alignment="center", gap="small")
+        head.badge(word, icon=icon, color=colour)
+        since = "from the start" if not finding.since_step else f"since step {finding.since_step:,}"
+        head.markdown(f"**{finding.title}** · {since}", width="stretch")
+        st.markdown(words.plain(finding.cause))
+        st.markdown(f":material/build: {words.plain(finding.remedy.advice)}")
+        _buttons(st.container(horizontal=True, vertical_alignment="center"), shared, run, finding, key)
+        # A constant label: an expander whose label changes is another one, and closed.
+        box = st.expander(
+            "Where to see it, and when it is a false alarm", icon=":material/query_stats:", key=f"evidence_{run.id}_{key}", on_change="rerun"
+        )
+        if box.open:
+            with box:
+                st.markdown(f"**A false alarm?** {words.plain(finding.false_alarm)}")
+                findings_chart.show(shared, run, finding)
+
+
+def _buttons(row: DeltaGenerator, shared: Services, run: Run, finding: Finding, key: str) -> None:
+    """The remedies that one click brings."""
+    remedy = finding.remedy
+    if remedy.change and run.status.active:
+        ask_button(row, shared, run, f"Do it now: {words.change(remedy.change, most=2)}", Change.parse(remedy.change), key=f"mend_now_{key}")
+    mended = mended_config(run.config, finding)
+    if mended is not None:
+        said = ", ".join(f"{words.field(name)}: {_value(value)}" for name, value in remedy.settings.items())
+        row.button(
+            "Use these settings",
+            key=f"mend_next_{key}",
+            icon=":material/replay:",
+            help=f"Opens the form with the settings of this run and what mends it: {said}",
+            on_click=_use,
+            args=(mended,),
+        )
+        row.caption(words.plain(said), width="content")
+
+
+def mended_config(config: RunConfig, finding: Finding) -> RunConfig | None:
+    """The run's settings with what mends it; None where nothing can be set, or where it does not go together with the rest."""
+    try:
+        return config.replace(**finding.remedy.settings) if finding.remedy.settings else None
+    except ConfigError:
+        return None
+
+
+def _value(value: bool | int | float | str | None) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _use(config: RunConfig) -> None:
+    draft.fill(config)
+    st.query_params.from_dict({draft.SET_UP: "1"})
+    st.session_state[_USED] = True
