@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from core.config import RunConfig
 from core.home import Home
@@ -48,7 +48,7 @@ def open_part(server: Server, page: Page, run: Run, part: str, **query: str) -> 
     page.goto(f"{server.address}/evaluate?run={run.id}&view={part}{further}")
 
 
-def png(picture: Image.Image) -> dict[str, object]:
+def png(picture: Image.Image) -> FilePayload:
     file = io.BytesIO()
     picture.save(file, "PNG")
     return {"name": "my picture.png", "mimeType": "image/png", "buffer": file.getvalue()}
@@ -125,14 +125,14 @@ def test_picture_that_is_brought_along_is_answered_and_a_bad_one_says_why(server
     expect(guesses(page)).to_have_count(5)  # a test picture is there from the start
     page.get_by_role("radio", name="Upload").or_(page.get_by_role("button", name="Upload", exact=True)).first.click()
     box = page.locator("input[type=file]")
-    box.set_input_files([png(Image.fromarray(np.full((40, 60, 4), 200, np.uint8)))])  # type: ignore[list-item]
+    box.set_input_files(png(Image.fromarray(np.full((40, 60, 4), 200, np.uint8))))
     page.wait_for_url(re.compile("picture=[0-9a-f]{20}-my_picture.png"))
     expect(guesses(page)).to_have_count(5)
     expect(page.get_by_text("Its transparent parts were put on white")).to_be_visible()
     shares = [float(text.strip("<% ")) for text in guesses(page).locator("output").all_inner_texts()]
     assert shares == sorted(shares, reverse=True)
     before = page.url
-    box.set_input_files([{"name": "notes.png", "mimeType": "image/png", "buffer": b"these are only notes"}])
+    box.set_input_files({"name": "notes.png", "mimeType": "image/png", "buffer": b"these are only notes"})
     alert = page.get_by_role("alert").filter(has_text="This picture cannot be used")
     expect(alert).to_contain_text("notes.png")
     expect(guesses(page)).to_have_count(5)  # the one of before is still there

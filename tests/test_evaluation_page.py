@@ -106,7 +106,12 @@ def test_last_layer_with_enough_places_is_found_in_few_looks() -> None:
 
     def found(fine: int) -> str:
         looks.clear()
-        return last_fine(layers, lambda layer: looks.append(layer) is None and int(layer[5:]) < fine)
+
+        def has_places(layer: str) -> bool:
+            looks.append(layer)
+            return int(layer[5:]) < fine
+
+        return last_fine(layers, has_places)
 
     assert [found(fine) for fine in (1, 2, 40, 63)] == ["layer0", "layer1", "layer39", "layer62"]
     assert len(looks) <= 8

@@ -41,6 +41,9 @@ WEB_SIDE = (
     "metrics",
     "pictures",
     "walkthrough",
+    "doctor",
+    "faults",
+    "charts",
     "networks",
     "code",
 )
