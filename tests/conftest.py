@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from core.home import Home
 from core.store import RunStore
 from tests.browser import arguments, find
-from tests.support import ROOT, Server, end_process, end_processes_of
+from tests.support import ROOT, Server, end_processes_of
 
 PATIENCE = 40_000
 """Milliseconds that a browser test waits for what it expects: far more than needed, since a busy machine is no failure."""
@@ -73,9 +73,8 @@ def long_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def server(long_server: Server) -> Iterator[Server]:
     """A running server with a home of its own, shared by many tests. Runs that still go on when a module is over are killed."""
     yield long_server
-    for run in RunStore(long_server.home / "thaw.db").runs():
-        if run.status.active:
-            end_process(run.pid)
+    runs = RunStore(long_server.home / "thaw.db").runs()
+    end_processes_of(long_server.home, {run.pid for run in runs if run.status.active})
 
 
 @pytest.fixture

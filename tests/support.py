@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -110,18 +110,11 @@ class Server:
         end_processes_of(self.home)
 
 
-def end_process(pid: int | None) -> None:
-    """Kill a process that a test started, and wait for the end of it; None, or one that is gone: nothing to do."""
-    if pid is not None:
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            process.kill()
-            process.wait(timeout=20)
-
-
-def end_processes_of(home: Path) -> None:
-    """Kill what `processes_of` finds, and wait for the end of it."""
+def end_processes_of(home: Path, pids: Collection[int | None] | None = None) -> None:
+    """Kill what `processes_of` finds (of `pids` alone, where they are given), and wait for the end of it."""
     for process in processes_of(home):
+        if pids is not None and process.pid not in pids:
+            continue
         with suppress(psutil.NoSuchProcess):  # it has just left by itself
             process.kill()
             process.wait(timeout=20)

@@ -101,10 +101,10 @@ def planned(name: str, plan: str, size: int, training: bool = True) -> nn.Module
         ("resnet18", 32, "*, !layer3.1.bn2, !fc"),
         ("mobilenet_v3_small", 32, "head only"),
         ("mobilenet_v3_small", 32, "last stage"),
-        ("vit_b_16", 32, "*, !encoder.layers.encoder_layer_11.mlp, !heads"),
+        pytest.param("vit_b_16", 32, "*, !encoder.layers.encoder_layer_11.mlp, !heads", marks=pytest.mark.all_models),  # ten seconds
         ("densenet121", 32, "head only"),
-        ("densenet121", 32, "last stage"),
-        ("googlenet", 32, "head only"),
+        pytest.param("densenet121", 32, "last stage", marks=pytest.mark.all_models),
+        pytest.param("googlenet", 32, "head only", marks=pytest.mark.all_models),
         ("googlenet", 32, "last stage"),
         ("small_cnn", 16, "all but stem"),
     ],
