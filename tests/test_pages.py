@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit.config import get_option
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.testing.v1 import AppTest
 
 from core import anatomy, catalog, networks
@@ -503,3 +506,18 @@ def test_a_group_is_frozen_in_part_when_only_some_of_it_is(model: str) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
     assert words.duration(seconds) == text
+
+
+def test_what_fragments_draw_is_sent_whole_while_references_lose_their_fragment() -> None:
+    # Of what a fragment has waiting in the queue when it is drawn anew, a reference is left alone, without its block: the page would stop.
+    queue = ForwardMsgQueue()
+    block, reference = ForwardMsg(), ForwardMsg()
+    block.delta.fragment_id, reference.ref_hash = "fragment", "what the browser has"
+    block.delta.add_block.SetInParent()
+    for message, path in ((block, [0, 3]), (reference, [0, 3, 2])):
+        message.metadata.delta_path.extend(path)
+        queue.enqueue(message)
+    queue.clear(retain_lifecycle_msgs=True, fragment_ids_this_run=["fragment"])
+    left = [message.WhichOneof("type") for message in queue.flush()]
+    assert left == ["ref_hash"], "Streamlit has mended it: take minCachedMessageSize out of .streamlit/config.toml, and this test"
+    assert get_option("global.minCachedMessageSize") >= 1_000_000, "the audit of 700 tensors takes a third of that"
