@@ -14,13 +14,14 @@ from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.testing.v1 import AppTest
 
 from core import anatomy, catalog, networks
-from core.config import RunConfig
+from core.config import Change, RunConfig
 from core.events import EpochRow, Layer, RunPlan, RunResult, RunStatus
 from core.home import Home
 from core.lab import Lab
 from core.layers import frozen_parameters
+from core.store import RunStore
 from core.supervisor import Supervisor
-from pages._parts import draft, words
+from pages._parts import draft, steering_view, words
 from pages._parts.freeze_tree.tree import rows
 from pages._parts.layer_rules import RULE_FIELDS
 from pages._parts.services import Services, services
@@ -521,3 +522,11 @@ def test_what_fragments_draw_is_sent_whole_while_references_lose_their_fragment(
     left = [message.WhichOneof("type") for message in queue.flush()]
     assert left == ["ref_hash"], "Streamlit has mended it: take minCachedMessageSize out of .streamlit/config.toml, and this test"
     assert get_option("global.minCachedMessageSize") >= 1_000_000, "the audit of 700 tensors takes a third of that"
+
+
+def test_click_that_is_played_back_asks_once(home: Home, store: RunStore) -> None:
+    shared = Services(home, store, Supervisor(home, store), Lab(home))
+    run = store.run(store.create_run(RunConfig()))
+    for text in ("layer1", "layer1", "!layer1", "layer1"):
+        steering_view._ask(shared, run, Change.parse(text))
+    assert [command.payload for command in store.commands(run.id)] == ["layer1", "!layer1", "layer1"]

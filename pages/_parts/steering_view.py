@@ -270,8 +270,14 @@ def _toggle(shared: Services, run: Run, place: str) -> None:
 
 
 def _ask(shared: Services, run: Run, change: Change) -> None:
-    """Ask the run for a change; the store keeps the request, and the reason if it has ended meanwhile."""
+    """Ask the run for a change; the store keeps the request, and the reason if it has ended meanwhile.
+
+    What was asked for last and is still waiting is not asked for again: on a busy machine Streamlit plays a click back a second time.
+    """
     try:
+        waiting = shared.store.commands(run.id, waiting=True)
+        if waiting and (waiting[-1].kind, waiting[-1].payload) == (CommandKind.CHANGE, str(change)):
+            return
         shared.supervisor.change(run.id, change)
     except (OSError, KeyError) as error:
         st.session_state[_ERROR] = f"nothing was asked for: {error}"
