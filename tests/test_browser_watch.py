@@ -499,11 +499,18 @@ def test_the_audit_gives_the_proof_and_a_remedy_for_each_fault(server: Server, p
     expect(
         page.get_by_text(f"9,408 of {total:,} frozen values changed, so far, after step 20 · 1 leaking, 2 drifting, 1 in no optimizer")
     ).to_be_visible()
-    if not page.get_by_role("searchbox", name="Filter by name or verdict").is_visible():
-        page.get_by_text("Every tensor of the freeze audit").click()
+    table = page.get_by_role("searchbox", name="Filter by name or verdict")
+
+    def opened() -> bool:  # faults open it by themselves, and may do so just before the click, which closes it then
+        if not table.is_visible():
+            page.get_by_text("Every tensor of the freeze audit").click()
+            page.wait_for_timeout(2000)
+        return table.is_visible()
+
+    waiting(page, opened, 40, "the table")
     lines = page.locator(".thaw-audit tbody tr[data-key]")
     worst_first = ["conv1.weight", "layer1.0.bn1.weight", "layer1.0.bn1.bias", "fc.bias"]
-    waiting(page, lambda: lines.evaluate_all("rows => rows.slice(0, 4).map((row) => row.dataset.key)") == worst_first, 10, "faults first")
+    waiting(page, lambda: lines.evaluate_all("rows => rows.slice(0, 4).map((row) => row.dataset.key)") == worst_first, 40, "faults first")
     page.get_by_role("searchbox", name="Filter by name or verdict").fill("drifting")
     expect(page.locator(".thaw-audit [role=status]")).to_have_text("2 of 62 rows")
 
