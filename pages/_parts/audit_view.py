@@ -155,5 +155,4 @@ def _rules(run: Run, remedy: Remedy, rows: Iterable[AuditRow]) -> tuple[str, ...
 
 def _use_mended(run: Run, rules: tuple[str, ...]) -> None:
     plan = run.config.freeze.then(Change(rules=rules))
-    draft.fill(run.config.replace(freeze=str(plan)))
-    st.query_params.from_dict({draft.SET_UP: "1"})
+    draft.set_up(run.config.replace(freeze=str(plan)))

@@ -104,6 +104,12 @@ def went_back() -> bool:
     return context is not None and context.is_history_navigation
 
 
+def set_up(config: RunConfig) -> None:
+    """Have the Train screen show the form with a config's values. For callbacks."""
+    fill(config)
+    st.query_params.from_dict({SET_UP: "1"})
+
+
 def fill(config: RunConfig) -> None:
     """Put a config's values into the form. A name that is in no catalogue (any more) gives way to the default."""
     for field in RunConfig.model_fields:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from pages._parts import draft
 
 NAMES = ("run", "epoch", "view", "picture", "layer", "target", "other", "cell", "shares", "with", "before", "method")
 """What can be in the URL: see where each is read."""
@@ -24,7 +25,7 @@ def open_state(marker: str) -> None:
     """
     url = {name: value for name, value in st.query_params.to_dict().items() if name in NAMES}
     held = st.session_state.get(_HELD)
-    if held is None or (url and (marker not in st.session_state or _went_back())):
+    if held is None or (url and (marker not in st.session_state or draft.went_back())):
         st.session_state[_HELD] = url
     _write()
 
@@ -61,9 +62,3 @@ def _held() -> Mapping[str, str]:
 def _write() -> None:
     if st.query_params.to_dict() != dict(_held()):
         st.query_params.from_dict(dict(_held()))
-
-
-def _went_back() -> bool:
-    """True where the browser's back or forward button led here. Streamlit knows it, but does not say it in `st.context`."""
-    context = get_script_run_ctx(suppress_warning=True)
-    return context is not None and context.is_history_navigation

@@ -125,6 +125,5 @@ def _value(value: bool | int | float | str | None) -> str:
 
 
 def _use(config: RunConfig) -> None:
-    draft.fill(config)
-    st.query_params.from_dict({draft.SET_UP: "1"})
+    draft.set_up(config)
     st.session_state[_USED] = True

@@ -81,14 +81,14 @@ def _settings(run: Run, again: RunConfig) -> None:
     """What was chosen for the run, and the ways to use it again. `again` has what was changed live in its timeline."""
     st.json(run.config.changes() or {"everything": "as it comes"}, expanded=True)
     row = st.container(horizontal=True)
-    row.button("Use these settings again", key="again_settings", icon=":material/replay:", on_click=_use_again, args=(run.config,))
+    row.button("Use these settings again", key="again_settings", icon=":material/replay:", on_click=draft.set_up, args=(run.config,))
     if again != run.config:
         row.button(
             "Use them with what was changed live",
             key="again_changed",
             icon=":material/replay:",
             help="The same settings, with each live change in the timeline at the step where it was made: a run that does the same.",
-            on_click=_use_again,
+            on_click=draft.set_up,
             args=(again,),
         )
         st.caption("The timeline with what was changed live:")
@@ -187,7 +187,7 @@ def _what_went_wrong(shared: Services, run: Run) -> None:
                 st.code(details.strip(), language=None)
             if log:
                 st.code(log, language=None)
-    st.button("Use these settings again", type="primary", icon=":material/replay:", on_click=_use_again, args=(run.config,))
+    st.button("Use these settings again", type="primary", icon=":material/replay:", on_click=draft.set_up, args=(run.config,))
 
 
 def _result(run: Run) -> None:
@@ -231,9 +231,4 @@ def _inspect(shared: Services, run: Run, name: str) -> None:
 
 
 def _set_up_another() -> None:
-    st.query_params.from_dict({draft.SET_UP: "1"})
-
-
-def _use_again(config: RunConfig) -> None:
-    draft.fill(config)
     st.query_params.from_dict({draft.SET_UP: "1"})
