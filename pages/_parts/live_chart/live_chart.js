@@ -5,6 +5,7 @@
 const RECONNECT_AFTER = 1000; // milliseconds
 const SLOW_REDRAW_AFTER = 1000; // milliseconds: all but loss and accuracy are drawn less often than messages come
 const NO_SUCH_RUN = 4404; // close code of the /live route
+const RELEASES = ["pointerup", "pointercancel", "blur"]; // events after which no pointer is pressed
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`); // all modules carry one digest, see assets.py
 const [{ RunHistory }, { baseLayout, merge, mixed, readColours }, { drawLoss, drawAccuracy, drawRate }, { CanvasPanel }, waterfall, lane] =
@@ -114,6 +115,10 @@ class LiveChart {
     this.table = layerTable(root.querySelector(".thaw-layer-table"), this);
     this.onVisible = () => { if (!document.hidden) this.flush(); };
     document.addEventListener("visibilitychange", this.onVisible);
+    this.onPress = ({ target }) => { this.pressed = Boolean(target.closest?.(".thaw-plot")); };
+    this.onRelease = () => { if (this.pressed) { this.pressed = false; setTimeout(() => this.flush()); } }; // after Plotly's own answer to it
+    root.addEventListener("pointerdown", this.onPress, true);
+    for (const release of RELEASES) window.addEventListener(release, this.onRelease, true);
     this.connect();
     loadPlotly(address).then(
       (Plotly) => { if (!this.closed) { this.Plotly = Plotly; this.setUp(); this.drawAll(); } },
@@ -141,6 +146,8 @@ class LiveChart {
     clearTimeout(this.slowTimer);
     this.socket?.close();
     document.removeEventListener("visibilitychange", this.onVisible);
+    this.root.removeEventListener("pointerdown", this.onPress, true);
+    for (const release of RELEASES) window.removeEventListener(release, this.onRelease, true);
     for (const picture of Object.values(this.pictures ?? {})) picture.close();
     for (const plot of this.root.querySelectorAll(".thaw-plot")) this.Plotly?.purge(plot);
     this.root.replaceChildren();
@@ -218,8 +225,9 @@ class LiveChart {
   drawAll() { this.dirtyAll(); this.slowDrawn = 0; this.flush(); }
 
   flush() {
-    // A hidden tab keeps what arrives and draws it once it is looked at.
-    if (!this.Plotly || document.hidden || this.closed) return;
+    // A hidden tab keeps what arrives and draws it once it is looked at. So does a chart that somebody drags a zoom over: what is
+    // selected stays where it was when the pointer went down.
+    if (!this.Plotly || document.hidden || this.closed || this.pressed) return;
     this.colours = this.readColours();
     const slow = SLOW.some((name) => this.dirty.has(name)) && this.slowIsDue();
     for (const name of [...this.dirty]) {
