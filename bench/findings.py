@@ -11,8 +11,8 @@ from typing import Any
 
 from bench.table import table
 from core.config import ConfigError, RunConfig
-from core.events import Diagnosis
 from core.faults import PRESETS
+from core.findings import Diagnosis
 from core.home import Home
 from core.networks.templates import TEMPLATES
 from core.store import Run, RunStore

@@ -21,10 +21,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from torch.utils.hooks import RemovableHandle
 
-from core.catalog.models import ModelEntry, build, find_model
-from core.config import ROLES, ConfigError
+from core.catalog.model_entries import ModelEntry
+from core.catalog.models import build, find_model
+from core.config import ConfigError
 from core.head import head_info, replace_head
-from core.layers import PLAIN_HEAD, HeadOptions, ModelDescription, ParameterInfo, Role
+from core.layers import PLAIN_HEAD, HeadOptions, ModelDescription, ParameterInfo
+from core.plans import ROLES, Role
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 """BatchNorm and InstanceNorm of any dimension, LayerNorm, GroupNorm and RMSNorm."""

@@ -17,11 +17,14 @@ from typing import Any
 from core import catalog, commands, networks, telling
 from core.code import network_code
 from core.commands import settings
-from core.config import Change, ConfigError, RunConfig
-from core.events import RunStatus, Tuning
+from core.commands.missing import missing
+from core.config import ConfigError, RunConfig
+from core.events import RunStatus
 from core.home import Home
 from core.networks.grammar import EXAMPLE
+from core.plans import Change
 from core.progress import percent, progress_bar
+from core.speed import Tuning
 from core.store import Run, RunStore
 from core.supervisor import Supervisor
 
@@ -47,8 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return _networks(home, arguments)
             case "audit":
                 return _audit(home, arguments.run, arguments.json)
-            case "profile":
-                return _profile(home, arguments.run, arguments.json)
             case "change":
                 return _change(home, arguments.run, arguments.change)
             case "pause" | "resume" | "stop":
@@ -84,12 +85,11 @@ def _parser(rooms: Sequence[commands.CommandModule]) -> argparse.ArgumentParser:
     for name, text in (
         ("show", "print one run"),
         ("audit", "print what is frozen, what learns, and the proof; exit status 1 if anything is not as it should be"),
-        ("profile", "print where the time of a step goes, block by block: of a running run's next few steps, else as it was last measured"),
         ("pause", "pause a run after its step"),
         ("resume", "let a paused run go on"),
         ("stop", "stop a run and save its weights"),
     ):
-        command = subparsers.add_parser(name, parents=[shared, as_json] if name in ("show", "audit", "profile") else [shared], help=text)
+        command = subparsers.add_parser(name, parents=[shared, as_json] if name in ("show", "audit") else [shared], help=text)
         command.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
     change = subparsers.add_parser("change", parents=[shared], help="freeze, unfreeze or learn at another rate while a run trains")
     change.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
@@ -164,7 +164,7 @@ def _model(home: Home, config: RunConfig, as_json: bool) -> int:
         ("optimizer", cost.optimizer_bytes),
         ("activations", cost.activation_bytes),
     )
-    print("memory: " + ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in memory))
+    print("memory: " + ", ".join(f"{name} {telling.size(size)}" for name, size in memory))
     print(f"a step of {config.batch_size} images: {1000 * cost.step_seconds:,.1f} ms on {cost.device} (median of {cost.steps_measured} steps)")
     return 0
 
@@ -195,12 +195,15 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     run = store.run(run_id)
     if as_json:
         epochs = [{name: _json_number(value) for name, value in asdict(row).items()} for row in store.epochs_after(run_id)]
-        found = {"history": epochs, "tuning": _tuning(store.tuning(run_id))}
+        notes = run.plan.notes if run.plan else ()
+        found = {"history": epochs, "tuning": _tuning(store.tuning(run_id)), "notes": notes}
         print(json.dumps({**_summary(run), "config": run.config.model_dump(), "error": run.error, **found}))
         return 0
     print(f"run {run.id}, {run.status}, created {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(run.created))}")
     for name, value in run.config.model_dump().items():
         print(f"  {name:20} {value}")
+    for note in run.plan.notes if run.plan else ():
+        print(note)
     for row in store.epochs_after(run_id):
         print(
             f"epoch {row.epoch:>4}  step {row.step:>7}  train loss {row.train_loss:.4f}  accuracy {percent(row.train_accuracy)}"
@@ -264,9 +267,9 @@ def _change(home: Home, run_id: str, text: str) -> int:
 
 
 def _audit(home: Home, run_id: str, as_json: bool) -> int:
-    report = RunStore(home.database).audit(run_id)
-    if report is None:
-        raise ConfigError("run", f"{run_id} has no audit: its first steps bring one, a run made before Thaw had audits never gets any; train again")
+    store = RunStore(home.database)
+    Supervisor(home, store).reconcile()
+    report = store.audit(run_id) or missing(store.run(run_id), "audit")
     if as_json:
         print(json.dumps({**asdict(report), "frozen_values": report.frozen_values, "values_changed": report.values_changed}))
     else:
@@ -278,51 +281,6 @@ def _audit(home: Home, run_id: str, as_json: bool) -> int:
         looked = "every tensor compared" if report.complete else "compared so far"
         print(f"{report.values_changed:,} of {report.frozen_values:,} frozen values changed, after step {report.step:,} ({looked})")
     return 1 if any(row.verdict.fault for row in report.rows) else 0
-
-
-def _profile(home: Home, run_id: str, as_json: bool) -> int:
-    """Ask a run that goes on to look where its time goes, and print what was found out last."""
-    store = RunStore(home.database)
-    supervisor = Supervisor(home, store)
-    supervisor.reconcile()
-    if store.run(run_id).status == RunStatus.RUNNING:
-        _wait_for_profile(supervisor, run_id, supervisor.profile(run_id))
-    profile = store.profile(run_id)
-    if profile is None:
-        status = store.run(run_id).status
-        remedy = "ask again once it trains" if status.active else "it was over too soon, or was made before Thaw had profiles; train again"
-        raise ConfigError("run", f"{run_id} has no profile ({status}); {remedy}")
-    if as_json:
-        print(json.dumps({**asdict(profile), "headline": telling.profile_headline(profile)}))
-        return 0
-    steps = f"steps {profile.first_step:,} to {profile.last_step:,}, {profile.samples:,} images each, on {profile.device}"
-    print(f"{telling.profile_headline(profile)} ({steps}; medians)")
-    print(f"\n{'stage':14} {'ms':>9} {'share':>7}")
-    for stage in telling.STAGES:
-        if stage in profile.stages:
-            print(f"{stage:14} {1000 * profile.stages[stage]:>9.3f} {percent(profile.stages[stage] / (profile.seconds or 1)):>7}")
-    if profile.blocks:
-        print(f"\n{'block':40} {'forward ms':>10} {'backward ms':>11}")
-    for block in profile.blocks:
-        forward, backward = ("-" if seconds is None else f"{1000 * seconds:.3f}" for seconds in (block.forward, block.backward))
-        print(f"{block.name:40} {forward:>10} {backward:>11}  {telling.block_note(block)}".rstrip())
-    print("\nmemory: " + ", ".join(f"{name} {telling.size(size)}" for name, size, _ in telling.memory_rows(profile.memory)))
-    print(telling.peak_in_words(profile.memory))
-    return 0
-
-
-def _wait_for_profile(supervisor: Supervisor, run_id: str, command_id: int) -> None:
-    """Until the run has answered, or has ended or is paused, which is no answer."""
-    store = supervisor.store
-    while store.run(run_id).status == RunStatus.RUNNING:
-        (command,) = [command for command in store.commands(run_id) if command.id == command_id]
-        if command.error is not None:
-            raise ConfigError("run", command.error)
-        profile = store.profile(run_id)
-        if command.applied_at_step is not None and profile is not None and profile.last_step > command.applied_at_step:
-            return
-        supervisor.reconcile()
-        time.sleep(0.1)
 
 
 def _networks(home: Home, arguments: argparse.Namespace) -> int:

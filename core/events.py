@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
@@ -53,7 +53,7 @@ class CommandKind(StrEnum):
 class Command:
     """One request to a run. `applied_at_step` is None until the worker has obeyed (or refused, then `error` says why).
 
-    `payload` says what of it: for a change the text of a `core.config.Change`, for an inspection the name of a parameter.
+    `payload` says what of it: for a change the text of a `core.plans.Change`, for an inspection the name of a parameter.
     """
 
     id: int
@@ -147,7 +147,7 @@ class Layer:
 class ChangeRow:
     """What learns, and how fast, from step `step` on: after a live command, or as the timeline says.
 
-    `text` is the change as `core.config.Change` writes it; `frozen` bool[layers] and `multipliers` float32[layers] are what
+    `text` is the change as `core.plans.Change` writes it; `frozen` bool[layers] and `multipliers` float32[layers] are what
     holds then, `learning_rate` is that of a layer whose multiplier is 1.
     """
 
@@ -372,198 +372,6 @@ class Profile:
     def seconds(self) -> float:
         """Seconds a step."""
         return sum(self.stages.values())
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way to compute a training step, and what measuring found out about it. The fields of a config have their names.
-
-    `step_seconds` is the median time of forward, backward and update of one batch (None: it was not timed, `refused` says why; where
-    gradients of several batches are added up, its share of an update);
-    where features are kept, that of the layers after the border, and `prefix_seconds` what the layers before it take, which come
-    once a picture. `start_seconds` pass before the first step: compiling.
-
-    `loss_error` and `gradient_error` are relative differences from exact float32 on the same pictures: |loss' - loss| / loss and
-    the L2 norm of gradient' - gradient over that of the gradient, of all parameters together; None: not compared, or not finite.
-    `refused`: why it must not be chosen.
-    """
-
-    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    fused_optimizer: bool = False
-    compile_model: bool = False
-    fold_norms: bool = False
-    threads: int = 1
-    step_seconds: float | None = None
-    prefix_seconds: float = 0.0
-    start_seconds: float = 0.0
-    loss_error: float | None = None
-    gradient_error: float | None = None
-    refused: str = ""
-
-    @property
-    def label(self) -> str:
-        """What differs from exact, in a few words: 'channels_last + bfloat16, 1 thread'."""
-        parts = [
-            *([self.memory_format] if self.memory_format != "contiguous" else []),
-            *([self.precision] if self.precision != "float32" else []),
-            *(["fused optimizer"] if self.fused_optimizer else []),
-            *(["folded BatchNorm"] if self.fold_norms else []),
-            *(["torch.compile"] if self.compile_model else []),
-        ]
-        return f"{' + '.join(parts) or 'exact'}, {self.threads} thread{'' if self.threads == 1 else 's'}"
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """How the fastest way to train was found: `ways`, exact first, of which that at index `chosen` was taken, for `reason`.
-
-    Of `possible` combinations only those are in `ways` whose parts were not slower alone. A step has `batch_size` pictures; it was
-    measured on `images` and worked out. `tolerance` is the largest `gradient_error` that is accepted: see `core.rounding`.
-    `prefix_share`: how often a picture goes through the layers before the border, as a share of the epochs (None: nothing is kept,
-    every step computes everything). `busy_share` of the processor (0 to 1) was used by others. `remembered`: measured by an earlier
-    run, in `measured_seconds`.
-    """
-
-    ways: tuple[Way, ...]
-    chosen: int
-    reason: str
-    device: str
-    possible: int
-    steps: int
-    batch_size: int
-    images: int
-    tolerance: float
-    prefix_share: float | None
-    busy_share: float
-    measured_seconds: float
-    remembered: bool = False
-
-    @property
-    def way(self) -> Way:
-        """The way that was taken."""
-        return self.ways[self.chosen]
-
-    @property
-    def measured(self) -> str:
-        """'measured 9 of 12 ways in 5.8 s'."""
-        count = sum(way.step_seconds is not None for way in self.ways)
-        return f"measured {count} of {self.possible} ways in {self.measured_seconds:.1f} s" + (", in an earlier run" if self.remembered else "")
-
-    def samples_per_second(self, way: Way) -> float | None:
-        """Pictures a second, from `seconds`."""
-        seconds = self.seconds(way)
-        return self.batch_size / seconds if seconds else None
-
-    def seconds(self, way: Way) -> float | None:
-        """What a step costs on average over the run, computing features once included and compiling left out; None: not timed."""
-        return None if way.step_seconds is None else way.step_seconds + (self.prefix_share or 0.0) * way.prefix_seconds
-
-    def times_faster(self, way: Way) -> float | None:
-        """How many exact steps take as long as one of `way`."""
-        exact, own = self.seconds(self.ways[0]), self.seconds(way)
-        return exact / own if exact and own else None
-
-
-Severity = Literal["note", "warning", "serious"]
-"""Worth knowing; something is probably wrong; the run is not doing what it is meant to."""
-
-Evidence = Literal["loss", "gradient norms", "update ratio", "accuracy", "settings"]
-"""Where a finding can be seen: a chart, or nothing but the settings and the data."""
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """What to do about a finding. `advice` says it in a sentence.
-
-    `change` is a `core.config.Change` that mends a run while it goes on, `settings` are fields of a `RunConfig` with which the next run
-    would not have it; both are empty where there is no such thing.
-    """
-
-    advice: str
-    change: str = ""
-    settings: dict[str, bool | int | float | str | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as it should be with a run, as a rule of `core.doctor` found it. `cause` is a sentence with the real numbers.
-
-    It is seen at steps `first_step` to `last_step` of `chart`, at `layers` (none: at all of them, or at none in particular).
-    `since_step` is when it opened, `resolved_step` when it was gone (None: it is still there).
-    """
-
-    rule: str
-    severity: Severity
-    title: str
-    cause: str
-    false_alarm: str
-    chart: Evidence
-    first_step: int
-    last_step: int
-    layers: tuple[str, ...]
-    remedy: Remedy
-    since_step: int
-    resolved_step: int | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether it is still there."""
-        return self.resolved_step is None
-
-    @property
-    def alarming(self) -> bool:
-        """Whether it is more than a note."""
-        return self.severity != "note"
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What the doctor knows after `step` steps: `findings`, worst first, the open ones before the resolved. `final`: the run is over.
-
-    `rules` names the rules that were looked at.
-    """
-
-    step: int
-    final: bool
-    rules: tuple[str, ...]
-    findings: tuple[Finding, ...]
-
-    @property
-    def open(self) -> tuple[Finding, ...]:
-        """The findings that are still there."""
-        return tuple(finding for finding in self.findings if finding.open)
-
-    @property
-    def resolved(self) -> tuple[Finding, ...]:
-        """Those that are gone."""
-        return tuple(finding for finding in self.findings if not finding.open)
-
-
-@dataclass(frozen=True)
-class Birth:
-    """Where the first value came from that is not a number, found at step `step` by running its batch once more, layer by layer.
-
-    `place`: the `weights` of `layer` were not finite before the step; its `output` was not, from inputs that were; the `loss` was not,
-    from logits that were. "unknown": nothing of it came up again.
-    """
-
-    step: int
-    place: Literal["weights", "output", "loss", "unknown"]
-    layer: str = ""
-    largest_input: float | None = None
-    """The largest absolute value that went into the layer, or into the loss."""
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """Pictures of the `measured` set (validation or test) that are also in the training set, pixel for pixel: `shared` of `pictures`."""
-
-    measured: Literal["validation", "test"]
-    shared: int
-    pictures: int
-    other_label: int = 0
-    """How many of them have another label there."""
 
 
 @dataclass(frozen=True)

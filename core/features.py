@@ -25,6 +25,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from core import telling
 from core.bits import same
 
 FORMAT = 1
@@ -170,10 +171,11 @@ def open_table(folder: Path, key: str, columns: Sequence[Column], rows: int, pic
         NoRoom: they do not fit into the budget, or neither on the disk nor into memory.
     """
     need = pictures * sum(column.row_bytes for column in columns)
+    too_much = f"the features of {pictures:,} pictures take {telling.size(need)}"
     if need > budget:
-        raise NoRoom(
-            f"the features of {pictures:,} pictures take {_gigabytes(need)}, more than the {_gigabytes(budget)} allowed (feature_cache_gigabytes)"
-        )
+        half = ", set feature_cache to float16" if need / 2 <= budget and all(column.stored == "float32" for column in columns) else ""
+        remedy = f"raise feature_cache_gigabytes to {math.ceil(need / 1e8) / 10:g}{half}, or set feature_cache to off to do without"
+        raise NoRoom(f"{too_much}, more than the {telling.size(budget)} allowed; {remedy}")
     layout = _Layout(tuple(columns), rows)
     path = folder / f"{key}.features"
     problem = ""
@@ -184,7 +186,7 @@ def open_table(folder: Path, key: str, columns: Sequence[Column], rows: int, pic
             _forget_oldest(folder, budget - need)
             free = shutil.disk_usage(folder).free
             if free - DISK_RESERVE < need:
-                problem = f"the disk has {_gigabytes(free)} free"
+                problem = f"the disk has {telling.size(free)} free"
             else:
                 file = _File.new(path, layout)
         if file is not None:
@@ -195,9 +197,7 @@ def open_table(folder: Path, key: str, columns: Sequence[Column], rows: int, pic
         problem = f"the disk says {error.strerror}"
     free = psutil.virtual_memory().available
     if need > free * MEMORY_SHARE:
-        raise NoRoom(
-            f"the features of {pictures:,} pictures take {_gigabytes(need)}, but {problem}, and memory has {_gigabytes(free)} free; free some disk"
-        )
+        raise NoRoom(f"{too_much}, but {problem}, and memory has {telling.size(free)} free; free some disk")
     # Memory that is never written to is never taken.
     blocks = [torch.empty((rows, column.row_bytes), dtype=torch.uint8) for column in columns]
     return Table(columns, torch.zeros(rows, dtype=torch.bool), blocks, None, found=False)
@@ -306,7 +306,3 @@ def _dtype(name: str) -> torch.dtype:
 
 def _pages(size: int) -> int:
     return -(-size // PAGE) * PAGE
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"

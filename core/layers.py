@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Literal
 
-from core.config import PRESETS, ROLES, ConfigError, FreezePlan, Multipliers, RunConfig
-
-Role = Literal["stem", "body", "last stage", "head"]
+from core.config import ConfigError, RunConfig
+from core.plans import PRESETS, ROLES, FreezePlan, Multipliers, Role
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from core import anatomy, catalog, devices
 from core.catalog import models
-from core.config import ConfigError, FreezePlan, RunConfig
+from core.config import ConfigError, RunConfig
 from core.cost import Cost
 from core.layers import backward_share, frozen_parameters, head_options
+from core.plans import FreezePlan
 from core.steps import THREADS, Pair, Steps, images_within, use_threads
-from core.telling import first_line
+from core.telling import first_line, size
 
 BUDGET_SECONDS = 2.5
 """No further step is begun after this much time in measured steps."""
@@ -205,7 +206,7 @@ def _check_memory(config: RunConfig, device: torch.device, bytes_an_image: float
     rest = 3 * learning_bytes  # gradients, and the two figures a weight that most optimizers keep
     free = psutil.virtual_memory().available
     if each * config.batch_size + rest > free:
-        raise _too_large(config, device, f"{_gigabytes(each * config.batch_size + rest)} needed, {_gigabytes(free)} free", (free - rest) / each)
+        raise _too_large(config, device, f"{size(each * config.batch_size + rest)} needed, {size(free)} free", (free - rest) / each)
 
 
 def _too_large(config: RunConfig, device: torch.device, figures: str, fits: float) -> ConfigError:
@@ -234,10 +235,6 @@ def _memory_explained(config: RunConfig, device: torch.device) -> Iterator[None]
             raise
         remedy = "use 2 or more, or freeze the normalisation layers"
         raise ConfigError("batch_size", f"{config.batch_size} gives batch normalisation too few values to learn from; {remedy}") from None
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 2**30:,.1f} GiB"
 
 
 def tidy() -> None:

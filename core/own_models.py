@@ -1,11 +1,8 @@
-"""Our own models: two small ones, short enough to read in class, and what networks built from a list of layers become."""
+"""Our own models: two small ones, short enough to read in class, and the block that networks of one's own have."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
-
-from core.networks.grammar import parse
-from core.networks.shapes import Assembled, assembled
 
 
 class SmallCNN(nn.Module):
@@ -57,38 +54,8 @@ class MLP(nn.Module):
         return logits
 
 
-class Network(nn.Module):
-    """A network from a list of layers, each an attribute under its name, and a linear head. It is what its exported class is.
-
-    Images float32 [N, 3, S, S] become logits [N, classes].
-    """
-
-    def __init__(self, made: Assembled) -> None:
-        super().__init__()
-        self.order = tuple(name for name, _ in made.layers)
-        self.flatten = made.flatten
-        for name, call in made.layers:
-            self.add_module(name, call.build())
-        self.head = made.head.build()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits [N, classes] for images [N, 3, S, S]."""
-        for name in self.order:
-            x = self.get_submodule(name)(x)
-        if self.flatten:
-            x = x.flatten(1)
-        logits: Tensor = self.head(x)
-        return logits
-
-
 def build(name: str, classes: int, image_size: int) -> nn.Module:
-    """`small_cnn`, `mlp` or the network that a text spells out, with random weights from torch's global generator.
-
-    Raises:
-        ConfigError: the text says no network, or a layer of it does not fit images of this size.
-    """
-    if ":" in name:
-        return Network(assembled(parse(name), image_size, classes))
+    """`small_cnn` or `mlp`, with random weights from torch's global generator."""
     return MLP(classes, image_size) if name == "mlp" else SmallCNN(classes)
 
 

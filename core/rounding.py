@@ -16,13 +16,14 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torchvision.ops import StochasticDepth
 
+from core.speed import Way
 from core.steps import Pair, Steps
 
 SHARE_OF_NOISE, ALWAYS_ACCEPTED, NEVER_ACCEPTED = 1 / 3, 0.05, 0.5
@@ -73,6 +74,30 @@ def tolerance(exact: Sequence[Gradient]) -> float:
     sizes = math.sqrt(float(one.square().sum() + other.square().sum()))
     noise = float((one - other).norm()) / sizes if sizes else 0.0
     return min(NEVER_ACCEPTED, max(ALWAYS_ACCEPTED, SHARE_OF_NOISE * noise))
+
+
+class Reference:
+    """What exact steps made of some batches: other ways are held against it."""
+
+    def __init__(self, steps: Steps, batches: Sequence[Pair]) -> None:
+        self._batches = batches
+        self._gradients = [gradient_of(steps, batch) for batch in batches]
+        self._state = {name: tensor.clone() for name, tensor in steps.model.state_dict().items()}
+        self.finite = all(math.isfinite(one.loss) and bool(one.gradient.isfinite().all()) for one in self._gradients)
+        self.tolerance = tolerance(self._gradients)
+
+    def judged(self, way: Way, steps: Steps) -> Way:
+        """The way that `steps` go with how far it is from exact, refused if that is too far. Its model has the weights of the exact one then."""
+        steps.model.load_state_dict(self._state)  # steps that were timed moved them
+        loss_error, gradient_error = difference(self._gradients, [gradient_of(steps, batch) for batch in self._batches])
+        if not (math.isfinite(loss_error) and math.isfinite(gradient_error)):
+            return replace(way, refused="losses or gradients are not finite")
+        refused = ""
+        if gradient_error > self.tolerance:
+            refused = f"changes gradients by {100 * gradient_error:.0f} %, more than the {100 * self.tolerance:.0f} % that are accepted here"
+        elif loss_error > LOSS_TOLERANCE:
+            refused = f"changes losses by {100 * loss_error:.1f} %, more than the {100 * LOSS_TOLERANCE:.0f} % that are accepted"
+        return replace(way, loss_error=loss_error, gradient_error=gradient_error, refused=refused)
 
 
 def _flat(parameter: nn.Parameter) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from core.bits import digest
 from core.checkpoint import Checkpoint, checkpoint_path, listed
+from core.files import written_whole
 
 MOST_CHECKPOINTS = 12
 """How many epochs of a run keep their weights: its first, its last, and others between them, evenly."""
@@ -25,7 +26,7 @@ SHARE = 0.03
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """`torch.save(model.state_dict(), path)`, with all tensors on the CPU, through a temporary file beside it, fsync and an atomic rename.
+    """`torch.save(model.state_dict(), path)`, with all tensors on the CPU, written whole (`core.files`).
 
     Raises:
         OSError: the disk is full or not writable; a file that was there before is untouched.
@@ -88,25 +89,21 @@ class Checkpoints:
     def _keep(self, model: nn.Module, epoch: int, step: int) -> None:
         began = time.monotonic()
         state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
-        self._seconds += time.monotonic() - began if epoch else 0.0
-        self._thread = threading.Thread(target=self._save, args=(state, epoch, step), name="checkpoint", daemon=True)
+        self._thread = threading.Thread(target=self._save, args=(state, epoch, step, began), name="checkpoint", daemon=True)
         self._thread.start()
 
-    def _save(self, state: dict[str, Tensor], epoch: int, step: int) -> None:
-        began = time.monotonic()
+    def _save(self, state: dict[str, Tensor], epoch: int, step: int, began: float) -> None:
         try:
             digests = {name: digest([tensor]) for name, tensor in state.items()}
             changed = {name: tensor for name, tensor in state.items() if self._base.get(name) != digests[name]}
             if epoch == 0:
                 self._base = digests
-            else:
-                self._seconds += time.monotonic() - began
-                began = time.monotonic()
             _write(changed, checkpoint_path(self._folder, epoch, step))
             self._thin()
         except OSError as error:
             self._fail(error)
-        self._seconds += time.monotonic() - began if epoch else 0.0
+        if epoch > 0:  # what is kept before training is no part of its time
+            self._seconds += time.monotonic() - began
 
     def _fail(self, error: OSError) -> None:
         self._failed = True
@@ -128,21 +125,5 @@ def _crowded(kept: list[Checkpoint]) -> Checkpoint:
 
 
 def _write(state: dict[str, Tensor], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        with unfinished.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":
-        # The rename itself is durable only once the folder is.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    with written_whole(path) as file:
+        torch.save(state, file)

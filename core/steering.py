@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from core.catalog import optimizers, schedules
-from core.config import Change, ConfigError, RunConfig
+from core.config import ConfigError, RunConfig
 from core.freezing import Freezing, trainable
 from core.layers import ParameterInfo, check_timeline, frozen_parameters, multipliers_by_parameter
+from core.plans import Change
 
 _CYCLED = ("momentum", "betas")  # what some schedules move together with the learning rate
 

@@ -7,7 +7,6 @@ history reads about a thousand rows from the level that fits.
 
 from __future__ import annotations
 
-import itertools
 import math
 import secrets
 import sqlite3
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from core.config import RunConfig
@@ -30,7 +28,6 @@ from core.events import (
     ChangeRow,
     Command,
     CommandKind,
-    Diagnosis,
     EpochRow,
     Histogram,
     Inspection,
@@ -39,13 +36,14 @@ from core.events import (
     RunPlan,
     RunResult,
     RunStatus,
-    Signal,
     StepBlock,
     StepRow,
     StepTimes,
-    Tuning,
 )  # fmt: skip
+from core.findings import Diagnosis
 from core.migrations import migrate
+from core.rows import StepColumns, as_blob, level_values, step_columns, step_values
+from core.speed import Tuning
 from core.summaries import LevelRow, block_of
 
 _PLAN = TypeAdapter(RunPlan)
@@ -102,27 +100,6 @@ class Run:
         if self.plan is None or self.step == 0 or not self.status.active:
             return None
         return self.active_seconds / self.step * (self.plan.total_steps - self.step)
-
-
-@dataclass(frozen=True)
-class StepColumns:
-    """Rows of `steps` or of one level as columns of equal length n. `step` is the last step of each bucket.
-
-    `loss`, `low`, `high`: float64[n], mean and extremes of the finite losses, NaN where there is none; `finite`: bool[n],
-    False where any loss of the bucket was not; `gradient_norms`: float32[n, layers], `FROZEN` where a tensor was frozen.
-    `update_norms` and `weight_norms`: the same for the m <= n buckets in which they were measured, those at `updated` (int64[m]).
-    """
-
-    step: NDArray[np.int64]
-    loss: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    finite: NDArray[np.bool_]
-    learning_rate: NDArray[np.float64]
-    gradient_norms: NDArray[np.float32]
-    updated: NDArray[np.int64]
-    update_norms: NDArray[np.float32]
-    weight_norms: NDArray[np.float32]
 
 
 _RUN = ", ".join(field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
@@ -203,7 +180,7 @@ class RunStore:
         """
         row = self._connection.execute(f"SELECT {_RUN} FROM runs WHERE id = ?", (run_id,)).fetchone()
         if row is None:
-            raise KeyError(f"There is no run {run_id!r}; list the runs with: python -m core runs")
+            raise _unknown(run_id)
         return _run(row)
 
     def runs(self, limit: int = 50, active: bool | None = None) -> list[Run]:
@@ -279,8 +256,8 @@ class RunStore:
             return
         block = steps if isinstance(steps, StepBlock) else block_of(steps)
         with self._transaction() as connection:
-            connection.executemany("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _step_values(run_id, block))
-            connection.executemany("INSERT INTO levels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (_level_values(run_id, row) for row in levels))
+            connection.executemany("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", step_values(run_id, block))
+            connection.executemany("INSERT INTO levels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (level_values(run_id, row) for row in levels))
             connection.executemany(_ADD_EPOCH, [(run_id, *asdict(row).values()) for row in epochs])
             connection.execute(
                 "UPDATE runs SET step = ?, epoch = ?, active_seconds = coalesce(?, active_seconds), step_seconds = coalesce(?, step_seconds),"
@@ -311,7 +288,7 @@ class RunStore:
                 " FROM levels WHERE run = ? AND level = ? AND step > ? ORDER BY step LIMIT ?"
             )
             rows = self._connection.execute(query, (run_id, level, after, limit)).fetchall()
-        return _columns(rows)
+        return step_columns(rows)
 
     def last_step(self, run_id: str) -> int:
         """Number of steps recorded."""
@@ -332,7 +309,7 @@ class RunStore:
         with self._transaction() as connection:
             connection.execute(
                 "INSERT INTO changes (run, step, source, text, learning_rate, frozen, multipliers) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (run_id, row.step, row.source, row.text, row.learning_rate, row.frozen.astype(np.uint8).tobytes(), _blob(row.multipliers)),
+                (run_id, row.step, row.source, row.text, row.learning_rate, row.frozen.astype(np.uint8).tobytes(), as_blob(row.multipliers)),
             )
 
     def changes_after(self, run_id: str, after: int = 0) -> list[ChangeRow]:
@@ -415,7 +392,7 @@ class RunStore:
         """A column that is no part of `Run`, because it is long and seldom wanted; None while it is empty. KeyError for an unknown run."""
         row = self._connection.execute(f"SELECT {name} FROM runs WHERE id = ?", (run_id,)).fetchone()
         if row is None:
-            raise KeyError(f"There is no run {run_id!r}; list the runs with: python -m core runs")
+            raise _unknown(run_id)
         return kind.validate_json(row[name]) if row[name] else None
 
     # Commands
@@ -430,7 +407,7 @@ class RunStore:
             # Read under the lock: a run may end between a look at it and the request, and nobody would ever answer.
             row = connection.execute("SELECT step, status FROM runs WHERE id = ?", (run_id,)).fetchone()
             if row is None:
-                raise KeyError(f"There is no run {run_id!r}; list the runs with: python -m core runs")
+                raise _unknown(run_id)
             status = RunStatus(row["status"])
             error = None if status.active else f"the run had already ended ({status})"
             cursor = connection.execute(
@@ -452,49 +429,8 @@ class RunStore:
             connection.execute("UPDATE commands SET applied_at_step = ?, error = ? WHERE id = ?", (step, error, command.id))
 
 
-def _step_values(run_id: str, block: StepBlock) -> Iterator[tuple[Any, ...]]:
-    columns = (block.step, block.epoch, block.time, block.loss, block.learning_rate, block.samples_per_second)
-    norms = (_blobs(block.gradient_norms, _blob(block.blank)), _blobs(block.update_norms), _blobs(block.weight_norms))
-    return zip(itertools.repeat(run_id, len(block)), *(column.tolist() for column in columns), *norms, strict=True)
-
-
-def _level_values(run_id: str, row: LevelRow) -> tuple[Any, ...]:
-    *rest, gradients, updates, weights = row
-    return (run_id, *rest, _blob(gradients), None if updates is None else _blob(updates), None if weights is None else _blob(weights))
-
-
-def _blobs(signal: Signal, otherwise: bytes | None = None) -> list[bytes | None]:
-    """A blob a step, `otherwise` where nothing was measured."""
-    rows = [*map(_blob, signal.rows), otherwise]
-    return [rows[place] for place in signal.place.tolist()]  # -1 is the last
-
-
-def _blob(norms: NDArray[np.float32]) -> bytes:
-    return norms.astype("<f4", copy=False).tobytes()
-
-
-def _columns(rows: Sequence[sqlite3.Row]) -> StepColumns:
-    def column(name: str) -> NDArray[np.float64]:
-        # SQLite stores NaN as NULL; it comes back as NaN here.
-        return np.array([row[name] for row in rows], dtype=np.float64)
-
-    def norms(name: str, rows: Sequence[sqlite3.Row]) -> NDArray[np.float32]:
-        blob = b"".join(row[name] for row in rows)
-        return np.frombuffer(blob, dtype="<f4").reshape(len(rows), -1) if rows else np.empty((0, 0), np.float32)
-
-    updated = [row for row in rows if row["update_norms"] is not None]
-    return StepColumns(
-        np.array([row["step"] for row in rows], dtype=np.int64),
-        column("loss"),
-        column("loss_low"),
-        column("loss_high"),
-        np.array([row["finite"] for row in rows], dtype=np.bool_),
-        column("learning_rate"),
-        norms("gradient_norms", rows),
-        np.array([row["step"] for row in updated], dtype=np.int64),
-        norms("update_norms", updated),
-        norms("weight_norms", updated),
-    )
+def _unknown(run_id: str) -> KeyError:
+    return KeyError(f"There is no run {run_id!r}; list the runs with: python -m core runs")
 
 
 def _epoch(row: sqlite3.Row) -> EpochRow:

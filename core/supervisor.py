@@ -18,9 +18,10 @@ from typing import IO
 import psutil
 
 from core import catalog
-from core.config import Change, RunConfig
+from core.config import RunConfig
 from core.events import CommandKind
 from core.home import Home, child_environment
+from core.plans import Change
 from core.store import Run, RunStore
 
 LAUNCH_SECONDS = 60.0

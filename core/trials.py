@@ -24,12 +24,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from core.catalog.optimizers import OPTIMIZERS
 from core.config import RunConfig
 from core.data import Loader
-from core.events import Way
 from core.measuring import saved_bytes
-from core.rounding import LOSS_TOLERANCE, difference, gradient_of, tolerance
+from core.rounding import Reference
+from core.speed import Way
 from core.split import NotSplit, Split, fold_norms, split
 from core.steps import Pair, Steps, images_within, use_threads
-from core.telling import first_line
+from core.telling import first_line, size
 
 BUDGET_SECONDS, BUDGET_PASSES, SHARE_OF_RUN, MOST_SECONDS = 6.0, 24, 0.05, 60.0
 """No further way is begun after this much time: the most of 6 s, of 24 passes (what all of it takes at least), and of a twentieth of
@@ -100,7 +100,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Found:
-    """What came out: see `core.events.Tuning` for the fields of these names."""
+    """What came out: see `core.speed.Tuning` for the fields of these names."""
 
     ways: tuple[Way, ...]
     possible: int
@@ -184,7 +184,7 @@ class Trials:
         best = self._layouts(best)
         for variation in (self._fused, self._folded, self._compiled):
             best = variation(best)
-        return Found(tuple(self.ways), self._possible(), self.images, self.tolerance, self.share, self.complete)
+        return Found(tuple(self.ways), self._possible(), self.images, self.reference.tolerance, self.share, self.complete)
 
     # The stages
 
@@ -212,14 +212,11 @@ class Trials:
                 steps.backward(steps.forward(batch))
                 steps.update()
             self._go_on()
-            self.judges = judged[-2:]
-            self.reference = [gradient_of(steps, batch) for batch in self.judges]
-            self.state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            self.reference = Reference(steps, judged[-2:])
         except (RuntimeError, ValueError, MemoryError) as error:  # the run itself will say what to do
             raise Hopeless(first_line(error)) from None
-        if not all(math.isfinite(one.loss) and bool(one.gradient.isfinite().all()) for one in self.reference):
+        if not self.reference.finite:
             raise Hopeless("losses are not finite, even in float32")
-        self.tolerance = tolerance(self.reference)
         self.ways.append(replace(way, loss_error=0.0, gradient_error=0.0))
         exact.way = self.ways[0]
         return exact
@@ -342,7 +339,7 @@ class Trials:
         needed = weights + 12 * sum(parameter.nbytes for parameter in exact.learning) + pass_bytes
         free = psutil.virtual_memory().available
         if needed > free:
-            raise Hopeless(f"trying other ways needs {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free")
+            raise Hopeless(f"trying other ways needs {size(needed)} of memory, {size(free)} are free")
 
     def _of_format(self, way: Way) -> _Trial:
         """A way that differs from exact in its formats: ways of one memory format share a copy of the model."""
@@ -364,7 +361,7 @@ class Trials:
         try:
             trial = make()
             if judged:
-                trial.way = self._judged(trial)
+                trial.way = self.reference.judged(trial.way, trial.steps)
                 trial.warm = True
         except Exception as error:  # noqa: BLE001 - whatever an unusual way, a backend or a compiler raises: it is not for this run
             self.ways.append(replace(way, refused=f"does not work here: {first_line(error)}"))
@@ -385,19 +382,6 @@ class Trials:
         """The model before and after what is kept, if anything is."""
         side = self.subject.config.image_size
         return None if self.share is None else split(steps.model, steps.inputs(torch.randint(256, (3, 3, side, side), dtype=torch.uint8))[0])
-
-    def _judged(self, trial: _Trial) -> Way:
-        """The way with how far it is from exact, refused if that is too far."""
-        trial.steps.model.load_state_dict(self.state)  # weights as they were for the exact gradients: steps that were timed moved them
-        loss_error, gradient_error = difference(self.reference, [gradient_of(trial.steps, batch) for batch in self.judges])
-        if not (math.isfinite(loss_error) and math.isfinite(gradient_error)):
-            return replace(trial.way, refused="losses or gradients are not finite")
-        refused = ""
-        if gradient_error > self.tolerance:
-            refused = f"changes gradients by {100 * gradient_error:.0f} %, more than the {100 * self.tolerance:.0f} % that are accepted here"
-        elif loss_error > LOSS_TOLERANCE:
-            refused = f"changes losses by {100 * loss_error:.1f} %, more than the {100 * LOSS_TOLERANCE:.0f} % that are accepted"
-        return replace(trial.way, loss_error=loss_error, gradient_error=gradient_error, refused=refused)
 
     def _time(self, trials: list[_Trial]) -> None:
         """Have all take steps in turn. The first, if it was timed before, sets the scale for the others."""

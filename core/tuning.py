@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,12 +21,14 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from core import devices
-from core.config import FreezePlan, RunConfig
+from core.config import RunConfig
 from core.data import Loader
-from core.events import Tuning, Way
+from core.files import written_whole
 from core.home import Home
 from core.layers import ParameterInfo, frozen_parameters
 from core.measuring import tidy
+from core.plans import FreezePlan
+from core.speed import Tuning, Way
 from core.steps import THREADS
 from core.trials import Found, Hopeless, Subject, Timer, Trials, stopwatch
 
@@ -244,13 +244,5 @@ class Memory:
 
     def write(self, tuning: Tuning) -> None:
         """Remember, or, where that cannot be written, do without."""
-        with suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self.path.parent, suffix=".part")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(_RECORD.dump_json(_Record(VERSION, self.key, tuning)))
-                Path(name).replace(self.path)
-            except BaseException:
-                Path(name).unlink()
-                raise
+        with suppress(OSError), written_whole(self.path) as file:
+            file.write(_RECORD.dump_json(_Record(VERSION, self.key, tuning)))

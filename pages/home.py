@@ -5,10 +5,11 @@ import platform
 import psutil
 import streamlit as st
 
+from core import telling
 from core.config import ConfigError, RunConfig
 from core.lab_helper import LabError
 from core.machine import cores
-from pages._parts import draft, words
+from pages._parts import draft
 from pages._parts.history import history
 from pages._parts.live_chart import load_ahead
 from pages._parts.places import alone
@@ -54,8 +55,8 @@ def machine(looking: bool) -> None:
     memory = psutil.virtual_memory()
     processors, total, free, devices = st.columns(4)
     processors.metric("Processor cores", cores(), border=True)
-    total.metric("Memory", words.size(memory.total), border=True)
-    free.metric("Free memory", words.size(memory.available), border=True)
+    total.metric("Memory", telling.size(memory.total), border=True)
+    free.metric("Free memory", telling.size(memory.available), border=True)
     if not shared.lab.ready:
         devices.metric("Devices", "looking", border=True)
         return
@@ -65,7 +66,7 @@ def machine(looking: bool) -> None:
     devices.metric("Devices", len(found.devices), border=True)
     for device in found.devices:
         icon = ":material/memory:" if device.name == "cpu" else ":material/developer_board:"
-        size = f" · {words.size(device.memory_bytes)}" if device.memory_bytes else ""
+        size = f" · {telling.size(device.memory_bytes)}" if device.memory_bytes else ""
         st.markdown(f"{icon} `{device.name}` {device.label}{size}")
     versions = f"torch {found.torch_version} · torchvision {found.torchvision_version} · Python {platform.python_version()}"
     st.caption(f"{versions} · runs are kept in `{shared.home.path}`")

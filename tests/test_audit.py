@@ -12,10 +12,11 @@ from torch import nn
 from core.assembly import assemble
 from core.audit import Audit
 from core.bits import digest
-from core.config import Change, RunConfig
+from core.config import RunConfig
 from core.events import AuditReport, AuditRow, Verdict
 from core.freezing import Freezing
 from core.home import Home
+from core.plans import Change
 from core.trainer import StepReport, Trainer
 
 QUICK: dict[str, Any] = {

@@ -35,6 +35,7 @@ from core.catalog import (
     schedules,
 )
 from core.catalog.entry import by_name, check_options, find, suggest, with_defaults
+from core.catalog.model_entries import IMAGENET
 from core.config import ConfigError, RunConfig
 from core.home import Home
 from core.own_losses import SmoothedDivergence
@@ -295,7 +296,7 @@ def test_every_dataset_that_needs_no_download_trains_two_steps(name: str, home: 
     made = data.prepare(config, home, lambda text, share: None)
     assert made.classes == catalog.class_names(name, home.data)
     images, labels = next(iter(made.train.batches(1)))
-    train_two_steps(config, models.build("small_cnn", len(made.classes), 16), data.Normalise(*models.IMAGENET)(images), labels)
+    train_two_steps(config, models.build("small_cnn", len(made.classes), 16), data.Normalise(*IMAGENET)(images), labels)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
@@ -303,7 +304,7 @@ def test_every_augmentation_trains_two_steps(name: str, home: Home) -> None:
     config = RunConfig(dataset="digits", augmentation=name, model="small_cnn", image_size=16, batch_size=8, optimizer="SGD")
     made = data.prepare(config, home, lambda text, share: None)
     images, labels = next(iter(made.train.batches(1)))
-    train_two_steps(config, models.build("small_cnn", 10, 16), data.Normalise(*models.IMAGENET)(images), labels)
+    train_two_steps(config, models.build("small_cnn", 10, 16), data.Normalise(*IMAGENET)(images), labels)
 
 
 # Names and options

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.catalog.augmentations import AUGMENTATIONS
-from core.catalog.models import IMAGENET
+from core.catalog.model_entries import IMAGENET
 from core.config import ConfigError, RunConfig
 from core.data import Data, Loader, Normalise, images, loader, prepare
 from core.data.loader import ImageDataset

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from core.config import ConfigError, FreezePlan
+from core.config import ConfigError
 from core.freezing import Freezing, trainable
-from core.layers import ParameterInfo, Role, frozen_parameters, matches
+from core.layers import ParameterInfo, frozen_parameters, matches
+from core.plans import FreezePlan, Role
 
 
 def model() -> nn.Sequential:

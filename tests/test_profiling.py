@@ -23,7 +23,7 @@ from core.signals import Pace, Spent, Watch, pace_for
 from core.store import RunStore
 from core.summaries import Summarizer
 from core.supervisor import Supervisor
-from core.telling import block_note, parts_of, profile_headline, reuse_in_words
+from core.telling import block_note, parts_of, profile_headline, reuse_in_words, size
 from core.trainer import StepReport, Trainer
 from core.worker import work
 from tests.support import wait_until
@@ -322,13 +322,13 @@ def test_container_modules_with_sums_between_their_layers_are_counted_whole() ->
 def test_running_run_profiles_itself_once_and_again_when_asked(home: Home, store: RunStore) -> None:
     supervisor = Supervisor(home, store)
     run_id = supervisor.start(RunConfig(**{**QUICK, "epochs": 5000, "augmentation": "flip"}))
-    wait_until(lambda: store.profile(run_id), 60, "the first profile")
+    wait_until(lambda: store.profile(run_id), what="the first profile")
     first = store.profile(run_id)
     assert first is not None
     assert not first.asked
     assert first.first_step == 21
     command = supervisor.profile(run_id)
-    wait_until(lambda: (found := store.profile(run_id)) and found.asked, 60, "the profile that was asked for")
+    wait_until(lambda: (found := store.profile(run_id)) and found.asked, what="the profile that was asked for")
     asked = store.profile(run_id)
     assert asked is not None
     (answered,) = [each for each in store.commands(run_id) if each.id == command]
@@ -336,7 +336,7 @@ def test_running_run_profiles_itself_once_and_again_when_asked(home: Home, store
     assert answered.applied_at_step is not None
     assert answered.applied_at_step < asked.first_step <= asked.last_step
     supervisor.stop(run_id)
-    wait_until(lambda: not store.run(run_id).status.active, 60, "the end")
+    wait_until(lambda: not store.run(run_id).status.active, what="the end")
     assert store.profile(run_id) == asked
     supervisor.close()
 
@@ -349,6 +349,14 @@ KEPT: dict[str, Any] = {"border": ("layer3",), "layers": 41, "all_layers": 62, "
 def profile_of(*blocks: BlockTime, **stages: Any) -> Profile:
     memory = Memory(44_700_000, 38_000, 33_600_000, 67_200_000, 808_000, 4_700_000, "disk", 10**9, "process")
     return Profile(21, 25, 32, "cpu", cast(Any, stages), blocks, 0.0, 0.0, memory, "serving", True)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, "0 kB"), (999, "999 bytes"), (1000, "1 kB"), (20_480, "20 kB"), (4_718_592, "4.7 MB"), (43_000_000, "43.0 MB"), (23.5e9, "23.5 GB")],
+)
+def test_bytes_are_put_into_the_same_words_everywhere(number: float, words: str) -> None:
+    assert size(number) == words
 
 
 def test_headline_names_the_largest_part_of_a_step() -> None:

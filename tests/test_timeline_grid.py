@@ -8,8 +8,9 @@ import random
 import pytest
 
 from core import anatomy
-from core.config import ConfigError, FreezePlan, Multipliers, RunConfig, Timeline
+from core.config import ConfigError, RunConfig
 from core.layers import ParameterInfo, blocks, check_timeline
+from core.plans import FreezePlan, Multipliers, Timeline
 from pages._parts.timeline_editor import grid, patterns
 
 EVERYTHING = FreezePlan()

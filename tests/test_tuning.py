@@ -19,10 +19,10 @@ from core import anatomy, assembly, catalog, cli, data, devices, rounding, trial
 from core.catalog import models, optimizers
 from core.catalog.optimizers import OPTIMIZERS
 from core.config import ConfigError, RunConfig
-from core.events import Layer, RunPlan, RunStatus, Tuning, Way
+from core.events import Layer, RunPlan, RunStatus
 from core.home import Home
 from core.layers import head_options
-from core.speed import applied
+from core.speed import Tuning, Way, applied
 from core.steps import THREADS, Steps
 from core.store import RunStore
 from core.trainer import EpochReport, StepReport
@@ -323,7 +323,7 @@ def test_where_not_even_an_exact_step_can_be_made_exact_is_kept_and_says_why(hom
 def test_too_little_memory_for_trying_is_said_before_it_is_used(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20, total=2**33))
     found = chosen(home, Clock(cost(EVEN)))
-    assert re.search(r"trying other ways needs \d+\.\d GiB of memory, 0\.0 GiB are free", found.reason)
+    assert re.search(r"trying other ways needs \d+\.\d MB of memory, 1\.0 MB are free", found.reason)
     assert len(found.ways) == 1
 
 
@@ -354,7 +354,7 @@ def test_where_a_batch_takes_long_fewer_images_are_timed_and_the_rest_is_worked_
         judged.add(len(batch[1]))
         return gradient_of(steps, batch)
 
-    monkeypatch.setattr(trials, "gradient_of", watched)
+    monkeypatch.setattr(rounding, "gradient_of", watched)
     monkeypatch.setattr(trials, "LONG_SECONDS", 1e-9)
     found = chosen(home, Clock(cost(EVEN)), SMALL.replace(batch_size=64))
     assert found.images == 4

@@ -13,9 +13,10 @@ import pytest
 import torch
 import torchvision
 
-from core.config import Change, ConfigError, RunConfig
+from core.config import ConfigError, RunConfig
 from core.events import CommandKind, RunStatus, Verdict
 from core.home import Home
+from core.plans import Change
 from core.store import Run, RunStore
 from core.supervisor import Supervisor
 from core.worker import Worker, work
@@ -33,14 +34,14 @@ def supervisor(home: Home, store: RunStore) -> Iterator[Supervisor]:
 
 def started(supervisor: Supervisor, **changes: Any) -> Run:
     run_id = supervisor.start(RunConfig(**{**LONG, **changes}))
-    wait_until(lambda: supervisor.store.run(run_id).step > 0 or not supervisor.store.run(run_id).status.active, 60, "the first step")
+    wait_until(lambda: supervisor.store.run(run_id).step > 0 or not supervisor.store.run(run_id).status.active, what="the first step")
     run = supervisor.store.run(run_id)
     assert run.status is RunStatus.RUNNING, run.error
     return run
 
 
 def ended(supervisor: Supervisor, run_id: str) -> Run:
-    wait_until(lambda: not supervisor.store.run(run_id).status.active, 60, "the end of the run")
+    wait_until(lambda: not supervisor.store.run(run_id).status.active, what="the end of the run")
     return supervisor.store.run(run_id)
 
 
@@ -208,7 +209,7 @@ def test_timeline_is_obeyed_and_early_stopping_does_not_look_like_a_leak(home: H
 
 def test_standby_worker_takes_the_run_and_leaves_with_its_server(supervisor: Supervisor) -> None:
     supervisor.keep_standby()
-    wait_until(lambda: supervisor.standby_ready, 60, "standby")
+    wait_until(lambda: supervisor.standby_ready, what="standby")
     standby = supervisor._standby
     assert standby is not None
     run = started(supervisor)

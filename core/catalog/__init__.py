@@ -11,7 +11,8 @@ from core.catalog.check import STARTING_WEIGHTS, check
 from core.catalog.datasets import DATASETS, class_names
 from core.catalog.entry import Entry, Option, find
 from core.catalog.losses import LOSSES
-from core.catalog.models import MODELS, find_model
+from core.catalog.model_entries import MODELS
+from core.catalog.models import find_model
 from core.catalog.optimizers import OPTIMIZERS
 from core.catalog.schedules import SCHEDULES
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from core.catalog import find_model
-from core.catalog.models import ALEXNET, RESNET, RESNEXT, SHUFFLENET, SQUEEZENET, VIT, WIDE_RESNET, ModelEntry, builder_arguments
+from core.catalog.model_entries import ALEXNET, RESNET, RESNEXT, SHUFFLENET, SQUEEZENET, VIT, WIDE_RESNET, ModelEntry
+from core.catalog.models import builder_arguments
 from core.code.networks import catalogue_source, class_name, network_source
 from core.config import RunConfig
 from core.layers import PLAIN_HEAD, head_options

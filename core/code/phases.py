@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from core.config import PRESETS, Change, ConfigError, FreezePlan, RunConfig
+from core.config import ConfigError, RunConfig
 from core.layers import ParameterInfo, frozen_parameters, matches
+from core.plans import PRESETS, Change, FreezePlan
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from core.home import Home
 
-_MODULES = ("core.commands.explain", "core.commands.evaluate", "core.commands.findings")
+_MODULES = ("core.commands.explain", "core.commands.evaluate", "core.commands.findings", "core.commands.profile")
 
 
 class CommandModule(Protocol):

@@ -9,10 +9,10 @@ import textwrap
 from dataclasses import asdict
 from typing import Any
 
-from core.config import ConfigError
+from core.commands.missing import missing
 from core.doctor import RULES
-from core.events import Diagnosis
 from core.faults import PRESETS, find_preset
+from core.findings import Diagnosis
 from core.home import Home
 from core.store import RunStore
 from core.supervisor import Supervisor
@@ -40,11 +40,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
 def _findings(home: Home, run_id: str, as_json: bool) -> int:
     store = RunStore(home.database)
     Supervisor(home, store).reconcile()
-    diagnosis = store.findings(run_id)
-    if diagnosis is None:
-        status = store.run(run_id).status
-        remedy = "ask again once it trains" if status.active else "it ended before its first step, or was made before Thaw had findings; train again"
-        raise ConfigError("run", f"{run_id} has no findings ({status}); {remedy}")
+    diagnosis = store.findings(run_id) or missing(store.run(run_id), "findings")
     if as_json:
         print(json.dumps(asdict(diagnosis)))
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from core.config import ConfigError
 from core.data.intake import UnreadableImage, decode, shown
 from core.data.loader import resize
 from core.data.sources import Progress, Source
+from core.files import written_whole
 
 KEEP_BYTES = 512 * 2**20
 """Resized images are kept up to this size; larger sets are resized batch by batch."""
@@ -89,7 +89,6 @@ def _decoded(files: Sequence[Path], image_size: int, cache: Path, key: str, name
     notes = pixels.with_suffix(".json")
     if not (pixels.is_file() and notes.is_file()):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             _decode_into(pixels, notes, files, image_size, name, progress)
         except OSError as error:
             need = len(files) * 3 * image_size**2 / 1e6
@@ -121,25 +120,18 @@ def _key(files: Sequence[Path], image_size: int) -> str:
 
 def _decode_into(pixels: Path, notes: Path, files: Sequence[Path], image_size: int, name: str, progress: Progress) -> None:
     """Decode everything into a file that gets its name when it is whole."""
-    partial = pixels.with_suffix(f".partial-{os.getpid()}-{threading.get_ident()}")
     skipped: list[tuple[int, str]] = []
-    try:
-        # Written, not mapped: on a full disk a write fails with an error, a mapped page kills the process.
-        with partial.open("wb") as file:
-            for place, image in enumerate(_decode_all(files, image_size)):
-                if place % CHUNK == 0:
-                    progress(f"decoding {name}: {place:,} of {len(files):,}", place / len(files))
-                if isinstance(image, str):
-                    skipped.append((place, image))
-                else:
-                    file.write(image.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
+    # Written, not mapped: on a full disk a write fails with an error, a mapped page kills the process.
+    with written_whole(pixels) as file:
+        for place, image in enumerate(_decode_all(files, image_size)):
+            if place % CHUNK == 0:
+                progress(f"decoding {name}: {place:,} of {len(files):,}", place / len(files))
+            if isinstance(image, str):
+                skipped.append((place, image))
+            else:
+                file.write(image.tobytes())
         _check_skipped(skipped, files)
         notes.write_text(json.dumps(skipped))
-        partial.replace(pixels)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _decode_all(files: Sequence[Path], image_size: int) -> Iterator[NDArray[np.uint8] | str]:

@@ -70,13 +70,7 @@ def prepare(config: RunConfig, home: Home, progress: Progress) -> Data:
     else:
         notes.append(f"The dataset brings its own {len(validation_indices):,} validation images, so validation_share is not used.")
     notes += _unreadable(train, *(store for store in (validation, test) if store is not train))
-    if config.batch_size > len(train_indices):
-        most = f"{len(train_indices):,}"
-        raise ConfigError("batch_size", f"{config.batch_size:,} is more than the {most} images there are to train on; use {most} or less")
-    if config.batch_size * config.accumulate > len(train_indices):
-        parts = len(train_indices) // config.batch_size
-        there = f"the {len(train_indices):,} images there are to train on"
-        raise ConfigError("accumulate", f"{config.accumulate} batches of {config.batch_size:,} are more than {there}; use {parts} or less")
+    check_batches(config, len(train_indices))
 
     # torch.cuda.is_available is asked last: it starts the driver.
     pin_memory = (config.device == "auto" or config.device.startswith("cuda")) and torch.cuda.is_available()
@@ -94,6 +88,16 @@ def prepare(config: RunConfig, home: Home, progress: Progress) -> Data:
         test=loader(test, test_indices),
         notes=tuple(notes),
     )
+
+
+def check_batches(config: RunConfig, images: int) -> None:
+    """See that there are enough images to train on for one step. Raises ConfigError where there are not."""
+    if config.batch_size > images:
+        raise ConfigError("batch_size", f"{config.batch_size:,} is more than the {images:,} images there are to train on; use {images:,} or less")
+    if config.batch_size * config.accumulate > images:
+        there = f"the {images:,} images there are to train on"
+        parts = images // config.batch_size
+        raise ConfigError("accumulate", f"{config.accumulate} batches of {config.batch_size:,} are more than {there}; use {parts} or less")
 
 
 def _hold_back(labels: NDArray[np.int64], train_indices: NDArray[np.int64], config: RunConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import RunConfig
-from core.events import AuditReport, Birth, ChangeRow, EpochRow, Overlap, RunPlan, Signal, StepBlock, StepTimes
+from core.events import AuditReport, ChangeRow, EpochRow, RunPlan, Signal, StepBlock, StepTimes
+from core.findings import Birth, Overlap
 from core.layers import ParameterInfo
 
 KEPT_STEPS = 1024

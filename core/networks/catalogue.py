@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.catalog.models import Family, ModelEntry
+from core.catalog.model_entries import Family, ModelEntry
 from core.config import ConfigError
 from core.networks.grammar import Network, parse
 from core.networks.shapes import Assembled, assembled, shapes

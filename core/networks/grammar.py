@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 
 from core.catalog.entry import Option, suggest
 from core.catalog.layer_entry import LayerEntry, Values
-from core.catalog.models import MODELS
+from core.catalog.model_entries import MODELS
 from core.catalog.network_layers import LAYERS
 from core.config import ConfigError, OptionValue
 

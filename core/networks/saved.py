@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import ConfigError
+from core.files import written_whole
 from core.home import Home
 from core.networks.catalogue import entry
 from core.networks.grammar import LONGEST_TEXT, check_label
@@ -68,7 +68,8 @@ def save(home: Home, text: str, overwrite: bool = False) -> str:
         file = _file(home, network.label)
         if not overwrite and file.exists() and _text_of(file) != network.name:
             raise LabelTaken("model", f"another network is saved as {network.label!r}; choose another name, or replace it")
-        _write(file, network.name)
+        with written_whole(file) as stream:
+            stream.write(f"{network.name}\n".encode())
     return network.name
 
 
@@ -134,16 +135,3 @@ def _text_of(path: Path) -> str | None:
         return _read(path)
     except (ConfigError, OSError, ValueError):
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

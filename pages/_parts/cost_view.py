@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.config import RunConfig, Timeline
+from core.config import RunConfig
 from core.cost import Cost, CostState, what_matters
 from core.lab_helper import LabError
 from core.layers import backward_share, crossed_share, first_learning
+from core.plans import Timeline
+from core.telling import size
 from pages._parts import checks, words
 from pages._parts.freeze_tree.tree import LayerTable
 from pages._parts.services import Services
@@ -151,7 +153,7 @@ def _show(shared: Services, table: LayerTable, frozen: frozenset[str], config: R
 
 
 def _how(cost: Cost, config: RunConfig, phases: Sequence[Phase]) -> str:
-    peak = f"; {words.size(cost.peak_bytes)} at the worst moment" if cost.peak_bytes else ""
+    peak = f"; {size(cost.peak_bytes)} at the worst moment" if cost.peak_bytes else ""
     later = ""
     if len(phases) > 1:
         parts = [f"{phase.epochs:,} of {_brief(phase.seconds) or '…'}" for phase in phases]
@@ -173,9 +175,9 @@ def _figures(table: LayerTable, frozen: frozenset[str], measured: Measured | Non
     end = measured.total if measured and cost else before.total_seconds if before else None
     figures = [
         ("Trainable parameters", f"{learning:,}", f"{words.percent(learning / total)} of {total:,}; the others are frozen."),
-        ("Gradient memory", words.size(FLOAT_BYTES * learning), "One gradient for each trainable parameter, 4 bytes each."),
-        ("Optimizer memory", words.size(shown.optimizer_bytes) if shown else None, "What the optimizer keeps for each trainable parameter."),
-        ("Activation memory", words.size(shown.activation_bytes) if shown else None, "What the forward pass of a batch keeps for the backward pass."),
+        ("Gradient memory", size(FLOAT_BYTES * learning), "One gradient for each trainable parameter, 4 bytes each."),
+        ("Optimizer memory", size(shown.optimizer_bytes) if shown else None, "What the optimizer keeps for each trainable parameter."),
+        ("Activation memory", size(shown.activation_bytes) if shown else None, "What the forward pass of a batch keeps for the backward pass."),
         ("Time a step", _brief(shown.step_seconds) if shown else None, "Forward, backward and update of one batch."),
         ("Time an epoch", _brief(shown.epoch_seconds) if shown else None, "All steps of the first epoch. Not known before a folder has been read."),
         ("Time to the end", _brief(end), "All steps of all epochs, as the timeline has them."),

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.config import PRESETS, ConfigError, FreezePlan
+from core.config import ConfigError
 from core.layers import ParameterInfo, frozen_parameters, matches
+from core.plans import PRESETS, FreezePlan
 from pages._parts import layer_rules
 from pages._parts.draft import key
 from pages._parts.fields import Fields, sentence

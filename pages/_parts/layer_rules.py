@@ -12,7 +12,8 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.config import PRESETS, FreezePlan, RunConfig
+from core.config import RunConfig
+from core.plans import PRESETS, FreezePlan
 
 CUSTOM = "custom"
 

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from core.code.names import cover
-from core.config import Change, ConfigError, FreezePlan, RunConfig, TimedChange, Timeline
+from core.config import ConfigError, RunConfig
 from core.events import ChangeRow, Command, CommandKind, RunPlan
 from core.layers import ParameterInfo, frozen_parameters, matches
+from core.plans import Change, FreezePlan, TimedChange, Timeline
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core import telling
 from core.code import loading_code, phases, pytorch_code
 from core.config import ConfigError, RunConfig
 from core.events import CommandKind, RunPlan, RunStatus
@@ -219,7 +220,7 @@ def _result(run: Run) -> None:
         type="primary",
         on_click="ignore",
     )
-    row.caption(f"A `state_dict` of {words.size(weights.stat().st_size)}, kept at `{weights}`")
+    row.caption(f"A `state_dict` of {telling.size(weights.stat().st_size)}, kept at `{weights}`")
     with st.expander("Load these weights in PyTorch", icon=":material/deployed_code:"):
         st.code(loading_code(run.config, run.plan.classes if run.plan else (), name), language="python")
 

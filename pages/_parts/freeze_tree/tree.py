@@ -9,8 +9,9 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Literal
 
-from core.config import PRESETS, ConfigError, FreezePlan
+from core.config import ConfigError
 from core.layers import ModelDescription, blocks, frozen_parameters
+from core.plans import PRESETS, FreezePlan
 
 Frozen = Literal["true", "false", "mixed"]
 

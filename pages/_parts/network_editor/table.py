@@ -11,6 +11,7 @@ from core.catalog.entry import Option
 from core.catalog.layer_entry import LayerEntry, Shape, sizes
 from core.catalog.network_layers import LAYERS
 from core.networks import MOST_LAYERS, Row, Sketch, Stage, read_row, row_of, spell
+from core.telling import size
 
 _LABELS = {"function": "kind"}
 """What an option is called beside its field, where that is not its name."""
@@ -40,7 +41,7 @@ def table(rows: Sequence[Row], sketch: Sketch, image_size: int) -> dict[str, Any
         "imageShape": short((3, image_size, image_size)),
         "rows": [_row(row, stage) for row, stage in zip(rows, sketch.stages, strict=True)],
         "head": _facts(sketch.head) | {"text": _head(sketch)},
-        "totals": f"{layers} layer{'' if layers == 1 else 's'} and the head · {parameters:,} parameters · {_size(4 * parameters)} in float32"
+        "totals": f"{layers} layer{'' if layers == 1 else 's'} and the head · {parameters:,} parameters · {size(4 * parameters)} in float32"
         + ("" if sketch.fits else ", so far"),
         "fits": sketch.fits,
         "most": MOST_LAYERS,
@@ -117,10 +118,3 @@ def _field(entry: LayerEntry, option: Option) -> dict[str, Any]:
         "only": list(entry.only[option.name]) if option.name in entry.only else None,
         "further": option.name in entry.further,
     }
-
-
-def _size(number: float) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number:.0f} B"

@@ -1,0 +1,15 @@
+"""The one error that a person can mend: a value that cannot be used. Imports nothing of the project."""
+
+from __future__ import annotations
+
+
+class ConfigError(ValueError):
+    """A value that cannot be used. `field` is the name of the config field, `message` says what is wrong and what to do."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, str]]:
+        return type(self), (self.field, self.message)

@@ -1,0 +1,86 @@
+"""`core.files`: what is written is there whole, or what was there before."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from core.files import LEFT_OVER, written_whole
+
+
+def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "weights.pth"
+    with written_whole(path) as file:
+        file.write(b"old")
+    with path.open("rb") as reader:
+        with written_whole(path) as file:
+            file.write(b"ne")
+            file.flush()
+            assert path.read_bytes() == b"old"
+            file.write(b"w")
+        assert path.read_bytes() == b"new"
+        assert reader.read() == b"old", "another file has its name now: who reads the old one is not disturbed"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"old")
+    with pytest.raises(type(error)), written_whole(path) as file:  # noqa: PT012
+        file.write(b"half")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_two_writers_at_once_the_last_to_end_wins_and_they_are_not_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+
+    def write_theirs() -> None:
+        with written_whole(path) as file:
+            file.write(b"theirs " * 1000)
+
+    with written_whole(path) as file:
+        file.write(b"mine " * 1000)
+        other = threading.Thread(target=write_theirs)
+        other.start()
+        other.join()
+        assert path.read_bytes() == b"theirs " * 1000
+        file.write(b"mine " * 1000)
+    assert path.read_bytes() == b"mine " * 2000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_goes_after_a_day(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    killed, writing, another = (tmp_path / name for name in (".weights.pth.partial-1-1", ".weights.pth.partial-2-1", ".other.pth.partial-1-1"))
+    for file in (killed, writing, another):
+        file.write_bytes(b"half")
+    for file in (killed, another):
+        os.utime(file, (time.time() - LEFT_OVER - 60,) * 2)
+    with written_whole(path) as whole:
+        whole.write(b"new")
+    assert sorted(tmp_path.iterdir()) == sorted([path, writing, another])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there a folder can be synchronised")
+def test_the_file_is_on_the_disk_before_it_gets_its_name_and_the_name_before_it_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights.pth"
+    seen: list[tuple[bool, bool, int]] = []
+    really = os.fsync
+
+    def synchronise(number: int) -> None:
+        status = os.fstat(number)
+        seen.append((stat.S_ISDIR(status.st_mode), path.exists(), status.st_size if stat.S_ISREG(status.st_mode) else 0))
+        really(number)
+
+    monkeypatch.setattr(os, "fsync", synchronise)
+    with written_whole(path) as file:
+        file.write(b"new")
+    assert seen == [(False, False, 3), (True, True, 0)]
