@@ -13,15 +13,18 @@ from torch.nn.modules.batchnorm import _NormBase
 from core import anatomy, breaking, catalog, data, devices, tuning, weights
 from core.catalog import losses, models, optimizers
 from core.config import RunConfig
+from core.data.leakage import without_doubles
+from core.data.preparation import check_batches
 from core.doctor import Doctor, Facts
-from core.events import Layer, RunPlan, Tuning
+from core.events import Layer, RunPlan
 from core.home import Home
 from core.layers import ParameterInfo, blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter
 from core.partition import Keeping, Partition
 from core.signals import Watch
-from core.speed import applied
+from core.speed import Tuning, applied
 from core.steering import Steering
 from core.steps import FORMATS, THREADS, use_threads
+from core.telling import class_weights_in_words
 from core.trainer import Trainer
 
 Progress = Callable[[str, float | None], None]
@@ -73,6 +76,10 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     device = devices.resolve(config.device)
     progress("reading the data", None)
     images = breaking.break_data(data.prepare(config, home, progress), config)
+    if config.doubles == "leave out":
+        progress("comparing the training pictures with those that measure", None)
+        images = without_doubles(images, home.cache)
+        check_batches(config, len(images.train.images))
 
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -92,10 +99,11 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     model = model.to(memory_format=FORMATS[config.memory_format])
 
     steps_per_epoch = len(images.train)
+    class_weights = losses.balanced(images.train.class_counts(len(images.classes))) if config.class_weights == "balanced" else ()
     trainer = Trainer(
         steering=Steering(model, layers, config, steps_per_epoch),
         watch=Watch(config.watch_every, config.watch_budget),
-        loss=losses.build(config),
+        loss=losses.build(config, class_weights),
         timeline=config.timeline,
         partition=Partition(
             model,
@@ -136,23 +144,18 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
         validation_samples=len(images.validation.images) if images.validation else 0,
         test_samples=len(images.test.images),
         device=str(device),
-        notes=images.notes,
+        notes=(*images.notes, *([class_weights_in_words(images.classes, class_weights)] if class_weights else [])),
     )
     return Assembly(trainer, plan, _facts(config, trainer, images, layers), images, found)
 
 
 def _facts(config: RunConfig, trainer: Trainer, images: data.Data, layers: Sequence[ParameterInfo]) -> Facts:
     """What the doctor should know of a run that is ready."""
-
-    def counts(loader: data.Loader | None) -> tuple[int, ...]:
-        labels = loader.images.labels[loader.images.indices] if loader else None
-        return () if labels is None else tuple(torch.bincount(labels, minlength=len(images.classes)).tolist())
-
     held = {id(parameter) for group in trainer.optimizer.param_groups for parameter in group["params"]}
     return Facts(
         tuple(layers),
-        counts(images.train),
-        counts(images.validation),
+        images.train.class_counts(len(images.classes)),
+        images.validation.class_counts(len(images.classes)) if images.validation else (),
         float(optimizers.settings(config).get("weight_decay", 0.0)),
         tuple(name for name, parameter in trainer.model.named_parameters() if not parameter.requires_grad and id(parameter) in held),
         _statistics_steps(trainer.model),

@@ -10,7 +10,7 @@ import torch
 
 from core.config import ConfigError, RunConfig
 from core.data import Data
-from core.data.loader import ImageDataset, generator_for
+from core.data.loader import generator_for
 from core.trainer import Trainer
 
 KEPT = 20
@@ -45,9 +45,7 @@ def break_data(data: Data, config: RunConfig) -> Data:
             indices = indices[kept]
         case _:
             return data
-    images = ImageDataset(train.images, labels, indices, train.image_size, train.store_key)
-    loader = data.train
-    return replace(data, train=type(loader)(images, loader.batch_size, loader.seed, loader.augmentation, loader.pin_memory))
+    return replace(data, train=data.train.of(labels, indices))
 
 
 def break_training(trainer: Trainer, config: RunConfig) -> None:

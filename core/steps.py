@@ -53,7 +53,7 @@ class Steps:
         self.device = device
         self.model = model.to(device).to(memory_format=FORMATS[config.memory_format])
         self.normalise = Normalise(*catalog.find_model(config.model).normalise, config.memory_format == "channels_last").to(device)
-        self.loss = losses.build(config).to(device)
+        self.loss = losses.build(config).to(device)  # no class weights: steps are compared with each other here, not with the run
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self.prefix: Callable[[Tensor], tuple[Tensor, ...]] | None = None
         """What comes before `live` in a model that was cut (see `core.partition.split`): it is run without gradients."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.events import BlockTime, Memory, Profile, Reuse, Stage
@@ -49,6 +50,16 @@ def duration(seconds: float) -> str:
 def first_line(error: BaseException) -> str:
     """What went wrong, short enough for a table."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+# What counts in the loss
+
+
+def class_weights_in_words(classes: Sequence[str], weights: Sequence[float]) -> str:
+    """What class weights do to the figures of a run, with the least and the most that a picture counts."""
+    least, most = min(weights), max(weights)
+    between = f"{least:.3g} ({classes[weights.index(least)]}) to {most:.3g} ({classes[weights.index(most)]})"
+    return f"Class weights: in the training, validation and test loss a picture counts {between}. Accuracies count every picture the same."
 
 
 # What is kept of frozen layers

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.catalog.models import loss_and_logits
-from core.config import Change, Timeline
 from core.data import Loader
 from core.data.loader import Batch
 from core.freezing import trainable
+from core.own_losses import dividing_weight
 from core.partition import Partition
+from core.plans import Change, Timeline
 from core.profiling import Stages
 from core.signals import Sample, Values, Watch, gradient_norms
 from core.steering import Plan, Steering
@@ -140,6 +141,7 @@ class Trainer:
         self.model = steering.freezing.model
         self.optimizer = steering.optimizer
         self.loss = loss.to(device)
+        self._weight = dividing_weight(self.loss)
         self.timeline = timeline
         self.partition = partition
         self.train = train
@@ -189,7 +191,7 @@ class Trainer:
         return ChangeReport(self.step + 1, change, plan)
 
     def _train_epoch(self, epoch: int) -> Generator[Report, None, Score]:
-        tally = _Tally(self.device)
+        tally = _Tally(self.device, self._weight)
         self.freezing.train()
         self.partition.begin("train", self.train)
         self.stages.begin()
@@ -228,7 +230,7 @@ class Trainer:
                 loss, logits = loss_and_logits(self.loss, self.partition.forward(part, self.stages), labels)
             self.stages.done("forward")
             # A mean over samples: each part counts as much as it has of them.
-            share = loss if len(part) == len(batch) else loss * (len(part) / len(batch))
+            share = loss if len(part) == len(batch) else loss * (self._counts(labels) / self._counts(batch.labels))
             self.scaler.scale(share).backward()  # autograd adds d loss / d parameter to each trainable parameter's .grad
             tally.add(loss, logits, labels)
             total = share.detach() if total is None else total + share.detach()
@@ -237,13 +239,17 @@ class Trainer:
         assert total is not None
         return total
 
+    def _counts(self, labels: Tensor) -> Tensor | int:
+        """What the mean of samples with these labels was divided by: their number, or the sum of their class weights."""
+        return len(labels) if self._weight is None else self._weight[labels.to(self.device)].sum()
+
     def _due(self, unit: Literal["epoch", "step"], at: int) -> Iterator[ChangeReport]:
         """Make the changes that the timeline has for this moment."""
         for change in self.timeline.due(unit, at):
             yield self.change(change)
 
     def _evaluate(self, loader: Loader, what: Literal["validation", "test"]) -> Generator[Report, None, Score]:
-        tally = _Tally(self.device)
+        tally = _Tally(self.device, self._weight)
         self.freezing.eval()
         self.partition.begin(what, loader)
         for number, batch in enumerate(loader.batches(0), start=1):
@@ -260,20 +266,25 @@ class Trainer:
 
 
 class _Tally:
-    """Sums of loss and of right answers, kept on the device so that adding a batch waits for nothing."""
+    """Sums of loss and of right answers, kept on the device so that adding a batch waits for nothing.
 
-    def __init__(self, device: torch.device) -> None:
-        self.sums = torch.zeros(2, dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+    `weight` of each class: see `core.own_losses.dividing_weight`. Batches count then as much as the weights of their samples.
+    """
+
+    def __init__(self, device: torch.device, weight: Tensor | None) -> None:
+        self.sums = torch.zeros(3, dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+        self.weight = weight
         self.samples = 0
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         right = (logits.detach().argmax(dim=1) == labels).sum()
-        self.sums += torch.stack([loss.detach() * len(labels), right]).to(self.sums.dtype)
+        counts = torch.full_like(loss, len(labels)) if self.weight is None else self.weight[labels].sum()
+        self.sums += torch.stack([loss.detach() * counts, right, counts]).to(self.sums.dtype)
         self.samples += len(labels)
 
     def score(self) -> Score:
-        loss, right = (self.sums / max(self.samples, 1)).tolist()  # the one wait of the pass
-        return Score(loss, right)
+        loss, right, counts = self.sums.tolist()  # the one wait of the pass
+        return Score(loss / max(counts, 1e-12), right / max(self.samples, 1))
 
 
 class _Best:

@@ -17,7 +17,7 @@ import pytest
 
 from core.cli import main
 from core.config import RunConfig
-from core.events import Verdict
+from core.events import RunStatus, Verdict
 from core.home import Home, child_environment
 from core.store import RunStore
 from core.supervisor import Supervisor
@@ -219,7 +219,7 @@ def test_change_is_made_while_a_run_trains_and_refused_before_and_after(home: Ho
     store = RunStore(home.database)
     supervisor = Supervisor(home, store)
     run_id = supervisor.start(RunConfig(dataset="digits", model="small_cnn", image_size=16, epochs=5000, freeze="head only"))
-    wait_until(lambda: store.run(run_id).step, 60, "the first step")
+    wait_until(lambda: store.run(run_id).step, what="the first step")
     done = thaw(home, "change", run_id, "!stage3, learning_rate=0.01")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("'!stage3, learning_rate=0.01' holds from step ")
@@ -227,7 +227,7 @@ def test_change_is_made_while_a_run_trains_and_refused_before_and_after(home: Ho
         done = thaw(home, "change", run_id, change)
         assert (done.returncode, word in done.stderr) == (2, True), done.stderr
     assert thaw(home, "stop", run_id).returncode == 0
-    wait_until(lambda: not store.run(run_id).status.active, 30, "the end of the run")
+    wait_until(lambda: not store.run(run_id).status.active, what="the end of the run")
     done = thaw(home, "change", run_id, "!stage2")
     assert done.returncode == 2
     assert "has already ended (stopped)" in done.stderr
@@ -235,11 +235,14 @@ def test_change_is_made_while_a_run_trains_and_refused_before_and_after(home: Ho
 
 def test_runs_and_show_list_what_was_trained(home: Home) -> None:
     assert "No runs yet" in thaw(home, "runs").stdout
-    run_id = train(home, *QUICK)["run_id"]
+    run_id = train(home, *QUICK, "--doubles", "leave out", "--class-weights", "balanced")["run_id"]
     assert run_id in thaw(home, "runs").stdout
     shown = thaw(home, "show", run_id)
     assert "epoch    1" in shown.stdout
-    assert json.loads(thaw(home, "show", run_id, "--json").stdout)["config"]["model"] == "small_cnn"
+    note = "No training picture is in the validation or the test set too, so none was left out."
+    assert f"\n{note}\n" in shown.stdout
+    as_json = json.loads(thaw(home, "show", run_id, "--json").stdout)
+    assert (as_json["config"]["model"], as_json["config"]["class_weights"], as_json["notes"][0]) == ("small_cnn", "balanced", note)
     assert [run["run_id"] for run in json.loads(thaw(home, "runs", "--json").stdout)] == [run_id]
 
 
@@ -265,6 +268,19 @@ def test_unknown_run_is_status_2_with_the_remedy(home: Home) -> None:
     done = thaw(home, "show", "nothing")
     assert done.returncode == 2
     assert "python -m core runs" in done.stderr
+
+
+@pytest.mark.parametrize("what", ["audit", "profile", "findings"])
+def test_what_a_run_does_not_have_is_status_2_with_the_remedy(home: Home, what: str) -> None:
+    store = RunStore(home.database)
+    run_id = store.create_run(RunConfig())
+    waiting = thaw(home, what, run_id)
+    assert waiting.returncode == 2
+    assert waiting.stderr == f"thaw: run: {run_id} has no {what} (queued); ask again once it trains\n"
+    store.end(run_id, RunStatus.STOPPED)
+    ended = thaw(home, what, run_id)
+    assert ended.returncode == 2
+    assert ended.stderr == f"thaw: run: {run_id} has no {what} (stopped); it was over too soon, or was made before Thaw had any; train again\n"
 
 
 def test_every_config_field_is_a_documented_flag(home: Home) -> None:

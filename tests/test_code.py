@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sklearn.datasets
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -18,13 +19,14 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
 from core import anatomy, catalog, code, weights
 from core.assembly import assemble
-from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, models
+from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, losses, models
 from core.code import Phase, loading_code, phases, pytorch_code
 from core.code.names import cover
-from core.config import PRESETS, ConfigError, RunConfig
+from core.config import FAULTS, ConfigError, RunConfig
 from core.data import Normalise
 from core.home import Home
 from core.layers import ParameterInfo, frozen_parameters, head_options, multipliers_by_parameter
+from core.plans import PRESETS
 from core.steering import Steering
 
 CLASSES = 10
@@ -233,6 +235,8 @@ def test_step_by_step_the_script_trains_what_the_run_trains_at_the_same_rate(
         },
         {"accumulate": 2, "clip_norm": 0.1, "precision": "bfloat16", "memory_format": "channels_last"},
         {"clip_norm": 0.1, "loss": "MSELoss", "augmentation": "shift", "fixed_views": 2, "optimizer": "AdamW", "learning_rate": 1e-3},
+        {"fault": "imbalanced classes", "class_weights": "balanced", "accumulate": 3, "batch_size": 60, "loss_options": {"label_smoothing": 0.1}},
+        {"fault": "imbalanced classes", "class_weights": "balanced", "accumulate": 3, "batch_size": 60, "loss": "BCEWithLogitsLoss"},
     ],
     ids=lambda changes: " ".join(changes) or "as it is",
 )
@@ -249,6 +253,9 @@ def test_from_the_same_weights_and_batches_the_script_ends_with_the_weights_of_t
     epochs = [[(normalise(batch.images), batch.labels) for batch in trainer.train.batches(epoch)] for epoch in (1, 2)]
     names["train"] = Replayed(epochs)
     names["test_set"] = torch.utils.data.Subset(names["test_set"], range(8))
+    if config.class_weights == "balanced":  # the script has split the pictures otherwise, so its classes have other numbers of them
+        train = trainer.train.images
+        names["class_weights"].copy_(torch.tensor(losses.balanced(torch.bincount(train.labels[train.indices]).tolist())))
     exec(compile(script_of(config).partition("# Training")[2], "script.py", "exec"), names)
 
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
@@ -260,6 +267,55 @@ def test_from_the_same_weights_and_batches_the_script_ends_with_the_weights_of_t
         way = float((real[name] - before[name]).norm())
         assert float((shown[name] - real[name]).norm()) <= most * way, f"{name}, which has gone {way:g}"
     assert not torch.equal(before["head.weight"], real["head.weight"])
+
+
+WEIGHTED: tuple[tuple[str, dict[str, Any]], ...] = (
+    *((name, {}) for name in LOSSES), ("CrossEntropyLoss", {"label_smoothing": 0.1}), ("MultiMarginLoss", {"p": 2}), ("HuberLoss", {"delta": 0.5}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("loss", "options"), WEIGHTED, ids=str)
+def test_class_weights_of_the_script_and_its_losses_are_those_of_a_run(loss: str, options: dict[str, Any]) -> None:
+    config = SMALL.replace(fault="imbalanced classes", class_weights="balanced", loss=loss, loss_options=options)
+    names: dict[str, Any] = {"torch": torch, "nn": nn, "F": torch.nn.functional, "device": torch.device("cpu")}
+    names["train_set"] = [(None, label) for label in [0] * 40 + [1] * 13 + [2, 2, 4, *range(5, 10)]]  # and none of class 3
+    lines = script_of(config).partition("# Loss and optimizer")[2].partition("parameters = ")[0]
+    exec(compile(lines, "script.py", "exec"), names)
+    weights = losses.balanced([40, 13, 2, 0, 1, 1, 1, 1, 1, 1])
+    assert torch.equal(names["class_weights"], torch.tensor(weights))
+    logits, labels = 2 * torch.randn(8, 10), torch.tensor([0, 0, 1, 2, 3, 9, 0, 4])
+    torch.testing.assert_close(names["loss_of"](logits, labels), losses.build(config, weights)(logits, labels))
+
+
+@pytest.mark.parametrize("loss", ["CrossEntropyLoss", "MSELoss"])
+def test_script_measures_the_weighted_loss_of_all_pictures(loss: str) -> None:
+    config = SMALL.replace(fault="imbalanced classes", class_weights="balanced", loss=loss, batch_size=64)
+    names = ready(config)
+    names["class_weights"].copy_(torch.linspace(0.1, 3, CLASSES))
+    few = torch.utils.data.Subset(names["test_set"], range(100))
+    exec(compile(script_of(config).partition("# Training")[2].partition("for epoch in")[0], "script.py", "exec"), names)
+    measured, _ = names["evaluate"](few)
+    images, labels = next(iter(torch.utils.data.DataLoader(few, batch_size=100)))
+    with torch.inference_mode():
+        logits = names["model"](images)
+    assert measured == pytest.approx(float(losses.build(config, names["class_weights"].tolist())(logits, labels)), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"augmentation": "flip"}, {"validation_share": 0.0}, {"fault": "leaking split"}, {"fault": "shuffled labels", "augmentation": "shift"}],
+)
+def test_script_leaves_out_the_pictures_that_it_measures_on(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = sklearn.datasets.load_digits()
+    digits.images[1::9] = digits.images[0]  # each ninth picture is the same
+    monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: digits)
+    config = SMALL.replace(image_size=8, **changes)
+    whole, left = ready(config.replace(fault="none")), ready(config.replace(doubles="leave out"))
+    expected = [place for place in whole["train_set"].indices if place % 9 != 1 and place != 0]
+    assert len(expected) < len(whole["train_set"]) - 50
+    shown = left["train_set"].dataset if config.fault == "shuffled labels" else left["train_set"]
+    assert [shown.dataset.indices[place] for place in shown.indices] == expected
+    assert len(left["train"].dataset) == len(expected)
 
 
 class Replayed:
@@ -405,11 +461,15 @@ def every_choice() -> Iterator[RunConfig]:
         ("timeline", ["2: !stage1", "step 3: learning_rate=0.1; 3: head only"]), ("learning_rate_multipliers", ["head=3, stem=0.1"]),
         ("head_dropout", [0.5]), ("head_hidden", [7]), ("accumulate", [4]), ("clip_norm", [1.0]), ("speed", ["automatic"]),
         ("memory_format", ["channels_last"]), ("fused_optimizer", [True]), ("compile_model", [True]), ("fold_norms", [True]), ("threads", [1]),
-        ("feature_cache", ["float16", "off"]),
+        ("feature_cache", ["float16", "off"]), ("class_weights", ["balanced"]), ("doubles", ["leave out"]),
     ):  # fmt: skip
         for name in names:
             yield small.replace(**{field: name})
     yield small.replace(augmentation="shift", fixed_views=4)
+    for dataset in ("CIFAR10", "EuroSAT", "folder:/some/where"):
+        yield small.replace(dataset=dataset, doubles="leave out", class_weights="balanced", augmentation="shift", fixed_views=2)
+    for fault in FAULTS:
+        yield small.replace(freeze="head only", fault=fault, doubles="leave out", class_weights="balanced", loss="KLDivLoss", accumulate=2)
     yield small.replace(accumulate=4, clip_norm=1.0, precision="float16", model="googlenet", image_size=64, validation_share=0.0)
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from core import catalog
 from core.catalog import OPTIMIZERS
-from core.config import EXAMPLES, MEASURED, PRESETS, ConfigError, FreezePlan, RunConfig
+from core.config import EXAMPLES, MEASURED, ConfigError, RunConfig
+from core.plans import PRESETS, FreezePlan
 
 
 def test_default_config_survives_json() -> None:
@@ -68,6 +69,9 @@ def test_any_valid_config_survives_json(
         ("clip_norm", -1, "above 0"),
         ("clip_norm", float("nan"), "finite"),
         ("clip_norm", float("inf"), "finite"),
+        ("class_weights", "heavy", "'none' or 'balanced'"),
+        ("class_weights", True, "'none' or 'balanced'"),
+        ("doubles", "drop", "'keep' or 'leave out'"),
         ("speed", "fast", "automatic"),
         ("memory_format", "channels_first", "channels_last"),
         ("fused_optimizer", "perhaps", "true or false"),

@@ -18,15 +18,17 @@ from core.assembly import assemble
 from core.birth import birth
 from core.cli import main
 from core.code import pytorch_code
-from core.config import FAULTS, Change, ConfigError, RunConfig
+from core.config import FAULTS, ConfigError, RunConfig
 from core.data import prepare
 from core.data.leakage import overlaps, picture_digests
 from core.doctor import RULES, Doctor, Facts, Rule, Sign, Signs
-from core.events import ChangeRow, Diagnosis, EpochRow, Finding, Layer, Overlap, Remedy, RunPlan, RunStatus, StepBlock, StepRow, StepTimes
+from core.events import ChangeRow, EpochRow, Layer, RunPlan, RunStatus, StepBlock, StepRow, StepTimes
 from core.faults import PRESETS, find_preset, preset_of
+from core.findings import Diagnosis, Finding, Overlap, Remedy
 from core.home import Home
 from core.layers import ParameterInfo
 from core.migrations import MIGRATIONS
+from core.plans import Change
 from core.store import Run, RunStore
 from core.summaries import block_of
 from core.trainer import Trainer
@@ -120,13 +122,47 @@ def test_remedies_can_be_used_as_they_are(broken: dict[str, tuple[Run, Diagnosis
     assert used == {"change", "settings"}
 
 
-@pytest.mark.parametrize(("name", "rule"), [("vanishing-gradients", "vanishing gradients"), ("dead-relus", "dead units")])
+def watched_data(config: RunConfig, counts: tuple[int, int], overlaps: tuple[Overlap, ...] = ()) -> tuple[Finding, ...]:
+    """What is found of a run with these training pictures of each class."""
+    watched = Doctor(config, PLAN, replace(FACTS, class_counts=counts), clock=lambda: 0.0)
+    watched.overlap(overlaps)
+    return watched.finish().findings
+
+
+@pytest.mark.parametrize(("counts", "severity"), [((500, 40), "warning"), ((500, 80), "note")])
+def test_rare_classes_count_more_at_one_click_and_are_no_finding_then(counts: tuple[int, int], severity: str) -> None:
+    config = RunConfig()
+    (finding,) = watched_data(config, counts)
+    assert (finding.rule, finding.severity, finding.remedy.settings) == ("class imbalance", severity, {"class_weights": "balanced"})
+    assert f"one of dog then counts {counts[0] / counts[1]:.0f} times as much as one of cat" in finding.remedy.advice
+    assert watched_data(config.replace(**finding.remedy.settings), counts) == ()
+    assert watched_data(config.replace(fault="imbalanced classes"), counts)[0].remedy.settings == {"fault": "none"}
+    assert watched_data(config.replace(fault="imbalanced classes", class_weights="balanced"), counts) == ()
+
+
+def test_pictures_in_two_sets_are_left_out_at_one_click() -> None:
+    found = (Overlap("validation", 7, 50), Overlap("test", 0, 50))
+    (finding,) = watched_data(RunConfig(), (50, 50), found)
+    assert (finding.rule, finding.remedy.settings) == ("leakage", {"doubles": "leave out"})
+    assert watched_data(RunConfig(fault="leaking split"), (50, 50), found)[0].remedy.settings == {"fault": "none"}
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "settings"),
+    [
+        ("vanishing-gradients", "vanishing gradients", {}),
+        ("dead-relus", "dead units", {}),
+        ("imbalanced-classes", "class imbalance", {"class_weights": "balanced"}),
+        ("leaking-split", "leakage", {"doubles": "leave out"}),
+    ],
+)
 def test_run_with_the_remedy_does_not_have_the_finding_again(
-    home: Home, store: RunStore, broken: dict[str, tuple[Run, Diagnosis]], name: str, rule: str
+    home: Home, store: RunStore, broken: dict[str, tuple[Run, Diagnosis]], name: str, rule: str, settings: dict[str, Any]
 ) -> None:
     run, diagnosis = broken[name]
     (finding,) = [finding for finding in diagnosis.findings if finding.rule == rule]
-    _, mended = carried_out(home, store, run.config.replace(**finding.remedy.settings))
+    # Where something was broken on purpose, also the remedy for those to whom it happened: what was broken stays broken.
+    _, mended = carried_out(home, store, run.config.replace(**(settings or finding.remedy.settings)))
     assert rule not in [finding.rule for finding in mended.findings]
 
 

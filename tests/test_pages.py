@@ -14,11 +14,13 @@ from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.testing.v1 import AppTest
 
 from core import anatomy, catalog, networks
-from core.config import Change, RunConfig
+from core.config import RunConfig
 from core.events import EpochRow, Layer, RunPlan, RunResult, RunStatus
+from core.findings import Diagnosis, Finding, Remedy
 from core.home import Home
 from core.lab import Lab
 from core.layers import frozen_parameters
+from core.plans import Change
 from core.store import RunStore
 from core.supervisor import Supervisor
 from pages._parts import draft, steering_view, words
@@ -257,6 +259,30 @@ def test_a_finished_run_shows_its_result_and_offers_its_weights(shared_services:
     assert any("load_state_dict" in code.value for code in app.code)
 
 
+@pytest.mark.parametrize(
+    ("rule", "settings", "label", "said"),
+    [
+        ("class imbalance", {"class_weights": "balanced"}, "Class weights", "The rarer a class is among the training pictures, the more"),
+        ("leakage", {"doubles": "leave out"}, "Pictures in two sets", "pixel for pixel, are not trained on"),
+    ],
+)
+def test_a_finding_about_the_data_is_mended_at_one_click(
+    shared_services: Services, rule: str, settings: dict[str, Any], label: str, said: str
+) -> None:
+    store = shared_services.store
+    run_id = store.create_run(RunConfig(model="small_cnn", epochs=7))
+    store.begin(run_id, RunPlan((), 36, 252, tuple("0123456789"), 1150, 288, 359, "cpu", ("Left out of the 1,159 training pictures: 9.",)))
+    finding = Finding(rule, "warning", "Uneven", "It is.", "Never.", "settings", 0, 0, (), Remedy("Use it.", "", settings), 0)
+    store.set_findings(run_id, Diagnosis(252, True, (rule,), (finding,)))
+    store.end(run_id, RunStatus.STOPPED)
+    app = open_page("train.py", run=run_id)
+    assert "Left out of the 1,159 training pictures: 9." in "\n".join(info.value for info in app.info)
+    assert words.plain(f"{label}: {next(iter(settings.values()))}") in shown(app)
+    app = press(app, "Use these settings")
+    assert (widget(app, label).value, widget(app, "Epochs").value) == (next(iter(settings.values())), 7)
+    assert said in shown(app)
+
+
 def test_home_says_what_to_do_when_nothing_has_run(shared_services: Services) -> None:
     app = open_page()
     assert any("No run yet" in caption.value for caption in app.caption)
@@ -275,7 +301,7 @@ def test_home_starts_the_demo_and_goes_to_it(shared_services: Services) -> None:
 ALL_NEW = {
     "accumulate": 4, "clip_norm": 0.5, "precision": "bfloat16", "memory_format": "channels_last", "fused_optimizer": True, "compile_model": True,
     "fold_norms": True, "threads": 1, "feature_cache": "float16", "feature_cache_gigabytes": 2.5, "augmentation": "shift", "fixed_views": 3,
-    "watch_budget": 0.07, "watch_every": 3,
+    "watch_budget": 0.07, "watch_every": 3, "class_weights": "balanced", "doubles": "leave out",
 }  # fmt: skip
 
 
@@ -293,6 +319,7 @@ def test_all_that_is_set_about_speed_and_frozen_layers_is_what_the_run_gets(shar
     for label, value in (
         ("Gradient accumulation", 4), ("Longest gradient", 0.5), ("Precision", "bfloat16"), ("Memory format", "channels_last"), ("Threads", 1),
         ("Room for features (GB)", 2.5), ("Fixed views", 3), ("Watching budget (%)", 7.0), ("Watch every", 3),
+        ("Class weights", "balanced"), ("Pictures in two sets", "leave out"),
     ):  # fmt: skip
         widget(app, label).set_value(value)
     for box in app.checkbox:

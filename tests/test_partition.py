@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,15 +18,17 @@ from torch import Tensor, nn
 from core import anatomy
 from core.assembly import assemble
 from core.catalog import models
-from core.config import Change, FreezePlan, RunConfig
+from core.catalog.model_entries import MODELS
+from core.config import RunConfig
 from core.data import Loader
 from core.data.loader import ImageDataset, Normalise
 from core.events import Reuse
-from core.features import Column, open_table
+from core.features import Column, NoRoom, open_table
 from core.freezing import Freezing
 from core.home import Home
 from core.layers import frozen_parameters
 from core.partition import Keeping, Partition
+from core.plans import Change, FreezePlan
 from core.split import NotSplit, Split, fold_norms, split
 from core.trainer import EpochReport, FinalReport, StepReport, Trainer
 from tests.support import ROOT
@@ -130,6 +133,8 @@ def test_run_is_the_same_to_the_bit_with_kept_features(model: str, size: int, pl
         {"head_dropout": 0.3},
         {"early_stopping": 1, "epochs": 6, "learning_rate": 1.0},
         {"clip_norm": 0.1},
+        {"class_weights": "balanced", "fault": "imbalanced classes", "accumulate": 2, "batch_size": 50},
+        {"doubles": "leave out", "fault": "leaking split"},
     ],
     ids=str,
 )
@@ -410,7 +415,16 @@ def test_full_disk_leaves_memory(home: Home, monkeypatch: pytest.MonkeyPatch) ->
 def test_features_over_the_budget_are_not_kept_and_the_reason_says_what_to_do(home: Home) -> None:
     reuse = Outcome(home, feature_cache_gigabytes=0.0001).reuse
     assert reuse.state == "off"
-    assert "feature_cache_gigabytes" in reuse.reason
+    remedy = re.search(r"more than the 100 kB allowed; raise feature_cache_gigabytes to ([\d.]+), or set feature_cache to off", reuse.reason)
+    assert remedy is not None, reuse.reason
+    assert Outcome(home, feature_cache_gigabytes=float(remedy[1])).reuse.state == "serving"
+
+
+@pytest.mark.parametrize(("stored", "budget", "offered"), [("float32", 250_000, True), ("float32", 150_000, False), ("float16", 150_000, False)])
+def test_half_the_room_is_offered_where_it_would_be_enough(home: Home, stored: str, budget: int, offered: bool) -> None:
+    with pytest.raises(NoRoom) as refused:
+        open_table(home.features, "full", [Column((1000,), (0, 1), stored, "float32")], 100, 100, budget)
+    assert ("set feature_cache to float16" in str(refused.value)) == offered
 
 
 def test_tables_that_were_not_used_for_longest_make_room(home: Home) -> None:
@@ -544,9 +558,9 @@ def test_folded_norms_give_the_same_but_for_rounding() -> None:
 
 
 @pytest.mark.all_models
-@pytest.mark.parametrize("name", list(models.MODELS))
+@pytest.mark.parametrize("name", list(MODELS))
 def test_every_model_can_be_cut_before_its_head(name: str) -> None:
-    entry = models.MODELS[name]
+    entry = MODELS[name]
     if entry.parameters > 1e8:
         pytest.skip("over 100 million parameters: too much memory")
     size = -(-max(entry.smallest, 32) // entry.multiple) * entry.multiple

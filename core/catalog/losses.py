@@ -2,10 +2,13 @@
 
 Left out: BCELoss (BCEWithLogitsLoss is the same and stays finite), LinearCrossEntropyLoss and AdaptiveLogSoftmaxWithLoss (they
 contain the head), and those for sequences, pairs, several labels an image, counts or variances. `reduction` is always a mean.
+
+Class weights mean the same for all of them: the loss of a picture is multiplied by the weight of its class.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.catalog.entry import Entry, Option, by_name, check_options, find, with_defaults
@@ -54,27 +57,49 @@ LOSSES = by_name(
 )  # fmt: skip
 
 
-def build(config: RunConfig) -> nn.Module:
+def balanced(counts: Sequence[int]) -> tuple[float, ...]:
+    """The weight of each class by which all classes count the same, whatever number of pictures they have: N / (classes * N_c).
+
+    This is scikit-learn's `class_weight="balanced"` (King and Zeng, Logistic Regression in Rare Events Data, 2001). Over the pictures
+    the weights are 1 on average, so a learning rate that suited the run suits it still. Without pictures a class counts 1, like one of
+    average size, and is not among the classes of the formula: no picture that is trained on has it, one that measures may.
+
+    Args:
+        counts: pictures of each class.
+    """
+    there = sum(count > 0 for count in counts)
+    return tuple(sum(counts) / (there * count) if count else 1.0 for count in counts)
+
+
+def build(config: RunConfig, class_weights: Sequence[float] = ()) -> nn.Module:
     """The loss: called with (logits [N, C], labels int64 [N]), it returns a scalar, the mean over the batch.
+
+    Args:
+        config: loss and loss_options are used.
+        class_weights: how much a picture of each class counts; none: all the same. CrossEntropyLoss and NLLLoss divide by the sum of the
+            weights in the batch, as they do in torch, the others by the number of pictures. With label_smoothing, CrossEntropyLoss weighs
+            what is spread over the other classes by their weights.
 
     Raises:
         ConfigError: there is no such loss, or it has no such option.
     """
+    import torch
     from torch import nn
 
     from core import own_losses
 
     entry = find(LOSSES, "loss", config.loss)
     options = with_defaults(entry, check_options(entry, "loss_options", config.loss_options))
-    if entry.name == "KLDivLoss":
-        return own_losses.SmoothedDivergence(**options)  # type: ignore[arg-type]  # checked just above
-    loss: nn.Module = getattr(nn, entry.name)(**options)
+    weight = torch.tensor(class_weights, dtype=torch.float32) if class_weights else None
     match entry.name:
         case "CrossEntropyLoss" | "MultiMarginLoss":
-            return loss
+            whole: nn.Module = getattr(nn, entry.name)(weight=weight, **options)
+            return whole
         case "NLLLoss":
-            return own_losses.LogProbabilities(loss)
-        case "SoftMarginLoss":
-            return own_losses.OneHot(loss, off=-1.0)
+            return own_losses.LogProbabilities(nn.NLLLoss(weight=weight))
+        case "KLDivLoss":
+            made: nn.Module = own_losses.SmoothedDivergence(**options, reduction="batchmean" if weight is None else "none")  # type: ignore[arg-type]
         case _:
-            return own_losses.OneHot(loss)
+            alone = getattr(nn, entry.name)(**options, reduction="mean" if weight is None else "none")
+            made = own_losses.OneHot(alone, off=-1.0 if entry.name == "SoftMarginLoss" else 0.0)
+    return made if weight is None else own_losses.WeightedPictures(made, weight, "sum" if entry.name == "KLDivLoss" else "mean")

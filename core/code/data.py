@@ -36,6 +36,17 @@ FIXED_VIEWS = '''class FixedViews(Dataset):
             return self.dataset[index]'''
 
 
+WITHOUT_DOUBLES = '''# Nothing is trained on that is measured on too, pixel for pixel. This reads every picture once.
+def pictures(dataset):
+    """A digest of each picture as it is before any random change."""
+    return [hashlib.sha256(image.numpy().tobytes()).digest() for image, _ in dataset]
+
+
+measured = {{picture for dataset in ({measured}) for picture in pictures(dataset)}}
+places = [place for place, picture in enumerate(pictures({train})) if picture not in measured]
+train_set = Subset(train_set, places)'''
+
+
 def data_lines(config: RunConfig) -> str:
     """From files to `train`, a DataLoader, and `validation_set` and `test_set`."""
     mean, std = find_model(config.model).normalise
@@ -71,6 +82,10 @@ def data_lines(config: RunConfig) -> str:
             "validation_set = Subset(read(plain), order[tested:held_back])",
             f"train_set = Subset(read({training}), order[held_back:])",
         ]
+    if config.doubles == "leave out":
+        plain_train = f"Subset(read(plain{', train=True' if has_test_set(config) else ''}), train_set.indices)" if changes else "train_set"
+        held_out = "validation_set, test_set" if share > 0 else "test_set,"
+        lines += ["", "", WITHOUT_DOUBLES.format(measured=held_out, train=plain_train)]
     broken = broken_data(config)
     if broken:
         lines += ["", "", broken] if broken.startswith("class") else [broken]

@@ -47,6 +47,8 @@ def broken_data(config: RunConfig) -> str:
             return _SHUFFLED
         case "imbalanced classes":
             return _IMBALANCED
+        case "leaking split" if config.doubles == "leave out":
+            return "# Broken on purpose: what is measured on would be trained on too, if it were not left out above."
         case "leaking split":
             sets = "train_set, validation_set, test_set" if config.validation_share > 0 else "train_set, test_set"
             return f"# Broken on purpose: what is measured on is trained on too.\ntrain_set = torch.utils.data.ConcatDataset([{sets}])"

@@ -55,7 +55,7 @@ def learning_lines(plan: Plan, classes: int) -> str:
         for option in optimizer_catalog.OPTIMIZERS[config.optimizer].options
     }
     given = _arguments({name: value for name, value in settings.items() if name not in usual or usual[name] != value})
-    lines = ["# Loss and optimizer", *_loss(config, classes)]
+    lines = ["# Loss and optimizer", *_class_weights(config, classes), *_loss(config, classes)]
     if not plan.grouped:
         lines += [
             "parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]",
@@ -179,26 +179,53 @@ def _clock(plan: Plan, given: str) -> list[str]:
 # The loss
 
 
+def divides_by_weights(config: RunConfig) -> bool:
+    """True where the mean over a batch is divided by the sum of its class weights, not by the number of its images."""
+    return config.class_weights == "balanced" and config.loss in ("CrossEntropyLoss", "NLLLoss")
+
+
+def _class_weights(config: RunConfig, classes: int) -> list[str]:
+    if config.class_weights == "none":
+        return []
+    return [
+        "# Every class counts the same in the loss, however few images it has: N / (classes * N_c). This reads every training image once.",
+        f"counts = torch.bincount(torch.tensor([label for _, label in train_set]), minlength={classes}).double()",
+        "balanced = len(train_set) / ((counts > 0).sum() * counts)",
+        "class_weights = torch.where(counts > 0, balanced, 1).float().to(device)",
+    ]
+
+
 def _loss(config: RunConfig, classes: int) -> list[str]:
     name = config.loss
-    options = _arguments(config.loss_options)
-    body: list[str]
+    weighted = config.class_weights == "balanced"
+    by_torch = weighted and name in ("CrossEntropyLoss", "NLLLoss", "MultiMarginLoss")
+    by_hand = weighted and not by_torch
+    given = [
+        *(["weight=class_weights"] if by_torch else []),
+        *([_arguments(config.loss_options)] if config.loss_options else []),
+        *(['reduction="none"'] if by_hand else []),
+    ]
+    options, further = ", ".join(given), "".join(f", {argument}" for argument in given)
+    over_classes = ".mean(dim=1)"
+    prepared: list[str] = []
     match name:
         case "CrossEntropyLoss" | "MultiMarginLoss":
             return [f"loss_of = nn.{name}({options})"]
         case "NLLLoss":
-            body = ["return F.nll_loss(F.log_softmax(logits, dim=1), labels)"]
+            loss = f"F.nll_loss(F.log_softmax(logits, dim=1), labels{further})"
         case "KLDivLoss":
             smoothing = config.loss_options.get("label_smoothing", 0.1)
-            body = [
-                f"targets = F.one_hot(labels, {classes}) * (1 - {smoothing}) + {smoothing} / {classes}",
-                'return F.kl_div(F.log_softmax(logits, dim=1), targets, reduction="batchmean")',
-            ]
+            prepared = [f"targets = F.one_hot(labels, {classes}) * (1 - {smoothing}) + {smoothing} / {classes}"]
+            reduction, over_classes = ("none" if by_hand else "batchmean"), ".sum(dim=1)"
+            loss = f'F.kl_div(F.log_softmax(logits, dim=1), targets, reduction="{reduction}")'
         case "SoftMarginLoss":
-            body = [f"return F.soft_margin_loss(logits, 2.0 * F.one_hot(labels, {classes}) - 1)"]
+            loss = f"F.soft_margin_loss(logits, 2.0 * F.one_hot(labels, {classes}) - 1{further})"
         case _:
-            body = [f"return nn.{name}({options})(logits, F.one_hot(labels, {classes}).to(logits.dtype))"]
-    return ["", "", "def loss_of(logits, labels):", *(f"    {line}" for line in body), "", ""]
+            loss = f"nn.{name}({options})(logits, F.one_hot(labels, {classes}).to(logits.dtype))"
+    if name == "MultiLabelSoftMarginLoss":
+        over_classes = ""  # it takes their mean itself
+    returned = [f"each = {loss}{over_classes}", "return (each * class_weights[labels]).mean()"] if by_hand else [f"return {loss}"]
+    return ["", "", "def loss_of(logits, labels):", *(f"    {line}" for line in [*prepared, *returned]), "", ""]
 
 
 # The schedule

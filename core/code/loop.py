@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.catalog import find_model
 from core.code.faults import zero_grad
 from core.code.freezing import change_lines
-from core.code.learning import Plan
+from core.code.learning import Plan, divides_by_weights
 from core.code.model import layout
 from core.code.phases import Phase
 from core.config import RunConfig
@@ -24,6 +24,9 @@ def loop_lines(plan: Plan, rests: bool) -> str:
     lines = ["# Training"]
     if half:
         lines.append("scaler = torch.amp.GradScaler(device.type)  # float16 gradients underflow to zero: the loss is scaled up")
+    weighted = divides_by_weights(config)
+    # What the mean of a batch was divided by.
+    counts = ["        counts = class_weights[labels].sum().item()", "        counted += counts"] if weighted else []
     lines += [
         "",
         "",
@@ -31,13 +34,14 @@ def loop_lines(plan: Plan, rests: bool) -> str:
         "def evaluate(dataset):",
         '    """Mean loss and the share of right answers."""',
         "    model.eval()",
-        "    loss, right = 0.0, 0",
+        "    loss, right, counted = 0.0, 0, 0.0" if weighted else "    loss, right = 0.0, 0",
         f"    for images, labels in DataLoader(dataset, batch_size={config.batch_size}):",
         f"        {_to_device(config)}",
         *([f"        {autocast}", "            logits = model(images)"] if mixed else ["        logits = model(images)"]),
-        f"        loss += loss_of(logits{'.float()' if mixed else ''}, labels).item() * len(labels)",
+        *counts,
+        f"        loss += loss_of(logits{'.float()' if mixed else ''}, labels).item() * {'counts' if weighted else 'len(labels)'}",
         "        right += (logits.argmax(dim=1) == labels).sum().item()",
-        "    return loss / len(dataset), right / len(dataset)",
+        f"    return loss / {'counted' if weighted else 'len(dataset)'}, right / len(dataset)",
         "",
         "",
     ]
@@ -95,13 +99,15 @@ def _gradients(config: RunConfig, autocast: str) -> list[str]:
     if config.accumulate > 1:
         most = config.batch_size
         parts = f"-(-len(labels) // {most})" if most == 1 else f"max(1, min(-(-len(labels) // {most}), len(labels) // 2))"
+        # A mean counts as much as what it was divided by.
+        counts = "class_weights[labels].sum()" if divides_by_weights(config) else "len(labels)"
         lines += [
             f"{indent}# As few parts of at most {most} images as will do, none of a single image. Their gradients add up.",
-            f"{indent}whole, parts = len(labels), {parts}",
+            f"{indent}whole, parts = {counts}, {parts}",
             f"{indent}for images, labels in zip(images.tensor_split(parts), labels.tensor_split(parts)):",
         ]
         indent += "    "
-        share = " * (len(labels) / whole)"
+        share = f" * ({counts} / whole)"
     lines.append(f"{indent}{_to_device(config)}")
     within = indent
     if autocast:

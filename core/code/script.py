@@ -119,6 +119,7 @@ def _imports(config: RunConfig) -> str:
     own_model = find_model(config.model).family.own
     wanted = {
         "import copy": config.early_stopping is not None,
+        "import hashlib": config.doubles == "leave out",
         "import torch": True,
         "import torch.nn.functional as F": config.loss not in ("CrossEntropyLoss", "MultiMarginLoss"),
         "import torchvision": not own_model,

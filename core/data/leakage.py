@@ -1,30 +1,32 @@
-"""Pictures that are in two sets: found by a digest of their pixels, and compared pixel for pixel before anybody is told.
+"""Pictures that are in two sets, pixel for pixel: looked for by a quick digest, and told apart for sure by SHA-256.
 
-A digest is a sum of products of the picture's 8-byte words with fixed random odd numbers, modulo 2**64 (multiply-shift hashing: Dietzfelbinger
+A quick digest is a sum of products of the picture's 8-byte words with fixed random odd numbers, modulo 2**64 (multiply-shift hashing: Dietzfelbinger
 et al., A Reliable Randomized Algorithm for the Closest-Pair Problem, 1997): as fast as memory can be read.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
 import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from core.config import ConfigError
 from core.data.loader import ImageDataset
 from core.data.preparation import Data
-from core.events import Overlap
+from core.files import written_whole
+from core.findings import Overlap
 
 CHUNK_BYTES = 8 * 2**20
-
-TWINS = 20
-"""Training pictures with the same digest that a picture is compared with, at most: a thousand empty ones need not all be."""
 
 
 def overlaps(data: Data, cache: Path | None = None) -> tuple[Overlap, ...]:
@@ -32,30 +34,72 @@ def overlaps(data: Data, cache: Path | None = None) -> tuple[Overlap, ...]:
 
     `cache`: the folder of decoded images. Digests of stores that are kept there are kept beside them.
     """
-    measured: list[tuple[Literal["validation", "test"], ImageDataset]] = [("test", data.test.images)]
-    if data.validation is not None:
-        measured.insert(0, ("validation", data.validation.images))
     known: dict[int, NDArray[np.uint64]] = {}
-    return tuple(_overlap(name, data.train.images, held_out, cache, known) for name, held_out in measured)
+    return tuple(_overlap(name, data.train.images, held_out, cache, known) for name, held_out in _measured(data))
+
+
+def without_doubles(data: Data, cache: Path | None = None) -> Data:
+    """The same without the training pictures that `overlaps` would find in the validation or the test set, and a note that says how many.
+
+    Validation and test set stay as they are. `cache` is that of `overlaps`.
+
+    Raises:
+        ConfigError: on `doubles`, where no picture is left to train on.
+    """
+    train = data.train.images
+    known: dict[int, NDArray[np.uint64]] = {}
+    doubles: set[int] = set()
+    for _, held_out in _measured(data):
+        places, measured = _alike(train, held_out, cache, known)
+        there = {_picture(held_out, place) for place in measured.tolist()}
+        doubles |= {place for place in places.tolist() if _picture(train, place) in there}
+    left = train.indices[~torch.isin(train.indices, torch.tensor(sorted(doubles), dtype=torch.int64))]
+    where = "in the validation or the test set" if data.validation is not None else "in the test set"
+    if len(left) == 0:
+        remedy = "set doubles to keep, or give the dataset other pictures to measure on"
+        raise ConfigError("doubles", f"'leave out' leaves nothing to train on: all {len(train):,} training pictures are {where} too; {remedy}")
+    if len(left) == len(train):
+        return replace(data, notes=(*data.notes, f"No training picture is {where} too, so none was left out."))
+    notes = [f"Left out of the {len(train):,} training pictures: {len(train) - len(left):,} that are {where} too, pixel for pixel."]
+    missing = sorted(set(train.labels[train.indices].tolist()) - set(train.labels[left].tolist()))
+    if missing:
+        rest = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
+        notes.append(f"No training picture is left of {', '.join(data.classes[label] for label in missing[:3])}{rest}, so that cannot be learned.")
+    return replace(data, train=data.train.of(train.labels, left), notes=(*data.notes, *notes))
+
+
+def _measured(data: Data) -> list[tuple[Literal["validation", "test"], ImageDataset]]:
+    """The sets that are measured on."""
+    validation: list[tuple[Literal["validation", "test"], ImageDataset]] = [("validation", data.validation.images)] if data.validation else []
+    return [*validation, ("test", data.test.images)]
+
+
+def _alike(
+    train: ImageDataset, held_out: ImageDataset, cache: Path | None, known: dict[int, NDArray[np.uint64]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The places in their stores of the training and the measured pictures whose digests are in both sets: few that are not doubles."""
+    trained, measured = train.indices.numpy(), held_out.indices.numpy()
+    if train.images.shape[1:] != held_out.images.shape[1:]:
+        return trained[:0], measured[:0]
+    train_digests, held_digests = _digests(train, cache, known)[trained], _digests(held_out, cache, known)[measured]
+    common = np.intersect1d(train_digests, held_digests)
+    return trained[np.isin(train_digests, common)], measured[np.isin(held_digests, common)]
+
+
+def _picture(dataset: ImageDataset, place: int) -> bytes:
+    """SHA-256 of the picture at a place of the dataset's store: the pixels themselves would not all fit into memory."""
+    return hashlib.sha256(dataset.images[place].numpy().tobytes()).digest()
 
 
 def _overlap(
     name: Literal["validation", "test"], train: ImageDataset, held_out: ImageDataset, cache: Path | None, known: dict[int, NDArray[np.uint64]]
 ) -> Overlap:
-    trained, measured = train.indices.numpy(), held_out.indices.numpy()
-    train_digests, held_digests = _digests(train, cache, known), _digests(held_out, cache, known)
-    if train.images.shape[1:] != held_out.images.shape[1:]:
-        return Overlap(name, 0, len(measured))
-    places: dict[int, list[int]] = defaultdict(list)
-    common = np.intersect1d(train_digests[trained], held_digests[measured])
-    for place in trained[np.isin(train_digests[trained], common)].tolist():
-        places[int(train_digests[place])].append(place)
-    shared = other = 0
-    for place in measured[np.isin(held_digests[measured], common)].tolist():
-        same = [twin for twin in places[int(held_digests[place])][:TWINS] if bool((train.images[twin] == held_out.images[place]).all())]
-        shared += bool(same)
-        other += bool(same) and all(int(train.labels[twin]) != int(held_out.labels[place]) for twin in same)
-    return Overlap(name, shared, len(measured), other)
+    trained, measured = _alike(train, held_out, cache, known)
+    labels: dict[bytes, set[int]] = defaultdict(set)
+    for place in trained.tolist():
+        labels[_picture(train, place)].add(int(train.labels[place]))
+    twins = [(int(held_out.labels[place]), labels[picture]) for place in measured.tolist() if (picture := _picture(held_out, place)) in labels]
+    return Overlap(name, len(twins), len(held_out), sum(label not in others for label, others in twins))
 
 
 def _digests(dataset: ImageDataset, cache: Path | None, known: dict[int, NDArray[np.uint64]]) -> NDArray[np.uint64]:
@@ -99,13 +143,8 @@ def _kept(file: Path | None, count: int) -> NDArray[np.uint64] | None:
 
 def _keep(file: Path, digests: NDArray[np.uint64]) -> None:
     """Write them, or leave it: they can be worked out again."""
-    partial = file.with_name(f"{file.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("wb") as stream:
-            np.save(stream, digests)
-        partial.replace(file)
-    except OSError:
-        partial.unlink(missing_ok=True)
+    with suppress(OSError), written_whole(file) as stream:
+        np.save(stream, digests)
 
 
 class Search:

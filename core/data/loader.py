@@ -232,6 +232,15 @@ class Loader:
         self.augmentation = augmentation or Augmentation()
         self.pin_memory = pin_memory
 
+    def class_counts(self, classes: int) -> tuple[int, ...]:
+        """How many samples there are of each of so many classes."""
+        return tuple(torch.bincount(self.images.labels[self.images.indices], minlength=classes).tolist())
+
+    def of(self, labels: Tensor, indices: Tensor) -> Loader:
+        """The same for other samples of the same store (int64 [N]), or other labels (int64 [M])."""
+        images = ImageDataset(self.images.images, labels, indices, self.images.image_size, self.images.store_key)
+        return Loader(images, self.batch_size, self.seed, self.augmentation, self.pin_memory)
+
     @property
     def views(self) -> int | None:
         """How many pictures can come of one image; None: there is no end of them."""

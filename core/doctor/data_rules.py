@@ -6,7 +6,7 @@ import math
 
 from core.doctor.rule import Rule, Sign
 from core.doctor.signs import Signs
-from core.events import Remedy
+from core.findings import Remedy
 
 GAP_EPOCHS = 3
 """Epochs since the best validation loss after which it counts as rising."""
@@ -101,23 +101,28 @@ def _lagging(signs: Signs, reached: float, training: float, forget: int) -> Sign
 
 
 def imbalance(signs: Signs) -> Sign | None:
-    """Classes with far fewer training pictures than others."""
+    """Classes with far fewer training pictures than others, each of which counts as little as those of the others."""
     counts = signs.facts.class_counts
-    if len(counts) < 2 or min(counts) == 0 or max(counts) < UNEVEN * min(counts):
+    if signs.config.class_weights == "balanced" or len(counts) < 2 or min(counts) == 0 or max(counts) < UNEVEN * min(counts):
         return None
     names = signs.plan.classes
     most, least = counts.index(max(counts)), counts.index(min(counts))
     times = max(counts) / min(counts)
+    remedy = Remedy(
+        f"Have each picture count by how rare its class is (class_weights balanced): one of {names[least]} then counts {times:,.0f} times as much as "
+        f"one of {names[most]}. More pictures of the rare classes help more. Judge by the figures of each class, not by the accuracy.",
+        "",
+        {"class_weights": "balanced"},
+    )
+    if signs.config.fault == "imbalanced classes":
+        advice = "They were made rare on purpose: take the fault away, or set class_weights to balanced and see how much that mends."
+        remedy = Remedy(advice, "", {"fault": "none"})
     return Sign(
         "warning" if times >= VERY_UNEVEN else "note",
         f"There are {counts[most]:,} training pictures of {names[most]} and {counts[least]:,} of {names[least]}, {times:,.0f} times fewer: saying "
         "the "
         "frequent classes too often pays, and the accuracy hides it.",
-        Remedy(
-            "Add pictures of the rare classes, or take fewer of the others; judge by the figures of each class, not by the accuracy.",
-            "",
-            {"fault": "none"} if signs.config.fault == "imbalanced classes" else {},
-        ),
+        remedy,
     )  # fmt: skip
 
 
@@ -131,14 +136,18 @@ def leakage(signs: Signs) -> Sign | None:
     said = " and ".join(f"{overlap.shared:,} of {overlap.pictures:,} {overlap.measured} pictures" for overlap in found)
     other = sum(overlap.other_label for overlap in found)
     labels = f" {other:,} of them have another label there." if other else ""
+    remedy = Remedy(
+        "Leave them out of training (doubles 'leave out'). What is alike but not equal stays: keep all pictures of one scene in one set.",
+        "",
+        {"doubles": "leave out"},
+    )
+    if signs.config.fault == "leaking split":
+        advice = "They were put there on purpose: take the fault away, or set doubles to 'leave out', which takes them out again."
+        remedy = Remedy(advice, "", {"fault": "none"})
     return Sign(
         "serious" if share >= 0.1 else "warning" if share >= 0.01 else "note",
         f"{said} are in the training set too, pixel for pixel: for these the accuracy measures memory.{labels}",
-        Remedy(
-            "Remove the doubles from the dataset's folder, or keep all pictures of one scene in one set.",
-            "",
-            {"fault": "none"} if signs.config.fault == "leaking split" else {},
-        ),
+        remedy,
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from core.catalog.models import logits_and_auxiliary
 from core.explaining.specimen import Specimen
 from core.explaining.update_rules import braced, number
+from core.own_losses import dividing_weight
 
 SHOWN = 3
 """Samples, or differences, that get a line of their own."""
@@ -37,17 +38,20 @@ def _sum_of_differences(specimen: Specimen, logits: Tensor, loss: Tensor) -> lis
 
 
 def _by_sample(specimen: Specimen, output: Any, loss: Tensor) -> list[str]:
-    """Each sample's own loss, and their mean: every loss of the catalogue is the mean over the batch."""
+    """Each sample's own loss, and their mean: every loss of the catalogue is the mean over the batch, weighted by class where that is set."""
     config, criterion = specimen.example.config, specimen.criterion
     assert config is not None
     assert criterion is not None
     logits, auxiliary = logits_and_auxiliary(output)
     plain = config.loss in ("CrossEntropyLoss", "NLLLoss") and not config.loss_options.get("label_smoothing")
     probabilities = F.softmax(logits.float(), dim=1)
-    lines = [f"loss = mean of {config.loss} over {len(logits)} {'picture' if len(logits) == 1 else 'pictures'}"]
+    counted = ", each counted by the weight of its class" if config.class_weights == "balanced" else ""
+    lines = [f"loss = mean of {config.loss} over {len(logits)} {'picture' if len(logits) == 1 else 'pictures'}{counted}"]
+    of_class = dividing_weight(criterion)
+    weights = [] if of_class is None else of_class[specimen.labels].tolist()
     each = [float(criterion(logits[place : place + 1], specimen.labels[place : place + 1])) for place in range(len(logits))]
     for place, label in enumerate(specimen.labels.tolist()[:SHOWN]):
-        start = f"picture {place + 1} ({specimen.classes[label]})"
+        start = f"picture {place + 1} ({specimen.classes[label]}{f', weight {_short(weights[place])}' if weights else ''})"
         if plain:
             chance = float(probabilities[place, label])
             lines.append(f"{start}: softmax gives its class {_short(chance)}, and -ln({_short(chance)}) = {_short(each[place])}")
@@ -55,9 +59,14 @@ def _by_sample(specimen: Specimen, output: Any, loss: Tensor) -> list[str]:
             lines.append(f"{start}: {_short(each[place])} for the logit {_short(float(logits[place, label]))} of its class")
     if len(each) > SHOWN:
         lines.append(f"... {len(each):,} pictures in all")
-    shown = " + ".join(_braced(value) for value in each[:SHOWN]) + (" + ..." if len(each) > SHOWN else "")
+    rest = " + ..." if len(each) > SHOWN else ""
     main = float(criterion(logits, specimen.labels))
-    lines.append(f"mean: ({shown}) / {len(each)} = {_short(main)}")
+    if weights:
+        shown = " + ".join(f"{_short(counts)} × {_braced(value)}" for counts, value in zip(weights[:SHOWN], each, strict=False)) + rest
+        divided_by = "(" + " + ".join(_short(counts) for counts in weights[:SHOWN]) + rest + ")"
+    else:
+        shown, divided_by = " + ".join(_braced(value) for value in each[:SHOWN]) + rest, str(len(each))
+    lines.append(f"mean: ({shown}) / {divided_by} = {_short(main)}")
     for number_, (weight, further) in enumerate(auxiliary, start=1):
         lines.append(f"auxiliary classifier {number_}: + {weight:g} × {_short(float(criterion(further, specimen.labels)))}")
     if auxiliary:

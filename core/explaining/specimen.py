@@ -18,6 +18,7 @@ from core import anatomy, catalog, data, devices, weights
 from core.catalog import datasets, losses, models
 from core.catalog.models import logits_and_auxiliary
 from core.config import ConfigError, RunConfig
+from core.data.leakage import without_doubles
 from core.explaining.figures import picture
 from core.freezing import Freezing
 from core.home import Home
@@ -235,6 +236,8 @@ def _own(example: Example, home: Home) -> Specimen:
     device = devices.resolve(config.device)
     _check_dataset_is_here(config, home)
     images = data.prepare(config, home, lambda text, share: None)
+    if config.doubles == "leave out":
+        images = without_doubles(images, home.cache)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         head = head_options(config)
@@ -247,6 +250,7 @@ def _own(example: Example, home: Home) -> Specimen:
     pixels, labels = _batch(images, example.samples)
     normalise = data.Normalise(*catalog.find_model(config.model).normalise).to(device)
     steps = len(images.train)
+    class_weights = losses.balanced(images.train.class_counts(len(images.classes))) if config.class_weights == "balanced" else ()
 
     def moving(of: nn.Module) -> Moving:
         steering = Steering(of, description.parameters, config.replace(timeline="", fused_optimizer=False), steps)
@@ -266,7 +270,7 @@ def _own(example: Example, home: Home) -> Specimen:
         labels=labels.to(device),
         pictures=tuple(Picture(picture(image), images.classes[label]) for image, label in zip(pixels, labels.tolist(), strict=True)),
         classes=images.classes,
-        criterion=losses.build(config).to(device),
+        criterion=losses.build(config, class_weights).to(device),
         optimizer_of=moving,
         optimizer_text=_optimizer_text(config, len(description.parameters) - len(frozen), len(description.parameters)),
         chance=chance,

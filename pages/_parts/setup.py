@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.catalog import AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES
 from core.code import phases, pytorch_code
-from core.config import FAULTS, ConfigError, RunConfig
+from core.config import CLASS_WEIGHTS, DOUBLES, FAULTS, ConfigError, RunConfig
 from core.cost import steps_per_epoch
 from core.lab_helper import LabError
 from core.layers import frozen_parameters, head_options, multipliers_by_parameter
@@ -26,12 +26,20 @@ ABOUT_CLIPPING = (
     "The length (L2 norm) of the gradients of all parameters taken together. 1 is a common choice where training is unsteady. "
     "The charts show gradients as they are before."
 )
+ABOUT_CLASS_WEIGHTS = (
+    "Balanced: a picture counts as much as all training pictures divided by (classes times training pictures of its class), which is 1 on average. "
+    "Losses of runs with other weights cannot be compared; the accuracy counts every picture the same, and so does the Evaluate screen."
+)
+ABOUT_DOUBLES = (
+    "What a model is measured on should be new to it. Pictures are compared pixel for pixel, before any random change. "
+    "How many were left out stands on the run's page."
+)
 
 MODEL_PAGE, TRAIN_PAGE = "model.py", "train.py"
 
 _FURTHER = {
-    "momentum", "weight_decay", "schedule", "augmentation", "validation_share", "early_stopping", "watch_budget", "watch_every", "fault",
-    *draft.OPTIONS,
+    "momentum", "weight_decay", "schedule", "augmentation", "validation_share", "early_stopping", "class_weights", "doubles",
+    "watch_budget", "watch_every", "fault", *draft.OPTIONS,
 }  # fmt: skip
 
 _START_ERROR = "setup_start_error"
@@ -148,6 +156,14 @@ class Form(Fields):
             with self.field(right, "early_stopping"):
                 st.number_input("Early stopping", step=1, placeholder="never", key=key("early_stopping"), persist_state="session")
                 self.say("early_stopping", "epochs without a better validation loss before the run stops")
+            left, right = st.columns(2)
+            with self.field(left, "class_weights"):
+                names, about = list(CLASS_WEIGHTS), ABOUT_CLASS_WEIGHTS
+                name = st.selectbox(words.field("class_weights"), names, key=key("class_weights"), help=about, persist_state="session")
+                self.say("class_weights", CLASS_WEIGHTS[name])
+            with self.field(right, "doubles"):
+                name = st.selectbox(words.field("doubles"), list(DOUBLES), key=key("doubles"), help=ABOUT_DOUBLES, persist_state="session")
+                self.say("doubles", DOUBLES[name])
             left, right = st.columns(2)
             with self.field(left, "watch_budget"):
                 label = f"{words.field('watch_budget')} (%)"

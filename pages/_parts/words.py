@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from core.catalog import find_model
-from core.config import PRESETS, Change, ConfigError, RunConfig
+from core.config import ConfigError, RunConfig
 from core.events import RunStatus
+from core.plans import PRESETS, Change
 
 Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
 
@@ -56,17 +57,11 @@ def ago(then: float) -> str:
     return "just now"
 
 
-def size(number: float) -> str:
-    """Bytes as '380 kB', '43 MB' or '23.5 GB'."""
-    if number >= 1e9:
-        return f"{number / 1e9:.1f} GB"
-    return f"{number / 1e6:.0f} MB" if number >= 1e6 else f"{number / 1e3:.0f} kB"
-
-
 _LABELS: Mapping[str, str] = {
     "accumulate": "Gradient accumulation",
     "clip_norm": "Longest gradient",
     "compile_model": "torch.compile",
+    "doubles": "Pictures in two sets",
     "fault": "Break it on purpose",
     "fold_norms": "Fold BatchNorm",
     "frozen_randomness": "Dropout and stochastic depth in frozen blocks",
@@ -104,7 +99,7 @@ def subject(config: RunConfig) -> str:
 
 
 def change(text: str, most: int = 6) -> str:
-    """A change as `core.config.Change` writes it, in plain words: 'layer4 learns, learning rate 0.0005'. At most `most` parts of it."""
+    """A change as `core.plans.Change` writes it, in plain words: 'layer4 learns, learning rate 0.0005'. At most `most` parts of it."""
     parts = [_rule(rule) for rule in Change.parse(text).rules]
     return ", ".join(parts[:most]) + (f" and {len(parts) - most:,} more" if len(parts) > most else "")
 
