@@ -11,8 +11,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.charts.lines import Line, lines_figure
 from core.doctor.rule import listed
-from core.events import Finding
-from core.store import Run, StepColumns
+from core.findings import Finding
+from core.rows import StepColumns
+from core.store import Run
 from pages._parts import words
 from pages._parts.services import Services
 
@@ -36,6 +37,7 @@ def show(shared: Services, run: Run, finding: Finding) -> None:
         _epochs(shared, run, finding)
         return
     lines = _lines(shared, run, finding)
+    lines = [line for line in lines if np.isfinite(line.values).any()] or lines[:1]
     if not any(len(line.across) for line in lines):
         st.caption("The steps of this window are not recorded yet.")
         return
@@ -55,7 +57,8 @@ def _lines(shared: Services, run: Run, finding: Finding) -> list[Line]:
     if finding.chart == "loss":
         return [Line("loss", found.step, found.loss)]
     assert run.plan is not None
-    places = [place for place, layer in enumerate(run.plan.layers) if layer.name in finding.layers][:LINES]
+    rows = {layer.name: row for row, layer in enumerate(run.plan.layers)}
+    places = [rows[name] for name in finding.layers if name in rows][:LINES]  # in the finding's order: what it is about most comes first
     if finding.chart == "gradient norms":
         return _norm_lines(run, found, places)
     ratios = np.where(

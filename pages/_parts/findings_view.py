@@ -7,12 +7,14 @@ from collections import Counter
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.config import FAULTS, Change, ConfigError, RunConfig
+from core.config import FAULTS, ConfigError, RunConfig
 from core.doctor import RULES
-from core.events import Diagnosis, Finding, Severity
 from core.faults import preset_of
+from core.findings import Diagnosis, Finding, Severity
+from core.plans import Change
 from core.store import Run
 from pages._parts import draft, findings_chart, words
+from pages._parts.live_chart import evidence_link
 from pages._parts.services import Services
 from pages._parts.steering_view import ask_button
 
@@ -48,6 +50,7 @@ def show(shared: Services, run: Run) -> None:
                 word, icon, _ = LOOKS[finding.severity]
                 st.markdown(f"{icon} **{finding.title}** ({word.lower()}, steps {finding.since_step:,} to {finding.resolved_step:,})")
                 st.caption(words.plain(finding.cause))
+                evidence_link(run.id, finding, key=f"evidence_link_{run.id}_{finding.rule}_{finding.since_step}")
     with st.expander("What the doctor looks at", icon=":material/checklist:", key=f"rules_{run.id}", type="compact"):
         st.markdown("\n".join(f"- **{rule.title}:** {rule.about}" for name, rule in RULES.items() if name in diagnosis.rules))
 
@@ -75,7 +78,7 @@ def broken(config: RunConfig) -> None:
 def _finding(shared: Services, run: Run, finding: Finding) -> None:
     word, icon, colour = LOOKS[finding.severity]
     key = finding.rule.replace(" ", "_")
-    with st.container(border=True, key=f"finding_{key}"):
+    with st.container(border=True, gap="xsmall", key=f"finding_{key}"):
         head = st.container(horizontal=True, vertical_alignment="center", gap="small")
         head.badge(word, icon=icon, color=colour)
         since = "from the start" if not finding.since_step else f"since step {finding.since_step:,}"
@@ -94,8 +97,10 @@ def _finding(shared: Services, run: Run, finding: Finding) -> None:
 
 
 def _buttons(row: DeltaGenerator, shared: Services, run: Run, finding: Finding, key: str) -> None:
-    """The remedies that one click brings."""
+    """The place where it can be seen, and the remedies that one click brings."""
     remedy = finding.remedy
+    with row:
+        evidence_link(run.id, finding, key=f"evidence_link_{run.id}_{key}")
     if remedy.change and run.status.active:
         ask_button(row, shared, run, f"Do it now: {words.change(remedy.change, most=2)}", Change.parse(remedy.change), key=f"mend_now_{key}")
     mended = mended_config(run.config, finding)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 import streamlit as st
 
+from core.findings import Finding
 from pages._parts import assets
 
 _component = st.components.v2.component(
@@ -16,6 +18,19 @@ _component = st.components.v2.component(
     js=assets.loader("live_chart.js"),
     isolate_styles=False,  # Plotly's mode bar loses its styles in a shadow root
 )
+
+_link = st.components.v2.component(
+    "thaw_evidence_link",
+    # The icon is a letter of Streamlit's own font.
+    html='<a class="thaw-evidence-link"><span class="thaw-icon" aria-hidden="true" translate="no">frame_inspect</span>'
+    "<span>Show on the chart <small></small></span></a>\n",
+    css=Path(__file__).with_name("evidence_link.css").read_text(),
+    js=assets.loader("evidence_link.js", mount="mountLink"),
+    isolate_styles=False,
+)
+
+_CHARTS = {"loss": "loss", "accuracy": "accuracy", "gradient norms": "gradient norms", "update ratio": "update ratios"}
+"""What a finding's chart is called in a sentence."""
 
 
 def live_chart(run_id: str, on_inspect: Callable[[str], object]) -> None:
@@ -31,6 +46,22 @@ def live_chart(run_id: str, on_inspect: Callable[[str], object]) -> None:
             on_inspect(str(asked["name"]))
 
     _component(key=key, data={"run": run_id, "plotly": assets.address("plotly.min.js")}, on_inspect_change=inspect)
+
+
+def evidence_link(run_id: str, finding: Finding, key: str) -> None:
+    """A link to the window of the live charts of a run in which a finding can be seen. Nothing for one that no chart shows.
+
+    It acts in the browser alone, and writes the window into the address: `?run=ID&chart=loss&steps=120-180&layers=...&finding=...`.
+    """
+    if finding.chart == "settings":
+        return
+    first, last = max(1, finding.first_step), max(1, finding.last_step)
+    asked = {"run": run_id, "chart": finding.chart, "steps": f"{first}-{last}", "layers": ",".join(finding.layers), "finding": finding.rule}
+    steps = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
+    help = f"Zooms the live charts to {steps} with a little around, marks them, and goes to the chart of the {_CHARTS[finding.chart]}."
+    label = f"Show on the chart: {finding.title}, {steps}"
+    address = f"?{urlencode({name: value for name, value in asked.items() if value}, safe=',')}"
+    _link(key=key, data={"address": address, "steps": steps, "help": help, "label": label}, width="content")
 
 
 def load_ahead() -> None:

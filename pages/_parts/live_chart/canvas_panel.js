@@ -21,14 +21,14 @@ export class CanvasPanel {
     // Plotly keeps clicks to itself where it listens for a drag: a click is a pointer that comes up where it went down.
     let down = null, waiting = null;
     this.plot.addEventListener("pointerdown", (event) => {
-      down = event.target.closest(".modebar, .annotation-text-g") ? null : [event.clientX, event.clientY];
+      down = event.button || event.target.closest(".modebar, .annotation-text-g") ? null : [event.clientX, event.clientY];
     }, true);
     window.addEventListener("pointerup", this.up = (event) => {
       const still = down && Math.hypot(event.clientX - down[0], event.clientY - down[1]) < 4;
       down = null;
       const place = still && this.placeOf(event);
       if (!place) return;
-      if (waiting) { clearTimeout(waiting); waiting = null; chart.resetZoom(); return; }
+      if (waiting) { clearTimeout(waiting); waiting = null; chart.wholeRun(); return; }
       waiting = setTimeout(() => { waiting = null; open?.(...place); }, DOUBLE_CLICK);
     }, true);
   }

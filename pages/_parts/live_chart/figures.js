@@ -37,7 +37,27 @@ export function drawLoss(chart) {
     });
     shapes.push({ type: "line", x0: notFinite[0], x1: notFinite[0], yref: "paper", y0: 0, y1: 1, line: { color: colours.bad, width: 1.5, dash: "dash" } });
   }
-  return [traces, { shapes, yaxis: { title: { text: "loss" } } }];
+  return [traces, { shapes, yaxis: { title: { text: "loss" }, ...heightOf(chart.heights.loss) } }];
+}
+
+const heightOf = (range) => (range ? { range: [...range] } : {}); // Plotly writes into it
+
+// What loss and accuracy reach from and to within a range of steps, up to the next point on either side, with some room; null: no value there.
+export function heightsIn({ steps, epochs }, [from, to]) {
+  const span = (...lines) => {
+    let low = Infinity, high = -Infinity;
+    for (const [step, values, factor = 1] of lines) values.forEach((value, at) => {
+      if (value === null || (step[at + 1] ?? step[at]) < from || (step[at - 1] ?? step[at]) > to) return;
+      low = Math.min(low, value * factor);
+      high = Math.max(high, value * factor);
+    });
+    const room = 0.08 * (high - low) || 0.05 * Math.abs(high) || 0.5;
+    return high >= low ? [low - room, high + 2 * room] : null; // above it stands the label of what is marked
+  };
+  return {
+    loss: span([steps.step, steps.loss], [steps.step, steps.low], [steps.step, steps.high], [epochs.step, epochs.validation_loss]),
+    accuracy: span([epochs.step, epochs.train_accuracy, 100], [epochs.step, epochs.validation_accuracy, 100]),
+  };
 }
 
 // Signs that would lie on top of each other are left out.
@@ -52,7 +72,8 @@ export function drawAccuracy(chart) {
   const traces = [line("train_accuracy", "training", colours.training, "circle", "solid")];
   if (epochs.validation_accuracy.some((value) => value !== null)) traces.push(line("validation_accuracy", "validation", colours.validation, "diamond", "dot"));
   const annotations = epochs.epoch.length ? [] : [note(chart, "The first point comes after the first epoch")];
-  return [traces, { annotations, yaxis: { title: { text: "accuracy, %" }, ticksuffix: " %", ...(epochs.epoch.length ? {} : { range: [0, 100] }) } }];
+  const height = epochs.epoch.length ? heightOf(chart.heights.accuracy) : { range: [0, 100] };
+  return [traces, { annotations, yaxis: { title: { text: "accuracy, %" }, ticksuffix: " %", ...height } }];
 }
 
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"]; // beside the colour, since that alone tells nothing to some

@@ -5,13 +5,13 @@
 const RECONNECT_AFTER = 1000; // milliseconds
 const SLOW_REDRAW_AFTER = 1000; // milliseconds: all but loss and accuracy are drawn less often than messages come
 const NO_SUCH_RUN = 4404; // close code of the /live route
-const RELEASES = ["pointerup", "pointercancel", "blur"]; // events after which no pointer is pressed
+const SLOW = ["heat", "lane", "rate", "table", "layer"];
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`); // all modules carry one digest, see assets.py
 const [{ RunHistory }, { baseLayout, merge, mixed, readColours }, { drawLoss, drawAccuracy, drawRate }, { CanvasPanel }, waterfall, lane] =
   await Promise.all(["run_history", "looks", "figures", "canvas_panel", "waterfall", "freeze_lane"].map(beside));
-const [{ markers }, { fitNames, layerRows, layerTable }, { OneLayer }, spoken] =
-  await Promise.all(["markers", "layer_table", "one_layer", "spoken"].map(beside));
+const [{ markers }, { fitNames, layerRows, layerTable }, { OneLayer }, spoken, { Evidence }, { PANELS, PAGE }, { Press }] =
+  await Promise.all(["markers", "layer_table", "one_layer", "spoken", "evidence", "panels", "press"].map(beside));
 
 const charts = new WeakMap();
 
@@ -40,49 +40,6 @@ function loadPlotly(address) {
   return plotly;
 }
 
-const PANELS = {
-  loss: { title: "Loss", note: "lower is better" },
-  accuracy: { title: "Accuracy", note: "measured after each epoch" },
-  heat: { title: "Gradient norms", note: "" },
-  lane: { title: "Freeze lane", note: "which blocks learned, and when" },
-  rate: { title: "Learning rate", note: "" },
-};
-const SLOW = ["heat", "lane", "rate", "table", "layer"];
-
-const panel = (name, before = "", after = "") => `
-  <section class="thaw-panel" data-panel="${name}">
-    <header><h3>${PANELS[name].title}</h3><small>${PANELS[name].note}</small>${before}<span class="thaw-key"></span></header>
-    <div class="thaw-field"><div class="thaw-plot" role="img" aria-label="${PANELS[name].title} chart"></div></div>${after}
-  </section>`;
-
-const PAGE = `
-  <div class="thaw-bar">
-    <span class="thaw-link" data-state="connecting"><i aria-hidden="true"></i><span>Connecting</span></span>
-    <p class="thaw-summary"></p>
-    <span class="thaw-watching" tabindex="0" hidden></span>
-    <label class="thaw-smoothing">Smoothing <input type="range" min="0" max="0.98" step="0.02" value="0.6"><output>0.60</output></label>
-    <button type="button" class="thaw-button" data-act="reset">Reset zoom</button>
-  </div>
-  <div class="thaw-panels">
-    ${panel("loss")}${panel("accuracy")}
-    ${panel("heat", `<fieldset class="thaw-view"><legend>What the waterfall shows</legend>
-      <label><input type="radio" value="norm" checked><span>Gradient norm</span></label>
-      <label><input type="radio" value="ratio"><span>Update ratio</span></label></fieldset>`,
-      '<p class="thaw-about" hidden></p>')}
-    ${panel("lane", "", '<details class="thaw-changes" hidden open><summary></summary><ol></ol></details>')}
-    ${panel("rate")}
-    <section class="thaw-panel" data-panel="table">
-      <header><h3>Layers</h3><small>choose one to see it in full</small></header><div class="thaw-layer-table"></div>
-    </section>
-    <section class="thaw-panel" data-panel="layer" hidden></section>
-  </div>
-  <details class="thaw-epochs"><summary>Numbers of every epoch</summary>
-    <div class="thaw-epoch-list"><table><thead><tr><th scope="col">Epoch</th><th scope="col">Training loss</th><th scope="col">Validation loss</th>
-    <th scope="col">Training accuracy</th><th scope="col">Validation accuracy</th></tr></thead><tbody></tbody></table></div>
-  </details>
-  <p class="thaw-unseen" role="status" aria-live="polite"></p>
-  <div class="thaw-hint" aria-hidden="true" hidden></div>`;
-
 let mounted = 0; // radio buttons of one chart need a name that no other chart has
 
 class LiveChart {
@@ -92,6 +49,7 @@ class LiveChart {
     this.history = new RunHistory();
     this.cursor = null;
     this.zoom = null; // range of steps that all figures show; null: everything
+    this.heights = {}; // what loss and accuracy show of their values, see figures.js
     this.rowRange = null; // rows that the waterfall shows, in its pixels from the bottom to the top; null: all
     this.view = "norm"; // what the waterfall shows, see waterfall.js
     this.dirty = new Set();
@@ -107,6 +65,7 @@ class LiveChart {
       this.draw("loss");
     };
     root.querySelector("[data-act=reset]").onclick = () => this.resetZoom();
+    root.querySelector("[data-act=back]").onclick = () => this.evidence.back();
     mounted += 1;
     for (const radio of root.querySelectorAll(".thaw-view input")) {
       radio.name = `thaw-view-${mounted}`;
@@ -115,13 +74,11 @@ class LiveChart {
     this.table = layerTable(root.querySelector(".thaw-layer-table"), this);
     this.onVisible = () => { if (!document.hidden) this.flush(); };
     document.addEventListener("visibilitychange", this.onVisible);
-    this.onPress = ({ target }) => { this.pressed = Boolean(target.closest?.(".thaw-plot")); };
-    this.onRelease = () => { if (this.pressed) { this.pressed = false; setTimeout(() => this.flush()); } }; // after Plotly's own answer to it
-    root.addEventListener("pointerdown", this.onPress, true);
-    for (const release of RELEASES) window.addEventListener(release, this.onRelease, true);
+    this.press = new Press(root, () => this.flush());
+    this.evidence = new Evidence(this);
     this.connect();
     loadPlotly(address).then(
-      (Plotly) => { if (!this.closed) { this.Plotly = Plotly; this.setUp(); this.drawAll(); } },
+      (Plotly) => { if (!this.closed) { this.Plotly = Plotly; this.setUp(); this.drawAll(); this.evidence.show(); } },
       (error) => spoken.say(this, "lost", error.message),
     );
   }
@@ -146,8 +103,8 @@ class LiveChart {
     clearTimeout(this.slowTimer);
     this.socket?.close();
     document.removeEventListener("visibilitychange", this.onVisible);
-    this.root.removeEventListener("pointerdown", this.onPress, true);
-    for (const release of RELEASES) window.removeEventListener(release, this.onRelease, true);
+    this.press.close();
+    this.evidence.close();
     for (const picture of Object.values(this.pictures ?? {})) picture.close();
     for (const plot of this.root.querySelectorAll(".thaw-plot")) this.Plotly?.purge(plot);
     this.root.replaceChildren();
@@ -193,6 +150,7 @@ class LiveChart {
     this.publish();
     spoken.summarise(this);
     this.flush();
+    this.evidence.show();
   }
 
   // Figures for tests and for other scripts on the page.
@@ -227,7 +185,7 @@ class LiveChart {
   flush() {
     // A hidden tab keeps what arrives and draws it once it is looked at. So does a chart that somebody drags a zoom over: what is
     // selected stays where it was when the pointer went down.
-    if (!this.Plotly || document.hidden || this.closed || this.pressed) return;
+    if (!this.Plotly || document.hidden || this.closed || this.press.now) return;
     this.colours = this.readColours();
     const slow = SLOW.some((name) => this.dirty.has(name)) && this.slowIsDue();
     for (const name of [...this.dirty]) {
@@ -274,7 +232,7 @@ class LiveChart {
     else {
       const plot = this.plot(name);
       const [traces, layout] = { loss: drawLoss, accuracy: drawAccuracy, rate: drawRate }[name](this);
-      const whole = this.marked(merge(baseLayout(this), name === "rate" ? merge(layout, { margin: this.sides() }) : layout), plot);
+      const whole = this.marked(name, merge(baseLayout(this), name === "rate" ? merge(layout, { margin: this.sides() }) : layout), plot);
       const first = !plot.classList.contains("js-plotly-plot");
       plot.style.height = `${whole.height}px`; // Plotly forgets its height when the window changes
       this.Plotly.react(plot, traces, whole, this.config(name));
@@ -289,7 +247,7 @@ class LiveChart {
     if (name === "heat") this.rows = waterfall.arrange(this.history);
     this.labelLength = this.root.clientWidth < 760 ? 18 : 30;
     const layout = merge(name === "heat" ? waterfall.layoutWaterfall(this, this.rows) : lane.layoutLane(this), { margin: this.sides() });
-    const whole = this.marked(merge(baseLayout(this), layout), plot);
+    const whole = this.marked(name, merge(baseLayout(this), layout), plot);
     whole.yaxis.uirevision = whole.datarevision; // the rows in sight are ours to keep, as the range of steps is
     const first = this.pictures[name].draw(whole, { ...this.config(name), doubleClick: false });
     if (first) plot.on("plotly_relayout", (event) => this.follow(name, event));
@@ -310,48 +268,68 @@ class LiveChart {
     return { l: Math.max(56, Math.ceil(Math.max(longest(layers.map(({ name }) => name), 6.05), longest(blocks.map(({ name }) => name), 6.65))) + 10), r: 10 };
   }
 
-  // A figure's layout with a line and a flag for each change, and room for the flags.
-  marked(layout, plot) {
-    if (!this.history.changes.length) return layout;
-    const { shapes, annotations } = markers(this, Math.max(100, plot.clientWidth - layout.margin.l - layout.margin.r));
-    this.root.dataset.markers = shapes.length;
-    const room = layout.showlegend ? 16 : 12;
+  // A figure's layout with the window of a finding, a line and a flag for each change, and room for the flags.
+  marked(name, layout, plot) {
+    const width = Math.max(100, plot.clientWidth - layout.margin.l - layout.margin.r);
+    const whole = this.with(layout, this.evidence.marks(name, width));
+    if (!this.history.changes.length) return whole;
+    const changes = markers(this, width);
+    this.root.dataset.markers = changes.shapes.length;
+    const legend = { ...layout.legend, yref: "container", y: 0.995, yanchor: "top" };
+    return { ...this.with(whole, { ...changes, room: layout.showlegend ? 16 : 12 }), legend };
+  }
+
+  with(layout, { shapes, annotations, room }) {
     return {
       ...layout, height: layout.height + room, margin: { ...layout.margin, t: layout.margin.t + room },
       shapes: [...(layout.shapes ?? []), ...shapes], annotations: [...(layout.annotations ?? []), ...annotations],
-      legend: { ...layout.legend, yref: "container", y: 0.995, yanchor: "top" },
     };
   }
 
-  // The range of steps that is shown.
-  range() { return this.zoom ?? [0, Math.max(this.history.lastStep, 10) + 0.5]; }
+  // The range of steps that is shown. A copy: Plotly writes into the one that it is given.
+  range() { return this.zoom ? [...this.zoom] : [0, Math.max(this.history.lastStep, 10) + 0.5]; }
 
   // All figures share their axis of steps: a zoom in one is a zoom in all.
   follow(name, event) {
     let zoom = this.zoom;
     if (event["xaxis.range[0]"] !== undefined) zoom = [event["xaxis.range[0]"], event["xaxis.range[1]"]];
     else if (event["xaxis.range"]) return; // our own, see canvas_panel.js
-    else if (event["xaxis.autorange"]) zoom = null;
+    else if (event["xaxis.autorange"]) return this.wholeRun();
     if (name === "heat" && event["yaxis.range[0]"] !== undefined) {
       this.rowRange = [Math.min(this.rows.height, event["yaxis.range[0]"]), Math.max(0, event["yaxis.range[1]"])];
       this.dirty.add("heat"); // other labels fit now
     } else if (JSON.stringify(zoom) === JSON.stringify(this.zoom)) return;
     this.zoom = zoom;
+    this.heights = { [name]: this.heights[name] }; // those of the others were for other steps
     for (const other of [...Object.keys(PANELS), "layer"]) if (other !== name) this.dirty.add(other);
     this.slowDrawn = 0;
     this.flush();
   }
 
-  resetZoom() {
-    this.zoom = this.rowRange = null;
+  // Have all figures show a range of steps (null: the whole run), at `heights` (see figures.js) or all that there are. To be drawn by the caller.
+  zoomTo(range, heights = {}) {
+    this.zoom = range;
+    this.heights = heights;
+    this.rowRange = null;
     this.revision = (this.revision ?? 0) + 1;
+  }
+
+  // The whole run again. What a finding has marked stays marked until somebody asks for the button.
+  wholeRun() {
+    this.zoomTo(null);
     this.drawAll();
+  }
+
+  resetZoom() {
+    this.evidence.forget();
+    this.wholeRun();
   }
 
   // What a person asks for
 
   show(view) {
     this.view = view;
+    this.root.querySelector(`.thaw-view [value=${view}]`).checked = true;
     this.dirty.add("heat");
     this.slowDrawn = 0;
     this.flush();
@@ -359,13 +337,14 @@ class LiveChart {
     spoken.summarise(this);
   }
 
-  openLayer(row) {
+  openLayer(row, { arrive = true } = {}) {
     const name = this.history.layers[row]?.name;
     if (!name) return;
     this.layer?.close();
     this.layer = new OneLayer(this, this.panel("layer"), row, {
       onClose: () => this.closeLayer(), onInspect: (name) => this.send?.("inspect", { name }),
     });
+    if (arrive) this.layer.arrive();
     this.table.opened = this.table.current = name;
     this.table.render();
     this.publish();

@@ -53,7 +53,7 @@ export function baseLayout(chart) {
     height: 300, margin: { l: 10, r: 10, t: 30, b: 10 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: colours.font, size: 12, color: colours.text }, uirevision: revision, datarevision: (revisions += 1), hovermode: "x unified", dragmode: "zoom",
     hoverlabel: { bgcolor: colours.background, bordercolor: colours.grid, font: { color: colours.text, family: colours.font } },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 }, traceorder: "normal" }, showlegend: true,
+    legend: { uirevision: chart.run, orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 }, traceorder: "normal" }, showlegend: true,
     xaxis: { ...axis, title: { text: "step", font: { size: 12 } }, tickformat: ",d", zeroline: false,
       uirevision: revisions, // always new: the range of steps is ours to keep, since all figures share it
       range: chart.range() },
@@ -119,6 +119,7 @@ export function inWords(text, most = Infinity) {
   return words.join(", ") + (rules.length > most ? ` and ${count(rules.length - most)} more` : "");
 }
 
+export const cut = (text, length) => (text.length <= length ? text : `${text.slice(0, length - 1)}…`);
 export function ending(text, length) { return text.length <= length ? text : `…${text.slice(text.length - length + 1)}`; }
 
 // Text for HTML, in an attribute too.

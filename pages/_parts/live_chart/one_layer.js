@@ -1,8 +1,8 @@
 // One layer in full: its gradient norm and update ratio over the steps, its share of all learning, and how its values are spread.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
-const [{ ZERO, NONE, NOT_FINITE, GUIDE, GUIDE_SOURCE, baseLayout, count, faded, merge, number, percent, plain, said, short, tenTo }, { markers }] =
-  await Promise.all(["looks", "markers"].map(beside));
+const [{ ZERO, NONE, NOT_FINITE, GUIDE, GUIDE_SOURCE, baseLayout, count, faded, merge, number, percent, plain, said, short, tenTo }, { markers }, { arrive }] =
+  await Promise.all(["looks", "markers", "evidence"].map(beside));
 
 const PAGE = `
   <header><h3 tabindex="-1"></h3><button type="button" class="thaw-button" data-act="close">Close</button></header>
@@ -28,9 +28,9 @@ export class OneLayer {
     this.part("inspect").onclick = () => { this.asked = this.taken().at(-1)?.id ?? 0; onInspect(this.name); this.state(); };
     root.onkeydown = (event) => { if (event.key === "Escape") onClose(); };
     this.draw();
-    root.querySelector("h3").focus({ preventScroll: true });
-    root.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
   }
+
+  arrive() { arrive(this.root, "nearest"); }
 
   part(act) { return this.root.querySelector(`[data-act=${act}]`); }
   plot(part) { return this.root.querySelector(`[data-part=${part}]`); }
@@ -95,6 +95,7 @@ export class OneLayer {
       }
     }
     const { shapes, annotations } = markers(chart, plot.clientWidth - 80);
+    const evidence = chart.evidence.marks("layer", plot.clientWidth - 80);
     const frozen = frozenStretches(history, this.row).map(([from, to]) => ({
       type: "rect", xref: "x", x0: from - 0.5, x1: to + 0.5, yref: "paper", y0: 0, y1: 1, layer: "below",
       fillcolor: faded(colours.blue, 0.12), line: { width: 0 },
@@ -111,7 +112,8 @@ export class OneLayer {
     };
     const ratios = span(history.ratios, [GUIDE.low, GUIDE.high]);
     const layout = merge(baseLayout(chart), {
-      height: 380, margin: { t: annotations.length ? 46 : 30 }, shapes: [guide, thumb, ...frozen, ...shapes], annotations,
+      height: 380, margin: { t: annotations.length ? 46 : 30 }, shapes: [guide, thumb, ...frozen, ...evidence.shapes, ...shapes],
+      annotations: [...evidence.annotations, ...annotations],
       legend: { yref: "container", y: 0.995, yanchor: "top" }, xaxis: { anchor: "y2" },
       yaxis: { ...log, domain: [0.56, 1], title: title("gradient norm"), range: span(history.norms, [-4, 1]) },
       yaxis2: {
