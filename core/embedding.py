@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +21,10 @@ Method = Literal["pca", "t-sne"]
 
 METHODS = ("pca", "t-sne")
 SEED = 0
+ITERATIONS = 1_000
+"""Of t-SNE, for each of the two maps: scikit-learn's usual number."""
+
+Told = Callable[[float], None]
 
 
 def choose_points(labels: NDArray[np.int64], most: int, seed: int = SEED) -> NDArray[np.int64]:
@@ -62,11 +70,14 @@ def turned_to(moving: Array, still: Array) -> NDArray[np.float64]:
     return turned
 
 
-def embedding_map(before: Predictions, after: Predictions, method: Method = "pca") -> EmbeddingMap:
+def embedding_map(before: Predictions, after: Predictions, method: Method = "pca", told: Told = lambda share: None) -> EmbeddingMap:
     """Both checkpoints' maps of the same images, each in the space of its own weights.
 
     Each map is centred and scaled so that its points are 1 away from the middle on average (root mean square), and the first is turned to the
     second: positions can be compared, distances only within one map. For t-SNE the shares of the variance are NaN: it has none.
+
+    Args:
+        told: told how much is done, 0 to 1, every 50 iterations of t-SNE. What it raises ends the work.
 
     Raises:
         ConfigError: on `method`, there is no such; on `epoch`, the embeddings are of other images, or nearly all are not finite numbers.
@@ -81,7 +92,13 @@ def embedding_map(before: Predictions, after: Predictions, method: Method = "pca
         raise ConfigError("epoch", f"the layer before the last gives NaN or infinite values for {count}, so there is no map; choose an earlier epoch")
     points = before.points[finite]
     labels = after.labels[points]
-    maps, explained = zip(*(_mapped(values[finite], method) for values in (before.embeddings, after.embeddings)), strict=True)
+    maps, explained = zip(
+        *(
+            _mapped(values[finite], method, lambda share, done=done: told((done + share) / 2))  # type: ignore[misc]
+            for done, values in enumerate((before.embeddings, after.embeddings))
+        ),
+        strict=True,
+    )
     first, second = turned_to(*maps), maps[1]
     notes = []
     if len(before.points) < len(before.labels):
@@ -102,7 +119,7 @@ def embedding_map(before: Predictions, after: Predictions, method: Method = "pca
     )
 
 
-def _mapped(values: Array, method: Method) -> tuple[NDArray[np.float64], float]:
+def _mapped(values: Array, method: Method, told: Told) -> tuple[NDArray[np.float64], float]:
     if method == "pca":
         scores, share = principal(values)
     else:
@@ -110,7 +127,23 @@ def _mapped(values: Array, method: Method) -> tuple[NDArray[np.float64], float]:
 
         neighbours = min(30.0, (len(values) - 1) / 3)
         share = math.nan
-        scores = TSNE(perplexity=neighbours, init="pca", random_state=SEED).fit_transform(values.astype(np.float64)).astype(np.float64)
+        estimator = TSNE(perplexity=neighbours, init="pca", random_state=SEED, max_iter=ITERATIONS, verbose=2)
+        with redirect_stdout(_Counted(told)):
+            scores = estimator.fit_transform(values.astype(np.float64)).astype(np.float64)
     scores = scores - scores.mean(axis=0)
     radius = math.sqrt(float((scores**2).sum()) / len(scores))
     return scores / (radius or 1.0), share
+
+
+class _Counted(io.TextIOBase):
+    """Where scikit-learn's t-SNE prints to. It has no other way to say how far it is than to print "Iteration 50: ..."."""
+
+    def __init__(self, told: Told) -> None:
+        self._told = told
+
+    def write(self, text: str) -> int:
+        """Pass on the number of iterations, as a share of them all."""
+        found = re.search(r"Iteration (\d+)", text)
+        if found:
+            self._told(min(1.0, int(found[1]) / ITERATIONS))
+        return len(text)

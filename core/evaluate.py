@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from core import catalog, devices, embedding, metrics, predictions
 from core.bits import digest
 from core.catalog.datasets import find_dataset
-from core.catalog.models import ModelEntry, build, find_model, logits_and_auxiliary
+from core.catalog.model_entries import ModelEntry
+from core.catalog.models import build, find_model, logits_and_auxiliary
 from core.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from core.config import ConfigError, RunConfig
 from core.data import Loader, Normalise
@@ -258,7 +259,7 @@ def _through(
 
 
 def sample(loaded: Callable[[], Loaded], test: TestSet, made: Predictions | None, indices: Sequence[int], size: int) -> tuple[Sample, ...]:
-    """Images of the test set, `size` pixels a side, and what was made of them: read off `made`, or computed where that is None.
+    """Images of the test set, at most `size` pixels a side, and what was made of them: read off `made`, or computed where that is None.
 
     Raises:
         ConfigError: on `index`, an image is not in the test set; on `size`, it is not from 8 to 1,024.
@@ -275,7 +276,9 @@ def sample(loaded: Callable[[], Loaded], test: TestSet, made: Predictions | None
     predicted, shares = metrics.predictions(logits), metrics.probabilities(logits)
     labels = test.images.labels[test.images.indices[list(indices)]].tolist()
     return tuple(
-        Sample(index, data_uri(image, size), label, int(found) if found >= 0 else None, float(share.max()) if found >= 0 else None)
+        Sample(
+            index, data_uri(image, min(size, image.shape[-1])), label, int(found) if found >= 0 else None, float(share.max()) if found >= 0 else None
+        )
         for index, image, label, found, share in zip(indices, pixels.numpy(), labels, predicted, shares, strict=True)
     )
 
@@ -302,7 +305,7 @@ def predict(loaded: Loaded, images: Tensor, notes: Sequence[str] = ()) -> Predic
         guesses = tuple(Guess(int(label), loaded.classes[label], float(shares[label])) for label in order)
     else:
         notes.append("The model gives NaN or infinite numbers for this picture, so there is no prediction; choose weights of an earlier epoch.")
-    return Prediction(data_uri(images[0].numpy(), max(256, images.shape[-1])), guesses, loaded.checkpoint.epoch, loaded.checkpoint.step, tuple(notes))
+    return Prediction(data_uri(images[0].numpy()), guesses, loaded.checkpoint.epoch, loaded.checkpoint.step, tuple(notes))
 
 
 def _as_trained(home: Home, run: Run) -> RunConfig:
@@ -354,8 +357,9 @@ def _notes(loaded: Loaded, logits: NDArray[np.float32], labels: NDArray[np.int64
     if missing:
         rest = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
         notes.append(f"No test images of {', '.join(missing[:3])}{rest}: recall is not defined there, and macro means leave out what never occurs.")
-    if loaded.config.loss != "CrossEntropyLoss" or loaded.config.loss_options:
-        options = ", ".join(f"{name} {value}" for name, value in loaded.config.loss_options.items())
+    balanced = ["balanced class weights"] if loaded.config.class_weights == "balanced" else []
+    if loaded.config.loss != "CrossEntropyLoss" or loaded.config.loss_options or balanced:
+        options = ", ".join([*(f"{name} {value}" for name, value in loaded.config.loss_options.items()), *balanced])
         trained = loaded.config.loss + (f" ({options})" if options else "")
         notes.append(f"The loss here is plain cross-entropy, so that runs can be compared; this run trained with {trained}.")
     if loaded.run.plan and str(loaded.device) != loaded.run.plan.device:

@@ -17,11 +17,12 @@ from pydantic import TypeAdapter
 
 from core import evaluate, grad_cam, predictions
 from core.config import RunConfig
-from core.embedding import embedding_map
+from core.embedding import Method, embedding_map
 from core.evaluate import Cancelled, Loaded, Progress, TestSet
 from core.evaluation import CamView, EmbeddingMap, Prediction, Sample
 from core.home import Home
 from core.lab_helper import serve, step_back
+from core.predictions import Predictions
 
 _EMBEDDING = TypeAdapter(EmbeddingMap)
 _SAMPLES = TypeAdapter(tuple[Sample, ...])
@@ -58,8 +59,7 @@ class Answers:
                 return True
             case {"question": "embedding", "run": run, "before": before, "after": after, "method": method}:
                 first, second = (evaluate.evaluate(self._home, run, epoch, progress, cancelled) for epoch in (before, after))
-                progress("drawing the map", None)
-                return _EMBEDDING.dump_python(embedding_map(first, second, method), mode="json")
+                return _EMBEDDING.dump_python(_map(first, second, method, cancelled, progress), mode="json")
             case {"question": "samples", "run": run, "epoch": epoch, "indices": indices, "size": size}:
                 made = predictions.open_predictions(self._home, run, epoch)
                 test = self._test_set(predictions.find_run(self._home, run).config)
@@ -94,6 +94,16 @@ class Answers:
     def _test_set(self, config: RunConfig) -> TestSet:
         key = (config.dataset, config.image_size, config.batch_size)
         return _remembered(self._test_sets, TEST_SETS, key, lambda: evaluate.open_test_set(config, self._home, lambda text, share: None))
+
+
+def _map(first: Predictions, second: Predictions, method: Method, cancelled: Callable[[], bool], progress: Progress) -> EmbeddingMap:
+    def told(share: float) -> None:
+        if cancelled():
+            raise Cancelled
+        progress("drawing the map", share)
+
+    progress("drawing the map", None)
+    return embedding_map(first, second, method, told)
 
 
 def _remembered(memory: OrderedDict[Hashable, Thing], most: int, key: Hashable, make: Callable[[], Thing]) -> Thing:

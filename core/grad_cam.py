@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.catalog.models import SWIN, SWIN_V2, logits_and_auxiliary
+from core.catalog.model_entries import SWIN, SWIN_V2
+from core.catalog.models import logits_and_auxiliary
 from core.config import ConfigError
 from core.evaluate import Loaded
 from core.evaluation import CamView

@@ -1,7 +1,8 @@
 """Test metrics and how sure they are: numpy alone, from logits and labels. scikit-learn gives the same figures, which a test compares.
 
-Shares (accuracy, precision, recall) have Wilson's interval; F1, its mean and the calibration error have a percentile bootstrap. All intervals
-are for 95 % and are about chance in the choice of the test images, not about other chance, such as that of the training.
+Shares (accuracy, precision, recall) have Wilson's interval, and so has F1, by way of a share; the mean of F1 and the calibration error have a
+percentile bootstrap. All intervals are for 95 % and are about chance in the choice of the test images, not about other chance, such as that of
+the training.
 """
 
 from __future__ import annotations
@@ -149,11 +150,14 @@ def wilson(hits: int, count: int) -> Interval:
 
 
 def f1_intervals(labels: Labels, predicted: Labels, classes: int, draws: int = DRAWS, seed: int = SEED) -> tuple[tuple[Interval, ...], Interval]:
-    """F1 of each class, 2 TP / (2 TP + FP + FN), and their macro mean, with percentile bootstrap intervals (Efron & Tibshirani 1993, ch. 13).
+    """F1 of each class, 2 TP / (2 TP + FP + FN), and their macro mean, with their intervals.
 
-    F1 of a class is undefined where it occurs neither among the labels nor among the predictions; such classes are left out of the mean, in
-    each drawn sample too. Drawing N images anew is drawing the counts of the confusion matrix from a multinomial distribution, so no image
-    is touched twice.
+    F1 of a class follows from the share J = TP / (TP + FP + FN) of the images that are of the class or taken for it: F1 = 2 J / (1 + J), which
+    rises with J. So its interval is Wilson's for J, carried over. (A bootstrap never draws what is not there: a class of one image that is right
+    would be sure to have an F1 of 1.) It is undefined where a class occurs neither among the labels nor among the predictions.
+
+    The mean leaves such classes out, in each drawn sample too. Its interval is a percentile bootstrap (Efron & Tibshirani 1993, ch. 13). Drawing
+    N images anew is drawing the counts of the confusion matrix from a multinomial distribution, so no image is touched twice.
     """
     count = len(labels)
     if count == 0:
@@ -165,12 +169,21 @@ def f1_intervals(labels: Labels, predicted: Labels, classes: int, draws: int = D
     generator = np.random.default_rng(seed)
     # A chunk of draws at a time: large confusion matrices have thousands of cells.
     chunk = max(1, 4_000_000 // len(cells))
-    sampled = [
-        _f1(generator.multinomial(count, numbers / count, size=min(chunk, draws - start)).astype(np.float64), rows, columns, classes)
+    means = [
+        _f1(generator.multinomial(count, numbers / count, size=min(chunk, draws - start)).astype(np.float64), rows, columns, classes)[1]
         for start in range(0, draws, chunk)
     ]
-    each, means = np.concatenate([part for part, _ in sampled]), np.concatenate([part for _, part in sampled])
-    return tuple(_percentiles(values[0, label], each[:, label]) for label in range(classes)), _percentiles(mean[0], means)
+    hits = np.bincount(labels[labels == predicted], minlength=classes)
+    either = np.bincount(labels, minlength=classes) + np.bincount(predicted[predicted >= 0], minlength=classes) - hits
+    each = tuple(_f1_of(float(values[0, label]), wilson(int(hits[label]), int(either[label]))) for label in range(classes))
+    return each, _percentiles(mean[0], np.concatenate(means))
+
+
+def _f1_of(value: float, share: Interval) -> Interval:
+    """F1 with the interval that follows from that of TP / (TP + FP + FN)."""
+    if share.low is None or share.high is None:
+        return UNDEFINED
+    return Interval(value, min(value, 2 * share.low / (1 + share.low)), max(value, 2 * share.high / (1 + share.high)))
 
 
 def _f1(counts: Array, rows: Array, columns: Array, classes: int) -> tuple[Array, Array]:

@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 
 from core.config import ConfigError
 from core.data.intake import FORMATS, MAX_PIXELS, UnreadableImage, readable, shown, upright
+from core.files import written_whole
 from core.home import Home
 
 MOST_BYTES = 100_000_000
@@ -76,9 +77,8 @@ def keep(home: Home, data: bytes, name: str) -> Path:
         path = next(folder.glob(f"{key}-*"), None)
         if path is None:
             path = folder / f"{key}-{stem}{_ENDINGS.get(kind, f'.{kind.lower()}')}"
-            unfinished = path.with_name(f".{path.name}.part-{os.getpid()}")
-            unfinished.write_bytes(data)
-            unfinished.replace(path)
+            with written_whole(path) as file:
+                file.write(data)
         os.utime(path)
         _forget_oldest(folder, path)
     except OSError as error:

@@ -7,7 +7,6 @@ the images, and the figures. It is good for exactly the weights that it was made
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,10 +22,11 @@ from core import metrics
 from core.checkpoint import Checkpoint, checkpoints, newest
 from core.config import ConfigError
 from core.evaluation import Difference, Evaluation
+from core.files import written_whole
 from core.home import Home
 from core.store import Run, RunStore
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a file of before would be read wrongly or has other figures in it."""
 
 POINTS = 2_000
@@ -91,13 +91,15 @@ class Predictions:
 
     def cell(self, label: int, predicted: int) -> tuple[int, ...]:
         """The images of a cell of the confusion matrix, most confident first; `predicted` -1: those whose logits are not finite."""
-        return self._confident(np.flatnonzero((self.labels == label) & (self.predicted == predicted)))
+        return self.surest_first(np.flatnonzero((self.labels == label) & (self.predicted == predicted)))
 
     def mistakes(self, most: int) -> tuple[int, ...]:
         """The images that are taken for another class, most confident first, then those whose logits are not finite; `most` of them."""
-        return self._confident(np.flatnonzero(~self.right))[:most]
+        return self.surest_first(np.flatnonzero(~self.right))[:most]
 
-    def _confident(self, places: NDArray[np.int64]) -> tuple[int, ...]:
+    def surest_first(self, indices: Sequence[int] | NDArray[np.int64]) -> tuple[int, ...]:
+        """These images, most confident first; those whose logits are not finite come last."""
+        places = np.asarray(indices, dtype=np.int64)
         order = np.argsort(-np.nan_to_num(self.confidence[places], nan=-1.0), kind="stable")
         return tuple(int(place) for place in places[order])
 
@@ -177,10 +179,8 @@ def keep(home: Home, run_id: str, checkpoint: Checkpoint, weights: str, predicti
         "test_set": predictions.test_set,
         "evaluation": _EVALUATION.dump_python(predictions.evaluation, mode="json"),
     }
-    unfinished = file.with_name(f"{file.name}.part-{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as stream:
+        with written_whole(file) as stream:
             np.savez(
                 stream,
                 logits=predictions.logits,
@@ -189,9 +189,7 @@ def keep(home: Home, run_id: str, checkpoint: Checkpoint, weights: str, predicti
                 embeddings=predictions.embeddings,
                 about=np.array(json.dumps(about)),
             )
-        unfinished.replace(file)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise ConfigError("home", f"{file.parent} cannot be written ({error.strerror}); free some space there and ask again") from None
     wanted = {_file(home, run_id, other).name for other in (checkpoint, *others)}
     for old in file.parent.glob("epoch-*.npz"):

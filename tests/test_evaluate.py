@@ -35,7 +35,7 @@ from core.events import RunStatus
 from core.home import Home
 from core.lab import Lab
 from core.lab_helper import LabError
-from core.own_models import Network
+from core.own_networks import Network
 from core.pictures import keep
 from core.predictions import find_checkpoint, find_run, open_predictions
 from core.store import RunStore
@@ -402,6 +402,11 @@ def test_an_image_of_a_folder_is_predicted_as_in_the_evaluation(home: Home, tmp_
         assert np.allclose(model.logits(images).numpy()[0], made.logits[index], atol=1e-5)
 
 
+def size_of(picture: str) -> tuple[int, int]:
+    """Width and height of a data URI's picture, in pixels."""
+    return Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))).size
+
+
 def test_a_prediction_has_the_five_likeliest_classes(loaded: Loaded, tested: evaluate.TestSet) -> None:
     made = evaluate.predict(loaded, tested.pixels([5]), ("a note",))
     shares = metrics.probabilities(loaded.logits(tested.pixels([5])).numpy())[0]
@@ -409,7 +414,7 @@ def test_a_prediction_has_the_five_likeliest_classes(loaded: Loaded, tested: eva
     assert [guess.label for guess in made.guesses] == np.argsort(-shares)[:5].tolist()
     assert made.guesses[0].name == loaded.classes[made.guesses[0].label]
     assert (made.epoch, made.notes) == (2, ("a note",))
-    assert Image.open(io.BytesIO(base64.b64decode(made.picture.partition(",")[2]))).size == (256, 256)
+    assert size_of(made.picture) == (16, 16), "as the model saw it"
 
 
 def test_samples_are_the_images_and_what_was_made_of_them(trained: tuple[Home, str, str], loaded: Loaded, tested: evaluate.TestSet) -> None:
@@ -422,6 +427,8 @@ def test_samples_are_the_images_and_what_was_made_of_them(trained: tuple[Home, s
     computed = evaluate.sample(lambda: loaded, tested, None, [300, 2], 48)
     assert [replace(sample, confidence=None) for sample in computed] == [replace(sample, confidence=None) for sample in found]
     assert evaluate.sample(lambda: loaded, tested, made, [], 48) == ()
+    assert size_of(found[0].picture) == (16, 16), "the browser enlarges it: a larger file says no more"
+    assert size_of(evaluate.sample(lambda: loaded, tested, made, [2], 8)[0].picture) == (8, 8)
     for indices, size, field in (([359], 48, "index"), ([-1], 48, "index"), ([0], 5000, "size")):
         with pytest.raises(ConfigError) as caught:
             evaluate.sample(lambda: loaded, tested, made, indices, size)
@@ -588,6 +595,29 @@ def test_evaluate_prints_all_figures_as_json_or_in_a_table(trained: tuple[Home, 
         assert words in errors
 
 
+class Terminal(io.StringIO):
+    """What is printed where somebody looks on."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_and_keeps_out_of_the_json(home: Home, run: str, tmp_path: Path) -> None:
+    picture, bad = tmp_path / "a.png", tmp_path / "bad.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    bad.write_bytes(b"no picture")
+    for arguments, words in (
+        (("evaluate", run), "of 359 images"),
+        (("predict", run, str(picture), str(bad), str(picture)), "of 3 pictures"),
+    ):
+        output, errors = io.StringIO(), Terminal()
+        with redirect_stdout(output), redirect_stderr(errors):
+            main([*arguments, "--json", "--home", str(home.path)])
+        assert words in errors.getvalue()
+        assert json.loads(output.getvalue())
+    assert "\rthaw: picture: 'bad.png' cannot be read" in errors.getvalue(), "on a line of its own"
+
+
 def test_predict_names_what_it_cannot_read_and_predicts_the_rest(trained: tuple[Home, str, str], tmp_path: Path) -> None:
     home, run_id, _ = trained
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
@@ -638,7 +668,7 @@ def settled(ask: Any) -> tuple[Work, Any]:
         work, found = ask()
         return (work, found) if work.state != "working" else None
 
-    result: tuple[Work, Any] = wait_until(done, timeout=60)
+    result: tuple[Work, Any] = wait_until(done)
     return result
 
 

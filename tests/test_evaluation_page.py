@@ -69,6 +69,7 @@ def test_largest_confusions_come_first_and_what_is_right_is_none_of_them() -> No
     found = evaluated([[50, 1, 0], [7, 90, 2], [0, 0, 4]])
     assert evaluation_words.confusions(found, 10) == [(1, 0, 7), (1, 2, 2), (0, 1, 1)]
     assert evaluation_words.confusions(found, 1) == [(1, 0, 7)]
+    assert evaluation_words.confusions(found, 10, of=2) == [(1, 2, 2)], "of one class: what it is taken for, and what for it"
     assert evaluation_words.confusions(evaluated([[3, 0], [0, 3]]), 5) == []
 
 

@@ -140,6 +140,18 @@ def test_bootstrap_intervals_are_those_of_drawing_images_anew() -> None:
     assert metrics.f1_intervals(labels, predicted, 10) == (each, mean), "the same each time"
 
 
+def test_class_of_a_few_images_that_are_all_right_is_not_sure_to_stay_so() -> None:
+    labels = np.repeat(np.arange(3), [1, 6, 300])
+    each, mean = metrics.f1_intervals(labels, labels, 3)
+    assert [interval.value for interval in each] == [1, 1, 1]
+    for interval, count in zip(each, (1, 6, 300), strict=True):
+        low = metrics.wilson(count, count).low or 0
+        assert interval.low == pytest.approx(2 * low / (1 + low))
+        assert interval.high == 1
+    assert each[0].low < 0.4 < each[1].low < 0.8 < each[2].low  # type: ignore[operator]
+    assert mean.value == 1
+
+
 def test_gaps_of_both_signs_do_not_make_up_for_each_other() -> None:
     generator = np.random.default_rng(0)
     sure = np.arange(400) < 200
@@ -321,3 +333,25 @@ def test_a_map_by_t_sne_has_no_share_of_the_variance() -> None:
     places = np.array([point.after for point in made.points])
     centres = np.array([places[labels == label].mean(axis=0) for label in range(3)])
     assert np.linalg.norm(places - centres[labels], axis=1).max() < np.linalg.norm(centres[0] - centres[1])
+
+
+def test_t_sne_tells_how_far_it_is_and_ends_where_nobody_waits_any_more(capsys: pytest.CaptureFixture[str]) -> None:
+    labels = np.repeat(np.arange(3), 10)
+    one = of(np.zeros((30, 10), np.float32), labels, embeddings=np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32))
+    shares: list[float] = []
+    embedding_map(one, one, "t-sne", shares.append)
+    assert shares == sorted(shares)
+    assert len(shares) >= 10
+    assert 0 < shares[0] < 0.1
+    assert shares[-1] <= 1
+    assert any(share > 0.5 for share in shares), "the second map follows the first"
+    assert capsys.readouterr().out == "", "what scikit-learn prints is for nobody"
+
+    class Enough(Exception):
+        pass
+
+    def enough(share: float) -> None:
+        raise Enough
+
+    with pytest.raises(Enough):
+        embedding_map(one, one, "t-sne", enough)

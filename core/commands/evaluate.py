@@ -6,11 +6,12 @@ import argparse
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from core.config import ConfigError
 from core.evaluation import Evaluation, Interval, Prediction
@@ -61,9 +62,10 @@ def _check(home: Home, run_id: str, epoch: int | None) -> None:
 
 def _evaluate(home: Home, run_id: str, epoch: int | None, as_json: bool) -> int:
     _check(home, run_id, epoch)
-    from core import evaluate
-
     with _bar() as progress:
+        progress("starting", None)
+        from core import evaluate
+
         made = evaluate.evaluate(home, run_id, epoch, progress).evaluation
     if as_json:
         print(json.dumps(_numbers(asdict(made))), flush=True)
@@ -75,22 +77,26 @@ def _evaluate(home: Home, run_id: str, epoch: int | None, as_json: bool) -> int:
 def _predict(home: Home, run_id: str, epoch: int | None, images: list[Path], as_json: bool) -> int:
     """Pictures that cannot be used are named on stderr, and the others predicted all the same; exit status 2 then."""
     _check(home, run_id, epoch)
-    from core import evaluate
-
-    loaded = evaluate.load(home, run_id, epoch)
     found: list[dict[str, Any]] = []
     problems = 0
-    for path in images:
-        try:
-            prediction = evaluate.predict(loaded, *evaluate.picture(loaded, path))
-        except ConfigError as error:
-            problems += 1
-            print(f"thaw: {error}", file=sys.stderr)
-            found.append({"image": str(path), "error": error.message})
-            continue
-        found.append({"image": str(path), **_without_picture(prediction)})
-        if not as_json:
-            _show(path, prediction)
+    with _bar() as progress:
+        progress("starting", None)
+        from core import evaluate
+
+        loaded = evaluate.load(home, run_id, epoch)
+        for done, path in enumerate(images):
+            progress(f"{done:,} of {len(images):,} pictures", done / len(images))
+            try:
+                prediction = evaluate.predict(loaded, *evaluate.picture(loaded, path))
+            except ConfigError as error:
+                problems += 1
+                _say(f"thaw: {error}", sys.stderr)
+                found.append({"image": str(path), "error": error.message})
+                continue
+            found.append({"image": str(path), **_without_picture(prediction)})
+            if not as_json:
+                for line in _told(path, prediction):
+                    _say(line, sys.stdout)
     if as_json:
         print(json.dumps(_numbers(found)), flush=True)
     return 2 if problems else 0
@@ -102,10 +108,16 @@ def _without_picture(prediction: Prediction) -> dict[str, Any]:
     return values
 
 
-def _show(path: Path, prediction: Prediction) -> None:
-    print(f"{path}: {', '.join(f'{guess.name} {percent(guess.probability)}' for guess in prediction.guesses) or 'no prediction'}")
-    for note in prediction.notes:
-        print(f"  {note}")
+def _told(path: Path, prediction: Prediction) -> Iterator[str]:
+    yield f"{path}: {', '.join(f'{guess.name} {percent(guess.probability)}' for guess in prediction.guesses) or 'no prediction'}"
+    yield from (f"  {note}" for note in prediction.notes)
+
+
+def _say(line: str, stream: TextIO) -> None:
+    """Print a line above the bar, if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(line, file=stream)
 
 
 def _lines(made: Evaluation) -> Iterator[str]:
@@ -134,15 +146,19 @@ def _share(interval: Interval) -> str:
 
 @contextmanager
 def _bar() -> Iterator[Progress]:
-    """A bar on stderr, where somebody sees it."""
+    """A bar on stderr, where somebody sees it; drawn anew ten times a second at most."""
     from tqdm import tqdm
 
+    drawn = 0.0
     with tqdm(total=100, unit="%", file=sys.stderr, leave=False, disable=not sys.stderr.isatty(), bar_format="{desc} |{bar}|") as bar:
 
         def progress(text: str, share: float | None) -> None:
+            nonlocal drawn
             bar.set_description(text, refresh=False)
             bar.n = round(100 * (share or 0))
-            bar.refresh()
+            if not share or time.monotonic() - drawn > 0.1:
+                drawn = time.monotonic()
+                bar.refresh()
 
         yield progress
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+from dataclasses import replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.checkpoint import newest
 from core.config import ConfigError
@@ -13,11 +15,12 @@ from core.predictions import difference, open_predictions
 from core.store import Run
 from pages._parts import evaluation_state, evaluation_words, words
 from pages._parts.evaluation_pictures import wall
-from pages._parts.evaluation_subject import MOST_RUNS, Subject, epoch_of, in_words, label
+from pages._parts.evaluation_subject import MOST_RUNS, NEWEST, TICK, Subject, label, offer_newer, subject_of
 from pages._parts.evaluation_work import evaluation
+from pages._parts.places import alone
 from pages._parts.services import Services
 
-_BOX = "evaluate_with"
+_BOX, _EPOCH = "evaluate_with", "evaluate_with_epoch"
 _STYLE = """
 <style>
 .thaw-square { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
@@ -30,11 +33,8 @@ _STYLE = """
 
 
 def show(shared: Services, subject: Subject) -> None:
-    """Ask for the other run, then compare."""
-    others = {
-        run.id: run for run in shared.store.runs(limit=MOST_RUNS) if run.id != subject.run.id and run.config.dataset == subject.run.config.dataset
-    }
-    others = {name: run for name, run in others.items() if newest(shared.home, run) is not None}
+    """Ask for the other run and its weights, then compare."""
+    others = {run.id: run for run in shared.store.runs(limit=MOST_RUNS) if _comparable(shared, subject, run)}
     if not others:
         st.info(
             f"There is no other run on {words.plain(subject.run.config.dataset)} with weights. Train one with other settings, "
@@ -44,34 +44,70 @@ def show(shared: Services, subject: Subject) -> None:
         return
     wanted = evaluation_state.get("with")
     st.session_state[_BOX] = wanted if wanted in others else None
-    st.selectbox(
+    left, right = st.columns([3, 2])
+    left.selectbox(
         "Compare with",
         list(others),
         key=_BOX,
         index=None,
         placeholder="Choose a run on the same test set",
-        format_func=lambda each: label(others[each]),
+        format_func=lambda each: f"The same run with other weights · {each}" if each == subject.run.id else label(others[each]),
         on_change=_chose,
     )
     if wanted not in others or wanted is None:
-        st.caption("Both runs' newest kept answers are compared picture by picture. Runs on the same dataset are listed.")
+        st.caption("Both runs' answers are compared picture by picture. Runs on the same dataset are listed, and this run with its other weights.")
         return
-    _compare(shared, subject, others[wanted])
+    other = _ask_weights(shared, subject, others[wanted], right)
+    if other is not None:
+        _compare(shared, subject, other)
+
+
+def _comparable(shared: Services, subject: Subject, run: Run) -> bool:
+    if run.id == subject.run.id:
+        return len(subject.kept) > 1
+    return run.config.dataset == subject.run.config.dataset and newest(shared.home, run) is not None
+
+
+def _ask_weights(shared: Services, subject: Subject, run: Run, place: DeltaGenerator) -> Subject | None:
+    """The other run with the weights that are chosen in the URL: the newest, unless those are compared with themselves."""
+    epoch = evaluation_state.number("with_epoch")
+    if run.id == subject.run.id:
+        others = tuple(each for each in subject.kept if each != subject.chosen)
+        usual = NEWEST if NEWEST in others else others[0]
+        other = replace(subject, kept=others, chosen=epoch if epoch is not None and epoch in others else usual)
+    else:
+        found = subject_of(shared, run, epoch, still=True)
+        if found is None:  # its weights were deleted just now
+            st.warning("That run has no weights any more. Choose another one.", icon=":material/warning:")
+            return None
+        other = found
+    if len(other.kept) > 1:
+        st.session_state[_EPOCH] = other.chosen
+        place.select_slider("Weights of B", other.kept, key=_EPOCH, format_func=other.named, on_change=_chose_epoch)
+    else:
+        place.caption(f"B: {other.only_one}" if run.id != subject.run.id else f"B: the weights {other.here}.")
+    if run.status.active and run.id != subject.run.id:
+        with place:
+            alone(offer_newer, shared, other, "evaluate_with_newer", every=TICK)
+    return other
 
 
 def _chose() -> None:
-    evaluation_state.choose(**{"with": st.session_state[_BOX]})
+    evaluation_state.choose(**{"with": st.session_state[_BOX]}, with_epoch=None)
 
 
-def _compare(shared: Services, subject: Subject, other: Run) -> None:
-    last = newest(shared.home, other)
-    assert last is not None
-    first = evaluation(shared, subject.run.id, subject.epoch, "the test set, for run A,")
-    second = evaluation(shared, other.id, epoch_of(last), "the test set, for run B,") if first else None
+def _chose_epoch() -> None:
+    chosen = st.session_state[_EPOCH]
+    evaluation_state.choose(with_epoch=None if chosen == NEWEST else chosen)
+
+
+def _compare(shared: Services, subject: Subject, other: Subject) -> None:
+    first = evaluation(shared, subject.run.id, subject.epoch, "the test set, for A,")
+    second = evaluation(shared, other.run.id, other.epoch, "the test set, for B,") if first else None
     if first is None or second is None:
         return
     ours = open_predictions(shared.home, subject.run.id, subject.epoch)
-    theirs = open_predictions(shared.home, other.id, epoch_of(last))
+    theirs = open_predictions(shared.home, other.run.id, other.epoch)
     if ours is None or theirs is None:
         st.warning("The predictions are not there any more. Choose another part of the screen and come back: they are worked out again.")
         return
@@ -80,34 +116,32 @@ def _compare(shared: Services, subject: Subject, other: Run) -> None:
     except ConfigError as error:
         st.error(f"{words.field(error.field)}: {error.message}", title="These two cannot be compared", icon=":material/error:")
         return
-    _figures(subject, other, in_words(other, last), first, second, found)
+    _figures(subject, other, first, second, found)
     left, right = st.columns(2, gap="large")
-    for place, name, indices in ((left, "A", found.only_first), (right, "B", found.only_second)):
-        with place:
+    for column, name, indices, place in ((left, "A", found.only_first, "page"), (right, "B", found.only_second, "page_b")):
+        with column:
             st.markdown(f"**Only {name} is right** · {len(indices):,} pictures")
             if indices:
-                wall(shared, subject, f"evaluate_only_{name}", f"Pictures that only {name} gets right: what A makes of them", indices)
+                label_ = f"Pictures that only {name} gets right: what A makes of them"
+                wall(shared, subject, f"evaluate_only_{name}", label_, ours.surest_first(indices), place)
             else:
                 st.caption("None.")
-    st.caption("Below each picture stands what run A makes of it.")
+    st.caption("Below each picture stands what A makes of it. Those come first of which A is surest.")
 
 
-def _figures(subject: Subject, other: Run, theirs: str, first: Evaluation, second: Evaluation, found: Difference) -> None:
+def _figures(subject: Subject, other: Subject, first: Evaluation, second: Evaluation, found: Difference) -> None:
     cards = st.columns(3)
-    for card, name, run, weights, each in (
-        (cards[0], "A", subject.run, subject.here, first),
-        (cards[1], "B", other, theirs, second),
-    ):
+    for card, name, whose, each in ((cards[0], "A", subject, first), (cards[1], "B", other, second)):
         low_high = evaluation_words.interval(each.accuracy)
         card.metric(
-            f"{name}: accuracy {weights}",
+            f"{name}: accuracy {whose.here}",
             evaluation_words.percent(each.accuracy),
             low_high or None,
             delta_color="off",
             delta_arrow="off",
             border=True,
         )
-        card.caption(words.plain(label(run)))
+        card.caption(words.plain(label(whose.run)))
     cards[2].metric(
         "McNemar's exact test",
         evaluation_words.p_value(found.p_value),

@@ -17,9 +17,12 @@ BESIDE = 24
 """Classes up to which there is room beside the matrix; with more it has the whole width."""
 
 TOP = 6
-"""Confusions that have a button of their own."""
+"""Confusions that have a button of their own; twice as many where the list has the whole width."""
 
-_SHARES = "evaluate_shares"
+ALL = -1
+"""Stands among the classes for all of them."""
+
+_SHARES, _OF = "evaluate_shares", "evaluate_of"
 
 
 def show(shared: Services, subject: Subject) -> None:
@@ -28,21 +31,34 @@ def show(shared: Services, subject: Subject) -> None:
     if found is None:
         return
     evaluation_metrics.notes(found)
-    left, right = st.columns([3, 2], gap="medium") if len(found.classes) <= BESIDE else (st.container(), st.container())
+    many = len(found.classes) > BESIDE
+    left, right = (st.container(), st.container()) if many else st.columns([3, 2], gap="medium")
     chosen = _cell(found)
+    of = evaluation_state.number("of", most=len(found.classes) - 1) if many else None
     with left:
         row = st.container(horizontal=True, vertical_alignment="center")
         row.markdown(f"**{evaluation_words.percent(found.accuracy)}** right {subject.here}. Press a cell to see its pictures.", width="stretch")
+        if many:
+            st.session_state[_OF] = ALL if of is None else of
+            row.selectbox(
+                "Find a class",
+                (ALL, *range(len(found.classes))),
+                key=_OF,
+                format_func=lambda each: "All classes" if each == ALL else found.classes[each],
+                label_visibility="collapsed",
+                width=280,
+                on_change=_chose_of,
+            )
         st.session_state[_SHARES] = evaluation_state.get("shares") == "1"
         row.toggle("Share of the row", key=_SHARES, help="Show percentages of each class's pictures in place of counts.", on_change=_chose_shares)
         totals = [score.samples for score in found.per_class]
         label = f"Confusion matrix {subject.here}: rows are classes, columns what they were taken for"
-        confusion_grid("evaluate_confusion", label, found.classes, found.confusion, totals, st.session_state[_SHARES], chosen, open_cell)
+        confusion_grid("evaluate_confusion", label, found.classes, found.confusion, totals, st.session_state[_SHARES], chosen, open_cell, of)
         if len(subject.kept) > 1:
             evaluation_ahead.show(shared, subject)
     with right:
         if chosen is None:
-            _largest(found)
+            _largest(found, of, many)
         else:
             _pictures(shared, subject, found, *chosen)
 
@@ -54,6 +70,11 @@ def open_cell(label: int, predicted: int) -> None:
 
 def _close() -> None:
     evaluation_state.choose(cell=None)
+
+
+def _chose_of() -> None:
+    chosen = st.session_state[_OF]
+    evaluation_state.choose(of=None if chosen == ALL else chosen, cell=None)
 
 
 def _chose_shares() -> None:
@@ -68,18 +89,21 @@ def _cell(found: Evaluation) -> tuple[int, int] | None:
     return cell if max(cell) < len(found.classes) else None
 
 
-def _largest(found: Evaluation) -> None:
-    confusions = evaluation_words.confusions(found, TOP)
-    st.markdown("**Most often confused**")
+def _largest(found: Evaluation, of: int | None, many: bool) -> None:
+    confusions = evaluation_words.confusions(found, 2 * TOP if many else TOP, of)
+    whose = "" if of is None else words.plain(found.classes[of])
+    st.markdown(f"**Most often confused with {whose}**" if whose else "**Most often confused**")
     if not confusions:
-        st.success("Nothing is confused: every test picture is right.", icon=":material/check_circle:")
+        nothing = f"No test picture of {whose} is taken for another class, and none of another class for {whose}."
+        st.success(nothing if whose else "Nothing is confused: every test picture is right.", icon=":material/check_circle:")
         return
-    for label, predicted, number in confusions:
+    columns = st.columns(2) if many else (st.container(),)
+    for place, (label, predicted, number) in enumerate(confusions):
         samples = found.per_class[label].samples
         name = f"{words.plain(found.classes[label])} taken for {words.plain(found.classes[predicted])}"
         share = f" ({words.percent(number / samples)} of its {samples:,})" if samples else ""
         pictures = "picture" if number == 1 else "pictures"
-        st.button(
+        columns[place % len(columns)].button(
             f"**{name}**: {number:,} {pictures}{share}",
             key=f"confused_{label}_{predicted}",
             icon=":material/photo_library:",

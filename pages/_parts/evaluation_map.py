@@ -16,6 +16,9 @@ from pages._parts.evaluation_work import awaited
 from pages._parts.places import alone
 from pages._parts.services import Services
 
+LOOKS = 40
+"""Ten colours by four shapes."""
+
 _BEFORE = "evaluate_before"
 METHODS: Mapping[str, str] = {"pca": "PCA", "t-sne": "t-SNE"}
 _METHOD = "evaluate_method"
@@ -61,15 +64,15 @@ def show(shared: Services, subject: Subject) -> None:
 
 def _about(subject: Subject, found: EmbeddingMap, before: int) -> None:
     by = METHODS.get(found.method.lower(), found.method)
-    about = (
-        f"{len(found.points):,} of {subject.samples:,} test pictures, as `{words.plain(found.layer)}` gets them, projected to two dimensions by {by}."
-    )
+    about = f"{len(found.points):,} test pictures, as `{words.plain(found.layer)}` gets them, projected to two dimensions by {by}."
     first, second = found.explained
     if isnan(first) or isnan(second):
         about += " It keeps neighbours together, and says nothing about how far groups are from each other."
     else:
         kept = f"{words.percent(first)} of the spread {subject.named(before)} and {words.percent(second)} {subject.here}"
         about += f" Two dimensions keep {kept}; the rest is not in sight."
+    if len(subject.classes) > LOOKS:
+        about += f" Colours and shapes repeat after {LOOKS} classes: press a class below the map to see it alone."
     st.caption(about)
     if found.note:
         st.caption(f":material/info: {words.plain(found.note)}")

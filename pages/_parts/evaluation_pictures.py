@@ -1,8 +1,9 @@
-"""Walls of test pictures: fetched from the lab a few at a time, each with its label, what it was taken for, and how surely."""
+"""Walls of test pictures: fetched from the lab a page at a time, each with its label, what it was taken for, and how surely."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import TypeVar
 
 import streamlit as st
@@ -16,7 +17,7 @@ from pages._parts.evaluation_subject import Subject
 from pages._parts.services import Services
 
 PAGE = 24
-"""Pictures that a wall shows at first, and more with each press."""
+"""Pictures on a page of a wall."""
 
 Answer = TypeVar("Answer")
 
@@ -29,20 +30,24 @@ def look_at(index: int) -> None:
     evaluation_state.choose(view=None, picture=index, target=None)
 
 
-def wall(shared: Services, subject: Subject, key: str, label: str, indices: Sequence[int], action: str = "Look at it") -> None:
-    """A wall of test pictures; pressing one opens it under "Try it". A button shows more where there are more."""
-    many = f"{key}_many"
-    if st.session_state.get(f"{many}_of") != label:
-        st.session_state[f"{many}_of"], st.session_state[many] = label, PAGE
-    shown = indices[: st.session_state[many]]
+def wall(shared: Services, subject: Subject, key: str, label: str, indices: Sequence[int], place: str = "page") -> None:
+    """A wall of test pictures, page by page; pressing one opens it under "Try it". `place`: what its page is called in the URL."""
+    pages = max(1, ceil(len(indices) / PAGE))
+    page = min(evaluation_state.number(place, least=1) or 1, pages)
+    shown = indices[(page - 1) * PAGE : page * PAGE]
     found = samples(shared, subject, shown)
     if found is None:
         return
-    picture_wall(key, label, [tile(subject, sample) for sample in found], action, look_at)
-    left = len(indices) - len(shown)
-    if left > 0:
-        next_ones = min(left, PAGE)
-        st.button(f"Show {next_ones:,} more of {left:,}", key=f"{key}_more", icon=":material/expand_more:", on_click=_more, args=(many,))
+    picture_wall(key, label, [tile(subject, sample) for sample in found], "Look at it", look_at)
+    if pages > 1:
+        pager = f"{key}_page_{hash(tuple(indices)):x}"  # other pictures have a pager of their own, which begins where the URL says
+        if st.session_state.get(pager, page) != page:  # the browser went back
+            st.session_state[pager] = page
+        row = st.container(horizontal=True, vertical_alignment="center")
+        first = (page - 1) * PAGE + 1
+        row.caption(f"{first:,} to {first + len(shown) - 1:,} of {len(indices):,} pictures", width="stretch")
+        with row:
+            st.pagination(pages, default=page, key=pager, on_change=_turned, args=(pager, place))
 
 
 def samples(shared: Services, subject: Subject, indices: Sequence[int]) -> tuple[Sample, ...] | None:
@@ -74,5 +79,6 @@ def tile(subject: Subject, sample: Sample) -> Tile:
     )
 
 
-def _more(many: str) -> None:
-    st.session_state[many] += PAGE
+def _turned(pager: str, place: str) -> None:
+    page = st.session_state[pager]
+    evaluation_state.choose(**{place: None if page == 1 else page})

@@ -12,8 +12,14 @@ import streamlit as st
 
 from pages._parts import draft
 
-NAMES = ("run", "epoch", "view", "picture", "layer", "target", "other", "cell", "shares", "with", "before", "method")
+PAGES = ("page", "page_b")
+"""The pages of the walls of pictures: of the only one or the left one, and of the right one."""
+
+NAMES = ("run", "epoch", "view", "picture", "layer", "target", "other", "cell", "of", "shares", "with", "with_epoch", "before", "method", *PAGES)
 """What can be in the URL: see where each is read."""
+
+_ON_WALLS = {"run", "epoch", "view", "cell", "with", "with_epoch"}
+"""What decides which pictures are on a wall: after another choice, it starts at its first page."""
 
 _HELD = "evaluate_held"
 
@@ -48,6 +54,8 @@ def number(name: str, least: int = 0, most: int | None = None) -> int | None:
 def choose(**changes: str | int | None) -> None:
     """Choose something else under some names; None: nothing. For callbacks: all changes together, then the URL."""
     held = dict(_held())
+    if _ON_WALLS & changes.keys():
+        changes = {**dict.fromkeys(PAGES), **changes}
     for name, value in changes.items():
         held[name] = "" if value is None else str(value)
     st.session_state[_HELD] = {name: value for name, value in held.items() if value != ""}

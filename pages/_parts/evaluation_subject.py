@@ -59,6 +59,11 @@ class Subject:
             return in_words(self.run, self.last)
         return "before training" if kept == 0 else f"after epoch {kept:,}"
 
+    @property
+    def only_one(self) -> str:
+        """What is said in place of a choice where there is none."""
+        return f"Weights {self.here}: the only ones that this run has kept{' so far' if self.run.status.active else ''}."
+
 
 def epoch_of(last: Checkpoint) -> int | None:
     """What the lab is asked for to look at a run's newest weights; None: what it ended with, which need not be those of an epoch."""
@@ -118,42 +123,49 @@ def _first(shared: Services, runs: Sequence[Run]) -> str:
 def _chose_run() -> None:
     # What was chosen about the other run means nothing for this one; the part of the screen and the picture do.
     chosen = st.session_state[RUN_BOX]
-    evaluation_state.choose(run=chosen, epoch=None, layer=None, target=None, other=None, cell=None, before=None, **{"with": None})
+    evaluation_state.choose(
+        run=chosen, epoch=None, layer=None, target=None, other=None, cell=None, of=None, before=None, with_epoch=None, **{"with": None}
+    )
 
 
 def _weights(shared: Services, run: Run, place: DeltaGenerator, head: DeltaGenerator) -> Subject | None:
-    last = newest(shared.home, run)
-    if last is None or run.plan is None:
+    still = evaluation_state.get("view") not in (None, "try")
+    if not still:
+        _let_go()
+    subject = subject_of(shared, run, evaluation_state.number("epoch"), still)
+    if subject is None:
         _without_weights(shared, run)
         return None
-    found = checkpoints(shared.home, run)
-    if run.status.active and evaluation_state.get("view") not in (None, "try"):
-        found, last = _held_still(run, found, last)
+    if len(subject.kept) > 1:
+        st.session_state[EPOCH_BOX] = subject.chosen
+        place.select_slider("Weights", subject.kept, key=EPOCH_BOX, format_func=subject.named, on_change=_chose_epoch)
     else:
-        st.session_state.pop(_HELD, None)
-    kept = kept_of(found, last)
-    wanted = evaluation_state.number("epoch")
-    chosen = wanted if wanted in kept else NEWEST
-    assert chosen is not None
-    subject = Subject(run, kept, chosen, last, run.plan.classes, run.plan.test_samples)
-    if len(kept) > 1:
-        st.session_state[EPOCH_BOX] = chosen
-        place.select_slider("Weights", kept, key=EPOCH_BOX, format_func=subject.named, on_change=_chose_epoch)
-    else:
-        place.caption(f"Weights {subject.here}: the only ones that this run has kept{' so far' if run.status.active else ''}.")
+        place.caption(subject.only_one)
     with head:
-        alone(_follow, shared, run, last.step, every=TICK if run.status.active else None)
+        alone(_follow, shared, run, subject.last.step, every=TICK if run.status.active else None)
     return subject
 
 
-def _held_still(run: Run, found: tuple[Checkpoint, ...], last: Checkpoint) -> tuple[tuple[Checkpoint, ...], Checkpoint]:
-    """The weights up to those that were the newest when a person began to look: figures that take seconds would never catch up with training."""
-    held: tuple[str, int] | None = st.session_state.get(_HELD)
-    until = up_to(found, held[1]) if held is not None and held[0] == run.id else ()
-    if not until:
-        st.session_state[_HELD] = (run.id, last.step)
-        return found, last
-    return until, until[-1]
+def subject_of(shared: Services, run: Run, epoch: int | None, still: bool) -> Subject | None:
+    """A run with its weights after `epoch`, or the newest where those were not kept; None where it has none.
+
+    Args:
+        still: while the run goes on, keep to the weights that there were when a person began to look: figures that take seconds would never
+            catch up with training.
+    """
+    last = newest(shared.home, run)
+    if last is None or run.plan is None:
+        return None
+    found = checkpoints(shared.home, run)
+    if run.status.active and still:
+        held: dict[str, int] = st.session_state.setdefault(_HELD, {})
+        until = up_to(found, held.setdefault(run.id, last.step))
+        if until and until[-1].step == held[run.id]:
+            found, last = until, until[-1]
+        else:
+            held[run.id] = last.step
+    kept = kept_of(found, last)
+    return Subject(run, kept, epoch if epoch is not None and epoch in kept else NEWEST, last, run.plan.classes, run.plan.test_samples)
 
 
 def up_to(found: Sequence[Checkpoint], step: int) -> tuple[Checkpoint, ...]:
@@ -177,20 +189,33 @@ def _chose_epoch() -> None:
     evaluation_state.choose(epoch=None if chosen == NEWEST else chosen)
 
 
-def _follow(shared: Services, shown: Run, step: int) -> None:
-    """One line about where the run is, and the page anew when it has ended or has new weights: at once under "Try it", else when asked to."""
+def offer_newer(shared: Services, shown: Subject, key: str) -> None:
+    """A button where a run that is held still has newer weights. For a fragment, while the run goes on: it draws the page anew when that ends."""
+    _, step = _now(shared, shown.run, shown.last.step)
+    if step:
+        st.button(f"Go on to step {step:,}", icon=":material/update:", key=key, on_click=_let_go)
+
+
+def _now(shared: Services, shown: Run, step: int) -> tuple[Run, int | None]:
+    """The run as it is now, and the step of its newest weights if they are newer. Where these are not held still, the page is drawn anew."""
     run = shared.store.run(shown.id)
     last = newest(shared.home, run)
-    newer = last is not None and last.step > step
-    if run.status.active != shown.status.active or (newer and _HELD not in st.session_state):
+    newer = last.step if last is not None and last.step > step else None
+    if run.status.active != shown.status.active or (newer and shown.id not in st.session_state.get(_HELD, {})):
         st.rerun(scope="app")
+    return run, newer
+
+
+def _follow(shared: Services, shown: Run, step: int) -> None:
+    """One line about where the run is, and the page anew when it has ended or has new weights: at once under "Try it", else when asked to."""
+    run, newer = _now(shared, shown, step)
     row = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right")
     word, icon, colour = words.STATUS[run.status]
     row.badge(word, icon=icon, color=colour)
     if run.status.active:
         row.caption(f"epoch {max(run.epoch, 1):,} of {run.config.epochs:,}, these weights of step {step:,}")
-    if newer and last is not None:
-        row.button(f"Go on to step {last.step:,}", icon=":material/update:", key="evaluate_let_go", on_click=_let_go)
+    if newer:
+        row.button(f"Go on to step {newer:,}", icon=":material/update:", key="evaluate_let_go", on_click=_let_go)
     row.page_link(TRAIN, label="Open this run on Train", icon=":material/model_training:", query_params={"run": run.id})
 
 

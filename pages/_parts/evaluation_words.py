@@ -55,10 +55,13 @@ def _ninths(grid: NDArray[np.float64]) -> NDArray[np.float64]:
     return sums
 
 
-def confusions(evaluation: Evaluation, most: int) -> list[tuple[int, int, int]]:
-    """The largest cells off the diagonal: label, predicted class, pictures. At most `most`."""
+def confusions(evaluation: Evaluation, most: int, of: int | None = None) -> list[tuple[int, int, int]]:
+    """The largest cells off the diagonal (with `of`: of that class's row and column alone): label, predicted class, pictures. At most `most`."""
     matrix = np.array(evaluation.confusion)
     np.fill_diagonal(matrix, 0)
+    if of is not None:
+        others = np.arange(len(matrix)) != of
+        matrix[np.ix_(others, others)] = 0
     order = np.argsort(-matrix, axis=None, kind="stable")[:most]
     cells = [(int(place // len(matrix)), int(place % len(matrix))) for place in order]
     return [(label, predicted, int(matrix[label, predicted])) for label, predicted in cells if matrix[label, predicted]]

@@ -91,6 +91,7 @@ def confusion_grid(
     shares: bool,
     chosen: tuple[int, int] | None,
     on_open: Callable[[int, int], None],
+    of: int | None = None,
 ) -> None:
     """The confusion matrix.
 
@@ -100,6 +101,7 @@ def confusion_grid(
         shares: show shares of the row in place of counts.
         chosen: the cell that is open.
         on_open: called in a callback with label and predicted class of the cell that a person opens.
+        of: a class that is looked for: its row and column are brought into sight and marked.
     """
     rows = [[[predicted, number] for predicted, number in enumerate(row) if number] for row in confusion]
 
@@ -108,7 +110,7 @@ def confusion_grid(
         if event:
             on_open(int(event["label"]), int(event["predicted"]))
 
-    data = _data(label=label, classes=classes, rows=rows, totals=totals, shares=shares, chosen=chosen)
+    data = _data(label=label, classes=classes, rows=rows, totals=totals, shares=shares, chosen=chosen, of=of)
     _CONFUSION(key=key, data=data, on_opened_change=opened)
 
 

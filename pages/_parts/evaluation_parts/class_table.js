@@ -2,10 +2,10 @@
 
 const orders = new WeakMap(); // place on the page to the column and the direction that a person has chosen
 
-export function mount({ data, parentElement }, { make, read, isNew, count, percent }) {
+export function mount({ data, parentElement }, { make, read, isNew, count, percent, short }) {
   const root = parentElement.querySelector(".thaw-classes");
   const shown = read(data);
-  if (isNew(root, shown)) draw(root, shown, { make, count, percent });
+  if (isNew(root, shown)) draw(root, shown, { make, count, percent, short });
   return () => {};
 }
 
@@ -47,11 +47,12 @@ function draw(root, { caption, rows }, tools) {
     heads.forEach((head) => head.setAttribute("aria-sort", head.dataset.column === order.column ? (order.down ? "descending" : "ascending") : "none"));
   };
   sort();
+  root.dataset.long = rows.some((row) => row.name.length > 24);
   root.replaceChildren(make("div", { tabIndex: 0, role: "group", aria: { label: caption } },
     make("table", {}, make("caption", { textContent: caption }), make("thead", {}, make("tr", {}, ...heads)), body)));
 }
 
-function line(row, { make, count, percent }) {
+function line(row, { make, count, percent, short }) {
   const cells = ["precision", "recall", "f1"].map((measure) => {
     const [value, low, high] = row[measure];
     if (value === null) return make("td", { className: "thaw-classes-none", textContent: measure === "precision" ? "never predicted" : "no test pictures" });
@@ -61,6 +62,6 @@ function line(row, { make, count, percent }) {
     const range = low === null ? "" : `${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)}\u00a0%`;
     return make("td", {}, make("div", {}, make("output", { textContent: percent(value) }), strip, make("small", { textContent: range })));
   });
-  return make("tr", {}, make("th", { scope: "row", textContent: row.name }),
+  return make("tr", {}, make("th", { scope: "row", textContent: short(row.name, 40), title: row.name }),
     make("td", { className: "thaw-classes-count", textContent: count(row.samples) }), make("td", { className: "thaw-classes-count", textContent: count(row.predicted) }), ...cells);
 }

@@ -15,6 +15,8 @@ export function mount({ data, parentElement, setTriggerValue }, elements) {
 }
 
 const MOST_WHOLE = 32; // classes up to which all cells exist at once
+const FEW = 16; // classes up to which no row needs scrolling
+const LETTER = 6.3; // px that a letter of a name takes, about
 
 class ConfusionGrid {
   constructor(root, elements) {
@@ -23,8 +25,10 @@ class ConfusionGrid {
     this.inner = make("div", { className: "thaw-confusion-inner" });
     this.box = make("div", { className: "thaw-confusion-box", role: "grid", tabIndex: 0 }, this.inner);
     this.said = make("p", { className: "thaw-confusion-said", role: "status" });
+    this.unit = make("span");
     root.replaceChildren(
-      make("p", { className: "thaw-confusion-axis", aria: { hidden: true } }, make("span", { textContent: "↓ what it is" }), make("span", { textContent: "→ what it was taken for" })),
+      make("p", { className: "thaw-confusion-axis", aria: { hidden: true } },
+        make("span", { textContent: "↓ what it is" }), make("span", { textContent: "→ what it was taken for" }), this.unit),
       this.box, this.said,
     );
     this.box.onscroll = () => { this.queued ??= requestAnimationFrame(() => { this.queued = null; this.fill(); }); };
@@ -52,11 +56,16 @@ class ConfusionGrid {
     if (shown.chosen) [this.row, this.column] = shown.chosen;
     this.row = Math.min(this.row, shown.classes.length - 1);
     this.column = Math.min(this.column, shown.classes.length - 1);
+    this.unit.textContent = shown.shares ? "in % of the row" : "in pictures";
     this.box.setAttribute("aria-label", shown.label);
     this.box.setAttribute("aria-rowcount", shown.classes.length + 1);
     this.box.setAttribute("aria-colcount", shown.classes.length + 1);
     this.lay(true);
-    if (first && shown.chosen && shown.classes.length > MOST_WHOLE) this.show();
+    const sought = shown.of !== null && shown.of !== this.of;
+    this.of = shown.of;
+    if (sought) this.row = this.column = shown.of;
+    if (sought) this.centre();
+    else if (first && shown.chosen && shown.classes.length > MOST_WHOLE) this.show();
   }
 
   // How wide a cell is follows from the room there is.
@@ -67,15 +76,17 @@ class ConfusionGrid {
     if (!room || (room === this.room && !anew)) return;
     this.room = room;
     const longest = Math.max(...classes.map((name) => name.length));
-    this.head = Math.min(Math.max(40, 8 * longest + 18), Math.min(150, room / 4));
+    this.head = Math.min(Math.max(40, 8 * longest + 18), Math.min(n > MOST_WHOLE ? 210 : 150, room / 4));
     const least = n <= 12 ? 34 : n <= MOST_WHOLE ? 30 : 24;
     this.size = Math.max(least, Math.min(62, Math.floor((room - this.head - 4) / n)));
     this.tall = Math.max(least, Math.min(42, this.size));
-    this.top = n <= 12 && longest * 8 < this.size ? 26 : Math.min(110, 8 * longest + 18);
+    this.top = n <= 12 && longest * 8 < this.size ? 26 : Math.min(n > MOST_WHOLE ? 140 : 110, 8 * longest + 18);
+    this.letters = { row: Math.floor((this.head - 14) / LETTER), column: Math.floor((this.top - 10) / LETTER) };
     this.root.dataset.upright = this.top === 26;
     this.root.dataset.small = this.size < 32;
     this.inner.style.width = `${this.head + n * this.size}px`;
     this.inner.style.height = `${this.top + n * this.tall}px`;
+    this.box.style.maxHeight = n <= FEW ? "none" : "";
     this.box.style.maxWidth = `${this.head + n * this.size + 16}px`;
     this.range = null;
     this.fill();
@@ -95,19 +106,22 @@ class ConfusionGrid {
     if (this.range && range.every((value, at) => value === this.range[at])) return;
     this.range = range;
     const held = this.box.contains(document.activeElement);
-    const { make } = this, { classes } = this.shown;
+    const { make, short } = this, { classes, of } = this.shown;
     const [firstRow, lastRow, firstColumn, lastColumn] = range;
     const corner = make("div", { role: "columnheader", className: "thaw-confusion-corner", aria: { colindex: 1, label: "what it is" }, style: { width: `${this.head}px` } });
     const heads = [corner];
     for (let column = firstColumn; column < lastColumn; column++) {
       heads.push(make("div", {
-        role: "columnheader", className: "thaw-confusion-column", title: classes[column], aria: { colindex: column + 2, label: `taken for ${classes[column]}` },
+        role: "columnheader", className: "thaw-confusion-column", title: classes[column], data: { sought: column === of }, aria: { colindex: column + 2, label: `taken for ${classes[column]}` },
         style: { left: `${this.head + column * this.size}px`, width: `${this.size}px`, height: `${this.top}px` },
-      }, make("span", { textContent: classes[column] })));
+      }, make("span", { textContent: this.root.dataset.upright === "true" ? classes[column] : short(classes[column], this.letters.column) })));
     }
     const lines = [make("div", { role: "row", className: "thaw-confusion-head", aria: { rowindex: 1 }, style: { height: `${this.top}px` } }, ...heads)];
     for (let row = firstRow; row < lastRow; row++) {
-      const cells = [make("div", { role: "rowheader", className: "thaw-confusion-name", title: classes[row], textContent: classes[row], aria: { colindex: 1 }, style: { width: `${this.head}px` } })];
+      const cells = [make("div", {
+        role: "rowheader", className: "thaw-confusion-name", title: classes[row], textContent: short(classes[row], this.letters.row),
+        data: { sought: row === of }, aria: { colindex: 1, label: classes[row] }, style: { width: `${this.head}px` },
+      })];
       for (let column = firstColumn; column < lastColumn; column++) cells.push(this.cell(row, column));
       lines.push(make("div", {
         role: "row", className: "thaw-confusion-row", aria: { rowindex: row + 2 }, style: { top: `${this.top + row * this.tall}px`, height: `${this.tall}px` },
@@ -151,6 +165,14 @@ class ConfusionGrid {
     const left = this.column * size, above = this.row * tall;
     box.scrollLeft = Math.min(left, Math.max(box.scrollLeft, left + head + size - box.clientWidth));
     box.scrollTop = Math.min(above, Math.max(box.scrollTop, above + top + tall - box.clientHeight));
+    this.fill();
+  }
+
+  // The same, with the cell in the middle.
+  centre() {
+    const { box, size, tall, head, top } = this;
+    box.scrollLeft = this.column * size - (box.clientWidth - head - size) / 2;
+    box.scrollTop = this.row * tall - (box.clientHeight - top - tall) / 2;
     this.fill();
   }
 

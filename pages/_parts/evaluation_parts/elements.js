@@ -28,6 +28,14 @@ export const isNew = (root, shown) => {
   return true;
 };
 
+// A long name with its middle left out: long names often differ in their ends alone.
+export const short = (name, most) => {
+  const letters = [...name];
+  if (letters.length <= most) return name;
+  const end = Math.ceil((most - 1) * 0.45);
+  return `${letters.slice(0, most - 1 - end).join("").trimEnd()}…${letters.slice(-end).join("").trimStart()}`;
+};
+
 export const count = (number) => number.toLocaleString("en");
 export const percent = (share) => (share > 0 && share < 0.0005 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
 export const colours = (root) => getComputedStyle(root).getPropertyValue("--st-chart-categorical-colors").split(",").map((colour) => colour.trim());

@@ -19,6 +19,7 @@ const GLIDE = 900; // ms from before to after
 const PAUSE = 90; // ms that the pointer rests on a point before its picture is asked for
 const REACH = 12; // px from the pointer to a point that counts as pointed at
 const RADIUS = 3.6, MARGIN = 18;
+const MANY = 20; // classes above which there is a box to find one
 const SHAPES = ["circle", "square", "diamond", "triangle"]; // every ten classes another: no class is told by its colour alone
 
 class EmbeddingMap {
@@ -40,10 +41,13 @@ class EmbeddingMap {
       button.onclick = () => this.closer(factor);
       return button;
     });
-    this.key = make("div", { className: "thaw-map-key", role: "group", aria: { label: "Classes: press one to show it alone" } });
+    this.find = make("input", { type: "search", placeholder: "Find a class", aria: { label: "Find a class among those below" } });
+    this.find.oninput = () => this.search();
+    this.key = make("div", { className: "thaw-map-key", role: "toolbar", aria: { label: "Classes: press one to show it alone" } });
+    this.key.onkeydown = (event) => this.walk(event);
     root.replaceChildren(
       make("div", { className: "thaw-map-bar" }, make("div", { role: "group", aria: { label: "Which map is shown" } }, ...this.switches), this.again, make("div", { role: "group", aria: { label: "Zoom" } }, ...zooms)),
-      make("div", { className: "thaw-map-place" }, this.canvas, this.hint), this.key, this.said,
+      make("div", { className: "thaw-map-place" }, this.canvas, this.hint), this.find, this.key, this.said,
     );
     this.canvas.onpointermove = (event) => this.point(event);
     this.canvas.onpointerleave = () => { if (!this.dragged) this.hold(null); };
@@ -75,12 +79,40 @@ class EmbeddingMap {
     const tones = this.colours(this.root);
     this.look = (label) => ({ tone: tones[label % tones.length], shape: SHAPES[Math.floor(label / tones.length) % SHAPES.length] });
     this.key.replaceChildren(...used.map((label) => {
-      const button = make("button", { type: "button", data: { label, shape: this.look(label).shape }, aria: { pressed: false } }, make("i", { style: { background: this.look(label).tone } }), classes[label]);
+      const button = make("button", {
+        type: "button", title: classes[label], data: { label, shape: this.look(label).shape }, aria: { pressed: false, label: classes[label] },
+      }, make("i", { style: { background: this.look(label).tone } }), this.short(classes[label], 32));
       button.onclick = () => this.choose(label, used);
       return button;
     }));
+    this.find.hidden = used.length <= MANY;
+    this.search();
     this.hidden.clear();
     this.paint();
+  }
+
+  search() {
+    const sought = this.find.hidden ? "" : this.find.value.trim().toLowerCase();
+    for (const button of this.key.children) button.hidden = !button.title.toLowerCase().includes(sought);
+    this.reach();
+  }
+
+  // One stop for Tab, however many classes there are: arrows lead from one to the next.
+  reach(wanted = null) {
+    const shown = [...this.key.children].filter((button) => !button.hidden);
+    const held = wanted ?? shown.find((button) => button.tabIndex === 0) ?? shown[0];
+    for (const button of this.key.children) button.tabIndex = button === held ? 0 : -1;
+    return shown;
+  }
+
+  walk(event) {
+    const shown = this.reach(), at = shown.indexOf(event.target);
+    const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: shown.length - 1 }[event.key];
+    if (at < 0 || to === undefined) return;
+    const next = shown[Math.max(0, Math.min(shown.length - 1, to))];
+    this.reach(next);
+    next.focus();
+    event.preventDefault();
   }
 
   // One class alone, more with further presses; all again once none is left.
