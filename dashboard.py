@@ -29,6 +29,7 @@ from starlette.websockets import WebSocket
 
 from core.events import RunStatus
 from core.home import Home
+from core.sockets import send_at_once
 from core.stream import Cursor, message
 from pages._parts import assets
 from pages._parts.services import Services, services
@@ -95,6 +96,7 @@ async def asset(request: Request) -> FileResponse:
 @asynccontextmanager
 async def lifespan(_app: st.App) -> AsyncIterator[None]:
     """Open the services, look after them while the server runs, and send their helper processes away at the end. Runs go on."""
+    send_at_once()
     shared = services()
     shared.supervisor.reconcile()
     shared.supervisor.keep_standby()
@@ -156,5 +158,5 @@ app = st.App(
     "pages/_app.py",
     lifespan=lifespan,
     routes=[WebSocketRoute("/live", live), Route("/assets/{name}", asset)],
-    middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts())],
+    middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts()), Middleware(assets.Ahead)],
 )

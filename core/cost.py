@@ -66,6 +66,11 @@ class CostState:
     cost: Cost | None = None
     message: str = ""
 
+    @property
+    def failed(self) -> bool:
+        """True: there is no cost, and `message` says why."""
+        return self.status == "failed"
+
 
 def what_matters(config: RunConfig, train_samples: int | None) -> dict[str, Any]:
     """The fields of `config` that a step's cost depends on. A batch is never larger than the training set."""

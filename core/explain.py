@@ -8,27 +8,35 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
+
+from torch import nn
+from torch.nn.modules import module as modules
 
 from core.config import ConfigError
 from core.explaining.chain_rule import Bench
 from core.explaining.figures import png
-from core.explaining.node_story import story_of
+from core.explaining.node_story import checks_of, story_of
 from core.explaining.plans import Looked, look
 from core.explaining.scripts import script_of
 from core.explaining.slow_step import Seen, two_steps
 from core.explaining.specimen import Specimen, specimen
 from core.home import Home
-from core.walkthrough import Example, LayerCall, NodeStory, ParameterLook, StepStory, Walkthrough
+from core.walkthrough import Check, Example, LayerCall, NodeStory, ParameterLook, StepStory, Walkthrough
 
 REMEMBERED = 3
 """Specimens that are kept: a model and its float64 copy can be large."""
 
 MANY_CALLS = 150
 """A step with more layers leaves its activation pictures out; they are given one by one."""
+
+
+class Cancelled(Exception):
+    """Nobody waits for the walkthrough any more."""
 
 
 class Subject:
@@ -59,22 +67,30 @@ class Subject:
 
     def node(self, number: int) -> NodeStory:
         """A node of the graph, closely."""
-        return story_of(self.recorded, self.seen, number, lambda: self.bench)
+        return story_of(self.recorded, self.seen, number)
+
+    def checks(self, number: int) -> tuple[Check, ...]:
+        """The chain rule tried out at a node."""
+        return checks_of(self.recorded, number, lambda: self.bench)
 
 
 _known: OrderedDict[str, Subject] = OrderedDict()
 
 
-def walkthrough(example: Example, home: Home) -> Walkthrough:
+def walkthrough(example: Example, home: Home, cancelled: Callable[[], bool] = lambda: False) -> Walkthrough:
     """Two training steps of `example`, with the graph of the first and what each freeze plan leaves of it.
 
+    Args:
+        cancelled: asked before each layer of each forward pass; once it says True the walkthrough is given up.
+
     Raises:
+        Cancelled: it was given up.
         ConfigError: on the field that cannot be used, with the remedy.
     """
     began = time.perf_counter()
     subject = _subject(example, home)
     looked_at = subject.specimen
-    with _explained(looked_at):
+    with _explained(looked_at), _given_up_when(cancelled):
         graph, seen = subject.recorded.graph, subject.seen
     return Walkthrough(
         title=looked_at.title,
@@ -145,15 +161,42 @@ def _explained(looked_at: Specimen) -> Iterator[None]:
         raise ConfigError("samples", f"{samples} pictures do not fit into memory; use fewer, smaller images or a smaller model") from None
 
 
-def node_story(example: Example, id: int, home: Home) -> NodeStory:
-    """One node of the graph, closely, with its gradients in the first step.
+@contextmanager
+def _given_up_when(cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Within it, every forward pass ends with Cancelled once `cancelled` says True."""
+
+    def go_on(module: nn.Module, inputs: Any) -> None:
+        if cancelled():
+            raise Cancelled
+
+    handle = modules.register_module_forward_pre_hook(go_on)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def node_story(example: Example, id: int, home: Home, checked: bool = True) -> NodeStory:
+    """One node of the graph, closely, with its gradients in the first step; its checks only if `checked`, since they take longest.
 
     Raises:
         ConfigError: there is no such node, or the example cannot be used.
     """
     subject = _subject(example, home)
     with _explained(subject.specimen):
-        return subject.node(id)
+        story = subject.node(id)
+        return replace(story, checks=subject.checks(id)) if checked else story
+
+
+def checks(example: Example, id: int, home: Home) -> tuple[Check, ...]:
+    """The chain rule tried out at a node of the graph, in the first step; nothing where the example's plan has removed the node.
+
+    Raises:
+        ConfigError: there is no such node, or the example cannot be used.
+    """
+    subject = _subject(example, home)
+    with _explained(subject.specimen):
+        return subject.checks(id)
 
 
 def activation(example: Example, step: int, number: int, home: Home) -> str:

@@ -1,8 +1,9 @@
 """Short questions that need torch, answered by helper processes: the web process itself never imports torch.
 
 A helper (`python -m core.lab`) reads one JSON question a line from standard input and writes one JSON answer a line; it leaves
-when its standard input ends, that is, with the server. There are two: what takes seconds (measuring steps) must not keep
-waiting what takes milliseconds. What the Evaluate screen asks has two more for the same reason (`core.evaluation_desk`).
+when its standard input ends, that is, with the server. There are three: what takes seconds (measuring steps, a step of a large model
+in slow motion) must not keep waiting what takes milliseconds. What the Evaluate screen asks has two more for the same reason
+(`core.evaluation_desk`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,13 +23,14 @@ from pydantic import TypeAdapter
 from core.config import ConfigError, RunConfig
 from core.cost import Cost, CostState, what_matters
 from core.cost_desk import CostDesk
+from core.desk import Desk
 from core.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
 from core.evaluation_desk import EvaluationDesk
 from core.home import Home
 from core.lab_helper import Helper, LabError, serve, step_back
 from core.layers import PLAIN_HEAD, HeadOptions, ModelDescription
 from core.machine import Machine
-from core.walkthrough import Example, NodeStory, Walkthrough
+from core.walkthrough import Check, Example, NodeStory, Walkthrough
 
 if TYPE_CHECKING:
     from core.measuring import Bench
@@ -38,6 +41,7 @@ _COST = TypeAdapter(Cost)
 _EXAMPLE = TypeAdapter(Example)
 _WALKTHROUGH = TypeAdapter(Walkthrough)
 _NODE = TypeAdapter(NodeStory)
+_CHECKS = TypeAdapter(tuple[Check, ...])
 _TEXT = TypeAdapter(str)
 
 Answer = TypeVar("Answer")
@@ -46,7 +50,19 @@ REMEMBERED = 256
 """Answers about models that are kept."""
 
 REMEMBERED_WALKTHROUGHS = 6
-"""Walkthroughs among them: one of a large model takes some 20 MB."""
+"""Walkthroughs that are kept: one of a large model takes some 20 MB."""
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A walkthrough, or why there is none."""
+
+    walkthrough: Walkthrough | None = None
+    error: ConfigError | LabError | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.error is not None
 
 
 class Lab:
@@ -54,11 +70,14 @@ class Lab:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._lock = threading.Lock()
         self._helper = Helper(home.logs / "lab.log")
+        self._explaining = Helper(home.logs / "explaining.log")
         self._measuring = Helper(home.logs / "measuring.log", "--niced")
+        self._locks = {helper: threading.Lock() for helper in (self._helper, self._explaining)}  # one question at a time each
+        self._answers_lock = threading.Lock()
         self._answers: OrderedDict[str, Any] = OrderedDict()
         self._desk = CostDesk(self._measure, lambda number: self._measuring.tell(cancel=number))
+        self._walking = Desk(self._walk, lambda number: self._explaining.tell(cancel=number), REMEMBERED_WALKTHROUGHS)
         self._evaluating = EvaluationDesk(home)
 
     def describe(self, model: str, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> ModelDescription:
@@ -68,11 +87,11 @@ class Lab:
             ConfigError: there is no such model, or it cannot take images of this size.
             LabError: the helper process failed.
         """
-        return self._ask(_DESCRIPTION, question="describe", model=model, classes=classes, image_size=image_size, head=asdict(head))
+        return self._ask(_DESCRIPTION, self._helper, question="describe", model=model, classes=classes, image_size=image_size, head=asdict(head))
 
     def machine(self) -> Machine:
         """What this machine has. Raises LabError."""
-        return self._ask(_MACHINE, question="machine")
+        return self._ask(_MACHINE, self._helper, question="machine")
 
     def cost(self, client: str, config: RunConfig, classes: int, train_samples: int | None) -> CostState:
         """What a step of `config` costs, as far as it is known. Returns at once: ask again until it is no longer "measuring".
@@ -89,22 +108,40 @@ class Lab:
         state = self._desk.ask(client, question)
         return replace(state, cost=state.cost.of_run(config, train_samples)) if state.cost else state
 
-    def walkthrough(self, example: Example) -> Walkthrough:
-        """Two training steps of `example` in slow motion: see `core.explain`. Takes about a second for resnet18, longer for large models.
+    def walkthrough(self, client: str, example: Example) -> Walkthrough | None:
+        """Two training steps of `example` in slow motion: see `core.explain`. None: they are being made; ask again.
+
+        Returns at once: it takes about a second for resnet18, many for a large model. Of each client only the newest question counts: a
+        walkthrough that nobody waits for any more is given up. What failed is tried again by the next question.
+
+        Args:
+            client: whoever asks: a browser tab, say.
 
         Raises:
             ConfigError: the example cannot be used.
             LabError: the helper process failed.
         """
-        return self._ask(_WALKTHROUGH, question="walkthrough", **self._of(example))
+        told, _ = self._walking.look(client, json.dumps({"question": "walkthrough", **self._of(example)}))
+        if told is None:
+            if self._walking.closed:
+                raise LabError("The server is closing: no more questions are answered")
+            return None
+        if told.error is not None:
+            self._walking.forget_failure(client)
+            raise told.error
+        return told.walkthrough
 
     def activation(self, example: Example, step: int, number: int) -> str:
         """What call `number` of step `step` gave, as a PNG in a data URI; "" where it has no picture. Raises like `walkthrough`."""
-        return self._ask(_TEXT, question="activation", step=step, number=number, **self._of(example))
+        return self._ask(_TEXT, self._explaining, question="activation", step=step, number=number, **self._of(example))
 
     def node(self, example: Example, id: int) -> NodeStory:
-        """Node `id` of the example's graph, closely. Raises like `walkthrough`."""
-        return self._ask(_NODE, question="node", id=id, **self._of(example))
+        """Node `id` of the example's graph, closely, without its checks: milliseconds once there is a walkthrough. Raises like `walkthrough`."""
+        return self._ask(_NODE, self._explaining, question="node", id=id, **self._of(example))
+
+    def checks(self, example: Example, id: int) -> tuple[Check, ...]:
+        """The chain rule tried out at node `id`: up to a second for a large model. Raises like `walkthrough`."""
+        return self._ask(_CHECKS, self._explaining, question="checks", id=id, **self._of(example))
 
     def evaluation(self, run_id: str, epoch: int | None = None, retry: bool = False) -> tuple[Work, Evaluation | None]:
         """The whole test set through a run's weights after `epoch`; 0: before training, None: the newest. Also while the run goes on.
@@ -155,40 +192,55 @@ class Lab:
         return bool(self._answers)
 
     def warm(self) -> None:
-        """Start the helper in the background, without waiting for it."""
+        """Start the helpers that answer what a person waits for, in the background, without waiting for them."""
         threading.Thread(target=self._warm, name="lab-warm-up", daemon=True).start()
 
     def close(self) -> None:
         """End the helper processes, for good."""
-        self._desk.close()
-        for helper in (self._helper, self._measuring):
+        desks = (self._desk, self._walking)
+        for desk in desks:
+            desk.close()
+        for helper in (self._helper, self._explaining, self._measuring):
             helper.close()
         self._evaluating.close()
-        self._desk.join()
+        for desk in desks:
+            desk.join()
 
     def _warm(self) -> None:
-        try:
+        with suppress(LabError):  # whoever asks next gets the error
             self.machine()
-            # What the Autograd screen needs takes a second to import: its first picture should not wait for that.
-            self._ask(_TEXT, question="get ready to explain")
-        except LabError:
-            pass  # whoever asks next gets the error
+            # What the Autograd screen begins with: its process takes seconds to start, and the first visitor should not wait for that.
+            self.walkthrough("warm-up", Example("classic"))
 
-    def _ask(self, kind: TypeAdapter[Answer], **question: Any) -> Answer:
+    def _ask(self, kind: TypeAdapter[Answer], helper: Helper, **question: Any) -> Answer:
         line = json.dumps(question)
-        with self._lock:
-            if line not in self._answers:
-                self._answers[line] = kind.validate_python(self._helper.ask(line))
-                if len(self._answers) > REMEMBERED:
-                    self._answers.popitem(last=False)
-                for old in [key for key, answer in self._answers.items() if isinstance(answer, Walkthrough)][:-REMEMBERED_WALKTHROUGHS]:
-                    del self._answers[old]
-            self._answers.move_to_end(line)
-            answer: Answer = self._answers[line]
-            return answer
+        if (known := self._remembered(line)) is None:  # what is known waits for nobody
+            with self._locks[helper]:
+                if (known := self._remembered(line)) is None:
+                    known = kind.validate_python(helper.ask(line))
+                    with self._answers_lock:
+                        self._answers[line] = known
+                        if len(self._answers) > REMEMBERED:
+                            self._answers.popitem(last=False)
+        answer: Answer = known
+        return answer
+
+    def _remembered(self, line: str) -> Any:
+        with self._answers_lock:
+            if line in self._answers:
+                self._answers.move_to_end(line)
+            return self._answers.get(line)
 
     def _of(self, example: Example) -> dict[str, Any]:
         return {"example": _EXAMPLE.dump_python(example, mode="json"), "home": str(self._home.path)}
+
+    def _walk(self, number: int, question: str) -> _Told | None:
+        try:
+            with self._locks[self._explaining]:
+                answer = self._explaining.ask(question, number)
+        except (ConfigError, LabError) as error:
+            return _Told(error=error)
+        return _Told(_WALKTHROUGH.validate_python(answer)) if answer is not None else None
 
     def _measure(self, number: int, question: str) -> CostState | None:
         try:
@@ -213,12 +265,8 @@ class _Answers:
                 return _DESCRIPTION.dump_python(anatomy.describe(model, classes, image_size, HeadOptions(**head)), mode="json")
             case {"question": "machine"}:
                 return _MACHINE.dump_python(devices.machine(), mode="json")
-            case {"question": "get ready to explain"}:
-                from core import explain
-
-                return explain.__name__
-            case {"question": "walkthrough" | "activation" | "node", "example": example, "home": home}:
-                return _explained(question, _EXAMPLE.validate_python(example), Home(Path(home)))
+            case {"question": "walkthrough" | "activation" | "node" | "checks", "example": example, "home": home}:
+                return _explained(question, _EXAMPLE.validate_python(example), Home(Path(home)), cancelled)
             case {"question": "cost", "config": config, "classes": classes}:
                 return self._cost(RunConfig(**config), classes, cancelled)
             case _:
@@ -234,16 +282,21 @@ class _Answers:
             return None
 
 
-def _explained(question: dict[str, Any], example: Example, home: Home) -> Any:
+def _explained(question: dict[str, Any], example: Example, home: Home, cancelled: Callable[[], bool]) -> Any:
     from core import explain
 
     match question["question"]:
         case "walkthrough":
-            return _WALKTHROUGH.dump_python(explain.walkthrough(example, home), mode="json")
+            try:
+                return _WALKTHROUGH.dump_python(explain.walkthrough(example, home, cancelled), mode="json")
+            except explain.Cancelled:
+                return None
         case "activation":
             return explain.activation(example, question["step"], question["number"], home)
+        case "node":
+            return _NODE.dump_python(explain.node_story(example, question["id"], home, checked=False), mode="json")
         case _:
-            return _NODE.dump_python(explain.node_story(example, question["id"], home), mode="json")
+            return _CHECKS.dump_python(explain.checks(example, question["id"], home), mode="json")
 
 
 def main() -> None:

@@ -276,5 +276,6 @@ class NodeStory:
     incoming: tuple[Flow, ...]
     outgoing: tuple[Flow, ...]
     checks: tuple[Check, ...]
+    """Empty where there is no such node under the example's plan, and where the chain rule was not tried out yet."""
     removed: str = ""
     """Why there is no such node under the example's plan ("" if there is one)."""

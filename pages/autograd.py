@@ -1,5 +1,8 @@
 """Autograd: one training step in slow motion, on real numbers, and the graph that its gradients flow through."""
 
+import time
+import uuid
+
 import streamlit as st
 
 from core.config import ConfigError
@@ -8,10 +11,14 @@ from core.walkthrough import Example, Walkthrough
 from pages._parts import autograd_choice, checks, draft, faults_view, words
 from pages._parts.autograd_choice import FINE_TUNING, OWN
 from pages._parts.fields import sentence
-from pages._parts.grad_graph import grad_graph, story
+from pages._parts.grad_graph import closer_look, grad_graph
 from pages._parts.places import alone
 from pages._parts.services import services
-from pages._parts.slow_motion import picture, slow_motion
+from pages._parts.slow_motion import drawn, picture, slow_motion
+
+LOOK_AGAIN = 0.05  # seconds between looks for a walkthrough that is being made
+
+_CLIENT = "autograd_client"
 
 ABOUT_CODE = "Plain PyTorch that takes the same two steps. It runs as it stands."
 
@@ -33,10 +40,14 @@ def example_of(kind: str, zero_grad: bool) -> Example | None:
 
 
 def look(example: Example) -> Walkthrough | None:
-    """The two steps, or None with the reason said. The first look at an example takes some seconds."""
+    """The two steps, or None with the reason said. The first look at an example takes some seconds; another choice meanwhile gives it up."""
+    client = st.session_state.setdefault(_CLIENT, uuid.uuid4().hex)
     try:
-        with st.spinner("Taking two real steps and writing down every number on the way"):
-            return shared.lab.walkthrough(example)
+        with st.spinner("Taking two real steps and writing down every number on the way", show_time=True):
+            while (walkthrough := shared.lab.walkthrough(client, example)) is None:
+                time.sleep(LOOK_AGAIN)
+                st.session_state.get(_CLIENT)  # here Streamlit ends this run where a person has chosen something else
+            return walkthrough
     except ConfigError as error:
         st.error(f"{words.field(error.field)}: {sentence(error.message)}", icon=":material/error:")
     except LabError as error:
@@ -44,27 +55,24 @@ def look(example: Example) -> Walkthrough | None:
     return None
 
 
-def moments(example: Example, walkthrough: Walkthrough, name: str) -> None:
-    wanted = slow_motion(walkthrough, name, key="autograd_motion")
-    if wanted is None:
-        return
-    try:
-        source = shared.lab.activation(example, *wanted)
-    except (ConfigError, LabError):
-        source = ""  # the moment says everything else; a picture that is missing is no reason to stop
-    picture(name, wanted, source, key="autograd_picture")
+def one_picture(example: Example, name: str) -> None:
+    def find(step: int, number: int) -> str:
+        try:
+            return shared.lab.activation(example, step, number)
+        except (ConfigError, LabError):
+            return ""  # the moment says everything else; a picture that is missing is no reason to stop
+
+    picture(name, find, key="autograd_picture")
 
 
-def graph(example: Example, walkthrough: Walkthrough, name: str) -> None:
-    asked = grad_graph(walkthrough, name, key="autograd_graph")
-    if asked is None:
-        return
-    try:
-        story(name, asked, shared.lab.node(example, asked), key="autograd_story")
-    except ConfigError as error:
-        story(name, asked, sentence(error.message), key="autograd_story")
-    except LabError as error:
-        story(name, asked, str(error), key="autograd_story")
+def one_node(example: Example, name: str, nodes: int) -> None:
+    closer_look(name, nodes, lambda id: shared.lab.node(example, id), lambda id: shared.lab.checks(example, id), key="autograd_node")
+
+
+def faults(step_is_shown: bool) -> None:
+    # After the step: a browser takes nearly as long over these cards as over all the rest.
+    if not step_is_shown or drawn(key="autograd_drawn"):
+        faults_view.show(shared)
 
 
 def code(walkthrough: Walkthrough) -> None:
@@ -96,13 +104,15 @@ if example and walkthrough:
         right.code(walkthrough.code, language="python", height=330)
 
     st.subheader("A step in slow motion", anchor=False)
-    alone(moments, example, walkthrough, name)
+    slow_motion(walkthrough, name, key="autograd_motion")
+    alone(one_picture, example, name)
 
     st.subheader("The graph that the gradients flow through", anchor=False)
-    alone(graph, example, walkthrough, name)
+    grad_graph(walkthrough, name, key="autograd_graph")
+    alone(one_node, example, name, len(walkthrough.graph.nodes))
 
     if kind != FINE_TUNING:  # there it stands beside the first words
         alone(code, walkthrough)
 
 st.subheader("Break it on purpose", anchor=False)
-faults_view.show(shared)
+alone(faults, walkthrough is not None)

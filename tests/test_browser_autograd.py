@@ -46,6 +46,21 @@ def numbers(row: Locator) -> list[float]:
     return [float(text) for text in row.get_by_role("cell").all_inner_texts()]
 
 
+def test_scripts_are_there_before_they_are_needed(server: Server, page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(server.address)))
+    with page.expect_response(f"{server.address}/autograd") as response:
+        page.goto(f"{server.address}/autograd")
+    named = re.findall("<([^>]+)>; rel=modulepreload", response.value.all_headers()["link"])
+    shown(page)
+    own = [address for address in asked if address.startswith("/assets/")]
+    assert own, "the page has scripts of its own"
+    assert set(own) <= set(named), "a script that is not named is heard of late"
+    assert all(asked.count(address) == 1 for address in named), "one that is named otherwise than it is used would be loaded twice"
+    first_word = next(place for place, address in enumerate(asked) if "_stcore" in address)
+    assert all(asked.index(address) < first_word for address in named)
+
+
 def test_a_step_goes_moment_by_moment_with_the_keyboard_and_a_refresh_loses_no_moment(server: Server, page: Page) -> None:
     open_autograd(page, server)
     step, said = page.locator(".thaw-motion"), page.locator(".thaw-motion [role=status]")
@@ -183,6 +198,13 @@ def test_the_model_that_is_being_set_up_is_looked_at_however_large_or_what_is_wr
     expect(page.locator(".thaw-node header")).to_contain_text("AccumulateGrad of features.denseblock3.denselayer20.conv2.weight")
     expect(page.locator('.thaw-boxes g[data-key="features.denseblock3"]')).to_be_visible()
     assert rows.count() < 200
+    page.get_by_role("button", name="Open all").click()
+    assert rows.count() > 1318, "whoever listens to the tree gets all of it"
+    boxes = page.locator(".thaw-boxes g")
+    assert 0 < boxes.count() < 400, "only what is in sight is drawn"
+    rows.first.focus()
+    page.keyboard.press("End")
+    expect(page.locator(".thaw-boxes g[data-leaf]", has_text="features.conv0.weight").last).to_be_in_viewport()
     page.locator(".thaw-motion").get_by_role("group", name="Step 1").get_by_role("button", name="forward").click()
     page.keyboard.press("ArrowRight")  # a picture of this many is asked for one by one
     expect(page.locator(".thaw-reel figure[data-now] > div")).to_have_css("background-image", re.compile("^url"))

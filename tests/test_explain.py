@@ -24,22 +24,24 @@ from core import anatomy, cli, explain
 from core.assembly import assemble
 from core.bits import same
 from core.catalog import OPTIMIZERS, losses, models, optimizers
+from core.catalog.model_entries import MODELS
 from core.catalog.models import logits_and_auxiliary, loss_and_logits
 from core.config import ConfigError, RunConfig
 from core.data import Normalise
 from core.explaining import chain_rule
 from core.explaining.figures import figures
+from core.explaining.followed_value import FollowedValue
 from core.explaining.graph import kind_of, walk
 from core.explaining.nodes import NODES, stem
 from core.explaining.slow_step import two_steps
 from core.explaining.specimen import Specimen, specimen
-from core.explaining.update_rules import RULES, FollowedValue, rule_of
+from core.explaining.update_rules import RULES, rule_of
 from core.freezing import Freezing
 from core.home import Home
 from core.lab import _Answers
 from core.layers import frozen_parameters, head_options
 from core.trainer import StepReport
-from core.walkthrough import Example, NodeStory, Update, Walkthrough
+from core.walkthrough import Check, Example, NodeStory, Update, Walkthrough
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -249,11 +251,26 @@ def test_looking_leaves_chance_threads_and_the_specimen_as_they_were(explained: 
     assert all(same(before[name], value) for name, value in looked_at.model.state_dict().items())
 
 
-def test_the_first_step_is_that_of_a_run_with_these_settings(explained: Home) -> None:
-    config = FROZEN.replace(batch_size=4, augmentation="flip", optimizer="AdamW")
+def test_a_walkthrough_that_is_given_up_leaves_everything_as_it_was(explained: Home) -> None:
+    example = own(OWN.replace(learning_rate=0.02))
+    chance, calls = torch.get_rng_state(), iter(range(30))
+    with pytest.raises(explain.Cancelled):
+        explain.walkthrough(example, explained, lambda: next(calls, None) is None)
+    assert next(calls, None) is None, "it went as far as it might"
+    assert torch.equal(torch.get_rng_state(), chance)
+    given_up_before = explain.walkthrough(example, explained)
+    explain._known.clear()
+    assert replace(given_up_before, seconds=0) == replace(explain.walkthrough(example, explained), seconds=0)
+
+
+@pytest.mark.parametrize("changes", [{}, {"class_weights": "balanced", "doubles": "leave out"}], ids=str)
+def test_the_first_step_is_that_of_a_run_with_these_settings(changes: dict[str, Any], explained: Home) -> None:
+    config = FROZEN.replace(batch_size=4, augmentation="flip", optimizer="AdamW", **changes)
     step = explain.walkthrough(own(config), explained).steps[0]
     report = next(report for report in assemble(config, explained).trainer.run() if isinstance(report, StepReport))
     assert step.loss == report.loss.item()
+    assert [", weight " in line for line in step.loss_lines[1:4]] == [bool(changes)] * 3
+    assert step.loss_lines[-1].endswith(f"= {float(f'{step.loss:.6g}'):.7g}")
     assert report.gradient_norms is not None
     norms = {arrival.parameter: arrival.contribution.norm for arrival in step.arrivals}
     learning = [update.parameter for update in step.updates if update.in_optimizer]
@@ -516,7 +533,7 @@ def test_a_forward_pass_done_again_from_the_middle_gives_the_same_loss(explained
 def test_where_nothing_can_be_tried_it_is_said(explained: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain_rule, "COPIES", 10**9)
     subject = explain.Subject(specimen(own(), explained))
-    (check,) = subject.node(2).checks
+    (check,) = subject.checks(2)
     assert (check.agrees, check.measured) == (None, None)
     assert "memory" in check.note
     monkeypatch.undo()
@@ -547,7 +564,7 @@ SOME_MODELS = ["mobilenet_v3_small", "shufflenet_v2_x0_5", "swin_v2_t", "maxvit_
 
 
 @pytest.mark.parametrize(
-    "name", [*SOME_MODELS[:2], *(pytest.param(name, marks=pytest.mark.all_models) for name in models.MODELS if name not in SOME_MODELS[:2])]
+    "name", [*SOME_MODELS[:2], *(pytest.param(name, marks=pytest.mark.all_models) for name in MODELS if name not in SOME_MODELS[:2])]
 )
 def test_every_kind_of_node_has_words(name: str) -> None:
     entry = models.find_model(name)
@@ -581,8 +598,9 @@ def test_a_model_that_gives_nan_is_shown_and_not_a_crash(explained: Home, monkey
     assert not any(arrival.contribution.finite for arrival in step.arrivals if arrival.parameter.startswith("conv"))
     assert "NaN" in step.loss_lines[-1]
     assert next(update for update in step.updates if update.parameter == "conv1.weight").filled[-1].endswith("NaN")
-    node = TypeAdapter(NodeStory).validate_python(json.loads(json.dumps(answers.to({"question": "node", "id": 2, **question}, lambda: False))))
-    assert {check.agrees for check in node.checks} == {None}
+    told = json.dumps(answers.to({"question": "checks", "id": 2, **question}, lambda: False))
+    checks = TypeAdapter(tuple[Check, ...]).validate_python(json.loads(told))
+    assert {check.agrees for check in checks} == {None}
     strict = json.loads(WALKTHROUGH.dump_json(story), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert strict["steps"][0]["loss"] is None
 
@@ -594,6 +612,10 @@ def test_the_labs_answers_come_back_as_they_went(explained: Home, classic: Walkt
     answer = json.loads(json.dumps(answers.to({"question": "walkthrough", **question}, lambda: False)))
     assert replace(WALKTHROUGH.validate_python(answer), seconds=0) == replace(explain.walkthrough(own(FROZEN), explained), seconds=0)
     assert answers.to({"question": "activation", "step": 1, "number": 0, **question}, lambda: False).startswith("data:image/png;base64,")
+    node, checks = (answers.to({"question": name, "id": 1, **question}, lambda: False) for name in ("node", "checks"))
+    whole = TypeAdapter(NodeStory).dump_python(explain.node_story(own(FROZEN), 1, explained), mode="json")
+    assert checks
+    assert {**node, "checks": checks} == {**node, "checks": whole["checks"]} == whole
     assert WALKTHROUGH.validate_json(WALKTHROUGH.dump_json(classic)) == classic
 
 

@@ -15,6 +15,7 @@ from core.home import Home
 from core.lab import Lab
 from core.lab_helper import NICENESS, Helper, LabError
 from core.layers import HeadOptions
+from core.walkthrough import Example, Walkthrough
 from tests.support import wait_until
 
 SMALL = RunConfig(model="small_cnn", image_size=16, batch_size=8, device="cpu")
@@ -79,6 +80,8 @@ def test_a_closed_lab_starts_no_process(lab: Lab) -> None:
     lab.close()
     with pytest.raises(LabError, match="closing"):
         lab.machine()
+    with pytest.raises(LabError, match="closing"):
+        lab.walkthrough("tab", QUICK)
     assert lab._helper._process is None
 
 
@@ -100,7 +103,7 @@ def ask(lab: Lab, config: RunConfig = SMALL, client: str = "tab", train_samples:
         state = lab.cost(client, config, 10, train_samples)
         return state if state.status != "measuring" else None
 
-    state = wait_until(settled, timeout=60)
+    state = wait_until(settled)
     assert state is not None
     return state
 
@@ -166,3 +169,43 @@ def test_a_new_choice_gives_up_the_measurement_of_the_old_one(shared_lab: Lab) -
     assert head.cost.trainable == 1290
     assert shared_lab._measuring._process is process, "the process was asked to give up, not killed"
     assert shared_lab.cost("another tab", slow, 10, None).status == "measuring", "it was not measured to the end"
+
+
+# A step in slow motion
+
+QUICK = Example("own", RunConfig(model="mlp", image_size=16, device="cpu", threads=1), samples=2)
+LONG = Example("own", RunConfig(model="densenet201", image_size=64, device="cpu", threads=1))
+
+
+def walk(lab: Lab, example: Example, client: str = "tab") -> Walkthrough:
+    found = wait_until(lambda: lab.walkthrough(client, example), timeout=120)
+    assert found is not None
+    return found
+
+
+def test_a_long_walkthrough_keeps_no_other_question_waiting_and_makes_way_for_the_next_choice(lab: Lab) -> None:
+    lab.machine()  # its process is there
+    assert lab.walkthrough("tab", LONG) is None
+    assert lab.describe("mlp", 3, 16).classes == 3
+    assert lab._walking._running is not None, "the walkthrough still goes on"
+    assert walk(lab, QUICK).graph.nodes
+    process = lab._explaining._process
+    assert process is not None
+    assert process.poll() is None, "it was asked to give up, not killed"
+    assert lab.node(QUICK, 1).checks == (), "what takes longer comes by itself"
+    assert all(check.agrees for check in lab.checks(QUICK, 1))
+    assert lab.walkthrough("another tab", LONG) is None, "it was not made to the end"
+
+
+def test_a_walkthrough_that_cannot_be_made_says_why_and_is_tried_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def ask(line: str, number: int = 0) -> None:
+        asked.append(line)
+        raise ConfigError("dataset", "is not here")
+
+    monkeypatch.setattr(lab._explaining, "ask", ask)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="is not here"):
+            walk(lab, QUICK)
+    assert len(asked) == 2

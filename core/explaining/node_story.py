@@ -17,29 +17,22 @@ MOST_SHAPES = 6
 """Inputs whose shapes are listed: a concatenation can have dozens."""
 
 
-def story_of(looked: Looked, seen: Seen, number: int, bench: Callable[[], Bench]) -> NodeStory:
-    """The story of node `number` of the graph, with its gradients in the specimen's first step.
-
-    Args:
-        bench: gives what the chain rule is tried out on, or raises NoBench.
+def story_of(looked: Looked, seen: Seen, number: int) -> NodeStory:
+    """The story of node `number` of the graph, with its gradients in the specimen's first step. Its checks are left out: see `checks_of`.
 
     Raises:
         ConfigError: there is no such node.
     """
     graph = looked.graph
-    if not 0 <= number < len(graph.nodes):
-        raise ConfigError("node", f"there is no node {number}; the graph's nodes have the numbers 0 to {len(graph.nodes) - 1}")
-    node = graph.nodes[number]
+    node = _node(graph, number)
     words = words_of(node.kind)
-    inputs = {edge.slot: edge.target for edge in graph.edges if edge.source == number}
+    inputs = _inputs(graph, number)
     sources = [edge for edge in graph.edges if edge.target == number and edge.source in set(looked.own_ids)]
-    slots = max(inputs, default=-1) + 1
-    names = [words.input(slot, slots) for slot in range(max(slots, len(words.inputs)))]
+    names = _names(node, inputs)
     removed = "" if number in looked.own_ids else _why_removed(graph, node)
     incoming: list[Flow] = []
     outgoing: list[Flow] = []
     if not removed:
-        place = looked.own_ids.index(number)
         here = seen.passing.get(number, Passing())
         for output, gradient in enumerate(here.incoming):
             if gradient is None and output:
@@ -64,9 +57,45 @@ def story_of(looked: Looked, seen: Seen, number: int, bench: Callable[[], Bench]
         derivative=words.derivative,
         incoming=tuple(incoming),
         outgoing=tuple(outgoing),
-        checks=() if removed else _checks(bench, place, len(looked.own_ids), node, names),
+        checks=(),
         removed=removed,
     )
+
+
+def checks_of(looked: Looked, number: int, bench: Callable[[], Bench]) -> tuple[Check, ...]:
+    """The chain rule tried out at node `number`, in the specimen's first step; nothing where its plan has removed the node.
+
+    Args:
+        bench: gives what the chain rule is tried out on, or raises NoBench.
+
+    Raises:
+        ConfigError: there is no such node.
+    """
+    node = _node(looked.graph, number)
+    if number not in looked.own_ids:
+        return ()
+    try:
+        names = _names(node, _inputs(looked.graph, number))
+        return bench().checks(looked.own_ids.index(number), len(looked.own_ids), node.kind, names, node.id)
+    except NoBench as error:
+        return (Check("output", None, None, None, STEP, None, str(error)),)
+
+
+def _node(graph: Graph, number: int) -> GraphNode:
+    if not 0 <= number < len(graph.nodes):
+        raise ConfigError("node", f"there is no node {number}; the graph's nodes have the numbers 0 to {len(graph.nodes) - 1}")
+    return graph.nodes[number]
+
+
+def _inputs(graph: Graph, number: int) -> Mapping[int, int]:
+    """The node from which each input of an operation comes, by slot."""
+    return {edge.slot: edge.target for edge in graph.edges if edge.source == number}
+
+
+def _names(node: GraphNode, inputs: Mapping[int, int]) -> Sequence[str]:
+    """What the inputs of a node's operation are called, by slot."""
+    words, slots = words_of(node.kind), max(inputs, default=-1) + 1
+    return [words.input(slot, slots) for slot in range(max(slots, len(words.inputs)))]
 
 
 def _shapes(graph: Graph, node: GraphNode, inputs: Mapping[int, int], names: Sequence[str]) -> str:
@@ -79,13 +108,6 @@ def _shapes(graph: Graph, node: GraphNode, inputs: Mapping[int, int], names: Seq
 
 def _sizes(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) or "a single number"
-
-
-def _checks(bench: Callable[[], Bench], place: int, nodes: int, node: GraphNode, names: Sequence[str]) -> tuple[Check, ...]:
-    try:
-        return bench().checks(place, nodes, node.kind, names, node.id)
-    except NoBench as error:
-        return (Check("output", None, None, None, STEP, None, str(error)),)
 
 
 def _of_output(node: GraphNode, sources: int, output: int) -> str:

@@ -18,10 +18,11 @@ from torch.autograd.graph import Node
 from torch.nn.modules import module as modules
 
 from core.explaining.figures import FIRST, FIRST_OF_MANY, MANY, figures, tensors, tiles
+from core.explaining.followed_value import FollowedValue
 from core.explaining.graph import is_leaf, walk
 from core.explaining.loss_lines import loss_lines
 from core.explaining.specimen import Moving, Specimen
-from core.explaining.update_rules import FollowedValue, rule_of
+from core.explaining.update_rules import rule_of
 from core.explaining.words import about_layer
 from core.walkthrough import Arrival, Figures, Grad, LayerCall, StepStory, Update
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 _PARTS = Path(__file__).parent
+_STREAMLIT = Path(str(distribution("streamlit").locate_file("streamlit/static")))
+
+AHEAD: Mapping[str, Sequence[str]] = {"/autograd": ("slow_motion", "grad_graph", "virtual_table.js", "looks.js")}
+"""Pages whose scripts are named to the browser together with the page: folders of components, and single files."""
 
 FILES: Mapping[str, Path] = {
     "plotly.min.js": Path(str(distribution("plotly").locate_file("plotly/package_data/plotly.min.js"))),
@@ -45,3 +52,50 @@ export default function (component) {{
   return () => {{ gone = true; unmount?.(); }};
 }}
 """
+
+
+class Ahead:
+    """Answers a request for a page of `AHEAD` with a `Link` header that names its scripts.
+
+    Otherwise a browser hears of them one after the other, each time after another script has run: four round trips, at the end of the load.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        page = scope["path"] if scope["type"] == "http" else ""
+
+        async def with_header(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                message["headers"] = [*message.get("headers", []), (b"link", ahead(page).encode())]
+            await send(message)
+
+        await self._app(scope, receive, with_header if page in AHEAD else send)
+
+
+@cache
+def ahead(page: str) -> str:
+    """The `Link` header of a page of `AHEAD`: its scripts, and the part of Streamlit that mounts components. KeyError for another page."""
+    named = [address(path.name) for each in AHEAD[page] for path in _scripts(each)]
+    return ", ".join(f"<{each}>; rel=modulepreload" for each in [*_mounting(), *named])
+
+
+def _scripts(name: str) -> list[Path]:
+    return [FILES[name]] if name in FILES else [path for path in FILES.values() if path.parent.name == name]
+
+
+def _mounting() -> list[str]:
+    """The scripts of Streamlit's that mount a component, and that its page does not name itself. None where another version has other names."""
+    folder = _STREAMLIT / "static" / "js"
+    page = (_STREAMLIT / "index.html").read_text()
+    found: list[str] = []
+    waiting = [path.name for path in folder.glob("BidiComponent.*.js")]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in page or not (folder / name).is_file():
+            continue
+        found.append(name)
+        waiting += re.findall(r'from"\./([\w.-]+\.js)"', (folder / name).read_text())
+    return [f"/static/js/{name}" for name in found]

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
 from pydantic import TypeAdapter
 
-from core.walkthrough import Graph, NodeStory, ParameterLook, Walkthrough
+from core.errors import ConfigError
+from core.lab_helper import LabError
+from core.walkthrough import Check, Graph, NodeStory, ParameterLook, Walkthrough
 from pages._parts import assets
+from pages._parts.fields import sentence
 
 _FOLDER = Path(__file__).parent
 _GRAPH = TypeAdapter(Graph)
 _PARAMETERS = TypeAdapter(tuple[ParameterLook, ...])
 _STORY = TypeAdapter(NodeStory)
+_CHECKS = TypeAdapter(tuple[Check, ...])
 
-# The graph is the same whichever node is looked at, so its closer look comes by a component of its own.
+# The graph is the same whichever node is looked at, so its closer look is asked for, and comes, by components of their own, in another fragment.
 _component = st.components.v2.component(
     "thaw_grad_graph",
     html='<div class="thaw-graph"></div>\n',
@@ -23,30 +28,48 @@ _component = st.components.v2.component(
     js=assets.loader("grad_graph.js", "step_words.js"),
     isolate_styles=False,
 )
-_story = st.components.v2.component("thaw_node_story", html="<div></div>", js=assets.loader("grad_graph.js", mount="take"), isolate_styles=False)
+_story, _checks = (
+    st.components.v2.component(name, html="<div></div>", js=assets.loader("grad_graph.js", mount=mount), isolate_styles=False)
+    for name, mount in (("thaw_node_story", "take"), ("thaw_node_checks", "takeChecks"))
+)
 
 
-def grad_graph(walkthrough: Walkthrough, name: str, key: str) -> int | None:
-    """Show the graph of a walkthrough. `name` tells this walkthrough from others.
-
-    Returns the id of the node that a person looks at, if any: give what is known about it to `story`.
-    """
+def grad_graph(walkthrough: Walkthrough, name: str, key: str) -> None:
+    """Show the graph of a walkthrough. `name` tells this walkthrough from others."""
     graph = _GRAPH.dump_json(walkthrough.graph)
     parameters = _PARAMETERS.dump_json(walkthrough.parameters)
-    data = b'{"name":"%s","parameters":%s,"graph":%s}' % (name.encode(), parameters, graph)
-    asked = _component(key=key, data=data, on_node_change=_nothing).get("node")
-    match asked:
-        case {"name": found, "id": int(node)} if found == name and any(each.id == node for each in walkthrough.graph.nodes):
-            return node
-    return None
+    _component(key=key, data=b'{"name":"%s","parameters":%s,"graph":%s}' % (name.encode(), parameters, graph))
 
 
-def story(name: str, node: int, told: NodeStory | str, key: str) -> None:
-    """Bring what was asked about a node, or why there is no answer."""
-    if isinstance(told, str):
-        _story(key=key, data={"name": name, "id": node, "error": told}, height=1)
-    else:
-        _story(key=key, data=b'{"name":"%s","id":%d,"story":%s}' % (name.encode(), node, _STORY.dump_json(told)), height=1)
+def closer_look(name: str, nodes: int, tell: Callable[[int], NodeStory], check: Callable[[int], tuple[Check, ...]], key: str) -> None:
+    """Bring what a person wants to know about one of the graph's `nodes` nodes. In a fragment of its own: only this is drawn anew then.
+
+    Args:
+        tell: id -> the node's story, which is there at once.
+        check: id -> the chain rule tried out there, which takes longer: it is brought when it comes. Both may raise ConfigError and LabError.
+    """
+    match (st.session_state.get(key) or {}).get("node"):
+        case {"name": found, "id": int(node)} if found == name and 0 <= node < nodes:
+            pass
+        case _:
+            _story(key=key, data=None, on_node_change=_nothing, height=1)
+            return
+    try:
+        story = tell(node)
+    except (ConfigError, LabError) as error:
+        _story(key=key, data={"name": name, "id": node, "error": _words(error)}, on_node_change=_nothing, height=1)
+        return
+    _story(key=key, data=b'{"name":"%s","id":%d,"story":%s}' % (name.encode(), node, _STORY.dump_json(story)), on_node_change=_nothing, height=1)
+    try:
+        checks = _CHECKS.dump_json(() if story.removed else check(node))
+    except (ConfigError, LabError) as error:
+        _checks(key=f"{key}_checks", data={"name": name, "id": node, "error": _words(error)}, height=1)
+        return
+    _checks(key=f"{key}_checks", data=b'{"name":"%s","id":%d,"checks":%s}' % (name.encode(), node, checks), height=1)
+
+
+def _words(error: ConfigError | LabError) -> str:
+    return sentence(error.message) if isinstance(error, ConfigError) else str(error)
 
 
 def _nothing() -> None:

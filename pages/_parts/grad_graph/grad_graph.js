@@ -3,38 +3,52 @@
 // Keys in the tree: arrows move, open and close; Home and End go to the ends; Enter or space looks at a node.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`); // all modules carry one digest, see assets.py
-const [{ Group, treeOf }, { drawGraph, keyOf }, { cardOf, kindName, verdictOf }] = await Promise.all(["groups", "picture", "node_card"].map(beside));
+const [{ Group, treeOf }, { keyOf, layGraph }, { Sight, ZOOM_STEP }, { cardOf, kindName, verdictOf }] = await Promise.all(["groups", "picture", "sight", "node_card"].map(beside));
 
 const views = new WeakMap();
 const alive = new Set();
-const stories = new Map(); // "name id" to { story } or { error }
+const stories = new Map(); // "name id" to { story, checks } (those come later), or { error }
+let send = null; // how a question is sent, while there is a way
+let number = 0;
 const PATIENCE = 8000; // ms without an answer after which a question is sent again: Streamlit may drop one for the sake of a newer one
 const ROOMY = 5, MANY = 24; // boxes that a picture has at first, at least and at most
-const ZOOM = { least: 0.25, most: 2, step: 1.25 };
 const COLOURS = 9;
 
-export function mount({ data, parentElement, setStateValue }, words) {
+export function mount({ data, parentElement }, words) {
   const root = parentElement.querySelector(".thaw-graph");
   let view = views.get(root);
   if (!view) { view = new GradGraph(root, words); views.set(root, view); }
-  view.ask = (asked) => setStateValue("node", asked);
   alive.add(view);
-  const text = typeof data === "string" ? data : new TextDecoder().decode(data);
+  const text = read(data);
   if (text !== view.text) { view.text = text; view.begin(JSON.parse(text)); }
   return () => { if (!root.isConnected) { view.leave(); alive.delete(view); } };
 }
 
-// What is known about a node has come.
-export function take({ data }) {
-  const told = data instanceof Uint8Array || data instanceof ArrayBuffer ? JSON.parse(new TextDecoder().decode(data)) : data;
-  stories.set(`${told.name} ${told.id}`, told);
+// The way to the server and back: a node is asked about here, and what is known at once comes here.
+export function take({ data, setStateValue }) {
+  send = (asked) => setStateValue("node", asked);
+  if (data) come(data.name ? data : JSON.parse(read(data)));
+  for (const view of alive) if (view.graph) view.request(false); // what was asked before there was a way
+  return () => { send = null; };
+}
+
+// The chain rule was tried out at a node.
+export function takeChecks({ data }) {
+  const { name, id, checks, error } = data.name ? data : JSON.parse(read(data));
+  come({ ...stories.get(`${name} ${id}`), name, id, checks: checks ?? [], unchecked: error });
+}
+
+function come(told) {
+  stories.set(`${told.name} ${told.id}`, { ...stories.get(`${told.name} ${told.id}`), ...told });
   for (const view of alive) view.arrived(told);
 }
+
+const read = (data) => (typeof data === "string" ? data : new TextDecoder().decode(data));
+const complete = (told) => Boolean(told && (told.error || (told.story && told.checks)));
 
 class GradGraph {
   constructor(root, words) {
     Object.assign(this, { root, words });
-    this.zoom = 1;
     root.innerHTML = `
       <fieldset class="thaw-plans"><legend>What learns</legend><div></div></fieldset>
       <p class="thaw-why" aria-live="polite"></p>
@@ -51,21 +65,22 @@ class GradGraph {
         <aside class="thaw-node" tabindex="0" aria-label="The node that is looked at"></aside>
       </div>`;
     this.find = (selector) => root.querySelector(selector);
-    [this.tree, this.frame, this.aside] = [".thaw-graph-tree", ".thaw-graph-frame", ".thaw-node"].map(this.find);
-    this.svg = this.find("svg");
+    [this.tree, this.aside, this.svg] = [".thaw-graph-tree", ".thaw-node", "svg"].map(this.find);
+    this.sight = new Sight(this.find(".thaw-graph-frame"), this.svg, {
+      drawn: () => { this.mark(); this.trace(this.traced); },
+      zoomed: (share) => { this.find(".thaw-zoom output").textContent = `${Math.round(100 * share)} %`; },
+    });
     this.plans = this.find(".thaw-plans div");
     this.search = this.find("input[type=search]");
     this.plans.onchange = (event) => this.choosePlan(Number(event.target.value));
     this.search.onchange = () => this.goTo(this.search.value.trim());
     this.search.onkeydown = (event) => { if (event.key === "Enter") { event.preventDefault(); this.goTo(this.search.value.trim()); } };
     this.find(".thaw-graph-tools").onclick = (event) => this.act(event.target.closest("button")?.dataset.act);
-    this.svg.onclick = (event) => { if (!this.dragged) this.click(event.target.closest("g[data-key]")?.dataset.key); };
+    this.svg.onclick = (event) => { if (!this.sight.dragged) this.click(event.target.closest("g[data-key]")?.dataset.key); };
     this.svg.onpointerover = (event) => this.trace(event.target.closest(".thaw-boxes g[data-key]")?.dataset.key);
     this.tree.onclick = (event) => { const row = event.target.closest("[role=treeitem]"); if (row) { this.go(row.dataset.key); this.click(row.dataset.key); } };
     this.tree.onkeydown = (event) => this.key(event);
     this.aside.onclick = (event) => { const button = event.target.closest(".thaw-jump"); if (button) this.show(Number(button.dataset.node), true); };
-    this.frame.addEventListener("wheel", (event) => { if (event.ctrlKey || event.metaKey) { event.preventDefault(); this.resize(event.deltaY < 0 ? ZOOM.step : 1 / ZOOM.step); } }, { passive: false });
-    this.frame.onpointerdown = (event) => this.drag(event);
     this.onMoment = ({ detail }) => this.light(detail.node);
     this.onShow = ({ detail }) => { this.show(detail.node); this.root.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" }); };
     document.addEventListener("thaw-moment", this.onMoment);
@@ -95,7 +110,7 @@ class GradGraph {
     this.find("datalist").innerHTML = [...new Set([...graph.nodes.flatMap(({ parameter, module }) => [parameter, module])])].filter(Boolean).sort().map((each) => `<option value="${escaped(each)}"></option>`).join("");
     this.current = null;
     this.choosePlan(this.plan, true);
-    if (!again) this.fit();
+    if (!again) this.sight.fit();
     const asked = Number(address.get("node"));
     if (again && this.selected !== null) this.show(this.selected, false, false);
     else if (!before && address.has("node") && this.nodes[asked]) this.show(asked);
@@ -137,14 +152,11 @@ class GradGraph {
 
   draw() {
     const state = { tree: this.grouped, graph: this.graph, open: this.open, kept: this.kept, colourOf: (child) => this.colourOf(child), words: (child) => this.describe(child) };
-    const { svg, width, height, boxes } = drawGraph(state);
-    this.size = { width, height };
-    this.boxes = boxes;
-    this.svg.innerHTML = `<defs><marker id="thaw-arrow" viewBox="0 0 6 6" refX="5" refY="3" markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L6 3L0 6z"/></marker></defs>${svg}`;
-    this.svg.setAttribute("viewBox", `0 0 ${Math.ceil(width)} ${Math.ceil(height)}`);
+    const picture = layGraph(state);
+    this.boxes = picture.boxes;
     const plan = this.graph.plans[this.plan], all = this.graph.nodes.length;
     this.svg.setAttribute("aria-label", `Picture of the graph from the loss at the top to the input: ${this.words.plural(plan.kept.length, "node")} of ${all} are recorded when ${plan.name}. The tree beside it holds the same.`);
-    this.resize(1);
+    this.sight.show(picture);
     this.drawTree();
     this.mark();
   }
@@ -192,11 +204,7 @@ class GradGraph {
     this.draw();
     this.current = key;
     this.drawTree();
-    const after = this.boxes.get(key); // what was clicked stays under the pointer
-    if (before && after) {
-      this.frame.scrollLeft += (after.x + after.width / 2 - before.x - before.width / 2) * this.zoom;
-      this.frame.scrollTop += (after.y - before.y) * this.zoom;
-    }
+    this.sight.keep(before, this.boxes.get(key));
   }
 
   act(what) {
@@ -204,10 +212,10 @@ class GradGraph {
     if (what === "open" || what === "close") {
       this.open = new Set(what === "open" ? this.grouped.groups.keys() : []);
       this.draw();
-      this.center(keyOf(this.grouped.root.children[0]));
+      this.sight.center(keyOf(this.grouped.root.children[0]));
       this.say(what === "open" ? `All groups are open: ${this.words.plural(this.graph.nodes.length, "node")}.` : "All groups are closed.");
-    } else if (what === "fit") this.fit();
-    else this.resize(what === "in" ? ZOOM.step : 1 / ZOOM.step);
+    } else if (what === "fit") this.sight.fit();
+    else this.sight.zoomBy(what === "in" ? ZOOM_STEP : 1 / ZOOM_STEP);
   }
 
   goTo(text) {
@@ -238,23 +246,27 @@ class GradGraph {
     this.card();
     if (focus) this.aside.querySelector("h4")?.focus({ preventScroll: true });
     clearTimeout(this.again);
-    if (!stories.has(`${this.name} ${id}`)) this.request();
+    this.request();
   }
 
-  request() {
-    const { name, selected } = this;
-    if (selected === null || stories.has(`${name} ${selected}`)) return;
-    this.number = (this.number ?? 0) + 1;
-    this.ask({ name, id: selected, number: this.number });
+  // Ask about the node that is looked at, unless it was asked about and there is time left for an answer.
+  request(anew = true) {
+    const { name, selected } = this, asked = `${name} ${selected}`;
+    if (selected === null || complete(stories.get(asked)) || !send || (!anew && this.asked === asked)) return;
+    clearTimeout(this.again);
+    this.asked = asked;
+    number += 1;
+    send({ name, id: selected, number });
     this.again = setTimeout(() => this.request(), PATIENCE);
   }
 
   arrived({ name, id }) {
     if (name !== this.name || id !== this.selected) return;
-    clearTimeout(this.again);
     this.card();
-    const { story } = stories.get(`${name} ${id}`);
-    if (story) this.say(verdictOf(this.nodes[id], story));
+    const told = stories.get(`${name} ${id}`);
+    if (!complete(told)) return;
+    clearTimeout(this.again);
+    if (told.story) this.say(verdictOf(this.nodes[id], told));
   }
 
   card() {
@@ -270,15 +282,8 @@ class GradGraph {
     if (had) this.aside.querySelector("h4")?.focus({ preventScroll: true });
   }
 
-  center(key) {
-    const box = this.boxes.get(key);
-    if (!box) return;
-    this.frame.scrollLeft = (box.x + box.width / 2) * this.zoom - this.frame.clientWidth / 2;
-    this.frame.scrollTop = (box.y + Math.min(box.height, 120) / 2) * this.zoom - this.frame.clientHeight / 2;
-  }
-
   bring(id) {
-    this.center(`node ${id}`);
+    this.sight.center(`node ${id}`);
     const row = this.rowOf(`node ${id}`);
     if (row) this.tree.scrollTop = row.offsetTop - this.tree.clientHeight / 2;
   }
@@ -303,41 +308,9 @@ class GradGraph {
 
   // The ways into and out of the box under the pointer.
   trace(key) {
+    this.traced = key;
     for (const edge of this.svg.querySelectorAll("path[data-traced]")) delete edge.dataset.traced;
     if (key) for (const edge of this.svg.querySelectorAll(`path[data-from="${CSS.escape(key)}"], path[data-to="${CSS.escape(key)}"]`)) edge.dataset.traced = "";
-  }
-
-  resize(factor) {
-    const before = this.zoom, middle = { x: this.frame.scrollLeft + this.frame.clientWidth / 2, y: this.frame.scrollTop + this.frame.clientHeight / 2 };
-    this.zoom = Math.min(ZOOM.most, Math.max(ZOOM.least, this.zoom * factor));
-    this.svg.setAttribute("width", Math.round(this.size.width * this.zoom));
-    this.svg.setAttribute("height", Math.round(this.size.height * this.zoom));
-    this.find(".thaw-zoom output").textContent = `${Math.round(100 * this.zoom)} %`;
-    if (factor === 1) return;
-    this.frame.scrollLeft = (middle.x * this.zoom) / before - this.frame.clientWidth / 2;
-    this.frame.scrollTop = (middle.y * this.zoom) / before - this.frame.clientHeight / 2;
-  }
-
-  fit() {
-    const room = Math.min(this.frame.clientWidth / this.size.width, this.frame.clientHeight / this.size.height);
-    this.resize(Math.min(1, Math.max(0.6, room || 1)) / this.zoom);
-    this.frame.scrollTop = 0;
-    this.frame.scrollLeft = (this.size.width * this.zoom - this.frame.clientWidth) / 2;
-  }
-
-  // The picture follows the pointer. A click is what moved less than a few pixels.
-  drag(event) {
-    this.dragged = false;
-    if (event.button !== 0 || event.pointerType === "touch") return;
-    const start = { x: event.clientX, y: event.clientY, left: this.frame.scrollLeft, top: this.frame.scrollTop };
-    const move = ({ clientX, clientY }) => {
-      if (Math.abs(clientX - start.x) + Math.abs(clientY - start.y) > 4) this.dragged = true;
-      this.frame.scrollLeft = start.left - clientX + start.x;
-      this.frame.scrollTop = start.top - clientY + start.y;
-    };
-    const end = () => { window.removeEventListener("pointermove", move); window.removeEventListener("pointerup", end); };
-    window.addEventListener("pointermove", move);
-    window.addEventListener("pointerup", end);
   }
 
   setCurrent(key) {
@@ -353,10 +326,7 @@ class GradGraph {
   go(key) {
     this.setCurrent(key)?.focus();
     this.trace(key);
-    const box = this.boxes.get(key), { scrollLeft, scrollTop, clientWidth, clientHeight } = this.frame;
-    if (!box) return;
-    const left = box.x * this.zoom, top = box.y * this.zoom;
-    if (left < scrollLeft || top < scrollTop || left + box.width * this.zoom > scrollLeft + clientWidth || top + Math.min(box.height, 60) * this.zoom > scrollTop + clientHeight) this.center(key);
+    this.sight.bring(key);
   }
 
   key(event) {
@@ -384,6 +354,7 @@ class GradGraph {
 
   leave() {
     clearTimeout(this.again);
+    this.sight.leave();
     document.removeEventListener("thaw-moment", this.onMoment);
     document.removeEventListener("thaw-show-node", this.onShow);
   }

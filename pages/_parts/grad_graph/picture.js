@@ -1,21 +1,27 @@
-// The graph as a picture: boxes for groups and nodes, curves for the ways that gradients take. Only what is open is drawn.
+// The graph as a picture: boxes for groups and nodes, curves for the ways that gradients take. Only what is open is laid out, and of a large
+// graph only what is in sight is drawn.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
 const [{ Group }, { GAP, layered }] = await Promise.all([beside("groups"), beside("layout")]);
 
 const LETTER = 6.9, SMALL = 5.9; // px a letter, of the name and of what stands below it
 const NODE = 28, CLOSED = 44, PAD = 14;
+const ALL = 900; // pieces up to which all are drawn, in sight or not
+const BOW = 240; // px that a curve reaches beyond its ends, at most
 
 // state: { tree, graph, open: Set of keys, kept: Set of ids, colourOf(child), words(child) -> { name, about } }.
-// Returns { svg, width, height, boxes: key to { x, y, width, height } }.
-export function drawGraph(state) {
+// Returns { width, height, boxes: key to { x, y, width, height }, whole, draw(sight) }: `draw` gives the SVG of what lies in a rectangle
+// { left, top, right, bottom }, or of everything where `whole`.
+export function layGraph(state) {
   const laid = lay(state.tree.root, state, crossings(state));
   const boxes = new Map(), bends = [];
   place(laid, PAD, PAD, boxes, bends);
-  const parts = { groups: [], edges: edges(state, boxes, bends), boxes: [] };
-  paint(laid, state, boxes, parts);
-  const width = laid.width + 2 * PAD, height = laid.height + 2 * PAD;
-  return { width, height, boxes, svg: `<g class="thaw-groups">${parts.groups.join("")}</g><g class="thaw-edges">${parts.edges}</g><g class="thaw-boxes">${parts.boxes.join("")}</g>` };
+  const parts = { groups: [], edges: edges(state, boxes, bends), boxes: [] }; // each a list of { left, top, right, bottom, svg() }
+  pieces(laid, state, boxes, parts);
+  const whole = parts.groups.length + parts.edges.length + parts.boxes.length <= ALL;
+  const within = (sight) => ({ left, top, right, bottom }) => whole || (left < sight.right && right > sight.left && top < sight.bottom && bottom > sight.top);
+  const layer = (name, sight) => `<g class="thaw-${name}">${parts[name].filter(within(sight)).map(({ svg }) => svg()).join("")}</g>`;
+  return { width: laid.width + 2 * PAD, height: laid.height + 2 * PAD, boxes, whole, draw: (sight) => ["groups", "edges", "boxes"].map((name) => layer(name, sight)).join("") };
 }
 
 export const keyOf = (child) => (child instanceof Group ? child.key : `node ${child}`);
@@ -54,7 +60,7 @@ function place(laid, left, top, boxes, bends) {
   }
 }
 
-// One curve between any two boxes that are to be seen.
+// One curve between any two boxes that are laid out.
 function edges({ tree, graph, open, kept }, boxes, bends) {
   const routes = new Map(bends.map(([group, ends, points]) => [`${group}|${ends}`, points]));
   const seen = new Map();
@@ -68,8 +74,14 @@ function edges({ tree, graph, open, kept }, boxes, bends) {
     if (seen.has(name)) { seen.get(name).alive ||= alive; continue; }
     seen.set(name, { from, to, alive, points: routes.get(`${a[deep - 1].key}|${keyOf(a[deep])} ${keyOf(b[deep])}`) ?? [] });
   }
-  return [...seen.values()].map(({ from, to, alive, points }) =>
-    `<path d="${curve(boxes.get(from), points, boxes.get(to))}" ${alive ? "" : "data-gone"} data-from="${attribute(from)}" data-to="${attribute(to)}"/>`).join("");
+  return [...seen.values()].map(({ from, to, alive, points }) => {
+    const [upper, lower] = [boxes.get(from), boxes.get(to)], across = [upper.x, upper.x + upper.width, lower.x, lower.x + lower.width, ...points.map(({ x }) => x)];
+    const down = [upper.y, lower.y, ...points.map(({ y }) => y)];
+    return {
+      left: Math.min(...across) - BOW, right: Math.max(...across) + BOW, top: Math.min(...down), bottom: Math.max(...down) + upper.height,
+      svg: () => `<path d="${curve(upper, points, lower)}" ${alive ? "" : "data-gone"} data-from="${attribute(from)}" data-to="${attribute(to)}"/>`,
+    };
+  });
 }
 
 function curve(from, points, to) {
@@ -87,23 +99,33 @@ function curve(from, points, to) {
   return path;
 }
 
-function paint(laid, state, boxes, parts) {
+function pieces(laid, state, boxes, parts) {
   for (const { child, key, inside } of laid.children) {
-    const { x, y, width, height } = boxes.get(key), { name, about, gone, leaf, title } = state.words(child);
-    const look = `data-key="${attribute(key)}" ${gone ? "data-gone" : ""} style="--own:${state.colourOf(child)}"`;
+    const { x, y, width, height } = boxes.get(key), reach = { left: x - 4, top: y - 8, right: x + width + 8, bottom: y + height + 4 };
     if (inside) {
-      parts.groups.push(`<g ${look} data-open><rect x="${x}" y="${y}" width="${width}" height="${height}" rx="9"/></g>`);
-      parts.boxes.push(`<g ${look} data-head><title>${attribute(title)}</title><rect x="${x}" y="${y}" width="${width}" height="${GAP.head - 4}" rx="9"/><text x="${x + 10}" y="${y + 15}">▾ ${attribute(name)}</text></g>`);
-      paint(inside, state, boxes, parts);
-      continue;
+      parts.groups.push({ ...reach, svg: () => `<g ${look(child, key, state)} data-open><rect x="${x}" y="${y}" width="${width}" height="${height}" rx="9"/></g>` });
+      parts.boxes.push({ ...reach, svg: () => headOf(child, key, state, boxes.get(key)) });
+      pieces(inside, state, boxes, parts);
+    } else {
+      parts.boxes.push({ ...reach, svg: () => boxOf(child, key, state, boxes.get(key)) });
     }
-    const group = child instanceof Group, middle = x + width / 2;
-    parts.boxes.push(`<g ${look} ${group ? "data-group" : "data-node"} ${leaf ? "data-leaf" : ""}><title>${attribute(title)}</title>`
-      + (group ? `<rect class="thaw-behind" x="${x + 4}" y="${y - 4}" width="${width}" height="${height}" rx="8"/>` : "")
-      + `<rect x="${x}" y="${y}" width="${width}" height="${height}" rx="${leaf ? height / 2 : group ? 8 : 5}"/>`
-      + `<text x="${middle}" y="${y + (group ? 18 : height / 2 + 4)}" text-anchor="middle">${attribute(name)}</text>`
-      + (group ? `<text class="thaw-small" x="${middle}" y="${y + 34}" text-anchor="middle">${attribute(about)}</text>` : "") + "</g>");
   }
+}
+
+const look = (child, key, state) => `data-key="${attribute(key)}" ${state.words(child).gone ? "data-gone" : ""} style="--own:${state.colourOf(child)}"`;
+
+function headOf(child, key, state, { x, y, width }) {
+  const { name, title } = state.words(child);
+  return `<g ${look(child, key, state)} data-head><title>${attribute(title)}</title><rect x="${x}" y="${y}" width="${width}" height="${GAP.head - 4}" rx="9"/><text x="${x + 10}" y="${y + 15}">▾ ${attribute(name)}</text></g>`;
+}
+
+function boxOf(child, key, state, { x, y, width, height }) {
+  const group = child instanceof Group, middle = x + width / 2, { name, about, leaf, title } = state.words(child);
+  return `<g ${look(child, key, state)} ${group ? "data-group" : "data-node"} ${leaf ? "data-leaf" : ""}><title>${attribute(title)}</title>`
+    + (group ? `<rect class="thaw-behind" x="${x + 4}" y="${y - 4}" width="${width}" height="${height}" rx="8"/>` : "")
+    + `<rect x="${x}" y="${y}" width="${width}" height="${height}" rx="${leaf ? height / 2 : group ? 8 : 5}"/>`
+    + `<text x="${middle}" y="${y + (group ? 18 : height / 2 + 4)}" text-anchor="middle">${attribute(name)}</text>`
+    + (group ? `<text class="thaw-small" x="${middle}" y="${y + 34}" text-anchor="middle">${attribute(about)}</text>` : "") + "</g>";
 }
 
 const attribute = (text) => String(text).replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);

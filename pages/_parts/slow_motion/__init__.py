@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,8 +17,7 @@ _WALKTHROUGH = TypeAdapter(Walkthrough)
 _LEFT_OUT = {"graph", "notes", "about", "title"}
 """What other parts of the page show."""
 
-# The data is the same for every state of the page, and large: a component of its own brings it, which Streamlit sends to a browser once.
-# A picture that is asked for comes by another.
+# The walkthrough is large, so what changes stays away from it: a picture is asked for, and comes, by a component of its own, in another fragment.
 _component = st.components.v2.component(
     "thaw_slow_motion",
     html='<div class="thaw-motion"></div>\n',
@@ -25,28 +25,36 @@ _component = st.components.v2.component(
     js=assets.loader("slow_motion.js", "virtual_table.js", "looks.js"),
     isolate_styles=False,
 )
-_picture = st.components.v2.component("thaw_activation", html="<div></div>", js=assets.loader("slow_motion.js", mount="take"), isolate_styles=False)
+_picture, _drawn = (
+    st.components.v2.component(name, html="<div></div>", js=assets.loader("slow_motion.js", mount=mount), isolate_styles=False)
+    for name, mount in (("thaw_activation", "take"), ("thaw_motion_drawn", "whenDrawn"))
+)
 
-Wanted = tuple[int, int]
-"""A call of a layer whose picture is wanted: number of the step, from 1, and of the call."""
 
-
-def slow_motion(walkthrough: Walkthrough, name: str, key: str) -> Wanted | None:
-    """Show the moments of a walkthrough. `name` tells this walkthrough from others.
-
-    Returns the call whose picture a person looks at and that came without one: give it to `picture`.
-    """
+def slow_motion(walkthrough: Walkthrough, name: str, key: str) -> None:
+    """Show the moments of a walkthrough. `name` tells this walkthrough from others."""
     shown = _WALKTHROUGH.dump_json(walkthrough, include={field.name for field in fields(Walkthrough)} - _LEFT_OUT)
-    result = _component(key=key, data=b'{"name":"%s",%s' % (name.encode(), shown[1:]), on_wanted_change=_nothing)
-    match result.get("wanted"):
+    _component(key=key, data=b'{"name":"%s",%s' % (name.encode(), shown[1:]))
+
+
+def picture(name: str, find: Callable[[int, int], str], key: str) -> None:
+    """Bring the picture that a person looks at and that the walkthrough came without. In a fragment of its own: only this is drawn anew then.
+
+    Args:
+        find: (number of the step, from 1, and of the call) -> its picture, a PNG as a data URI ("": there is none).
+    """
+    data = None
+    match (st.session_state.get(key) or {}).get("wanted"):
         case {"name": found, "step": int(step), "number": int(number)} if found == name:
-            return step, number
-    return None
+            data = {"name": name, "step": step, "number": number, "source": find(step, number)}
+    _picture(key=key, data=data, on_wanted_change=_nothing, height=1)
 
 
-def picture(name: str, wanted: Wanted, source: str, key: str) -> None:
-    """Bring the picture of a call, a PNG as a data URI ("": there is none)."""
-    _picture(key=key, data={"name": name, "step": wanted[0], "number": wanted[1], "source": source}, height=1)
+def drawn(key: str) -> bool:
+    """Whether the browser has drawn the moments, so that what is heavy and stands below may come. In a fragment, which is drawn anew then."""
+    told = bool((st.session_state.get(key) or {}).get("drawn"))
+    _drawn(key=key, data=told, on_drawn_change=_nothing, height=1)
+    return told
 
 
 def _nothing() -> None:

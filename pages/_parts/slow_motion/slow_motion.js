@@ -9,24 +9,40 @@ const [{ STAGES, addressOf, gradsAt, linesOf, momentsOf, placeOf }, stages, { La
 const views = new WeakMap();
 const alive = new Set();
 const pictures = new Map(); // "name step number" to a data URI that was asked for
+const waiting = new Set(); // who wants to know when the moments are drawn
+let send = null; // how a picture is asked for, while there is a way
 const PACES = { slow: 1200, normal: 450, fast: 120 }; // ms a moment
 const SETTLED = 150; // ms without a change of moment after which the address says it, and a picture is asked for
 
-export function mount({ data, parentElement, setStateValue }, { VirtualTable }, { readColours }) {
+export function mount({ data, parentElement }, { VirtualTable }, { readColours }) {
   const root = parentElement.querySelector(".thaw-motion");
   let view = views.get(root);
   if (!view) { view = new SlowMotion(root, VirtualTable, readColours); views.set(root, view); }
-  view.want = (asked) => setStateValue("wanted", asked);
   alive.add(view);
   const text = typeof data === "string" ? data : new TextDecoder().decode(data);
   if (text !== view.text) { view.text = text; view.begin(JSON.parse(text)); }
+  requestAnimationFrame(() => setTimeout(() => { for (const tell of waiting) tell(); waiting.clear(); })); // once they are to be seen
   return () => { if (!root.isConnected) { view.leave(); alive.delete(view); } };
 }
 
-// A picture that was asked for has come.
-export function take({ data: { name, step, number, source } }) {
-  pictures.set(`${name} ${step} ${number}`, source);
-  for (const view of alive) if (view.walk?.name === name) view.redraw();
+// Tells the server once, unless it knows (`data`), that the moments are drawn.
+export function whenDrawn({ data, setStateValue }) {
+  if (data) return undefined;
+  const tell = () => setStateValue("drawn", true);
+  if ([...alive].some(({ walk }) => walk)) tell(); else waiting.add(tell);
+  return () => { waiting.delete(tell); };
+}
+
+// The way to the server and back: a picture is asked for here, and comes here.
+export function take({ data, setStateValue }) {
+  send = (asked) => setStateValue("wanted", asked);
+  if (data) {
+    const { name, step, number, source } = data;
+    pictures.set(`${name} ${step} ${number}`, source);
+    for (const view of alive) if (view.walk?.name === name) view.redraw();
+  }
+  for (const view of alive) if (view.moment) view.settle(); // what was wanted before there was a way to ask
+  return () => { send = null; };
 }
 
 const PANELS = { zero_grad: stages.ZeroGrad, forward: stages.Forward, loss: stages.Loss, backward: stages.Backward, step: stages.Step };
@@ -155,7 +171,7 @@ class SlowMotion {
     const { step, stage, at: number } = this.moment;
     if (stage !== "forward" || number < 0 || !this.asks || this.pictureOf(step, number)) return;
     const call = this.walk.steps[step].calls[number];
-    if (call.output.length >= 4 && !pictures.has(`${this.walk.name} ${step + 1} ${call.number}`)) this.want({ name: this.walk.name, step: step + 1, number: call.number });
+    if (call.output.length >= 4 && !pictures.has(`${this.walk.name} ${step + 1} ${call.number}`)) send?.({ name: this.walk.name, step: step + 1, number: call.number });
   }
 
   draw(changed) {
