@@ -18,10 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from core.home import Home
 from core.store import RunStore
 from tests.browser import arguments, find
-from tests.support import ROOT, Server, end_processes_of
-
-PATIENCE = 40_000
-"""Milliseconds that a browser test waits for what it expects: far more than needed, since a busy machine is no failure."""
+from tests.support import PATIENCE, ROOT, Server, end_processes_of
 
 SHARED = Path(os.environ.get("THAW_SHARED", ROOT.parent / "shared"))
 
@@ -109,8 +106,8 @@ def page(browser: Browser) -> Iterator[Page]:
     """An empty tab of 1280 x 900 pixels in a fresh profile. An exception in the page's own script fails the test."""
     # Without animations: drawn in software, they are a quarter of what the browser computes.
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True, reduced_motion="reduce")
-    context.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
+    context.set_default_timeout(1000 * PATIENCE)
+    expect.set_options(timeout=1000 * PATIENCE)
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

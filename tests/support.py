@@ -13,17 +13,26 @@ import urllib.request
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psutil
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 
 Value = TypeVar("Value")
 
 
-def wait_until(condition: Callable[[], Value], timeout: float = 20.0, what: str = "") -> Value:
+PATIENCE = 60.0
+"""Seconds that a test waits for what comes in one on a quiet machine: no test is about how fast the machine is."""
+
+
+def wait_until(condition: Callable[[], Value], timeout: float = PATIENCE, what: str = "", pause: Callable[[float], object] = time.sleep) -> Value:
     """The first truthy value of `condition`, asked 20 times a second.
+
+    `pause` waits for so many seconds.
 
     Raises:
         TimeoutError: after `timeout` seconds, with `what` was waited for and the last value.
@@ -35,7 +44,12 @@ def wait_until(condition: Callable[[], Value], timeout: float = 20.0, what: str 
             return value
         if time.monotonic() > end:
             raise TimeoutError(f"{what or condition} did not come true within {timeout:g} s; the last value was {value!r}")
-        time.sleep(0.05)
+        pause(0.05)
+
+
+def waiting(page: Page, condition: Callable[[], Value], what: str, timeout: float = PATIENCE) -> Value:
+    """`wait_until` that lets the browser's events through while it waits."""
+    return wait_until(condition, timeout, f"{what} (at {page.url})", lambda seconds: page.wait_for_timeout(1000 * seconds))
 
 
 def free_port() -> int:

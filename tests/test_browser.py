@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from websockets.sync.client import connect
 
 from core.events import RunStatus
 from core.store import Run, RunStore
-from tests.support import Server, wait_until
+from tests.support import Server, wait_until, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -51,7 +50,7 @@ def chart(page: Page) -> dict[str, Any]:
     return {name: int(value) if value.lstrip("-").isdigit() else value for name, value in held.items()}
 
 
-def wait_for_steps(page: Page, at_least: int, timeout: float = 60) -> dict[str, Any]:
+def wait_for_steps(page: Page, at_least: int) -> dict[str, Any]:
     """Wait until the chart has drawn that many steps."""
     page.locator(".thaw-live").last.wait_for(state="attached")
 
@@ -59,16 +58,7 @@ def wait_for_steps(page: Page, at_least: int, timeout: float = 60) -> dict[str, 
         held = chart(page)
         return held if held.get("drawn", 0) >= at_least else {}
 
-    return waiting(page, drawn, timeout, f"{at_least} steps on the chart")
-
-
-def waiting(page: Page, condition: Any, timeout: float, what: str) -> Any:
-    """`wait_until` that lets the browser's events through while it waits."""
-    end = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < end, f"{what}: not within {timeout:g} s"
-        page.wait_for_timeout(50)
-    return value
+    return waiting(page, drawn, f"{at_least} steps on the chart")
 
 
 def plot(page: Page, panel: str) -> Locator:
@@ -102,7 +92,7 @@ def stop(server: Server, run_id: str) -> None:
     """End a run behind the browser's back, so that the next test has the machine to itself."""
     for process in [psutil.Process(run.pid) for run in store_of(server).runs(active=True) if run.id == run_id and run.pid]:
         process.terminate()
-    wait_until(lambda: not status(server, run_id).active, timeout=30)
+    wait_until(lambda: not status(server, run_id).active)
 
 
 def ended(server: Server, run_id: str, timeout: float = 90) -> Run:
@@ -111,7 +101,7 @@ def ended(server: Server, run_id: str, timeout: float = 90) -> Run:
 
 
 def test_the_demo_shows_moving_charts_soon_after_one_click(server: Server, page: Page) -> None:
-    wait_until(lambda: any(b"ready" in log.read_bytes() for log in (server.home / "logs").glob("standby-*.log")), timeout=60, what="a standby worker")
+    wait_until(lambda: any(b"ready" in log.read_bytes() for log in (server.home / "logs").glob("standby-*.log")), what="a standby worker")
     page.goto(server.address)
     page.get_by_role("button", name="Start the demo").click()
     first = wait_for_steps(page, 1)
@@ -222,10 +212,11 @@ def test_zoom_survives_updates(server: Server, page: Page) -> None:
     before = visible_range(page, "loss")
     drawn = chart(page)["drawn"]
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.8 * box["height"], steps=8)
-    waiting(page, lambda: chart(page)["step"] > drawn + 10, 60, "steps that come while the pointer is pressed")
-    assert chart(page)["drawn"] == drawn and visible_range(page, "loss") == before, "nothing moves under a pressed pointer"
+    waiting(page, lambda: chart(page)["step"] > drawn + 10, "steps that come while the pointer is pressed")
+    assert (chart(page)["drawn"], visible_range(page, "loss")) == (drawn, before), "nothing moves under a pressed pointer"
     page.mouse.up()
-    zoomed = waiting(page, lambda: (now := visible_range(page, "loss")) != before and now, 30, "zoom")
+    waiting(page, lambda: visible_range(page, "loss") != before, "zoom")
+    zoomed = visible_range(page, "loss")
     width = before[1] - before[0]
     assert zoomed == pytest.approx([before[0] + 0.2 * width, before[0] + 0.5 * width], abs=0.03 * width), "what was selected, and nothing else"
 
@@ -236,7 +227,7 @@ def test_zoom_survives_updates(server: Server, page: Page) -> None:
     assert visible_range(page, "rate") == pytest.approx(zoomed), "the charts share their axis of steps"
 
     page.get_by_role("button", name="Reset zoom").click()
-    waiting(page, lambda: visible_range(page, "loss")[1] > zoomed[1] + 10, 10, "the whole run on the chart again")
+    waiting(page, lambda: visible_range(page, "loss")[1] > zoomed[1] + 10, "the whole run on the chart again")
     stop(server, run_id)
 
 
@@ -280,14 +271,14 @@ def test_a_switch_in_the_layer_list_changes_the_counts(server: Server, page: Pag
 
     page.get_by_role("switch", name="freeze layer4", exact=True).click()
     below = sum(parameter.numel() for parameter in by_hand.layer4.parameters())
-    waiting(page, lambda: metric(page, "Frozen parameters") == below, 10, "the frozen count of layer4")
+    waiting(page, lambda: metric(page, "Frozen parameters") == below, "the frozen count of layer4")
     assert metric(page, "Trainable parameters") == everything - below
 
     # One block of the group learns again: the group is frozen in part.
     page.get_by_role("treeitem", name=re.compile("^layer4,")).click()
     page.get_by_role("switch", name="freeze layer4.1", exact=True).click()
     block = sum(parameter.numel() for parameter in by_hand.layer4[1].parameters())
-    waiting(page, lambda: metric(page, "Frozen parameters") == below - block, 10, "the frozen count without layer4.1")
+    waiting(page, lambda: metric(page, "Frozen parameters") == below - block, "the frozen count without layer4.1")
     expect(page.get_by_role("switch", name="freeze layer4", exact=True)).to_have_attribute("aria-checked", "mixed")
 
     # What the switches say is what the run does.
@@ -307,7 +298,7 @@ def test_a_preset_changes_the_counts_before_anything_is_started(server: Server, 
     expect(page.get_by_text("Trainable parameters", exact=True)).to_be_visible()
     page.get_by_test_id("stSelectbox").filter(has_text="Freeze").get_by_role("combobox").click()
     page.get_by_role("option", name=preset, exact=True).click()
-    waiting(page, lambda: metric(page, "Trainable parameters") == left, 10, f"the count of {preset!r}")
+    waiting(page, lambda: metric(page, "Trainable parameters") == left, f"the count of {preset!r}")
 
 
 @pytest.mark.parametrize(

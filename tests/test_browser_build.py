@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
 import urllib.parse
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from torch import nn
 from core import networks
 from core.catalog import models
 from core.home import Home
-from tests.support import Server
+from tests.support import Server, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -70,13 +68,6 @@ def in_url(page: Page) -> str:
     return network_of(page.url)
 
 
-def wait_for(page: Page, condition: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, what
-        page.wait_for_timeout(50)
-
-
 def test_an_empty_screen_says_what_to_do_and_a_network_grows_by_pointing(server: Server, page: Page) -> None:
     open_build(page, server)
     expect(editor(page)).to_contain_text("No layers yet. Add one below, or start from one of the templates above.")
@@ -100,7 +91,7 @@ def test_an_empty_screen_says_what_to_do_and_a_network_grows_by_pointing(server:
     button(page, "Add Dropout").click()
     settled(page)
     assert names(page) == ["conv1", "dropout1", "norm1", "relu1", "pool1"]
-    wait_for(page, lambda: in_url(page) == "mynet: conv 32, dropout 0.5, norm, relu, pool", in_url(page))
+    waiting(page, lambda: in_url(page) == "mynet: conv 32, dropout 0.5, norm, relu, pool", in_url(page))
 
 
 def test_a_layer_that_does_not_fit_says_so_beside_it_and_nothing_can_be_saved(server: Server, page: Page) -> None:
@@ -152,10 +143,10 @@ def test_layers_move_by_buttons_by_keyboard_and_by_dragging(server: Server, page
     settled(page)
     assert names(page) == ["conv1", "norm1", "relu1", "pool1", "global_pool1"]
     layer(page, "pool1").locator(".net-grip").drag_to(layer(page, "conv1"), target_position={"x": 100, "y": 3})
-    wait_for(page, lambda: names(page)[0] == "pool1", "dragged to the top")
+    waiting(page, lambda: names(page)[0] == "pool1", "dragged to the top")
     settled(page)
     assert returns(page, "conv1") == "8 ch, 32 x 32 px"
-    wait_for(page, lambda: in_url(page) == "mynet: pool, conv 8, norm, relu, global pool", in_url(page))
+    waiting(page, lambda: in_url(page) == "mynet: pool, conv 8, norm, relu, global pool", in_url(page))
 
 
 def test_all_of_it_works_without_a_mouse(server: Server, page: Page) -> None:
@@ -201,12 +192,12 @@ def test_every_edit_can_be_undone_and_done_again(server: Server, page: Page) -> 
     expect(layer(page, "residual5")).to_be_visible()
     for expected in ("conv 64, group norm, pool, global pool", "conv 64, group norm, relu, pool", "conv 64, norm, relu", "conv 8, norm"):
         button(page, "Undo (Ctrl+Z)").click()
-        wait_for(page, partial(_is_now, page, f": {expected}"), f"{expected} in {in_url(page)}")
+        waiting(page, partial(_is_now, page, f": {expected}"), f"{expected} in {in_url(page)}")
     expect(button(page, "Undo (Ctrl+Z)")).to_be_disabled()
     assert in_url(page).partition(": ")[2] == texts[0].partition(": ")[2]
     for _ in range(4):
         button(page, "Redo (Ctrl+Shift+Z)").click()
-    wait_for(page, lambda: "residual 128" in in_url(page), in_url(page))
+    waiting(page, lambda: "residual 128" in in_url(page), in_url(page))
     expect(button(page, "Redo (Ctrl+Shift+Z)")).to_be_disabled()
 
 
@@ -219,9 +210,9 @@ def test_a_change_answers_at_once_and_ten_quick_ones_are_all_made(server: Server
     page.evaluate("() => { for (let i = 0; i < 10; i++) document.querySelector('[data-add=\"activation\"]').click(); }")
     settled(page)
     assert len(names(page)) == 15
-    wait_for(page, lambda: in_url(page).count("relu") == 11, in_url(page))
+    waiting(page, lambda: in_url(page).count("relu") == 11, in_url(page))
     page.evaluate("() => { for (let i = 0; i < 10; i++) document.querySelector('[data-act=\"undo\"]').click(); }")
-    wait_for(page, lambda: in_url(page) == SMALL, in_url(page))
+    waiting(page, lambda: in_url(page) == SMALL, in_url(page))
     times = [
         page.evaluate("""async () => {
             const root = document.querySelector(".thaw-net");
@@ -240,7 +231,7 @@ def test_a_refresh_and_another_screen_lose_nothing(server: Server, page: Page) -
     button(page, "Add Residual block").click()
     settled(page)
     text = "mynet: conv 8, norm, relu, pool, global pool, residual 64"
-    wait_for(page, lambda: in_url(page) == text, in_url(page))
+    waiting(page, lambda: in_url(page) == text, in_url(page))
     page.reload()
     expect(layer(page, "residual1")).to_be_visible()
     assert names(page) == ["conv1", "norm1", "relu1", "pool1", "global_pool1", "residual1"]
@@ -249,7 +240,7 @@ def test_a_refresh_and_another_screen_lose_nothing(server: Server, page: Page) -
     expect(page.get_by_role("heading", name="Thaw")).to_be_visible()
     page.get_by_role("link", name="Build").first.click()
     expect(layer(page, "residual1")).to_be_visible()
-    wait_for(page, lambda: in_url(page) == text, in_url(page))
+    waiting(page, lambda: in_url(page) == text, in_url(page))
 
 
 def test_nonsense_in_the_url_is_shown_as_what_it_is(server: Server, page: Page) -> None:

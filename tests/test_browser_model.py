@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from urllib.parse import parse_qs, quote, urlparse
 
 import pytest
@@ -12,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from core import anatomy
 from core.config import RunConfig
 from core.store import RunStore
-from tests.support import Server, wait_until
+from tests.support import Server, wait_until, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -58,15 +57,6 @@ def draft(page: Page) -> RunConfig:
     """What the address says that is being set up."""
     found = {name: values[0] for name, values in parse_qs(urlparse(page.url).query).items()}
     return RunConfig(**{name: value for name, value in found.items() if name in RunConfig.model_fields})
-
-
-def waiting(page: Page, condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    """Wait for `condition` while the browser's events go through."""
-    for _ in range(int(seconds * 20)):
-        if condition():
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"{what}: not within {seconds:g} s; the address is {page.url}")
 
 
 def trainable(page: Page) -> str:

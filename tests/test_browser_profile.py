@@ -13,8 +13,8 @@ from core.config import RunConfig
 from core.events import FROZEN, NOT_MEASURED, CommandKind, Reuse, RunStatus, StepRow, StepTimes
 from core.home import Home
 from core.supervisor import Supervisor
-from tests.support import Server, wait_until
-from tests.test_browser import badge, chart, plot, stop, store_of, wait_for_steps, waiting
+from tests.support import Server, wait_until, waiting
+from tests.test_browser import badge, chart, plot, stop, store_of, wait_for_steps
 from tests.test_browser_watch import WrittenRun, written
 
 pytestmark = pytest.mark.browser
@@ -27,7 +27,7 @@ def test_profile_of_a_running_run_is_asked_for_and_appears(server: Server, page:
     store = store_of(server)
     supervisor = Supervisor(Home(server.home), store)
     run_id = supervisor.start(RunConfig(model="small_cnn", image_size=16, freeze="head only", epochs=100_000))
-    wait_until(lambda: (reuse := store.reuse(run_id)) and reuse.state == "serving" and store.run(run_id).step > 100, 60, "kept features")
+    wait_until(lambda: (reuse := store.reuse(run_id)) and reuse.state == "serving" and store.run(run_id).step > 100, what="kept features")
     page.goto(f"{server.address}/train?run={run_id}")
     wait_for_steps(page, 1)
 
@@ -40,7 +40,7 @@ def test_profile_of_a_running_run_is_asked_for_and_appears(server: Server, page:
 
     page.get_by_text(PROFILE).click()
     page.get_by_role("button", name="Profile a few steps").click()
-    wait_until(lambda: (profile := store.profile(run_id)) and profile.asked, 60, "the profile")
+    wait_until(lambda: (profile := store.profile(run_id)) and profile.asked, what="the profile")
     expect(page.get_by_text("as asked")).to_be_visible()
     table = page.get_by_role("table", name="Time a step by block")
     expect(table.get_by_role("row").filter(has_text="stage1")).to_contain_text("not computed: kept")
@@ -59,7 +59,7 @@ def test_layers_of_a_block_open_by_keyboard_and_stay_open(server: Server, page: 
     store = store_of(server)
     supervisor = Supervisor(Home(server.home), store)
     run_id = supervisor.start(RunConfig(model="small_cnn", image_size=16, epochs=100_000))
-    wait_until(lambda: store.profile(run_id), 60, "the profile that a run makes of itself")
+    wait_until(lambda: store.profile(run_id), what="the profile that a run makes of itself")
     page.goto(f"{server.address}/train?run={run_id}")
     page.get_by_text(PROFILE).click()
     table = page.get_by_role("table", name="Time a step by block")
@@ -70,7 +70,7 @@ def test_layers_of_a_block_open_by_keyboard_and_stay_open(server: Server, page: 
     expect(block).to_have_attribute("aria-expanded", "true")
     expect(table.get_by_text("Conv2d").first).to_be_visible()
     asked = supervisor.profile(run_id)
-    wait_until(lambda: [each for each in store.commands(run_id) if each.id == asked and each.applied_at_step], 30, "an answer")
+    wait_until(lambda: [each for each in store.commands(run_id) if each.id == asked and each.applied_at_step], what="an answer")
     expect(page.get_by_text("as asked")).to_be_visible()  # all of it was drawn anew
     expect(table.get_by_role("button", name="stage1")).to_have_attribute("aria-expanded", "true")
     stop(server, run_id)
@@ -140,7 +140,7 @@ def test_thinned_watching_says_so_and_leaves_no_hole_in_the_waterfall(server: Se
       for (let at = 3; at < row.length; at += 4) blank += row[at] === 0;
       return blank / (row.length / 4);
     }"""
-    waiting(page, lambda: canvas.evaluate(script) < 0.05, 10, "a waterfall without holes")  # it is drawn once a second
+    waiting(page, lambda: canvas.evaluate(script) < 0.05, "a waterfall without holes")  # it is drawn once a second
     place = plot(page, "heat").bounding_box()
     assert place is not None
     plot(page, "heat").scroll_into_view_if_needed()

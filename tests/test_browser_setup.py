@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.config import RunConfig
-from tests.support import Server
-from tests.test_browser_model import draft, waiting
+from tests.support import Server, waiting
+from tests.test_browser_model import draft
 
 pytestmark = pytest.mark.browser
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import Locator, Page, expect
 
 from core import anatomy
-from core.config import Change, RunConfig
+from core.config import RunConfig
 from core.events import (
     FROZEN,
     AuditReport,
@@ -37,10 +37,11 @@ from core.events import (
     Verdict,
 )  # fmt: skip
 from core.layers import blocks, frozen_parameters, multipliers_by_parameter
+from core.plans import Change
 from core.store import RunStore
 from core.summaries import Summarizer
-from tests.support import Server
-from tests.test_browser import LONG, badge, chart, ended, plot, start_run, store_of, wait_for_steps, waiting
+from tests.support import Server, waiting
+from tests.test_browser import LONG, badge, chart, ended, plot, start_run, store_of, wait_for_steps
 
 pytestmark = pytest.mark.browser
 
@@ -204,7 +205,7 @@ def test_each_change_is_marked_in_every_chart_and_told_in_words(server: Server, 
     run.change("learning_rate=0.0005, layer4=0.1")
     run.train(20)
     wait_for_steps(page, 80)
-    waiting(page, lambda: len(marked_steps(page, "heat")) == 2 and len(marked_steps(page, "rate")) == 2, 10, "two markers")
+    waiting(page, lambda: len(marked_steps(page, "heat")) == 2 and len(marked_steps(page, "rate")) == 2, "two markers")
     for panel in ("loss", "accuracy", "heat", "lane", "rate"):
         assert marked_steps(page, panel) == [40.5, 60.5], panel
         one, two = flags(page, panel)
@@ -229,7 +230,7 @@ def test_many_changes_stay_legible(server: Server, page: Page) -> None:
         run.change(f"learning_rate={0.001 * (change + 1):g}")
         run.train(1 + change % 7)
     wait_for_steps(page, run.step)
-    waiting(page, lambda: chart(page)["changes"] == 40 and len(flags(page, "lane")) > 2, 10, "40 changes")
+    waiting(page, lambda: chart(page)["changes"] == 40 and len(flags(page, "lane")) > 2, "40 changes")
     page.wait_for_timeout(1000)
     for panel in ("loss", "lane"):
         boxes = (
@@ -252,7 +253,7 @@ def test_the_freeze_lane_shows_when_each_block_learned(server: Server, page: Pag
     run.change("layer4")
     run.train(20)
     wait_for_steps(page, 100)
-    waiting(page, lambda: chart(page)["changes"] == 3, 10, "three changes")
+    waiting(page, lambda: chart(page)["changes"] == 3, "three changes")
     held = lane(page)
     assert list(held) == ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"], "blocks in the model's order"
     assert held["layer4"] == [[1, 30, "frozen"], [31, 80, "learns"], [81, None, "frozen"]]
@@ -307,7 +308,7 @@ def test_layers_that_thaw_midway_get_tall_rows(server: Server, page: Page) -> No
     run.change("!layer4")
     run.train(10)
     wait_for_steps(page, 40)
-    waiting(page, lambda: plot(page, "heat").evaluate(resting) == ["frozen, 45 rows"], 10, "fewer rows at rest")
+    waiting(page, lambda: plot(page, "heat").evaluate(resting) == ["frozen, 45 rows"], "fewer rows at rest")
     ticks = plot(page, "heat").evaluate(
         "element => Object.fromEntries(element.layout.yaxis.ticktext.map((text, at) => [text, element.layout.yaxis.tickvals[at]]))"
     )
@@ -403,7 +404,7 @@ def test_histograms_come_on_demand_and_are_refused_after_the_end(server: Server,
     button.click()
     expect(one).to_contain_text("the run takes them at its next step")
     expect(button).to_be_disabled()
-    waiting(page, lambda: [(c.kind, c.payload) for c in store_of(server).commands(run.id)] == [(CommandKind.INSPECT, "fc.weight")], 10, "the request")
+    waiting(page, lambda: [(c.kind, c.payload) for c in store_of(server).commands(run.id)] == [(CommandKind.INSPECT, "fc.weight")], "the request")
     run.inspect("fc.weight", not_finite=3)
     run.train(2)
     expect(one.locator("figcaption").first).to_contain_text("Weights at step 40: 36,864 values from")
@@ -446,7 +447,7 @@ def test_a_request_is_shown_as_requested_then_refused_or_applied_and_taken_back(
     assert store.commands(run.id, waiting=True) == [], "what is no number was not asked for"
     field.fill("0.0004")
     page.get_by_role("button", name="Apply").first.click()
-    (asked,) = waiting(page, lambda: store.commands(run.id, waiting=True), 10, "a request")
+    (asked,) = waiting(page, lambda: store.commands(run.id, waiting=True), "a request")
     assert asked.payload == "learning_rate=0.0004"
     run.change(asked.payload, ask=False)
     store.acknowledge(asked, 40)
@@ -454,12 +455,12 @@ def test_a_request_is_shown_as_requested_then_refused_or_applied_and_taken_back(
     expect(page.get_by_text("learning rate 0.0004 · requested at step 40 · applied after step 40")).to_be_visible()
     expect(page.get_by_label("New learning rate")).to_have_attribute("placeholder", "0.0004 now")
     page.get_by_role("button", name="Undo").click()
-    (asked,) = waiting(page, lambda: store.commands(run.id, waiting=True), 10, "the opposite")
+    (asked,) = waiting(page, lambda: store.commands(run.id, waiting=True), "the opposite")
     assert asked.payload == "learning_rate=0.002", "what it was before"
 
     page.get_by_label("Multiplier", exact=True).fill("0.1")
     page.get_by_role("button", name="Apply").nth(1).click()
-    waiting(page, lambda: [c.payload for c in store.commands(run.id, waiting=True)][-1:] == ["conv1=0.1"], 10, "a multiplier")
+    waiting(page, lambda: [c.payload for c in store.commands(run.id, waiting=True)][-1:] == ["conv1=0.1"], "a multiplier")
     run.finish()
     expect(page.get_by_text("conv1 learns at x 0.1 · requested at step 50 · refused: the run had already ended (finished)")).to_be_visible()
     expect(page.get_by_text("Change it while it trains")).to_be_hidden()
@@ -507,18 +508,18 @@ def test_the_audit_gives_the_proof_and_a_remedy_for_each_fault(server: Server, p
             page.wait_for_timeout(2000)
         return table.is_visible()
 
-    waiting(page, opened, 40, "the table")
+    waiting(page, opened, "the table")
     lines = page.locator(".thaw-audit tbody tr[data-key]")
     worst_first = ["conv1.weight", "layer1.0.bn1.weight", "layer1.0.bn1.bias", "fc.bias"]
-    waiting(page, lambda: lines.evaluate_all("rows => rows.slice(0, 4).map((row) => row.dataset.key)") == worst_first, 40, "faults first")
+    waiting(page, lambda: lines.evaluate_all("rows => rows.slice(0, 4).map((row) => row.dataset.key)") == worst_first, "faults first")
     page.get_by_role("searchbox", name="Filter by name or verdict").fill("drifting")
     expect(page.locator(".thaw-audit [role=status]")).to_have_text("2 of 62 rows")
 
     page.locator(".st-key-fault_drifting").get_by_role("button", name="Freeze them properly").click()
-    (asked,) = waiting(page, lambda: store.commands(run.id, waiting=True), 10, "the remedy")
+    (asked,) = waiting(page, lambda: store.commands(run.id, waiting=True), "the remedy")
     assert asked.payload == "layer1.0.bn1", "one rule for both tensors of the layer, and for nothing else"
     page.locator(".st-key-fault_no_optimizer").get_by_role("button", name="Give them to the optimizer").click()
-    waiting(page, lambda: [c.payload for c in store.commands(run.id, waiting=True)][1:] == ["!fc.bias"], 10, "the second remedy")
+    waiting(page, lambda: [c.payload for c in store.commands(run.id, waiting=True)][1:] == ["!fc.bias"], "the second remedy")
 
     run.finish()
     store.set_audit(run.id, audit(run, faults, complete=True))
@@ -554,13 +555,13 @@ def test_a_real_run_is_steered_and_looked_into_while_it_trains(server: Server, p
     assert (command.kind, command.payload) == (CommandKind.CHANGE, "!layer4")
     assert command.applied_at_step is not None
     thawed = command.applied_at_step + 1
-    waiting(page, lambda: chart(page)["changes"] == 1 and chart(page).get("markers") == 1, 10, "a marker")
+    waiting(page, lambda: chart(page)["changes"] == 1 and chart(page).get("markers") == 1, "a marker")
     assert lane(page)["layer4"] == [[1, thawed - 1, "frozen"], [thawed, None, "learns"]]
     assert lane(page)["layer3"] == [[1, None, "frozen"]]
 
     page.get_by_role("button", name="x 0.1").click()
     expect(page.get_by_text(re.compile(r"learning rate 0.0001 · requested at step \d+ · applied after step \d+"))).to_be_visible()
-    waiting(page, lambda: store.steps_after(run_id, 0, store.last_step(run_id) - 1).learning_rate[-1] == pytest.approx(1e-4), 10, "the new rate")
+    waiting(page, lambda: store.steps_after(run_id, 0, store.last_step(run_id) - 1).learning_rate[-1] == pytest.approx(1e-4), "the new rate")
 
     open_layer(page, "layer4.0.conv1.weight").get_by_role("button", name="Take histograms").click()
     expect(section(page, "layer").locator("figcaption").first).to_contain_text("1,179,648 values from")
@@ -570,7 +571,7 @@ def test_a_real_run_is_steered_and_looked_into_while_it_trains(server: Server, p
     page.get_by_text("Every tensor of the freeze audit").click()
     expect(page.get_by_role("searchbox", name="Filter by name or verdict")).to_be_visible()
     said = page.get_by_text("Freeze audit:").inner_text()
-    waiting(page, lambda: page.get_by_text("Freeze audit:").inner_text() != said, 20, "another look")
+    waiting(page, lambda: page.get_by_text("Freeze audit:").inner_text() != said, "another look")
     expect(page.get_by_role("searchbox", name="Filter by name or verdict")).to_be_visible()
 
     # Nothing would be left to learn: refused, with the reason, and the switches say what is true again.
