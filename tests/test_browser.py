@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 
 from core.events import RunStatus
 from core.store import Run, RunStore
-from tests.support import Server, wait_until, waiting
+from tests.support import PATIENCE, Server, wait_until, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -106,7 +106,7 @@ def test_the_demo_shows_moving_charts_soon_after_one_click(server: Server, page:
     page.get_by_role("button", name="Start the demo").click()
     first = wait_for_steps(page, 1)
     wait_for_steps(page, first["drawn"] + 10)
-    assert len(line(page, "loss", "training")) > first["points"]
+    assert line(page, "loss", "training")[-1] >= first["drawn"] + 10
     # resnet18: 62 parameter tensors, all but the head's two frozen, and shown as frozen.
     held = chart(page)
     assert (held["layers"], held["frozen"]) == (62, 60)
@@ -241,7 +241,8 @@ def test_a_run_outlives_its_server_and_is_shown_by_the_next_one(own_server: Serv
     # The open page finds the new server by itself, and misses nothing.
     held = wait_for_steps(page, step + 10)
     assert held["run"] == run_id
-    assert line(page, "loss", "training") == list(range(1, int(line(page, "loss", "training")[-1]) + 1))
+    drawn = line(page, "loss", "training")
+    assert drawn == list(range(1, len(drawn) + 1))
     assert held["step"] > before["step"]
     page.goto(own_server.address)
     page.get_by_role("link", name="digits with resnet18").first.click()
@@ -256,7 +257,7 @@ def test_a_killed_worker_is_said_to_be_lost_without_a_refresh(server: Server, pa
     pid = store_of(server).run(run_id).pid
     assert pid is not None
     psutil.Process(pid).kill()
-    expect(page.get_by_text("The run was lost")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("The run was lost")).to_be_visible()
     assert status(server, run_id) == RunStatus.LOST
     assert line(page, "loss", "training")[0] == 1, "what was recorded is still shown"
 
@@ -349,7 +350,7 @@ def test_home_lists_what_runs_and_what_this_machine_has(server: Server, page: Pa
     expect(page.get_by_text("Running now")).to_be_visible()
     expect(page.get_by_role("link", name="digits with resnet18").first).to_be_visible()
     expect(page.get_by_text("Processor cores")).to_be_visible()
-    expect(page.get_by_text(f"torch {torch.__version__.partition('+')[0]}")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(f"torch {torch.__version__.partition('+')[0]}")).to_be_visible()
     stop(server, run_id)
 
 
@@ -368,7 +369,7 @@ def test_the_live_route_serves_this_site_only(server: Server, page: Page) -> Non
     run_id = start_run(page, server, SHORT)
     address = f"ws://127.0.0.1:{server.port}/live?run={run_id}"
     with connect(address, origin=f"http://127.0.0.1:{server.port}") as socket:  # type: ignore[arg-type]
-        assert json.loads(socket.recv(timeout=10))["run"]["id"] == run_id
+        assert json.loads(socket.recv(timeout=PATIENCE))["run"]["id"] == run_id
     for refused in ({"origin": "http://elsewhere.example"}, {"additional_headers": {"Host": "elsewhere.example"}}):
         with pytest.raises(InvalidStatus) as refusal:
             connect(address, **refused)  # type: ignore[arg-type]

@@ -42,7 +42,7 @@ def test_preset_is_started_found_explained_and_mended_from_the_page(server: Serv
     card = page.locator(".st-key-fault_vanishing-gradients")
     expect(card).to_contain_text("What to look for: The gradient norms in the waterfall")
     card.get_by_role("button", name="Break it").click()
-    page.wait_for_url(re.compile(r"/train\?run="), timeout=60_000)
+    page.wait_for_url(re.compile(r"/train\?run="))
     run_id = page.url.rpartition("=")[2]
     assert store.run(run_id).config.model.startswith("deep-sigmoid: ")
     expect(page.get_by_text("Broken on purpose: Vanishing gradients")).to_be_visible()
@@ -55,7 +55,7 @@ def test_preset_is_started_found_explained_and_mended_from_the_page(server: Serv
     expect(found.locator(".js-plotly-plot")).to_be_visible()
     expect(found.get_by_text("A false alarm?")).to_be_visible()
     found.get_by_role("button", name="Use these settings").press("Enter")
-    page.wait_for_url(re.compile(r"new=1&model=deep-sigmoid.*norm%2C\+relu"), timeout=60_000)
+    page.wait_for_url(re.compile(r"new=1&model=deep-sigmoid.*norm%2C\+relu"))
     assert "fault" not in page.url
 
 

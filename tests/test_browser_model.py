@@ -311,7 +311,7 @@ def test_the_new_head_is_shown_as_what_replaces_the_old_one(server: Server, page
 def test_the_cost_is_measured_and_follows_the_switches(server: Server, page: Page) -> None:
     open_model(page, server)
     value = page.get_by_test_id("stMetric").filter(has_text="Optimizer memory").get_by_test_id("stMetricValue")
-    expect(value).to_have_text(f"{TOTAL * 8 / 1000:.0f} kB", timeout=60_000)  # AdamW keeps two numbers a parameter
+    expect(value).to_have_text(f"{TOTAL * 8 / 1000:.0f} kB")  # AdamW keeps two numbers a parameter
     expect(page.get_by_test_id("stMetric").filter(has_text="Time a step").get_by_test_id("stMetricValue")).to_have_text(re.compile(r"[\d.]+ m?s"))
     expect(page.get_by_text("Everything learns: the backward pass crosses the whole network.")).to_be_visible()
     nodes = page.get_by_test_id("stMetric").filter(has_text="Backward graph").get_by_test_id("stMetricValue")
@@ -321,7 +321,7 @@ def test_the_cost_is_measured_and_follows_the_switches(server: Server, page: Pag
     switch(page, "stage3").click()
     expect(page.get_by_text("yet the backward pass still crosses 100\u00a0% of the network")).to_be_visible()
     # What was measured before stays in sight, in grey, until the new figures are there.
-    expect(value).to_have_text(f"{(COUNTS['stage1'] + COUNTS['head']) * 8 / 1000:.0f} kB", timeout=60_000)
+    expect(value).to_have_text(f"{(COUNTS['stage1'] + COUNTS['head']) * 8 / 1000:.0f} kB")
     waiting(page, lambda: int(nodes.inner_text().split(" of ")[0]) < int(everything), "fewer nodes")
 
 
