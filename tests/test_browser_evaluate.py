@@ -122,6 +122,8 @@ def test_weights_of_both_sides_are_chosen_and_their_pictures_are_leafed_through(
     page.get_by_role("combobox", name=re.compile("Compare with")).click()
     page.get_by_role("option", name=re.compile("The same run with other weights")).click()
     page.wait_for_url(re.compile(f"with={run.id}"))
+    # The other run was at its weights before training too, so the figure alone does not say that the page has been drawn anew.
+    expect(page.get_by_test_id("stCaptionContainer").filter(has_text=run.id)).to_have_count(2)
     expect(page.get_by_test_id("stMetric").filter(has_text="B: accuracy before training")).to_be_visible()
     assert "page=" not in page.url, "other pictures begin at their first page"
     page.get_by_role("slider", name="Weights of B").press("ArrowRight")
