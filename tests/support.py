@@ -48,7 +48,7 @@ def wait_until(condition: Callable[[], Value], timeout: float = PATIENCE, what: 
 
 
 def waiting(page: Page, condition: Callable[[], Value], what: str, timeout: float = PATIENCE) -> Value:
-    """`wait_until` that lets the browser's events through while it waits."""
+    """`wait_until` that lets the browser's events through while it waits: without them a page's address never changes."""
     return wait_until(condition, timeout, f"{what} (at {page.url})", lambda seconds: page.wait_for_timeout(1000 * seconds))
 
 

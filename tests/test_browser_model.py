@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from core import anatomy
 from core.config import RunConfig
 from core.store import RunStore
-from tests.support import Server, wait_until, waiting
+from tests.support import Server, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -157,7 +157,7 @@ def test_freezing_everything_is_refused_with_a_remedy_and_the_switch_goes_back(s
     expect(page.get_by_role("alert").filter(has_text="leave at least one trainable")).to_be_visible()
     expect(switch(page, "head")).to_have_attribute("aria-checked", "false")
     expect(area(page, "head")).to_have_attribute("data-frozen", "false")
-    wait_until(lambda: str(draft(page).freeze) == "head only", what="the plan in the URL")
+    waiting(page, lambda: str(draft(page).freeze) == "head only", "the plan in the URL")
 
 
 def test_a_pattern_that_matches_nothing_is_said_beside_the_rules_and_starts_nothing(server: Server, page: Page) -> None:
@@ -211,7 +211,7 @@ def test_the_timeline_is_edited_by_pointing(server: Server, page: Page) -> None:
     cell(page, "stage1", 1).click()
     expect(switch(page, "stage1")).to_have_attribute("aria-checked", "false")
     expect(box(page, "Timeline")).to_have_value("2: !stage2; 3: !stage3; 5: stage2")
-    wait_until(lambda: str(draft(page).freeze) == "head only, !stage1", what="the plan in the URL")
+    waiting(page, lambda: str(draft(page).freeze) == "head only, !stage1", "the plan in the URL")
     cell(page, "head", 1).click()
     cell(page, "stage1", 1).click()
     expect(page.get_by_role("alert").filter(has_text="leave at least one trainable")).to_be_visible()
