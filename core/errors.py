@@ -13,3 +13,7 @@ class ConfigError(ValueError):
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[str, str]]:
         return type(self), (self.field, self.message)
+
+
+class Cancelled(Exception):
+    """Nobody waits for the answer any more."""

@@ -31,6 +31,7 @@ from core.data.images import open_images
 from core.data.loader import ImageDataset, resize
 from core.data.preparation import TEST_SEED, TEST_SHARE
 from core.data.splits import stratified_split
+from core.errors import Cancelled
 from core.evaluation import Guess, Prediction, Sample
 from core.home import Home
 from core.layers import head_options
@@ -48,10 +49,6 @@ GUESSES = 5
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.int64]
-
-
-class Cancelled(Exception):
-    """Nobody wants the answer any more."""
 
 
 @dataclass(frozen=True)

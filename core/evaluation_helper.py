@@ -18,7 +18,8 @@ from pydantic import TypeAdapter
 from core import evaluate, grad_cam, predictions
 from core.config import RunConfig
 from core.embedding import Method, embedding_map
-from core.evaluate import Cancelled, Loaded, Progress, TestSet
+from core.errors import Cancelled
+from core.evaluate import Loaded, Progress, TestSet
 from core.evaluation import CamView, EmbeddingMap, Prediction, Sample
 from core.home import Home
 from core.lab_helper import serve, step_back

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.modules import module as modules
 
 from core.config import ConfigError
+from core.errors import Cancelled
 from core.explaining.chain_rule import Bench
 from core.explaining.figures import png
 from core.explaining.node_story import checks_of, story_of
@@ -33,10 +34,6 @@ REMEMBERED = 3
 
 MANY_CALLS = 150
 """A step with more layers leaves its activation pictures out; they are given one by one."""
-
-
-class Cancelled(Exception):
-    """Nobody waits for the walkthrough any more."""
 
 
 class Subject:

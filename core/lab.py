@@ -24,6 +24,7 @@ from core.config import ConfigError, RunConfig
 from core.cost import Cost, CostState, what_matters
 from core.cost_desk import CostDesk
 from core.desk import Desk
+from core.errors import Cancelled
 from core.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
 from core.evaluation_desk import EvaluationDesk
 from core.home import Home
@@ -278,7 +279,7 @@ class _Answers:
         self._bench = self._bench or measuring.Bench()
         try:
             return _COST.dump_python(self._bench.measure(config, classes, cancelled), mode="json")
-        except measuring.Cancelled:
+        except Cancelled:
             return None
 
 
@@ -289,7 +290,7 @@ def _explained(question: dict[str, Any], example: Example, home: Home, cancelled
         case "walkthrough":
             try:
                 return _WALKTHROUGH.dump_python(explain.walkthrough(example, home, cancelled), mode="json")
-            except explain.Cancelled:
+            except Cancelled:
                 return None
         case "activation":
             return explain.activation(example, question["step"], question["number"], home)

@@ -21,6 +21,7 @@ from core import anatomy, catalog, devices
 from core.catalog import models
 from core.config import ConfigError, RunConfig
 from core.cost import Cost
+from core.errors import Cancelled
 from core.layers import backward_share, frozen_parameters, head_options
 from core.plans import FreezePlan
 from core.steps import THREADS, Pair, Steps, images_within, use_threads
@@ -38,10 +39,6 @@ PROBE_IMAGES = 2
 """The smallest batch that batch normalisation takes: it fits, and tells what a larger one would need."""
 
 REMEMBERED = 256
-
-
-class Cancelled(Exception):
-    """Nobody wants to know any more."""
 
 
 class Bench:

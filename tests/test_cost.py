@@ -18,7 +18,8 @@ from core.config import ConfigError, RunConfig
 from core.cost import Cost, CostState, steps_per_epoch, what_matters
 from core.cost_desk import CostDesk
 from core.data import loader
-from core.measuring import Bench, Cancelled, graph_nodes, saved_bytes
+from core.errors import Cancelled
+from core.measuring import Bench, graph_nodes, saved_bytes
 from core.steps import THREADS, Steps
 from tests.support import wait_until
 

@@ -27,7 +27,8 @@ from core.checkpoint import checkpoint_path, checkpoints, load_checkpoint
 from core.cli import main
 from core.config import ConfigError, RunConfig
 from core.data import prepare
-from core.evaluate import Cancelled, Loaded
+from core.errors import Cancelled
+from core.evaluate import Loaded
 from core.evaluation import Evaluation, Work
 from core.evaluation_desk import EvaluationDesk
 from core.evaluation_helper import Answers

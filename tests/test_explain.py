@@ -28,6 +28,7 @@ from core.catalog.model_entries import MODELS
 from core.catalog.models import logits_and_auxiliary, loss_and_logits
 from core.config import ConfigError, RunConfig
 from core.data import Normalise
+from core.errors import Cancelled
 from core.explaining import chain_rule
 from core.explaining.figures import figures
 from core.explaining.followed_value import FollowedValue
@@ -254,7 +255,7 @@ def test_looking_leaves_chance_threads_and_the_specimen_as_they_were(explained: 
 def test_a_walkthrough_that_is_given_up_leaves_everything_as_it_was(explained: Home) -> None:
     example = own(OWN.replace(learning_rate=0.02))
     chance, calls = torch.get_rng_state(), iter(range(30))
-    with pytest.raises(explain.Cancelled):
+    with pytest.raises(Cancelled):
         explain.walkthrough(example, explained, lambda: next(calls, None) is None)
     assert next(calls, None) is None, "it went as far as it might"
     assert torch.equal(torch.get_rng_state(), chance)
