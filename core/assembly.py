@@ -13,8 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from core import anatomy, breaking, catalog, data, devices, tuning, weights
 from core.catalog import losses, models, optimizers
 from core.config import RunConfig
-from core.data.leakage import without_doubles
-from core.data.preparation import check_batches
+from core.data.leakage import with_doubles_as_asked
 from core.doctor import Doctor, Facts
 from core.events import Layer, RunPlan
 from core.home import Home
@@ -76,10 +75,7 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     device = devices.resolve(config.device)
     progress("reading the data", None)
     images = breaking.break_data(data.prepare(config, home, progress), config)
-    if config.doubles == "leave out":
-        progress("comparing the training pictures with those that measure", None)
-        images = without_doubles(images, home.cache)
-        check_batches(config, len(images.train.images))
+    images = with_doubles_as_asked(images, config, home.cache, progress)
 
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -99,7 +95,7 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     model = model.to(memory_format=FORMATS[config.memory_format])
 
     steps_per_epoch = len(images.train)
-    class_weights = losses.balanced(images.train.class_counts(len(images.classes))) if config.class_weights == "balanced" else ()
+    class_weights = losses.class_weights(config, images.train.class_counts(len(images.classes)))
     trainer = Trainer(
         steering=Steering(model, layers, config, steps_per_epoch),
         watch=Watch(config.watch_every, config.watch_budget),

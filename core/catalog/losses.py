@@ -71,6 +71,11 @@ def balanced(counts: Sequence[int]) -> tuple[float, ...]:
     return tuple(sum(counts) / (there * count) if count else 1.0 for count in counts)
 
 
+def class_weights(config: RunConfig, counts: Sequence[int]) -> tuple[float, ...]:
+    """What `config.class_weights` asks for, for so many training pictures of each class: for `build`. Nothing where all count the same."""
+    return balanced(counts) if config.class_weights == "balanced" else ()
+
+
 def build(config: RunConfig, class_weights: Sequence[float] = ()) -> nn.Module:
     """The loss: called with (logits [N, C], labels int64 [N]), it returns a scalar, the mean over the batch.
 

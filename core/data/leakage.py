@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.config import ConfigError
+from core.config import ConfigError, RunConfig
 from core.data.loader import ImageDataset
-from core.data.preparation import Data
+from core.data.preparation import Data, check_batches
+from core.data.sources import Progress
 from core.files import written_whole
 from core.findings import Overlap
 
@@ -36,6 +37,24 @@ def overlaps(data: Data, cache: Path | None = None) -> tuple[Overlap, ...]:
     """
     known: dict[int, NDArray[np.uint64]] = {}
     return tuple(_overlap(name, data.train.images, held_out, cache, known) for name, held_out in _measured(data))
+
+
+def with_doubles_as_asked(data: Data, config: RunConfig, cache: Path, progress: Progress) -> Data:
+    """What `config.doubles` asks for: the same data, or `without_doubles`.
+
+    Args:
+        cache: that of `overlaps`.
+        progress: told if pictures are compared, which may take a while.
+
+    Raises:
+        ConfigError: too few pictures are left to train on.
+    """
+    if config.doubles == "keep":
+        return data
+    progress("comparing the training pictures with those that measure", None)
+    left = without_doubles(data, cache)
+    check_batches(config, len(left.train.images))
+    return left
 
 
 def without_doubles(data: Data, cache: Path | None = None) -> Data:

@@ -18,7 +18,7 @@ from core import anatomy, catalog, data, devices, weights
 from core.catalog import datasets, losses, models
 from core.catalog.models import logits_and_auxiliary
 from core.config import ConfigError, RunConfig
-from core.data.leakage import without_doubles
+from core.data.leakage import with_doubles_as_asked
 from core.explaining.figures import picture
 from core.freezing import Freezing
 from core.home import Home
@@ -226,6 +226,10 @@ def _random_picture(inputs: Tensor) -> Picture:
     return Picture(picture((inputs[0] * 255).round().to(torch.uint8)), "random numbers")
 
 
+def _unheard(text: str, share: float | None) -> None:
+    """A walkthrough does not say what data it reads."""
+
+
 def _own(example: Example, home: Home) -> Specimen:
     config = example.config
     if config is None:
@@ -235,9 +239,8 @@ def _own(example: Example, home: Home) -> Specimen:
     config = catalog.check(config)
     device = devices.resolve(config.device)
     _check_dataset_is_here(config, home)
-    images = data.prepare(config, home, lambda text, share: None)
-    if config.doubles == "leave out":
-        images = without_doubles(images, home.cache)
+    images = data.prepare(config, home, _unheard)
+    images = with_doubles_as_asked(images, config, home.cache, _unheard)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         head = head_options(config)
@@ -250,7 +253,7 @@ def _own(example: Example, home: Home) -> Specimen:
     pixels, labels = _batch(images, example.samples)
     normalise = data.Normalise(*catalog.find_model(config.model).normalise).to(device)
     steps = len(images.train)
-    class_weights = losses.balanced(images.train.class_counts(len(images.classes))) if config.class_weights == "balanced" else ()
+    class_weights = losses.class_weights(config, images.train.class_counts(len(images.classes)))
 
     def moving(of: nn.Module) -> Moving:
         steering = Steering(of, description.parameters, config.replace(timeline="", fused_optimizer=False), steps)
