@@ -92,14 +92,9 @@ def embedding_map(before: Predictions, after: Predictions, method: Method = "pca
         raise ConfigError("epoch", f"the layer before the last gives NaN or infinite values for {count}, so there is no map; choose an earlier epoch")
     points = before.points[finite]
     labels = after.labels[points]
-    maps, explained = zip(
-        *(
-            _mapped(values[finite], method, lambda share, done=done: told((done + share) / 2))  # type: ignore[misc]
-            for done, values in enumerate((before.embeddings, after.embeddings))
-        ),
-        strict=True,
-    )
-    first, second = turned_to(*maps), maps[1]
+    first, first_share = _mapped(before.embeddings[finite], method, lambda share: told(share / 2))
+    second, second_share = _mapped(after.embeddings[finite], method, lambda share: told((1 + share) / 2))
+    first = turned_to(first, second)
     notes = []
     if len(before.points) < len(before.labels):
         notes.append(f"{len(before.points):,} of {len(before.labels):,} test images are shown, each class in its share.")
@@ -112,7 +107,7 @@ def embedding_map(before: Predictions, after: Predictions, method: Method = "pca
             Point(int(index), int(label), (float(x0), float(y0)), (float(x1), float(y1)))
             for index, label, (x0, y0), (x1, y1) in zip(points, labels, first, second, strict=True)
         ),
-        explained=(explained[0], explained[1]),
+        explained=(first_share, second_share),
         before_epoch=before.epoch,
         after_epoch=after.epoch,
         note=" ".join(notes),
