@@ -24,9 +24,9 @@ from torch.utils.hooks import RemovableHandle
 from core.catalog.model_entries import ModelEntry
 from core.catalog.models import build, find_model
 from core.config import ConfigError
+from core.config.plans import ROLES, Role
 from core.head import head_info, replace_head
 from core.layers import PLAIN_HEAD, HeadOptions, ModelDescription, ParameterInfo
-from core.plans import ROLES, Role
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 """BatchNorm and InstanceNorm of any dimension, LayerNorm, GroupNorm and RMSNorm."""

@@ -19,10 +19,10 @@ from core.code import network_code
 from core.commands import settings
 from core.commands.missing import missing
 from core.config import ConfigError, RunConfig
+from core.config.plans import Change
 from core.events import RunStatus
 from core.home import Home
 from core.networks.grammar import EXAMPLE
-from core.plans import Change
 from core.progress import percent, progress_bar
 from core.speed import Tuning
 from core.store import Run, RunStore

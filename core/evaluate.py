@@ -25,13 +25,13 @@ from core.catalog.model_entries import ModelEntry
 from core.catalog.models import build, find_model, logits_and_auxiliary
 from core.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from core.config import ConfigError, RunConfig
+from core.config.errors import Cancelled
 from core.data import Loader, Normalise
 from core.data import torchvision_sets as sets
 from core.data.images import open_images
 from core.data.loader import ImageDataset, resize
 from core.data.preparation import TEST_SEED, TEST_SHARE
 from core.data.splits import stratified_split
-from core.errors import Cancelled
 from core.evaluation import Guess, Prediction, Sample
 from core.home import Home
 from core.layers import head_options

@@ -17,8 +17,8 @@ from pydantic import TypeAdapter
 
 from core import evaluate, grad_cam, predictions
 from core.config import RunConfig
+from core.config.errors import Cancelled
 from core.embedding import Method, embedding_map
-from core.errors import Cancelled
 from core.evaluate import Loaded, Progress, TestSet
 from core.evaluation import CamView, EmbeddingMap, Prediction, Sample
 from core.home import Home

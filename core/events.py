@@ -53,7 +53,7 @@ class CommandKind(StrEnum):
 class Command:
     """One request to a run. `applied_at_step` is None until the worker has obeyed (or refused, then `error` says why).
 
-    `payload` says what of it: for a change the text of a `core.plans.Change`, for an inspection the name of a parameter.
+    `payload` says what of it: for a change the text of a `core.config.plans.Change`, for an inspection the name of a parameter.
     """
 
     id: int
@@ -147,7 +147,7 @@ class Layer:
 class ChangeRow:
     """What learns, and how fast, from step `step` on: after a live command, or as the timeline says.
 
-    `text` is the change as `core.plans.Change` writes it; `frozen` bool[layers] and `multipliers` float32[layers] are what
+    `text` is the change as `core.config.plans.Change` writes it; `frozen` bool[layers] and `multipliers` float32[layers] are what
     holds then, `learning_rate` is that of a layer whose multiplier is 1.
     """
 

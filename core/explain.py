@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.modules import module as modules
 
 from core.config import ConfigError
-from core.errors import Cancelled
+from core.config.errors import Cancelled
 from core.explaining.chain_rule import Bench
 from core.explaining.figures import png
 from core.explaining.node_story import checks_of, story_of

@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any
 
 from core import catalog
-from core.catalog.entry import suggest
 from core.config import ConfigError, RunConfig
+from core.config.entry import suggest
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ Evidence = Literal["loss", "gradient norms", "update ratio", "accuracy", "settin
 class Remedy:
     """What to do about a finding. `advice` says it in a sentence.
 
-    `change` is a `core.plans.Change` that mends a run while it goes on, `settings` are fields of a `RunConfig` with which the next run
+    `change` is a `core.config.plans.Change` that mends a run while it goes on, `settings` are fields of a `RunConfig` with which the next run
     would not have it; both are empty where there is no such thing.
     """
 

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter
 
 from core.config import ConfigError, RunConfig
+from core.config.errors import Cancelled
 from core.cost import Cost, CostState, what_matters
 from core.cost_desk import CostDesk
 from core.desk import Desk
-from core.errors import Cancelled
 from core.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
 from core.evaluation_desk import EvaluationDesk
 from core.home import Home

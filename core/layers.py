@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from core.config import ConfigError, RunConfig
-from core.plans import PRESETS, ROLES, FreezePlan, Multipliers, Role
+from core.config.plans import PRESETS, ROLES, FreezePlan, Multipliers, Role
 
 
 @dataclass(frozen=True)

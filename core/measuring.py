@@ -20,10 +20,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from core import anatomy, catalog, devices
 from core.catalog import models
 from core.config import ConfigError, RunConfig
+from core.config.errors import Cancelled
+from core.config.plans import FreezePlan
 from core.cost import Cost
-from core.errors import Cancelled
 from core.layers import backward_share, frozen_parameters, head_options
-from core.plans import FreezePlan
 from core.steps import THREADS, Pair, Steps, images_within, use_threads
 from core.telling import first_line, size
 

@@ -19,9 +19,9 @@ import psutil
 
 from core import catalog
 from core.config import RunConfig
+from core.config.plans import Change
 from core.events import CommandKind
 from core.home import Home, child_environment
-from core.plans import Change
 from core.store import Run, RunStore
 
 LAUNCH_SECONDS = 60.0

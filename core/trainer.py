@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.catalog.models import loss_and_logits
+from core.config.plans import Change, Timeline
 from core.data import Loader
 from core.data.loader import Batch
 from core.freezing import trainable
 from core.own_losses import dividing_weight
 from core.partition import Partition
-from core.plans import Change, Timeline
 from core.profiling import Stages
 from core.signals import Sample, Values, Watch, gradient_norms
 from core.steering import Plan, Steering

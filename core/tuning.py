@@ -22,12 +22,12 @@ from torch import nn
 
 from core import devices
 from core.config import RunConfig
+from core.config.plans import FreezePlan
 from core.data import Loader
 from core.files import written_whole
 from core.home import Home
 from core.layers import ParameterInfo, frozen_parameters
 from core.measuring import tidy
-from core.plans import FreezePlan
 from core.speed import Tuning, Way
 from core.steps import THREADS
 from core.trials import Found, Hopeless, Subject, Timer, Trials, stopwatch

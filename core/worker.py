@@ -28,12 +28,12 @@ from core.assembly import assemble
 from core.audit import Audit, left_over
 from core.birth import birth
 from core.config import ConfigError
+from core.config.plans import Change
 from core.data.leakage import Search
 from core.doctor import Doctor
 from core.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
 from core.home import Home
 from core.layers import matches
-from core.plans import Change
 from core.profiling import Profiler
 from core.recorder import Recorder
 from core.saving import Checkpoints, save_weights

@@ -21,6 +21,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from core import anatomy
 from core.config import RunConfig
+from core.config.plans import Change
 from core.events import (
     FROZEN,
     AuditReport,
@@ -37,7 +38,6 @@ from core.events import (
     Verdict,
 )  # fmt: skip
 from core.layers import blocks, frozen_parameters, multipliers_by_parameter
-from core.plans import Change
 from core.store import RunStore
 from core.summaries import Summarizer
 from tests.support import Server, waiting

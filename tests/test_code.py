@@ -23,10 +23,10 @@ from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SC
 from core.code import Phase, loading_code, phases, pytorch_code
 from core.code.names import cover
 from core.config import FAULTS, ConfigError, RunConfig
+from core.config.plans import PRESETS
 from core.data import Normalise
 from core.home import Home
 from core.layers import ParameterInfo, frozen_parameters, head_options, multipliers_by_parameter
-from core.plans import PRESETS
 from core.steering import Steering
 
 CLASSES = 10

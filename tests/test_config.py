@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from core import catalog
 from core.catalog import OPTIMIZERS
 from core.config import EXAMPLES, MEASURED, ConfigError, RunConfig
-from core.plans import PRESETS, FreezePlan
+from core.config.plans import PRESETS, FreezePlan
 
 
 def test_default_config_survives_json() -> None:

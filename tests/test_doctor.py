@@ -19,6 +19,7 @@ from core.birth import birth
 from core.cli import main
 from core.code import pytorch_code
 from core.config import FAULTS, ConfigError, RunConfig
+from core.config.plans import Change
 from core.data import prepare
 from core.data.leakage import overlaps, picture_digests
 from core.doctor import RULES, Doctor, Facts, Rule, Sign, Signs
@@ -28,7 +29,6 @@ from core.findings import Diagnosis, Finding, Overlap, Remedy
 from core.home import Home
 from core.layers import ParameterInfo
 from core.migrations import MIGRATIONS
-from core.plans import Change
 from core.store import Run, RunStore
 from core.summaries import block_of
 from core.trainer import Trainer

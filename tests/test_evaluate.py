@@ -26,8 +26,8 @@ from core.catalog.models import find_model
 from core.checkpoint import checkpoint_path, checkpoints, load_checkpoint
 from core.cli import main
 from core.config import ConfigError, RunConfig
+from core.config.errors import Cancelled
 from core.data import prepare
-from core.errors import Cancelled
 from core.evaluate import Loaded
 from core.evaluation import Evaluation, Work
 from core.evaluation_desk import EvaluationDesk

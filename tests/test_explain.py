@@ -27,8 +27,8 @@ from core.catalog import OPTIMIZERS, losses, models, optimizers
 from core.catalog.model_entries import MODELS
 from core.catalog.models import logits_and_auxiliary, loss_and_logits
 from core.config import ConfigError, RunConfig
+from core.config.errors import Cancelled
 from core.data import Normalise
-from core.errors import Cancelled
 from core.explaining import chain_rule
 from core.explaining.figures import figures
 from core.explaining.followed_value import FollowedValue

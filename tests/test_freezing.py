@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from core.config import ConfigError
+from core.config.plans import FreezePlan, Role
 from core.freezing import Freezing, trainable
 from core.layers import ParameterInfo, frozen_parameters, matches
-from core.plans import FreezePlan, Role
 
 
 def model() -> nn.Sequential:

@@ -20,8 +20,8 @@ PROJECT = ("core", "pages", "dashboard", "tests", "bench")
 
 # Modules of core that the web process imports. They, and all they import at the top, stay free of torch.
 TORCH_FREE = (
-    "core.errors",
-    "core.plans",
+    "core.config.errors",
+    "core.config.plans",
     "core.config",
     "core.events",
     "core.findings",
@@ -181,11 +181,11 @@ def test_processes_are_only_in_the_supervisor_and_the_lab() -> None:
 @pytest.mark.parametrize(
     ("name", "below"),
     [
-        ("core/errors.py", ()),
+        ("core/config/errors.py", ()),
         ("core/events.py", ()),
         ("core/findings.py", ()),
-        ("core/plans.py", ("core.errors",)),
-        ("core/config.py", ("core.errors", "core.plans")),
+        ("core/config/plans.py", ("core.config.errors",)),
+        ("core/config/run_config.py", ("core.config.errors", "core.config.plans")),
     ],
 )
 def test_the_contract_modules_import_nothing_of_the_project_but_each_other(name: str, below: tuple[str, ...]) -> None:

@@ -20,6 +20,7 @@ from core.assembly import assemble
 from core.catalog import models
 from core.catalog.model_entries import MODELS
 from core.config import RunConfig
+from core.config.plans import Change, FreezePlan
 from core.data import Loader
 from core.data.loader import ImageDataset, Normalise
 from core.events import Reuse
@@ -28,7 +29,6 @@ from core.freezing import Freezing
 from core.home import Home
 from core.layers import frozen_parameters
 from core.partition import Keeping, Partition
-from core.plans import Change, FreezePlan
 from core.split import NotSplit, Split, fold_norms, split
 from core.trainer import EpochReport, FinalReport, StepReport, Trainer
 from tests.support import ROOT

@@ -14,9 +14,9 @@ import torch
 import torchvision
 
 from core.config import ConfigError, RunConfig
+from core.config.plans import Change
 from core.events import CommandKind, RunStatus, Verdict
 from core.home import Home
-from core.plans import Change
 from core.store import Run, RunStore
 from core.supervisor import Supervisor
 from core.worker import Worker, work

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.catalog.entry import Entry, by_name
+from core.config.entry import Entry, by_name
 
 if TYPE_CHECKING:
     from core.data.loader import Augmentation

@@ -7,13 +7,13 @@ from pathlib import Path
 from core.catalog import optimizers, schedules
 from core.catalog.augmentations import AUGMENTATIONS, AugmentationEntry
 from core.catalog.datasets import FOLDER, find_dataset
-from core.catalog.entry import Entry, by_name, check_options, find, suggest
 from core.catalog.losses import LOSSES
 from core.catalog.model_entries import ModelEntry
 from core.catalog.models import find_model
 from core.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from core.catalog.schedules import SCHEDULES
 from core.config import ConfigError, RunConfig
+from core.config.entry import Entry, by_name, check_options, find, suggest
 from core.machine import cores
 
 STARTING_WEIGHTS = by_name(

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from core.catalog.entry import Entry
 from core.config import OptionValue
+from core.config.entry import Entry
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.catalog.entry import Entry, Option, by_name, check_options, find, with_defaults
 from core.config import RunConfig
+from core.config.entry import Entry, Option, by_name, check_options, find, with_defaults
 
 if TYPE_CHECKING:
     from torch import nn

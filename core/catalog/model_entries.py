@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from core.catalog.entry import Entry, by_name
 from core.config import ConfigError
+from core.config.entry import Entry, by_name
 
 
 class Figures(NamedTuple):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.catalog.entry import find
 from core.catalog.model_entries import GOOGLENET, INCEPTION, MAXVIT, MODELS, VIT, ModelEntry
+from core.config.entry import find
 from core.layers import PLAIN_HEAD, HeadOptions
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.catalog.entry import Entry, Option, by_name, check_options, find, with_defaults
 from core.config import ConfigError, OptionValue, RunConfig
+from core.config.entry import Entry, Option, by_name, check_options, find, with_defaults
 
 if TYPE_CHECKING:
     from torch import Tensor

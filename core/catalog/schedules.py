@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from core.catalog.entry import Entry, Option, by_name, check_options, find, with_defaults
 from core.catalog.optimizers import OPTIMIZERS
 from core.config import ConfigError, OptionValue, RunConfig
+from core.config.entry import Entry, Option, by_name, check_options, find, with_defaults
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

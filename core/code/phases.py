@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.config import ConfigError, RunConfig
+from core.config.plans import PRESETS, Change, FreezePlan
 from core.layers import ParameterInfo, frozen_parameters, matches
-from core.plans import PRESETS, Change, FreezePlan
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from core.config import ConfigError
+from core.config.plans import FreezePlan
 from core.explaining.graph import Recorded, count, described, following, matched, walk
 from core.explaining.specimen import Specimen
 from core.layers import frozen_parameters
-from core.plans import FreezePlan
 from core.walkthrough import Graph, GraphNode, PlanCount
 
 FEW = 2

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import streamlit as st
 
 from core.config import RunConfig
+from core.config.plans import Timeline
 from core.cost import Cost, CostState, what_matters
 from core.lab_helper import LabError
 from core.layers import backward_share, crossed_share, first_learning
-from core.plans import Timeline
 from core.telling import size
 from pages._parts import checks, words
 from pages._parts.freeze_tree.tree import LayerTable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.config import ConfigError
-from core.plans import FreezePlan, Timeline
+from core.config.plans import FreezePlan, Timeline
 from pages._parts import layer_rules
 from pages._parts.draft import key
 from pages._parts.fields import Fields, sentence

@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.config import RunConfig
-from core.plans import PRESETS, FreezePlan
+from core.config.plans import PRESETS, FreezePlan
 
 CUSTOM = "custom"
 

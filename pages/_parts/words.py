@@ -9,8 +9,8 @@ from typing import Literal
 
 from core.catalog import find_model
 from core.config import ConfigError, RunConfig
+from core.config.plans import PRESETS, Change
 from core.events import RunStatus
-from core.plans import PRESETS, Change
 
 Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
 
@@ -99,7 +99,7 @@ def subject(config: RunConfig) -> str:
 
 
 def change(text: str, most: int = 6) -> str:
-    """A change as `core.plans.Change` writes it, in plain words: 'layer4 learns, learning rate 0.0005'. At most `most` parts of it."""
+    """A change as `core.config.plans.Change` writes it, in plain words: 'layer4 learns, learning rate 0.0005'. At most `most` parts of it."""
     parts = [_rule(rule) for rule in Change.parse(text).rules]
     return ", ".join(parts[:most]) + (f" and {len(parts) - most:,} more" if len(parts) > most else "")
 

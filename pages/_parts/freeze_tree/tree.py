@@ -10,8 +10,8 @@ from hashlib import sha256
 from typing import Literal
 
 from core.config import ConfigError
+from core.config.plans import PRESETS, FreezePlan
 from core.layers import ModelDescription, blocks, frozen_parameters
-from core.plans import PRESETS, FreezePlan
 
 Frozen = Literal["true", "false", "mixed"]
 

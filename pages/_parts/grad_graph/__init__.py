@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 from pydantic import TypeAdapter
 
-from core.errors import ConfigError
+from core.config.errors import ConfigError
 from core.lab_helper import LabError
 from core.walkthrough import Check, Graph, NodeStory, ParameterLook, Walkthrough
 from pages._parts import assets

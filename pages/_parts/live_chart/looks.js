@@ -106,7 +106,7 @@ export function tenTo(exponent) {
 
 const PRESETS = ["train everything", "head only", "last stage", "all but stem", "norms only"];
 
-// A change as core/config.py writes it ("!layer4, learning_rate=0.0005, fc=10") in plain words.
+// A change as core/config/run_config.py writes it ("!layer4, learning_rate=0.0005, fc=10") in plain words.
 export function inWords(text, most = Infinity) {
   const rules = text.split(",").map((part) => part.trim());
   const words = rules.slice(0, most).map((rule) => {

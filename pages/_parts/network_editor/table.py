@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from core.catalog.entry import Option
 from core.catalog.layer_entry import LayerEntry, Shape, sizes
 from core.catalog.network_layers import LAYERS
+from core.config.entry import Option
 from core.networks import MOST_LAYERS, Row, Sketch, Stage, read_row, row_of, spell
 from core.telling import size
 

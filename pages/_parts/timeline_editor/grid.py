@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.config import ConfigError
+from core.config.plans import Change, FreezePlan, Multipliers, TimedChange, Timeline
 from core.layers import ParameterInfo, frozen_parameters, matches, multipliers_by_parameter
-from core.plans import Change, FreezePlan, Multipliers, TimedChange, Timeline
 
 MOST_COLUMNS = 40
 """More epochs than these share columns: narrower ones could not be pointed at."""

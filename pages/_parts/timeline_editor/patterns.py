@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
+from core.config.plans import Change, FreezePlan, Multipliers, TimedChange, Timeline
 from core.layers import ParameterInfo
-from core.plans import Change, FreezePlan, Multipliers, TimedChange, Timeline
 from pages._parts.timeline_editor.grid import Stretch
 
 STEP_DOWN = 2.6

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from core.errors import ConfigError as ConfigError  # what a config raises is imported from here
-from core.plans import FreezePlan, Multipliers, Timeline
+from core.config.errors import ConfigError as ConfigError  # what a config raises is imported from here
+from core.config.plans import FreezePlan, Multipliers, Timeline
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 

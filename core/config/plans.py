@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_serializer, model_validator
 
-from core.errors import ConfigError
+from core.config.errors import ConfigError
 
 PRESETS: Mapping[str, str] = {
     "train everything": "Every layer learns.",

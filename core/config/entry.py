@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from core.config import ConfigError, OptionValue
+from core.config.errors import ConfigError
+from core.config.run_config import OptionValue
 
 OptionKind = Literal["bool", "int", "float", "choice", "floats"]
 
