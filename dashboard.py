@@ -28,8 +28,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from core.events import RunStatus
-from core.home import Home
-from core.sockets import send_at_once
+from core.machine.home import Home
+from core.machine.sockets import send_at_once
 from core.stream import Cursor, message
 from pages._parts import assets
 from pages._parts.services import Services, services

@@ -21,7 +21,7 @@ from bench.cases import Case
 from bench.contestants import THAW
 from bench.task import Found
 from core.data import prepare
-from core.home import Home, child_environment
+from core.machine.home import Home, child_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 

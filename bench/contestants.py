@@ -31,12 +31,12 @@ import torch
 from torch import Tensor, nn
 
 from bench.task import Clock, Found, Task, begin, device_memory, device_peak, peak_memory, step_flop
-from core import devices
 from core.assembly import assemble
 from core.audit import Audit
 from core.config import RunConfig
 from core.data import prepare
-from core.home import Home
+from core.machine import devices
+from core.machine.home import Home
 from core.recorder import Recorder
 from core.store import RunStore
 from core.trainer import Report, StepReport

@@ -13,7 +13,7 @@ from bench.table import table
 from core.config import ConfigError, RunConfig
 from core.faults import PRESETS
 from core.findings import Diagnosis
-from core.home import Home
+from core.machine.home import Home
 from core.networks.templates import TEMPLATES
 from core.store import Run, RunStore
 

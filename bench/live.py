@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 
 from bench.synthetic import SyntheticRun
 from bench.table import median, table
-from core.home import Home
+from core.machine.home import Home
 from core.store import RunStore
 from tests.support import Server
 

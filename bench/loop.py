@@ -21,7 +21,7 @@ from core.audit import Audit
 from core.catalog import optimizers, schedules
 from core.config import RunConfig
 from core.freezing import trainable
-from core.home import Home
+from core.machine.home import Home
 from core.recorder import Recorder
 from core.store import RunStore
 from core.trainer import StepReport

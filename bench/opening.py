@@ -12,7 +12,7 @@ from bench.screen import screen
 from bench.synthetic import SyntheticRun
 from bench.table import spread, table
 from core import stream
-from core.home import Home
+from core.machine.home import Home
 from core.store import RunStore
 from tests.support import Server
 

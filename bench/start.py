@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.table import spread, table
 from core import stream
 from core.config import RunConfig
-from core.home import Home
+from core.machine.home import Home
 from core.store import RunStore
 from core.supervisor import Supervisor
 

@@ -25,7 +25,7 @@ from core.config import RunConfig
 from core.data import Loader, Normalise
 from core.data.loader import BatchOrder, generator_for
 from core.freezing import Freezing, trainable
-from core.home import Home
+from core.machine.home import Home
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

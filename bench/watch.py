@@ -15,9 +15,9 @@ import torch
 from bench.table import median, table
 from core.assembly import assemble
 from core.audit import Audit
-from core.bits import digest
 from core.config import RunConfig
-from core.home import Home
+from core.machine.bits import digest
+from core.machine.home import Home
 from core.recorder import Recorder
 from core.store import RunStore
 from core.trainer import StepReport

@@ -10,14 +10,15 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from core import anatomy, breaking, catalog, data, devices, tuning, weights
+from core import anatomy, breaking, catalog, data, tuning, weights
 from core.catalog import losses, models, optimizers
 from core.config import RunConfig
 from core.data.leakage import with_doubles_as_asked
 from core.doctor import Doctor, Facts
 from core.events import Layer, RunPlan
-from core.home import Home
 from core.layers import ParameterInfo, blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter
+from core.machine import devices
+from core.machine.home import Home
 from core.partition import Keeping, Partition
 from core.signals import Watch
 from core.speed import Tuning, applied

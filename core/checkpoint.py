@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.config import ConfigError
-from core.home import Home
+from core.machine.home import Home
 from core.store import Run
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from core.commands.missing import missing
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
 from core.events import RunStatus
-from core.home import Home
+from core.machine.home import Home
 from core.networks.grammar import EXAMPLE
 from core.progress import percent, progress_bar
 from core.speed import Tuning

@@ -18,8 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core import catalog, devices, embedding, metrics, predictions
-from core.bits import digest
+from core import catalog, embedding, metrics, predictions
 from core.catalog.datasets import find_dataset
 from core.catalog.model_entries import ModelEntry
 from core.catalog.models import build, find_model, logits_and_auxiliary
@@ -33,9 +32,11 @@ from core.data.loader import ImageDataset, resize
 from core.data.preparation import TEST_SEED, TEST_SHARE
 from core.data.splits import stratified_split
 from core.evaluation import Guess, Prediction, Sample
-from core.home import Home
 from core.layers import head_options
-from core.machine import cores
+from core.machine import devices
+from core.machine.bits import digest
+from core.machine.hardware import cores
+from core.machine.home import Home
 from core.pictures import data_uri, open_picture
 from core.predictions import Predictions
 from core.speed import applied

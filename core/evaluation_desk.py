@@ -20,8 +20,8 @@ from core import predictions
 from core.checkpoint import Checkpoint
 from core.config import ConfigError
 from core.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
-from core.home import Home
 from core.lab_helper import Helper, LabError
+from core.machine.home import Home
 
 WANTED_SECONDS = 15.0
 """Work that nobody has asked about for so long makes way for other work."""

@@ -21,8 +21,8 @@ from core.config.errors import Cancelled
 from core.embedding import Method, embedding_map
 from core.evaluate import Loaded, Progress, TestSet
 from core.evaluation import CamView, EmbeddingMap, Prediction, Sample
-from core.home import Home
 from core.lab_helper import serve, step_back
+from core.machine.home import Home
 from core.predictions import Predictions
 
 _EMBEDDING = TypeAdapter(EmbeddingMap)

@@ -26,7 +26,7 @@ from core.explaining.plans import Looked, look
 from core.explaining.scripts import script_of
 from core.explaining.slow_step import Seen, two_steps
 from core.explaining.specimen import Specimen, specimen
-from core.home import Home
+from core.machine.home import Home
 from core.walkthrough import Check, Example, LayerCall, NodeStory, ParameterLook, StepStory, Walkthrough
 
 REMEMBERED = 3

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from core import telling
-from core.bits import same
+from core.machine.bits import same
 
 FORMAT = 1
 """Part of each file: raise it when what lies where changes."""

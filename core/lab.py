@@ -27,10 +27,10 @@ from core.cost_desk import CostDesk
 from core.desk import Desk
 from core.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
 from core.evaluation_desk import EvaluationDesk
-from core.home import Home
 from core.lab_helper import Helper, LabError, serve, step_back
 from core.layers import PLAIN_HEAD, HeadOptions, ModelDescription
-from core.machine import Machine
+from core.machine.hardware import Machine
+from core.machine.home import Home
 from core.walkthrough import Check, Example, NodeStory, Walkthrough
 
 if TYPE_CHECKING:
@@ -259,7 +259,8 @@ class _Answers:
 
     def to(self, question: dict[str, Any], cancelled: Callable[[], bool]) -> Any:
         """The answer to one question, ready for JSON; None if it was cancelled."""
-        from core import anatomy, devices
+        from core import anatomy
+        from core.machine import devices
 
         match question:
             case {"question": "describe", "head": head, "model": model, "classes": classes, "image_size": image_size}:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import ConfigError
-from core.home import child_environment
+from core.machine.home import child_environment
 
 Progress = Callable[[str, float | None], None]
 

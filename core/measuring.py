@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from core import anatomy, catalog, devices
+from core import anatomy, catalog
 from core.catalog import models
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.config.plans import FreezePlan
 from core.cost import Cost
 from core.layers import backward_share, frozen_parameters, head_options
+from core.machine import devices
 from core.steps import THREADS, Pair, Steps, images_within, use_threads
 from core.telling import first_line, size
 

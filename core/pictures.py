@@ -23,8 +23,8 @@ from PIL import Image, ImageOps
 
 from core.config import ConfigError
 from core.data.intake import FORMATS, MAX_PIXELS, UnreadableImage, readable, shown, upright
-from core.files import written_whole
-from core.home import Home
+from core.machine.files import written_whole
+from core.machine.home import Home
 
 MOST_BYTES = 100_000_000
 """The largest file that is taken in."""

@@ -22,8 +22,8 @@ from core import metrics
 from core.checkpoint import Checkpoint, checkpoints, newest
 from core.config import ConfigError
 from core.evaluation import Difference, Evaluation
-from core.files import written_whole
-from core.home import Home
+from core.machine.files import written_whole
+from core.machine.home import Home
 from core.store import Run, RunStore
 
 FORMAT = 2

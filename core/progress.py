@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from core.home import Home
+from core.machine.home import Home
 from core.store import RunStore
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from core.bits import digest
 from core.checkpoint import Checkpoint, checkpoint_path, listed
-from core.files import written_whole
+from core.machine.bits import digest
+from core.machine.files import written_whole
 
 MOST_CHECKPOINTS = 12
 """How many epochs of a run keep their weights: its first, its last, and others between them, evenly."""
@@ -26,7 +26,7 @@ SHARE = 0.03
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """`torch.save(model.state_dict(), path)`, with all tensors on the CPU, written whole (`core.files`).
+    """`torch.save(model.state_dict(), path)`, with all tensors on the CPU, written whole (`core.machine.files`).
 
     Raises:
         OSError: the disk is full or not writable; a file that was there before is untouched.

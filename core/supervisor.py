@@ -21,7 +21,7 @@ from core import catalog
 from core.config import RunConfig
 from core.config.plans import Change
 from core.events import CommandKind
-from core.home import Home, child_environment
+from core.machine.home import Home, child_environment
 from core.store import Run, RunStore
 
 LAUNCH_SECONDS = 60.0

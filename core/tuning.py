@@ -20,13 +20,13 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from core import devices
 from core.config import RunConfig
 from core.config.plans import FreezePlan
 from core.data import Loader
-from core.files import written_whole
-from core.home import Home
 from core.layers import ParameterInfo, frozen_parameters
+from core.machine import devices
+from core.machine.files import written_whole
+from core.machine.home import Home
 from core.measuring import tidy
 from core.speed import Tuning, Way
 from core.steps import THREADS

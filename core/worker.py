@@ -32,8 +32,8 @@ from core.config.plans import Change
 from core.data.leakage import Search
 from core.doctor import Doctor
 from core.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
-from core.home import Home
 from core.layers import matches
+from core.machine.home import Home
 from core.profiling import Profiler
 from core.recorder import Recorder
 from core.saving import Checkpoints, save_weights

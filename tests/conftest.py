@@ -15,7 +15,7 @@ if side_by_side > 1:
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from core.home import Home
+from core.machine.home import Home
 from core.store import RunStore
 from tests.browser import arguments, find
 from tests.support import PATIENCE, ROOT, Server, end_processes_of

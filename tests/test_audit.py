@@ -11,12 +11,12 @@ from torch import nn
 
 from core.assembly import assemble
 from core.audit import Audit
-from core.bits import digest
 from core.config import RunConfig
 from core.config.plans import Change
 from core.events import AuditReport, AuditRow, Verdict
 from core.freezing import Freezing
-from core.home import Home
+from core.machine.bits import digest
+from core.machine.home import Home
 from core.trainer import StepReport, Trainer
 
 QUICK: dict[str, Any] = {

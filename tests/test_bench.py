@@ -24,7 +24,7 @@ from bench.peers import case_table, ratio, ratio_table
 from bench.task import Found, Order, begin
 from core.config import RunConfig
 from core.data import intake
-from core.home import Home
+from core.machine.home import Home
 from tests.test_setup import clone
 
 __all__ = ["clone"]

@@ -15,7 +15,7 @@ from torch import nn
 
 from core import networks
 from core.catalog import models
-from core.home import Home
+from core.machine.home import Home
 from tests.support import Server, waiting
 
 pytestmark = pytest.mark.browser

@@ -15,7 +15,7 @@ from playwright.sync_api import FilePayload, Locator, Page, expect
 from core.checkpoint import newest
 from core.config import RunConfig
 from core.events import RunStatus
-from core.home import Home
+from core.machine.home import Home
 from core.predictions import difference, open_predictions
 from core.store import Run
 from core.supervisor import Supervisor

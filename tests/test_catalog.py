@@ -37,7 +37,7 @@ from core.catalog import (
 from core.catalog.model_entries import IMAGENET
 from core.config import ConfigError, RunConfig
 from core.config.entry import by_name, check_options, find, suggest, with_defaults
-from core.home import Home
+from core.machine.home import Home
 from core.own_losses import SmoothedDivergence
 from tests.support import ROOT
 

@@ -12,7 +12,7 @@ from torch import nn
 from core import saving
 from core.checkpoint import checkpoints, listed, load_checkpoint, newest
 from core.config import ConfigError, RunConfig
-from core.home import Home
+from core.machine.home import Home
 from core.saving import Checkpoints, save_weights
 from core.store import RunStore
 from core.worker import work

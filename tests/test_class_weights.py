@@ -17,7 +17,7 @@ from core.assembly import Assembly, assemble
 from core.catalog import LOSSES, losses
 from core.catalog.models import loss_and_logits
 from core.config import RunConfig
-from core.home import Home
+from core.machine.home import Home
 from core.own_losses import dividing_weight
 from core.trainer import EpochReport, FinalReport, StepReport
 

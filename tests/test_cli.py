@@ -18,7 +18,7 @@ import pytest
 from core.cli import main
 from core.config import RunConfig
 from core.events import RunStatus, Verdict
-from core.home import Home, child_environment
+from core.machine.home import Home, child_environment
 from core.store import RunStore
 from core.supervisor import Supervisor
 from tests.support import wait_until

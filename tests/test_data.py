@@ -18,7 +18,7 @@ from core.data import Data, Loader, Normalise, images, loader, prepare
 from core.data.loader import ImageDataset
 from core.data.sources import Source
 from core.data.splits import stratified_split
-from core.home import Home
+from core.machine.home import Home
 from tests.support import ROOT
 
 

@@ -27,7 +27,7 @@ from core.catalog import datasets
 from core.catalog.datasets import DATASETS, class_names, find_dataset
 from core.config import ConfigError, RunConfig
 from core.data import Data, Loader, downloads, prepare
-from core.home import Home
+from core.machine.home import Home
 from tests.support import free_port
 
 EACH = 4

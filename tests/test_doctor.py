@@ -26,8 +26,8 @@ from core.doctor import RULES, Doctor, Facts, Rule, Sign, Signs
 from core.events import ChangeRow, EpochRow, Layer, RunPlan, RunStatus, StepBlock, StepRow, StepTimes
 from core.faults import PRESETS, find_preset, preset_of
 from core.findings import Diagnosis, Finding, Overlap, Remedy
-from core.home import Home
 from core.layers import ParameterInfo
+from core.machine.home import Home
 from core.migrations import MIGRATIONS
 from core.store import Run, RunStore
 from core.summaries import block_of

@@ -14,7 +14,7 @@ from core.assembly import Assembly, assemble
 from core.config import ConfigError, RunConfig
 from core.data import Data, prepare
 from core.data.leakage import overlaps, without_doubles
-from core.home import Home
+from core.machine.home import Home
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -33,9 +33,9 @@ from core.evaluation import Evaluation, Work
 from core.evaluation_desk import EvaluationDesk
 from core.evaluation_helper import Answers
 from core.events import RunStatus
-from core.home import Home
 from core.lab import Lab
 from core.lab_helper import LabError
+from core.machine.home import Home
 from core.own_networks import Network
 from core.pictures import keep
 from core.predictions import find_checkpoint, find_run, open_predictions

@@ -20,7 +20,7 @@ from core.config import RunConfig
 from core.data import prepare
 from core.evaluation import Bin, ClassScore, Difference, Evaluation, Interval
 from core.events import RunPlan, RunStatus
-from core.home import Home
+from core.machine.home import Home
 from core.store import Run, RunStore
 from pages._parts import evaluation_words
 from pages._parts.evaluation_compare import square

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from core import anatomy, cli, explain
 from core.assembly import assemble
-from core.bits import same
 from core.catalog import OPTIMIZERS, losses, models, optimizers
 from core.catalog.model_entries import MODELS
 from core.catalog.models import logits_and_auxiliary, loss_and_logits
@@ -38,9 +37,10 @@ from core.explaining.slow_step import two_steps
 from core.explaining.specimen import Specimen, specimen
 from core.explaining.update_rules import RULES, rule_of
 from core.freezing import Freezing
-from core.home import Home
 from core.lab import _Answers
 from core.layers import frozen_parameters, head_options
+from core.machine.bits import same
+from core.machine.home import Home
 from core.trainer import StepReport
 from core.walkthrough import Check, Example, NodeStory, Update, Walkthrough
 

@@ -1,4 +1,4 @@
-"""`core.files`: what is written is there whole, or what was there before."""
+"""`core.machine.files`: what is written is there whole, or what was there before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.files import LEFT_OVER, written_whole
+from core.machine.files import LEFT_OVER, written_whole
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from core.catalog.datasets import class_names, find_dataset
 from core.config import ConfigError, RunConfig
 from core.data import Data, images, intake, prepare
 from core.data.intake import UnreadableImage, decode
-from core.home import Home
+from core.machine.home import Home
 
 COLOURS = {"cat": (200, 30, 30), "dog": (30, 200, 30), "owl": (30, 30, 200)}
 

@@ -10,10 +10,10 @@ import pytest
 
 from core.config import ConfigError, RunConfig
 from core.cost import CostState
-from core.home import Home
 from core.lab import Lab
 from core.lab_helper import NICENESS, Helper, LabError
 from core.layers import HeadOptions
+from core.machine.home import Home
 from core.walkthrough import Example, Walkthrough
 from tests.support import wait_until
 

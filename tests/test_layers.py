@@ -27,8 +27,8 @@ TORCH_FREE = (
     "core.findings",
     "core.speed",
     "core.layers",
-    "core.home",
-    "core.files",
+    "core.machine.home",
+    "core.machine.files",
     "core.rows",
     "core.store",
     "core.stream",
@@ -37,7 +37,7 @@ TORCH_FREE = (
     "core.catalog",
     "core.supervisor",
     "core.lab",
-    "core.machine",
+    "core.machine.hardware",
     "core.cost",
     "core.cost_desk",
     "core.checkpoint",
@@ -198,15 +198,15 @@ def test_the_trainer_knows_no_store_no_clock_no_disk_and_guesses_no_device() -> 
     core = (
         "core.store",
         "core.migrations",
-        "core.home",
+        "core.machine.home",
         "core.supervisor",
         "core.worker",
         "core.stream",
         "core.lab",
         "core.cli",
         "core.weights",
-        "core.devices",
-        "core.machine",
+        "core.machine.devices",
+        "core.machine.hardware",
     )
     library = ("time", "datetime", "sqlite3", "pathlib", "os", "shutil", "tempfile", "io", "logging", "psutil", "tqdm")
     assert offenders([trainer], (*core, *library)) == []

@@ -21,8 +21,8 @@ from core.catalog.layer_entry import OWN_CLASSES, Call, LayerError, Shape, Value
 from core.catalog.network_layers import ACTIVATIONS, LAYERS
 from core.code import class_name, network_code
 from core.config import ConfigError, RunConfig
-from core.home import Home
 from core.layers import HeadOptions
+from core.machine.home import Home
 from core.networks.templates import TEMPLATES
 from core.trainer import FinalReport, StepReport
 

@@ -18,9 +18,9 @@ from core.config import RunConfig
 from core.config.plans import Change
 from core.events import EpochRow, Layer, RunPlan, RunResult, RunStatus
 from core.findings import Diagnosis, Finding, Remedy
-from core.home import Home
 from core.lab import Lab
 from core.layers import frozen_parameters
+from core.machine.home import Home
 from core.store import RunStore
 from core.supervisor import Supervisor
 from pages._parts import draft, steering_view, words

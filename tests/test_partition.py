@@ -26,8 +26,8 @@ from core.data.loader import ImageDataset, Normalise
 from core.events import Reuse
 from core.features import Column, NoRoom, open_table
 from core.freezing import Freezing
-from core.home import Home
 from core.layers import frozen_parameters
+from core.machine.home import Home
 from core.partition import Keeping, Partition
 from core.split import NotSplit, Split, fold_norms, split
 from core.trainer import EpochReport, FinalReport, StepReport, Trainer

@@ -18,7 +18,7 @@ from core import pictures
 from core.config import ConfigError
 from core.data import intake
 from core.data.intake import decode
-from core.home import Home
+from core.machine.home import Home
 from core.pictures import data_uri, keep, open_picture
 
 

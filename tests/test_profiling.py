@@ -16,7 +16,7 @@ from core import cli
 from core.assembly import assemble
 from core.config import RunConfig
 from core.events import FROZEN, NO_GRADIENT, NOT_MEASURED, BlockTime, CommandKind, Memory, Profile, Reuse, StepRow
-from core.home import Home
+from core.machine.home import Home
 from core.profiling import Profiler, Stages
 from core.recorder import Recorder
 from core.signals import Pace, Spent, Watch, pace_for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from core.sockets import send_at_once
+from core.machine.sockets import send_at_once
 
 
 def delays(connection: socket.socket) -> bool:

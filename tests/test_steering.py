@@ -13,7 +13,7 @@ from core.assembly import assemble, check
 from core.catalog import OPTIMIZERS, SCHEDULES
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change, Multipliers, Timeline
-from core.home import Home
+from core.machine.home import Home
 from core.steering import Steering
 from core.trainer import ChangeReport, StepReport, Trainer
 

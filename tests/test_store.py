@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from core.config import RunConfig
 from core.events import FROZEN, CommandKind, EpochRow, Layer, RunPlan, RunResult, RunStatus, StepRow
-from core.home import Home, child_environment
+from core.machine.home import Home, child_environment
 from core.migrations import MIGRATIONS
 from core.store import RunStore, StoreError
 from core.stream import message

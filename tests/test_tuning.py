@@ -15,13 +15,14 @@ import torch
 from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 
-from core import anatomy, assembly, catalog, cli, data, devices, rounding, trials, tuning
+from core import anatomy, assembly, catalog, cli, data, rounding, trials, tuning
 from core.catalog import models, optimizers
 from core.catalog.optimizers import OPTIMIZERS
 from core.config import ConfigError, RunConfig
 from core.events import Layer, RunPlan, RunStatus
-from core.home import Home
 from core.layers import head_options
+from core.machine import devices
+from core.machine.home import Home
 from core.speed import Tuning, Way, applied
 from core.steps import THREADS, Steps
 from core.store import RunStore

@@ -16,7 +16,7 @@ import torchvision
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
 from core.events import CommandKind, RunStatus, Verdict
-from core.home import Home
+from core.machine.home import Home
 from core.store import Run, RunStore
 from core.supervisor import Supervisor
 from core.worker import Worker, work

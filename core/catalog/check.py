@@ -14,7 +14,7 @@ from core.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from core.catalog.schedules import SCHEDULES
 from core.config import ConfigError, RunConfig
 from core.config.entry import Entry, by_name, check_options, find, suggest
-from core.machine import cores
+from core.machine.hardware import cores
 
 STARTING_WEIGHTS = by_name(
     (

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from core.home import Home
+from core.machine.home import Home
 
 _MODULES = ("core.commands.explain", "core.commands.evaluate", "core.commands.findings", "core.commands.profile")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from core.config import ConfigError
 from core.evaluation import Evaluation, Interval, Prediction
-from core.home import Home
+from core.machine.home import Home
 from core.progress import percent
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from core.commands import settings
 from core.config import ConfigError, RunConfig
-from core.home import Home
+from core.machine.home import Home
 from core.telling import size
 from core.walkthrough import Example, Figures, Flow, NodeStory, StepStory, Walkthrough
 

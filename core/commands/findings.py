@@ -13,7 +13,7 @@ from core.commands.missing import missing
 from core.doctor import RULES
 from core.faults import PRESETS, find_preset
 from core.findings import Diagnosis
-from core.home import Home
+from core.machine.home import Home
 from core.store import RunStore
 from core.supervisor import Supervisor
 

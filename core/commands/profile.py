@@ -12,7 +12,7 @@ from core import telling
 from core.commands.missing import missing
 from core.config import ConfigError
 from core.events import RunStatus
-from core.home import Home
+from core.machine.home import Home
 from core.progress import percent
 from core.store import RunStore
 from core.supervisor import Supervisor

@@ -9,7 +9,7 @@ from typing import Any
 
 from core import networks
 from core.config import ConfigError, RunConfig
-from core.home import Home
+from core.machine.home import Home
 
 
 def flags() -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ from core.config import ConfigError
 from core.data.intake import UnreadableImage, decode, shown
 from core.data.loader import resize
 from core.data.sources import Progress, Source
-from core.files import written_whole
+from core.machine.files import written_whole
 
 KEEP_BYTES = 512 * 2**20
 """Resized images are kept up to this size; larger sets are resized batch by batch."""

@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional
 
 from core import cost
-from core.bits import digest
+from core.machine.bits import digest
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Random changes: uint8 [N, 3, S, S] and a source of chance to uint8 [N, 3, S, S]."""

@@ -15,7 +15,7 @@ from core.data.images import Store, open_images
 from core.data.loader import ImageDataset, Loader
 from core.data.sources import Progress
 from core.data.splits import stratified_split
-from core.home import Home
+from core.machine.home import Home
 
 TEST_SHARE = 0.2
 """Share of the images set aside to test on where a dataset comes without a test set."""

@@ -14,15 +14,16 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
-from core import anatomy, catalog, data, devices, weights
+from core import anatomy, catalog, data, weights
 from core.catalog import datasets, losses, models
 from core.catalog.models import logits_and_auxiliary
 from core.config import ConfigError, RunConfig
 from core.data.leakage import with_doubles_as_asked
 from core.explaining.figures import picture
 from core.freezing import Freezing
-from core.home import Home
 from core.layers import ModelDescription, frozen_parameters, head_options
+from core.machine import devices
+from core.machine.home import Home
 from core.steering import Steering
 from core.steps import use_threads
 from core.walkthrough import Example, Picture

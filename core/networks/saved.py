@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import ConfigError
-from core.files import written_whole
-from core.home import Home
+from core.machine.files import written_whole
+from core.machine.home import Home
 from core.networks.catalogue import entry
 from core.networks.grammar import LONGEST_TEXT, check_label
 

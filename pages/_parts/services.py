@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from core.home import Home
 from core.lab import Lab
+from core.machine.home import Home
 from core.store import RunStore
 from core.supervisor import Supervisor
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.catalog import AUGMENTATIONS, OPTIMIZERS
 from core.config import MEASURED, PRECISIONS, RunConfig
-from core.machine import cores
+from core.machine.hardware import cores
 from pages._parts import draft, layer_rules, words
 from pages._parts.draft import key
 from pages._parts.fields import Fields

@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from core.config import ConfigError
-from core.machine import Device, Machine
+from core.machine.hardware import Device, Machine
 
 
 def available() -> tuple[Device, ...]:
