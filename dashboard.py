@@ -27,9 +27,9 @@ from starlette.responses import FileResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from core.events import RunStatus
 from core.machine.home import Home
 from core.machine.sockets import send_at_once
+from core.records.events import RunStatus
 from core.stream import Cursor, message
 from pages._parts import assets
 from pages._parts.services import Services, services

@@ -12,9 +12,9 @@ from typing import Any
 from bench.table import table
 from core.config import ConfigError, RunConfig
 from core.faults import PRESETS
-from core.findings import Diagnosis
 from core.machine.home import Home
 from core.networks.templates import TEMPLATES
+from core.records.findings import Diagnosis
 from core.store import Run, RunStore
 
 

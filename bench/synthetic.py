@@ -11,9 +11,9 @@ import numpy as np
 import psutil
 
 from core.config import RunConfig
-from core.events import Layer, RunPlan, StepRow
+from core.records.events import Layer, RunPlan, StepRow
+from core.records.summaries import Summarizer
 from core.store import RunStore
-from core.summaries import Summarizer
 
 LAYERS = 62
 """As many parameter tensors as resnet18 has."""

@@ -26,7 +26,7 @@ from core.catalog.models import build, find_model
 from core.config import ConfigError
 from core.config.plans import ROLES, Role
 from core.head import head_info, replace_head
-from core.layers import PLAIN_HEAD, HeadOptions, ModelDescription, ParameterInfo
+from core.records.layers import PLAIN_HEAD, HeadOptions, ModelDescription, ParameterInfo
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 """BatchNorm and InstanceNorm of any dimension, LayerNorm, GroupNorm and RMSNorm."""

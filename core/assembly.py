@@ -15,16 +15,16 @@ from core.catalog import losses, models, optimizers
 from core.config import RunConfig
 from core.data.leakage import with_doubles_as_asked
 from core.doctor import Doctor, Facts
-from core.events import Layer, RunPlan
-from core.layers import ParameterInfo, blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter
 from core.machine import devices
 from core.machine.home import Home
 from core.partition import Keeping, Partition
+from core.records.events import Layer, RunPlan
+from core.records.layers import ParameterInfo, blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter
+from core.records.speed import Tuning, applied
+from core.records.telling import class_weights_in_words
 from core.signals import Watch
-from core.speed import Tuning, applied
 from core.steering import Steering
 from core.steps import FORMATS, THREADS, use_threads
-from core.telling import class_weights_in_words
 from core.trainer import Trainer
 
 Progress = Callable[[str, float | None], None]

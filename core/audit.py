@@ -15,9 +15,9 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from core.events import AuditReport, AuditRow, GradientState, Verdict
 from core.freezing import Freezing
 from core.machine.bits import digest
+from core.records.events import AuditReport, AuditRow, GradientState, Verdict
 from core.trainer import StepReport
 
 BUDGET = 0.005

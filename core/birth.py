@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from core.catalog.models import loss_and_logits
 from core.data.loader import Batch
-from core.findings import Birth
+from core.records.findings import Birth
 from core.trainer import Trainer
 
 

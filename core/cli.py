@@ -14,17 +14,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from core import catalog, commands, networks, telling
+from core import catalog, commands, networks
 from core.code import network_code
 from core.commands import settings
 from core.commands.missing import missing
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
-from core.events import RunStatus
 from core.machine.home import Home
 from core.networks.grammar import EXAMPLE
 from core.progress import percent, progress_bar
-from core.speed import Tuning
+from core.records import telling
+from core.records.events import RunStatus
+from core.records.speed import Tuning
 from core.store import Run, RunStore
 from core.supervisor import Supervisor
 
@@ -140,8 +141,8 @@ def _model(home: Home, config: RunConfig, as_json: bool) -> int:
     """The layers as the Model screen has them, and the cost of a step, measured."""
     config = catalog.check(config)
     from core import anatomy, assembly
-    from core.layers import frozen_parameters, head_options, multipliers_by_parameter
     from core.measuring import Bench
+    from core.records.layers import frozen_parameters, head_options, multipliers_by_parameter
 
     config = assembly.check(config, home)
     classes = len(catalog.class_names(config.dataset, home.data))

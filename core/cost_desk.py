@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.cost import CostState
 from core.desk import Desk
+from core.records.cost import CostState
 
 
 class CostDesk(Desk[CostState]):

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import ConfigError
-from core.evaluation import EmbeddingMap, Point
 from core.predictions import Predictions
+from core.records.evaluation import EmbeddingMap, Point
 
 Array = NDArray[Any]
 Method = Literal["pca", "t-sne"]

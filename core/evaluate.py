@@ -31,15 +31,15 @@ from core.data.images import open_images
 from core.data.loader import ImageDataset, resize
 from core.data.preparation import TEST_SEED, TEST_SHARE
 from core.data.splits import stratified_split
-from core.evaluation import Guess, Prediction, Sample
-from core.layers import head_options
 from core.machine import devices
 from core.machine.bits import digest
 from core.machine.hardware import cores
 from core.machine.home import Home
 from core.pictures import data_uri, open_picture
 from core.predictions import Predictions
-from core.speed import applied
+from core.records.evaluation import Guess, Prediction, Sample
+from core.records.layers import head_options
+from core.records.speed import applied
 from core.steps import FORMATS, THREADS, use_threads
 from core.store import Run, RunStore
 from core.trainer import DTYPES

@@ -27,7 +27,7 @@ from core.explaining.scripts import script_of
 from core.explaining.slow_step import Seen, two_steps
 from core.explaining.specimen import Specimen, specimen
 from core.machine.home import Home
-from core.walkthrough import Check, Example, LayerCall, NodeStory, ParameterLook, StepStory, Walkthrough
+from core.records.walkthrough import Check, Example, LayerCall, NodeStory, ParameterLook, StepStory, Walkthrough
 
 REMEMBERED = 3
 """Specimens that are kept: a model and its float64 copy can be large."""

@@ -25,8 +25,8 @@ import psutil
 import torch
 from torch import Tensor
 
-from core import telling
 from core.machine.bits import same
+from core.records import telling
 
 FORMAT = 1
 """Part of each file: raise it when what lies where changes."""

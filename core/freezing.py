@@ -21,7 +21,7 @@ class Freezing:
 
     Args:
         model: any module.
-        frozen: names from `model.named_parameters()`, as `core.layers.frozen_parameters` gives them. Of a tensor that two
+        frozen: names from `model.named_parameters()`, as `core.records.layers.frozen_parameters` gives them. Of a tensor that two
             modules share, any of its names.
         randomness: leave dropout and stochastic depth on inside of modules of which nothing learns; else they rest as in eval mode.
 

@@ -20,8 +20,8 @@ from core.catalog.model_entries import SWIN, SWIN_V2
 from core.catalog.models import logits_and_auxiliary
 from core.config import ConfigError
 from core.evaluate import Loaded
-from core.evaluation import CamView
 from core.pictures import data_uri
+from core.records.evaluation import CamView
 
 STRENGTH = 0.75
 """How much of a pixel the heat covers where it is highest."""

@@ -7,7 +7,7 @@ import copy
 from torch import nn
 
 from core.config import ConfigError
-from core.layers import PLAIN_HEAD, HeadInfo, HeadOptions
+from core.records.layers import PLAIN_HEAD, HeadInfo, HeadOptions
 
 IMAGENET_CLASSES = 1000
 

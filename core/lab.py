@@ -22,16 +22,16 @@ from pydantic import TypeAdapter
 
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
-from core.cost import Cost, CostState, what_matters
 from core.cost_desk import CostDesk
 from core.desk import Desk
-from core.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
 from core.evaluation_desk import EvaluationDesk
 from core.lab_helper import Helper, LabError, serve, step_back
-from core.layers import PLAIN_HEAD, HeadOptions, ModelDescription
 from core.machine.hardware import Machine
 from core.machine.home import Home
-from core.walkthrough import Check, Example, NodeStory, Walkthrough
+from core.records.cost import Cost, CostState, what_matters
+from core.records.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
+from core.records.layers import PLAIN_HEAD, HeadOptions, ModelDescription
+from core.records.walkthrough import Check, Example, NodeStory, Walkthrough
 
 if TYPE_CHECKING:
     from core.measuring import Bench

@@ -22,11 +22,11 @@ from core.catalog import models
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.config.plans import FreezePlan
-from core.cost import Cost
-from core.layers import backward_share, frozen_parameters, head_options
 from core.machine import devices
+from core.records.cost import Cost
+from core.records.layers import backward_share, frozen_parameters, head_options
+from core.records.telling import first_line, size
 from core.steps import THREADS, Pair, Steps, images_within, use_threads
-from core.telling import first_line, size
 
 BUDGET_SECONDS = 2.5
 """No further step is begun after this much time in measured steps."""
@@ -52,7 +52,7 @@ class Bench:
         self._known: OrderedDict[tuple[str, int, frozenset[str]], Cost] = OrderedDict()
 
     def measure(self, config: RunConfig, classes: int, cancelled: Callable[[], bool] = lambda: False) -> Cost:
-        """The cost of a step of `config`, of which the fields in `core.cost.MATTERS` count. Takes 1 to 5 s for most models.
+        """The cost of a step of `config`, of which the fields in `core.records.cost.MATTERS` count. Takes 1 to 5 s for most models.
 
         Args:
             cancelled: asked between two steps.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation import Bin, ClassScore, Evaluation, Interval
+from core.records.evaluation import Bin, ClassScore, Evaluation, Interval
 
 BINS = 15
 """Bins of the calibration error, as in Guo et al. 2017."""

@@ -21,9 +21,9 @@ from pydantic import TypeAdapter, ValidationError
 from core import metrics
 from core.checkpoint import Checkpoint, checkpoints, newest
 from core.config import ConfigError
-from core.evaluation import Difference, Evaluation
 from core.machine.files import written_whole
 from core.machine.home import Home
+from core.records.evaluation import Difference, Evaluation
 from core.store import Run, RunStore
 
 FORMAT = 2

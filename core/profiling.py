@@ -16,8 +16,8 @@ from torch.autograd.graph import Node, saved_tensors_hooks
 from torch.nn.modules import module as modules
 from torch.optim import Optimizer
 
-from core.events import BlockTime, LayerTime, Memory, Profile, Reuse, Stage
-from core.layers import blocks
+from core.records.events import BlockTime, LayerTime, Memory, Profile, Reuse, Stage
+from core.records.layers import blocks
 
 STEPS = 5
 """Steps of one profile: enough for a median."""
@@ -320,7 +320,7 @@ def _layers(model: nn.Module, path: str = "") -> Iterator[tuple[nn.Module, str]]
 
 
 def _block_finder(model: nn.Module) -> Callable[[str], str]:
-    """From a layer's name to its block: see `core.layers.blocks`; a layer that is in none is one by itself."""
+    """From a layer's name to its block: see `core.records.layers.blocks`; a layer that is in none is one by itself."""
     found = blocks(name for name, _ in model.named_parameters())
     known: dict[str, str] = {}
 

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from core.doctor.doctor import Doctor, Units
-from core.events import FROZEN, NOT_MEASURED, EpochRow, Signal, Stage, StepBlock, StepTimes
+from core.records.events import FROZEN, NOT_MEASURED, EpochRow, Signal, Stage, StepBlock, StepTimes
+from core.records.summaries import NOTHING, Summarizer
 from core.signals import Spent, pace_for
 from core.store import RunStore
-from core.summaries import NOTHING, Summarizer
 from core.trainer import StepReport, Trainer
 
 FLUSH_SECONDS = 0.25

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torchvision.ops import StochasticDepth
 
-from core.speed import Way
+from core.records.speed import Way
 from core.steps import Pair, Steps
 
 SHARE_OF_NOISE, ALWAYS_ACCEPTED, NEVER_ACCEPTED = 1 / 3, 0.05, 0.5

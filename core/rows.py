@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.events import Signal, StepBlock
-from core.summaries import LevelRow
+from core.records.events import Signal, StepBlock
+from core.records.summaries import LevelRow
 
 
 class Row(Protocol):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.data.loader import Batch
-from core.events import NO_GRADIENT, Histogram
+from core.records.events import NO_GRADIENT, Histogram
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from core.machine.bits import same
-from core.telling import first_line
+from core.records.telling import first_line
 
 
 class NotSplit(Exception):

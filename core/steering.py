@@ -19,7 +19,7 @@ from core.catalog import optimizers, schedules
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
 from core.freezing import Freezing, trainable
-from core.layers import ParameterInfo, check_timeline, frozen_parameters, multipliers_by_parameter
+from core.records.layers import ParameterInfo, check_timeline, frozen_parameters, multipliers_by_parameter
 
 _CYCLED = ("momentum", "betas")  # what some schedules move together with the learning rate
 

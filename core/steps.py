@@ -32,7 +32,7 @@ Pair = tuple[Tensor, Tensor]
 class Steps:
     """A model on its device with all that a step needs.
 
-    The fields of `config` that count are those in `core.cost.MATTERS`, but for the model, which is given; compiling and threads
+    The fields of `config` that count are those in `core.records.cost.MATTERS`, but for the model, which is given; compiling and threads
     are whoever's who makes one. Several can share a model, of which the one that was made or frozen last says what learns.
 
     Args:

@@ -23,7 +23,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from core.config import RunConfig
-from core.events import (
+from core.migrations import migrate
+from core.records.events import (  # fmt: skip
     AuditReport,
     ChangeRow,
     Command,
@@ -39,12 +40,11 @@ from core.events import (
     StepBlock,
     StepRow,
     StepTimes,
-)  # fmt: skip
-from core.findings import Diagnosis
-from core.migrations import migrate
+)
+from core.records.findings import Diagnosis
+from core.records.speed import Tuning
+from core.records.summaries import LevelRow, block_of
 from core.rows import StepColumns, as_blob, level_values, step_columns, step_values
-from core.speed import Tuning
-from core.summaries import LevelRow, block_of
 
 _PLAN = TypeAdapter(RunPlan)
 _RESULT = TypeAdapter(RunResult)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.events import FROZEN, NO_GRADIENT, NOT_MEASURED, ChangeRow, Layer
+from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, ChangeRow, Layer
 from core.rows import StepColumns
 from core.store import Run, RunStore
 

@@ -20,8 +20,8 @@ import psutil
 from core import catalog
 from core.config import RunConfig
 from core.config.plans import Change
-from core.events import CommandKind
 from core.machine.home import Home, child_environment
+from core.records.events import CommandKind
 from core.store import Run, RunStore
 
 LAUNCH_SECONDS = 60.0

@@ -25,11 +25,11 @@ from core.catalog.optimizers import OPTIMIZERS
 from core.config import RunConfig
 from core.data import Loader
 from core.measuring import saved_bytes
+from core.records.speed import Way
+from core.records.telling import first_line, size
 from core.rounding import Reference
-from core.speed import Way
 from core.split import NotSplit, Split, fold_norms, split
 from core.steps import Pair, Steps, images_within, use_threads
-from core.telling import first_line, size
 
 BUDGET_SECONDS, BUDGET_PASSES, SHARE_OF_RUN, MOST_SECONDS = 6.0, 24, 0.05, 60.0
 """No further way is begun after this much time: the most of 6 s, of 24 passes (what all of it takes at least), and of a twentieth of
@@ -100,7 +100,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Found:
-    """What came out: see `core.speed.Tuning` for the fields of these names."""
+    """What came out: see `core.records.speed.Tuning` for the fields of these names."""
 
     ways: tuple[Way, ...]
     possible: int

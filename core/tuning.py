@@ -23,12 +23,12 @@ from torch import nn
 from core.config import RunConfig
 from core.config.plans import FreezePlan
 from core.data import Loader
-from core.layers import ParameterInfo, frozen_parameters
 from core.machine import devices
 from core.machine.files import written_whole
 from core.machine.home import Home
 from core.measuring import tidy
-from core.speed import Tuning, Way
+from core.records.layers import ParameterInfo, frozen_parameters
+from core.records.speed import Tuning, Way
 from core.steps import THREADS
 from core.trials import Found, Hopeless, Subject, Timer, Trials, stopwatch
 

@@ -31,11 +31,11 @@ from core.config import ConfigError
 from core.config.plans import Change
 from core.data.leakage import Search
 from core.doctor import Doctor
-from core.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
-from core.layers import matches
 from core.machine.home import Home
 from core.profiling import Profiler
 from core.recorder import Recorder
+from core.records.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
+from core.records.layers import matches
 from core.saving import Checkpoints, save_weights
 from core.signals import histogram
 from core.store import RunStore

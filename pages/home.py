@@ -5,10 +5,10 @@ import platform
 import psutil
 import streamlit as st
 
-from core import telling
 from core.config import ConfigError, RunConfig
 from core.lab_helper import LabError
 from core.machine.hardware import cores
+from core.records import telling
 from pages._parts import draft
 from pages._parts.history import history
 from pages._parts.live_chart import load_ahead

@@ -17,7 +17,7 @@ from core.catalog.model_entries import Family, ModelEntry
 from core.config import ConfigError
 from core.config.plans import PRESETS, FreezePlan, Multipliers
 from core.freezing import Freezing
-from core.layers import ModelDescription, backward_share, crossed_share, first_learning, frozen_parameters, multipliers_by_parameter
+from core.records.layers import ModelDescription, backward_share, crossed_share, first_learning, frozen_parameters, multipliers_by_parameter
 from tests.test_catalog import samples, small_size
 
 # Where the last stage begins, and the stem, as a person reads them off the source of each model.

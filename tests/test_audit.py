@@ -13,10 +13,10 @@ from core.assembly import assemble
 from core.audit import Audit
 from core.config import RunConfig
 from core.config.plans import Change
-from core.events import AuditReport, AuditRow, Verdict
 from core.freezing import Freezing
 from core.machine.bits import digest
 from core.machine.home import Home
+from core.records.events import AuditReport, AuditRow, Verdict
 from core.trainer import StepReport, Trainer
 
 QUICK: dict[str, Any] = {

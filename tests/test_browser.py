@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from core.events import RunStatus
+from core.records.events import RunStatus
 from core.store import Run, RunStore
 from tests.support import PATIENCE, Server, wait_until, waiting
 

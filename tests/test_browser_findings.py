@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from core.config import RunConfig
 from core.doctor import RULES
-from core.events import CommandKind, RunStatus
-from core.findings import Diagnosis, Finding, Remedy
+from core.records.events import CommandKind, RunStatus
+from core.records.findings import Diagnosis, Finding, Remedy
 from tests.support import Server, wait_until, waiting
 from tests.test_browser import badge, chart, plot, store_of, visible_range, wait_for_steps
 from tests.test_browser_watch import section, written

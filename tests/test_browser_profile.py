@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.config import RunConfig
-from core.events import FROZEN, NOT_MEASURED, CommandKind, Reuse, RunStatus, StepRow, StepTimes
 from core.machine.home import Home
+from core.records.events import FROZEN, NOT_MEASURED, CommandKind, Reuse, RunStatus, StepRow, StepTimes
 from core.supervisor import Supervisor
 from tests.support import Server, wait_until, waiting
 from tests.test_browser import badge, chart, plot, stop, store_of, wait_for_steps

@@ -22,7 +22,7 @@ from playwright.sync_api import Locator, Page, expect
 from core import anatomy
 from core.config import RunConfig
 from core.config.plans import Change
-from core.events import (
+from core.records.events import (  # fmt: skip
     FROZEN,
     AuditReport,
     AuditRow,
@@ -36,10 +36,10 @@ from core.events import (
     RunStatus,
     StepRow,
     Verdict,
-)  # fmt: skip
-from core.layers import blocks, frozen_parameters, multipliers_by_parameter
+)
+from core.records.layers import blocks, frozen_parameters, multipliers_by_parameter
+from core.records.summaries import Summarizer
 from core.store import RunStore
-from core.summaries import Summarizer
 from tests.support import Server, waiting
 from tests.test_browser import LONG, badge, chart, ended, plot, start_run, store_of, wait_for_steps
 

@@ -17,8 +17,8 @@ import pytest
 
 from core.cli import main
 from core.config import RunConfig
-from core.events import RunStatus, Verdict
 from core.machine.home import Home, child_environment
+from core.records.events import RunStatus, Verdict
 from core.store import RunStore
 from core.supervisor import Supervisor
 from tests.support import wait_until

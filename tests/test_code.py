@@ -25,8 +25,8 @@ from core.code.names import cover
 from core.config import FAULTS, ConfigError, RunConfig
 from core.config.plans import PRESETS
 from core.data import Normalise
-from core.layers import ParameterInfo, frozen_parameters, head_options, multipliers_by_parameter
 from core.machine.home import Home
+from core.records.layers import ParameterInfo, frozen_parameters, head_options, multipliers_by_parameter
 from core.steering import Steering
 
 CLASSES = 10

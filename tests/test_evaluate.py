@@ -29,16 +29,16 @@ from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.data import prepare
 from core.evaluate import Loaded
-from core.evaluation import Evaluation, Work
 from core.evaluation_desk import EvaluationDesk
 from core.evaluation_helper import Answers
-from core.events import RunStatus
 from core.lab import Lab
 from core.lab_helper import LabError
 from core.machine.home import Home
 from core.own_networks import Network
 from core.pictures import keep
 from core.predictions import find_checkpoint, find_run, open_predictions
+from core.records.evaluation import Evaluation, Work
+from core.records.events import RunStatus
 from core.store import RunStore
 from core.worker import work
 from tests.support import wait_until

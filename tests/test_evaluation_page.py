@@ -18,9 +18,9 @@ from core.checkpoint import Checkpoint, checkpoint_path
 from core.code.evaluation import evaluation_code
 from core.config import RunConfig
 from core.data import prepare
-from core.evaluation import Bin, ClassScore, Difference, Evaluation, Interval
-from core.events import RunPlan, RunStatus
 from core.machine.home import Home
+from core.records.evaluation import Bin, ClassScore, Difference, Evaluation, Interval
+from core.records.events import RunPlan, RunStatus
 from core.store import Run, RunStore
 from pages._parts import evaluation_words
 from pages._parts.evaluation_compare import square

@@ -38,11 +38,11 @@ from core.explaining.specimen import Specimen, specimen
 from core.explaining.update_rules import RULES, rule_of
 from core.freezing import Freezing
 from core.lab import _Answers
-from core.layers import frozen_parameters, head_options
 from core.machine.bits import same
 from core.machine.home import Home
+from core.records.layers import frozen_parameters, head_options
+from core.records.walkthrough import Check, Example, NodeStory, Update, Walkthrough
 from core.trainer import StepReport
-from core.walkthrough import Check, Example, NodeStory, Update, Walkthrough
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

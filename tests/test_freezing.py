@@ -9,7 +9,7 @@ from torch import nn
 from core.config import ConfigError
 from core.config.plans import FreezePlan, Role
 from core.freezing import Freezing, trainable
-from core.layers import ParameterInfo, frozen_parameters, matches
+from core.records.layers import ParameterInfo, frozen_parameters, matches
 
 
 def model() -> nn.Sequential:

@@ -12,7 +12,7 @@ from core.catalog import MODELS, models
 from core.config import ConfigError, RunConfig
 from core.config.plans import PRESETS, FreezePlan, Multipliers
 from core.head import replace_head
-from core.layers import PLAIN_HEAD, HeadOptions, blocks, frozen_parameters, head_options, multipliers_by_parameter
+from core.records.layers import PLAIN_HEAD, HeadOptions, blocks, frozen_parameters, head_options, multipliers_by_parameter
 from tests.test_catalog import samples, small_size
 
 BOTH = HeadOptions(dropout=0.3, hidden=24)

@@ -9,12 +9,12 @@ import psutil
 import pytest
 
 from core.config import ConfigError, RunConfig
-from core.cost import CostState
 from core.lab import Lab
 from core.lab_helper import NICENESS, Helper, LabError
-from core.layers import HeadOptions
 from core.machine.home import Home
-from core.walkthrough import Example, Walkthrough
+from core.records.cost import CostState
+from core.records.layers import HeadOptions
+from core.records.walkthrough import Example, Walkthrough
 from tests.support import wait_until
 
 SMALL = RunConfig(model="small_cnn", image_size=16, batch_size=8, device="cpu")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from core import metrics
 from core.config import ConfigError
 from core.embedding import choose_points, embedding_map, principal, turned_to
-from core.evaluation import Interval
 from core.predictions import Predictions, difference
+from core.records.evaluation import Interval
 
 CLASSES = tuple("abcdefghij")
 MISSING, NEVER = 7, 3

@@ -21,9 +21,9 @@ from core.catalog.layer_entry import OWN_CLASSES, Call, LayerError, Shape, Value
 from core.catalog.network_layers import ACTIVATIONS, LAYERS
 from core.code import class_name, network_code
 from core.config import ConfigError, RunConfig
-from core.layers import HeadOptions
 from core.machine.home import Home
 from core.networks.templates import TEMPLATES
+from core.records.layers import HeadOptions
 from core.trainer import FinalReport, StepReport
 
 NET = "mynet: conv 32, norm, relu, pool, residual 64, global pool"

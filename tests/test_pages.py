@@ -16,11 +16,11 @@ from streamlit.testing.v1 import AppTest
 from core import anatomy, catalog, networks
 from core.config import RunConfig
 from core.config.plans import Change
-from core.events import EpochRow, Layer, RunPlan, RunResult, RunStatus
-from core.findings import Diagnosis, Finding, Remedy
 from core.lab import Lab
-from core.layers import frozen_parameters
 from core.machine.home import Home
+from core.records.events import EpochRow, Layer, RunPlan, RunResult, RunStatus
+from core.records.findings import Diagnosis, Finding, Remedy
+from core.records.layers import frozen_parameters
 from core.store import RunStore
 from core.supervisor import Supervisor
 from pages._parts import draft, steering_view, words

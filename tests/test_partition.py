@@ -23,12 +23,12 @@ from core.config import RunConfig
 from core.config.plans import Change, FreezePlan
 from core.data import Loader
 from core.data.loader import ImageDataset, Normalise
-from core.events import Reuse
 from core.features import Column, NoRoom, open_table
 from core.freezing import Freezing
-from core.layers import frozen_parameters
 from core.machine.home import Home
 from core.partition import Keeping, Partition
+from core.records.events import Reuse
+from core.records.layers import frozen_parameters
 from core.split import NotSplit, Split, fold_norms, split
 from core.trainer import EpochReport, FinalReport, StepReport, Trainer
 from tests.support import ROOT

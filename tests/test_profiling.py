@@ -15,15 +15,15 @@ from torch.nn.modules import module as modules
 from core import cli
 from core.assembly import assemble
 from core.config import RunConfig
-from core.events import FROZEN, NO_GRADIENT, NOT_MEASURED, BlockTime, CommandKind, Memory, Profile, Reuse, StepRow
 from core.machine.home import Home
 from core.profiling import Profiler, Stages
 from core.recorder import Recorder
+from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, BlockTime, CommandKind, Memory, Profile, Reuse, StepRow
+from core.records.summaries import Summarizer
+from core.records.telling import block_note, parts_of, profile_headline, reuse_in_words, size
 from core.signals import Pace, Spent, Watch, pace_for
 from core.store import RunStore
-from core.summaries import Summarizer
 from core.supervisor import Supervisor
-from core.telling import block_note, parts_of, profile_headline, reuse_in_words, size
 from core.trainer import StepReport, Trainer
 from core.worker import work
 from tests.support import wait_until

@@ -8,8 +8,8 @@ import pytest
 from core import anatomy
 from core.config import RunConfig
 from core.config.plans import Change
-from core.events import AuditReport, AuditRow, ChangeRow, Command, CommandKind, Layer, RunPlan, Verdict
-from core.layers import ParameterInfo, frozen_parameters, multipliers_by_parameter
+from core.records.events import AuditReport, AuditRow, ChangeRow, Command, CommandKind, Layer, RunPlan, Verdict
+from core.records.layers import ParameterInfo, frozen_parameters, multipliers_by_parameter
 from pages._parts import words
 from pages._parts.audit_view import headline
 from pages._parts.run_state import frozen_after, goal_without, made, repeated, state_now, towards

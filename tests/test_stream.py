@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.config import RunConfig
-from core.events import (
+from core.records.events import (  # fmt: skip
     FROZEN,
     NO_GRADIENT,
     NOT_MEASURED,
@@ -22,7 +22,8 @@ from core.events import (
     RunStatus,
     StepRow,
     StepTimes,
-)  # fmt: skip
+)
+from core.records.summaries import Summarizer
 from core.store import RunStore
 from core.stream import (
     COLUMNS,
@@ -37,7 +38,6 @@ from core.stream import (
     level_for,
     message,
 )  # fmt: skip
-from core.summaries import Summarizer
 
 LAYERS = tuple(Layer(f"layer{index}.weight", (3, 3), 9, index < 2) for index in range(4))
 

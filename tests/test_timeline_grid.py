@@ -10,7 +10,7 @@ import pytest
 from core import anatomy
 from core.config import ConfigError, RunConfig
 from core.config.plans import FreezePlan, Multipliers, Timeline
-from core.layers import ParameterInfo, blocks, check_timeline
+from core.records.layers import ParameterInfo, blocks, check_timeline
 from pages._parts.timeline_editor import grid, patterns
 
 EVERYTHING = FreezePlan()

@@ -12,8 +12,8 @@ from torch import Tensor
 from core.assembly import Assembly, assemble
 from core.audit import Audit
 from core.config import ConfigError, RunConfig
-from core.events import NO_GRADIENT
 from core.machine.home import Home
+from core.records.events import NO_GRADIENT
 from core.trainer import EpochReport, EvaluationReport, FinalReport, Report, Score, StepReport
 
 QUICK: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 1, "batch_size": 64}

@@ -19,11 +19,11 @@ from core import anatomy, assembly, catalog, cli, data, rounding, trials, tuning
 from core.catalog import models, optimizers
 from core.catalog.optimizers import OPTIMIZERS
 from core.config import ConfigError, RunConfig
-from core.events import Layer, RunPlan, RunStatus
-from core.layers import head_options
 from core.machine import devices
 from core.machine.home import Home
-from core.speed import Tuning, Way, applied
+from core.records.events import Layer, RunPlan, RunStatus
+from core.records.layers import head_options
+from core.records.speed import Tuning, Way, applied
 from core.steps import THREADS, Steps
 from core.store import RunStore
 from core.trainer import EpochReport, StepReport

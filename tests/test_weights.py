@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from core import weights
 from core.catalog import models
 from core.config import ConfigError, RunConfig
-from core.layers import PLAIN_HEAD, HeadOptions
+from core.records.layers import PLAIN_HEAD, HeadOptions
 
 CLASSES = 4
 

@@ -15,8 +15,8 @@ import torchvision
 
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
-from core.events import CommandKind, RunStatus, Verdict
 from core.machine.home import Home
+from core.records.events import CommandKind, RunStatus, Verdict
 from core.store import Run, RunStore
 from core.supervisor import Supervisor
 from core.worker import Worker, work

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.catalog.model_entries import GOOGLENET, INCEPTION, MAXVIT, MODELS, VIT, ModelEntry
 from core.config.entry import find
-from core.layers import PLAIN_HEAD, HeadOptions
+from core.records.layers import PLAIN_HEAD, HeadOptions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -9,8 +9,8 @@ from core.catalog.model_entries import ALEXNET, RESNET, RESNEXT, SHUFFLENET, SQU
 from core.catalog.models import builder_arguments
 from core.code.networks import catalogue_source, class_name, network_source
 from core.config import RunConfig
-from core.layers import PLAIN_HEAD, head_options
 from core.networks import parse
+from core.records.layers import PLAIN_HEAD, head_options
 
 IMAGENET_CLASSES = 1000
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from core.config import ConfigError, RunConfig
 from core.config.plans import PRESETS, Change, FreezePlan
-from core.layers import ParameterInfo, frozen_parameters, matches
+from core.records.layers import ParameterInfo, frozen_parameters, matches
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from core.config import ConfigError
-from core.evaluation import Evaluation, Interval, Prediction
 from core.machine.home import Home
 from core.progress import percent
+from core.records.evaluation import Evaluation, Interval, Prediction
 
 if TYPE_CHECKING:
     from core.evaluate import Progress

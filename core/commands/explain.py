@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from core.commands import settings
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
-from core.telling import size
-from core.walkthrough import Example, Figures, Flow, NodeStory, StepStory, Walkthrough
+from core.records.telling import size
+from core.records.walkthrough import Example, Figures, Flow, NodeStory, StepStory, Walkthrough
 
 NAMES: Sequence[str] = ("explain",)
 

@@ -12,8 +12,8 @@ from typing import Any
 from core.commands.missing import missing
 from core.doctor import RULES
 from core.faults import PRESETS, find_preset
-from core.findings import Diagnosis
 from core.machine.home import Home
+from core.records.findings import Diagnosis
 from core.store import RunStore
 from core.supervisor import Supervisor
 

@@ -8,12 +8,12 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from core import telling
 from core.commands.missing import missing
 from core.config import ConfigError
-from core.events import RunStatus
 from core.machine.home import Home
 from core.progress import percent
+from core.records import telling
+from core.records.events import RunStatus
 from core.store import RunStore
 from core.supervisor import Supervisor
 

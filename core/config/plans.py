@@ -1,7 +1,7 @@
 """The grammar of plans: what is frozen, how fast each layer learns, and what changes while a run trains.
 
 Each is a short text that stands alike in JSON, in a URL, on the command line and in a run's timeline. Which parameters of a real
-model a pattern matches is for `core.layers` to say. Nothing of the project is imported here but its error.
+model a pattern matches is for `core.records.layers` to say. Nothing of the project is imported here but its error.
 """
 
 from __future__ import annotations

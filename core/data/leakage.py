@@ -24,8 +24,8 @@ from core.config import ConfigError, RunConfig
 from core.data.loader import ImageDataset
 from core.data.preparation import Data, check_batches
 from core.data.sources import Progress
-from core.findings import Overlap
 from core.machine.files import written_whole
+from core.records.findings import Overlap
 
 CHUNK_BYTES = 8 * 2**20
 

@@ -30,8 +30,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional
 
-from core import cost
 from core.machine.bits import digest
+from core.records import cost
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Random changes: uint8 [N, 3, S, S] and a source of chance to uint8 [N, 3, S, S]."""

@@ -6,7 +6,7 @@ import math
 
 from core.doctor.rule import Rule, Sign
 from core.doctor.signs import Signs
-from core.findings import Remedy
+from core.records.findings import Remedy
 
 GAP_EPOCHS = 3
 """Epochs since the best validation loss after which it counts as rising."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.doctor.rule import Rule, Sign, listed, rounded
 from core.doctor.signs import UNIT_LOOKS, Signs, median
-from core.findings import Remedy, Severity
+from core.records.findings import Remedy, Severity
 
 LONG_GRADIENT = 30.0
 """Length of all gradients together from which on it is worth a look, and how many times longer than at first."""

@@ -9,7 +9,7 @@ import numpy as np
 from core.doctor.gradient_rules import FAINT, faintness
 from core.doctor.rule import Rule, Sign, listed, rounded
 from core.doctor.signs import Signs
-from core.findings import Remedy
+from core.records.findings import Remedy
 
 GOOD_RATIO = 1e-3
 """An update a thousandth as long as the weights is a common rule of thumb (Karpathy, CS231n notes, "Ratio of weights:updates")."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core.doctor.signs import Signs
-from core.findings import Evidence, Remedy, Severity
+from core.records.findings import Evidence, Remedy, Severity
 
 
 @dataclass(frozen=True)
 class Sign:
-    """What a rule sees at one moment: the parts of a `core.findings.Finding` that have numbers in them."""
+    """What a rule sees at one moment: the parts of a `core.records.findings.Finding` that have numbers in them."""
 
     severity: Severity
     cause: str

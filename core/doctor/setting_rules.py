@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from core.code.names import cover
 from core.doctor.rule import Rule, Sign, listed
 from core.doctor.signs import Signs
-from core.events import AuditRow, Verdict
-from core.findings import Remedy
+from core.records.events import AuditRow, Verdict
+from core.records.findings import Remedy
 
 SMALL_BATCH = 8
 """Pictures from which on BatchNorm's mean and variance are worth something (Wu & He, Group Normalization, 2018, fig. 1)."""

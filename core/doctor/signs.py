@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import RunConfig
-from core.events import AuditReport, ChangeRow, EpochRow, RunPlan, Signal, StepBlock, StepTimes
-from core.findings import Birth, Overlap
-from core.layers import ParameterInfo
+from core.records.events import AuditReport, ChangeRow, EpochRow, RunPlan, Signal, StepBlock, StepTimes
+from core.records.findings import Birth, Overlap
+from core.records.layers import ParameterInfo
 
 KEPT_STEPS = 1024
 KEPT_NORMS = 256

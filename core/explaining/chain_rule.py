@@ -23,7 +23,7 @@ from core.explaining.graph import is_leaf, kind_of, sequence_number, walk
 from core.explaining.nodes import plain, stem
 from core.explaining.replay import Replay
 from core.explaining.specimen import Specimen
-from core.walkthrough import Check
+from core.records.walkthrough import Check
 
 STEP = 1e-6
 """How far a value of size 1 is moved: small enough to cross few kinks of a ReLU, large enough for float64."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from core.walkthrough import Figures
+from core.records.walkthrough import Figures
 
 FIRST = 8
 """Values of a tensor that are shown."""

@@ -15,7 +15,7 @@ from torch.autograd.graph import Node
 from torch.nn.modules import module as modules
 
 from core.explaining.saved import saved_tensors
-from core.walkthrough import GraphEdge, GraphNode
+from core.records.walkthrough import GraphEdge, GraphNode
 
 LEAF = "AccumulateGrad"
 

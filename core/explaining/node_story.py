@@ -9,7 +9,7 @@ from core.explaining.chain_rule import STEP, Bench, NoBench
 from core.explaining.nodes import words_of
 from core.explaining.plans import Looked
 from core.explaining.slow_step import Passing, Seen
-from core.walkthrough import Check, Flow, Graph, GraphNode, NodeStory
+from core.records.walkthrough import Check, Flow, Graph, GraphNode, NodeStory
 
 LEAF = "AccumulateGrad"
 

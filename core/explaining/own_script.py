@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.catalog import find_model
 from core.code import pytorch_code
 from core.config import RunConfig
-from core.layers import ModelDescription, frozen_parameters, multipliers_by_parameter
+from core.records.layers import ModelDescription, frozen_parameters, multipliers_by_parameter
 
 _MIXED = {
     "precision": "float32",

@@ -11,8 +11,8 @@ from core.config import ConfigError
 from core.config.plans import FreezePlan
 from core.explaining.graph import Recorded, count, described, following, matched, walk
 from core.explaining.specimen import Specimen
-from core.layers import frozen_parameters
-from core.walkthrough import Graph, GraphNode, PlanCount
+from core.records.layers import frozen_parameters
+from core.records.walkthrough import Graph, GraphNode, PlanCount
 
 FEW = 2
 """Pictures that a graph is built with where only its shape counts: the smallest batch that batch normalisation takes everywhere."""

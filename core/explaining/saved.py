@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from core.walkthrough import Saved
+from core.records.walkthrough import Saved
 
 _WORDS: Mapping[str, str] = {
     "input": "what went in",

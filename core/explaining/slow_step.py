@@ -24,7 +24,7 @@ from core.explaining.loss_lines import loss_lines
 from core.explaining.specimen import Moving, Specimen
 from core.explaining.update_rules import rule_of
 from core.explaining.words import about_layer
-from core.walkthrough import Arrival, Figures, Grad, LayerCall, StepStory, Update
+from core.records.walkthrough import Arrival, Figures, Grad, LayerCall, StepStory, Update
 
 STEPS = 2
 

@@ -21,12 +21,12 @@ from core.config import ConfigError, RunConfig
 from core.data.leakage import with_doubles_as_asked
 from core.explaining.figures import picture
 from core.freezing import Freezing
-from core.layers import ModelDescription, frozen_parameters, head_options
 from core.machine import devices
 from core.machine.home import Home
+from core.records.layers import ModelDescription, frozen_parameters, head_options
+from core.records.walkthrough import Example, Picture
 from core.steering import Steering
 from core.steps import use_threads
-from core.walkthrough import Example, Picture
 
 SEED = 0
 """Where the classics' random weights and numbers come from."""

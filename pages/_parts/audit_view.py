@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from core.config.plans import Change
-from core.events import AuditReport, AuditRow, Verdict
+from core.records.events import AuditReport, AuditRow, Verdict
 from core.store import Run
 from pages._parts import draft, words
 from pages._parts.audit_table import audit_table

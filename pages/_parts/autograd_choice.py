@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.catalog import find_model
 from core.config import ConfigError
-from core.walkthrough import Example
+from core.records.walkthrough import Example
 from pages._parts import draft, words
 from pages._parts.services import Services
 

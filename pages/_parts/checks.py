@@ -9,7 +9,7 @@ from core import catalog
 from core.catalog import DATASETS
 from core.config import ConfigError, RunConfig
 from core.lab import Lab
-from core.layers import HeadOptions, check_timeline, frozen_parameters, multipliers_by_parameter
+from core.records.layers import HeadOptions, check_timeline, frozen_parameters, multipliers_by_parameter
 from pages._parts import draft
 from pages._parts.freeze_tree.tree import LayerTable
 from pages._parts.layer_rules import RULE_FIELDS

@@ -11,10 +11,10 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.config.plans import Timeline
-from core.cost import Cost, CostState, what_matters
 from core.lab_helper import LabError
-from core.layers import backward_share, crossed_share, first_learning
-from core.telling import size
+from core.records.cost import Cost, CostState, what_matters
+from core.records.layers import backward_share, crossed_share, first_learning
+from core.records.telling import size
 from pages._parts import checks, words
 from pages._parts.freeze_tree.tree import LayerTable
 from pages._parts.services import Services

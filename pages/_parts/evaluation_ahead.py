@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.evaluation import Evaluation, Work
+from core.records.evaluation import Evaluation, Work
 from pages._parts import words
 from pages._parts.evaluation_subject import Subject
 from pages._parts.evaluation_work import asked

@@ -10,8 +10,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.checkpoint import newest
 from core.config import ConfigError
-from core.evaluation import Difference, Evaluation
 from core.predictions import difference, open_predictions
+from core.records.evaluation import Difference, Evaluation
 from core.store import Run
 from pages._parts import evaluation_state, evaluation_words, words
 from pages._parts.evaluation_pictures import wall

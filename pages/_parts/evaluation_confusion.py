@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.evaluation import Evaluation
 from core.predictions import open_predictions
+from core.records.evaluation import Evaluation
 from pages._parts import evaluation_ahead, evaluation_metrics, evaluation_state, evaluation_words, words
 from pages._parts.evaluation_parts import confusion_grid
 from pages._parts.evaluation_pictures import wall

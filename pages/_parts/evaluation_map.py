@@ -7,7 +7,7 @@ from math import isnan
 
 import streamlit as st
 
-from core.evaluation import EmbeddingMap, Work
+from core.records.evaluation import EmbeddingMap, Work
 from pages._parts import evaluation_state, words
 from pages._parts.evaluation_parts import embedding_map
 from pages._parts.evaluation_pictures import look_at, samples, tile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.evaluation import Evaluation, Interval
+from core.records.evaluation import Evaluation, Interval
 from pages._parts import evaluation_words, words
 from pages._parts.evaluation_parts import class_table, reliability
 from pages._parts.evaluation_subject import Subject

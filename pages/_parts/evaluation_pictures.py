@@ -9,8 +9,8 @@ from typing import TypeVar
 import streamlit as st
 
 from core.config import ConfigError
-from core.evaluation import Sample
 from core.lab_helper import LabError
+from core.records.evaluation import Sample
 from pages._parts import evaluation_state, words
 from pages._parts.evaluation_parts import Tile, picture_wall
 from pages._parts.evaluation_subject import Subject

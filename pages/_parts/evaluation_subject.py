@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.checkpoint import Checkpoint, checkpoints, newest
-from core.events import RunStatus
+from core.records.events import RunStatus
 from core.store import Run
 from pages._parts import draft, evaluation_state, words
 from pages._parts.places import alone

@@ -12,9 +12,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core import pictures
 from core.config import ConfigError
-from core.evaluation import CamView, Prediction
 from core.lab_helper import LabError
 from core.machine.home import Home
+from core.records.evaluation import CamView, Prediction
 from pages._parts import evaluation_state, evaluation_words, words
 from pages._parts.evaluation_parts import Heat, guesses, heat_view, picture_wall
 from pages._parts.evaluation_pictures import attempt, samples, tile

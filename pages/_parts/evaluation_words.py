@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation import Difference, Evaluation, Interval
+from core.records.evaluation import Difference, Evaluation, Interval
 from pages._parts import words
 
 _ROWS = ("upper", "middle", "lower")

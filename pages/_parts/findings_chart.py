@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.charts.lines import Line, lines_figure
 from core.doctor.rule import listed
-from core.findings import Finding
+from core.records.findings import Finding
 from core.rows import StepColumns
 from core.store import Run
 from pages._parts import words

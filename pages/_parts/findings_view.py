@@ -11,7 +11,7 @@ from core.config import FAULTS, ConfigError, RunConfig
 from core.config.plans import Change
 from core.doctor import RULES
 from core.faults import preset_of
-from core.findings import Diagnosis, Finding, Severity
+from core.records.findings import Diagnosis, Finding, Severity
 from core.store import Run
 from pages._parts import draft, findings_chart, words
 from pages._parts.live_chart import evidence_link

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.config import ConfigError
 from core.config.plans import PRESETS, FreezePlan
-from core.layers import ParameterInfo, frozen_parameters, matches
+from core.records.layers import ParameterInfo, frozen_parameters, matches
 from pages._parts import layer_rules
 from pages._parts.draft import key
 from pages._parts.fields import Fields, sentence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.layers import HeadInfo
+from core.records.layers import HeadInfo
 from pages._parts.draft import key
 from pages._parts.fields import Fields
 from pages._parts.freeze_tree.tree import LayerTable

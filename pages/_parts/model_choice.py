@@ -11,7 +11,7 @@ from core import networks
 from core.catalog import DATASETS, MODELS, find_model
 from core.config import ConfigError
 from core.lab_helper import LabError
-from core.layers import PLAIN_HEAD, HeadOptions
+from core.records.layers import PLAIN_HEAD, HeadOptions
 from pages._parts import checks, draft
 from pages._parts.draft import FILE, FOLDER, key
 from pages._parts.fields import Fields

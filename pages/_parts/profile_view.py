@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import telling
-from core.events import BlockTime, CommandKind, LayerTime, Profile, RunStatus, Stage, StepTimes
+from core.records import telling
+from core.records.events import BlockTime, CommandKind, LayerTime, Profile, RunStatus, Stage, StepTimes
 from core.store import Run
 from pages._parts import words
 from pages._parts.services import Services

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import telling
+from core.records import telling
 from core.store import Run
 from pages._parts import words
 from pages._parts.services import Services

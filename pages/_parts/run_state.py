@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from core.code.names import cover
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change, FreezePlan, TimedChange, Timeline
-from core.events import ChangeRow, Command, CommandKind, RunPlan
-from core.layers import ParameterInfo, frozen_parameters, matches
+from core.records.events import ChangeRow, Command, CommandKind, RunPlan
+from core.records.layers import ParameterInfo, frozen_parameters, matches
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import telling
 from core.code import loading_code, phases, pytorch_code
 from core.config import ConfigError, RunConfig
-from core.events import CommandKind, RunPlan, RunStatus
 from core.lab_helper import LabError
+from core.records import telling
+from core.records.events import CommandKind, RunPlan, RunStatus
 from core.store import Run
 from pages._parts import audit_view, draft, findings_view, profile_view, reuse_view, steering_view, tuning_view, words
 from pages._parts.live_chart import live_chart

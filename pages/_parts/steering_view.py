@@ -10,9 +10,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.config import ConfigError
 from core.config.plans import PRESETS, Change
-from core.events import ChangeRow, Command, CommandKind, RunPlan
 from core.lab_helper import LabError
-from core.layers import blocks, head_options
+from core.records.events import ChangeRow, Command, CommandKind, RunPlan
+from core.records.layers import blocks, head_options
 from core.store import Run
 from pages._parts import checks, words
 from pages._parts.fields import sentence

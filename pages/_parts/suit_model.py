@@ -11,7 +11,7 @@ from core.catalog import find_model
 from core.config import ConfigError, RunConfig
 from core.config.plans import Multipliers
 from core.lab_helper import LabError
-from core.layers import PLAIN_HEAD, check_timeline, frozen_parameters, multipliers_by_parameter
+from core.records.layers import PLAIN_HEAD, check_timeline, frozen_parameters, multipliers_by_parameter
 from pages._parts import checks, draft, layer_rules
 from pages._parts.draft import key
 from pages._parts.freeze_tree.tree import LayerTable

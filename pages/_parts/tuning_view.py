@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.config import RunConfig
-from core.speed import Tuning, Way, applied
+from core.records.speed import Tuning, Way, applied
 from core.store import Run
 from pages._parts import words
 from pages._parts.services import Services

@@ -10,7 +10,7 @@ from typing import Literal
 from core.catalog import find_model
 from core.config import ConfigError, RunConfig
 from core.config.plans import PRESETS, Change
-from core.events import RunStatus
+from core.records.events import RunStatus
 
 Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
 

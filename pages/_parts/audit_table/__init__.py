@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.events import AuditReport, AuditRow, Verdict
+from core.records.events import AuditReport, AuditRow, Verdict
 from pages._parts import assets
 
 _FOLDER = Path(__file__).parent

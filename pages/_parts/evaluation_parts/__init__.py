@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from core.evaluation import Bin, ClassScore, EmbeddingMap, Guess, Interval
+from core.records.evaluation import Bin, ClassScore, EmbeddingMap, Guess, Interval
 from pages._parts import assets
 
 _FOLDER = Path(__file__).parent

@@ -11,7 +11,7 @@ from typing import Literal
 
 from core.config import ConfigError
 from core.config.plans import PRESETS, FreezePlan
-from core.layers import ModelDescription, blocks, frozen_parameters
+from core.records.layers import ModelDescription, blocks, frozen_parameters
 
 Frozen = Literal["true", "false", "mixed"]
 

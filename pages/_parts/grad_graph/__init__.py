@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from core.config.errors import ConfigError
 from core.lab_helper import LabError
-from core.walkthrough import Check, Graph, NodeStory, ParameterLook, Walkthrough
+from core.records.walkthrough import Check, Graph, NodeStory, ParameterLook, Walkthrough
 from pages._parts import assets
 from pages._parts.fields import sentence
 

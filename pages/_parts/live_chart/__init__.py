@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from core.findings import Finding
+from core.records.findings import Finding
 from pages._parts import assets
 
 _component = st.components.v2.component(

@@ -11,7 +11,7 @@ from core.catalog.layer_entry import LayerEntry, Shape, sizes
 from core.catalog.network_layers import LAYERS
 from core.config.entry import Option
 from core.networks import MOST_LAYERS, Row, Sketch, Stage, read_row, row_of, spell
-from core.telling import size
+from core.records.telling import size
 
 _LABELS = {"function": "kind"}
 """What an option is called beside its field, where that is not its name."""

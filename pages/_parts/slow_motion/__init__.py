@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 from pydantic import TypeAdapter
 
-from core.walkthrough import Walkthrough
+from core.records.walkthrough import Walkthrough
 from pages._parts import assets
 
 _FOLDER = Path(__file__).parent

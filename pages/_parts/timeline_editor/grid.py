@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from core.config import ConfigError
 from core.config.plans import Change, FreezePlan, Multipliers, TimedChange, Timeline
-from core.layers import ParameterInfo, frozen_parameters, matches, multipliers_by_parameter
+from core.records.layers import ParameterInfo, frozen_parameters, matches, multipliers_by_parameter
 
 MOST_COLUMNS = 40
 """More epochs than these share columns: narrower ones could not be pointed at."""

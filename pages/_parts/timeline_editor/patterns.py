@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 from core.config.plans import Change, FreezePlan, Multipliers, TimedChange, Timeline
-from core.layers import ParameterInfo
+from core.records.layers import ParameterInfo
 from pages._parts.timeline_editor.grid import Stretch
 
 STEP_DOWN = 2.6

@@ -28,7 +28,7 @@ class Cost:
 
     `backward_nodes` counts the nodes of the autograd graph that `backward()` walks: all that can be reached from the loss's
     `grad_fn`, itself and the one of each learning tensor included; `all_nodes` is the same with everything trainable.
-    `backward_share` is `core.layers.backward_share`.
+    `backward_share` is `core.records.layers.backward_share`.
     """
 
     trainable: int

@@ -138,7 +138,7 @@ class Layer:
     count: int
     frozen: bool
     block: str = ""
-    """The block of the model that it belongs to, see `core.layers.blocks`."""
+    """The block of the model that it belongs to, see `core.records.layers.blocks`."""
     multiplier: float = 1.0
     """What its learning rate is multiplied by, before any change."""
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from core.events import NOT_MEASURED, Signal, StepBlock, StepRow
+from core.records.events import NOT_MEASURED, Signal, StepBlock, StepRow
 
 TOP_LEVEL = 20
 """Highest level: one bucket stands for 2**20, about a million, steps."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.events import BlockTime, Memory, Profile, Reuse, Stage
+from core.records.events import BlockTime, Memory, Profile, Reuse, Stage
 
 STAGES: dict[Stage, str] = {
     "data": "reading the batch",
