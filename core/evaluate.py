@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core import catalog, embedding, metrics, predictions
-from core.catalog.datasets import find_dataset
 from core.catalog.model_entries import ModelEntry
 from core.catalog.models import build, find_model, logits_and_auxiliary
 from core.checkpoint import Checkpoint, checkpoints, load_checkpoint
@@ -27,6 +26,7 @@ from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.data import Loader, Normalise
 from core.data import torchvision_sets as sets
+from core.data.datasets import find_dataset
 from core.data.images import open_images
 from core.data.loader import ImageDataset, resize
 from core.data.preparation import TEST_SEED, TEST_SHARE

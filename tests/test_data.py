@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.catalog.augmentations import AUGMENTATIONS
 from core.catalog.model_entries import IMAGENET
 from core.config import ConfigError, RunConfig
 from core.data import Data, Loader, Normalise, images, loader, prepare
+from core.data.augmentations import AUGMENTATIONS
 from core.data.loader import ImageDataset
 from core.data.sources import Source
 from core.data.splits import stratified_split
@@ -274,5 +274,5 @@ def test_shapes_are_always_the_same_ones_and_can_be_told_apart(home: Home) -> No
 
 
 def test_the_catalogue_and_the_folder_scan_need_no_torch() -> None:
-    code = "import sys, core.catalog.datasets, core.catalog.augmentations, core.data.intake; assert 'torch' not in sys.modules"
+    code = "import sys, core.data.datasets, core.data.augmentations, core.data.intake; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

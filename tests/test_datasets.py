@@ -23,10 +23,9 @@ import torch
 import torchvision
 from PIL import Image
 
-from core.catalog import datasets
-from core.catalog.datasets import DATASETS, class_names, find_dataset
 from core.config import ConfigError, RunConfig
-from core.data import Data, Loader, downloads, prepare
+from core.data import Data, Loader, datasets, downloads, prepare
+from core.data.datasets import DATASETS, class_names, find_dataset
 from core.machine.home import Home
 from tests.support import free_port
 

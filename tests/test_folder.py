@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from core.catalog.datasets import class_names, find_dataset
 from core.config import ConfigError, RunConfig
 from core.data import Data, images, intake, prepare
+from core.data.datasets import class_names, find_dataset
 from core.data.intake import UnreadableImage, decode
 from core.machine.home import Home
 

@@ -6,15 +6,15 @@ catalogue and must stay free of it.
 
 from collections.abc import Mapping
 
-from core.catalog.augmentations import AUGMENTATIONS
 from core.catalog.check import STARTING_WEIGHTS, check
-from core.catalog.datasets import DATASETS, class_names
 from core.catalog.losses import LOSSES
 from core.catalog.model_entries import MODELS
 from core.catalog.models import find_model
 from core.catalog.optimizers import OPTIMIZERS
 from core.catalog.schedules import SCHEDULES
 from core.config.entry import Entry, Option, find
+from core.data.augmentations import AUGMENTATIONS
+from core.data.datasets import DATASETS, class_names
 
 CATALOGUES: Mapping[str, Mapping[str, Entry]] = {
     "dataset": DATASETS,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.catalog import optimizers, schedules
-from core.catalog.augmentations import AUGMENTATIONS, AugmentationEntry
-from core.catalog.datasets import FOLDER, find_dataset
 from core.catalog.losses import LOSSES
 from core.catalog.model_entries import ModelEntry
 from core.catalog.models import find_model
@@ -14,6 +12,8 @@ from core.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from core.catalog.schedules import SCHEDULES
 from core.config import ConfigError, RunConfig
 from core.config.entry import Entry, by_name, check_options, find, suggest
+from core.data.augmentations import AUGMENTATIONS, AugmentationEntry
+from core.data.datasets import FOLDER, find_dataset
 from core.machine.hardware import cores
 
 STARTING_WEIGHTS = by_name(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from core.catalog.dataset_classes import DIGITS, SHAPES
+from core.data.dataset_classes import DIGITS, SHAPES
 from core.data.sources import Progress, Raw, Source
 
 SHAPE_PIXELS = 64

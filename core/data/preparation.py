@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.catalog import augmentations, datasets
 from core.config import ConfigError, RunConfig
 from core.config.entry import find
+from core.data import augmentations, datasets
 from core.data.images import Store, open_images
 from core.data.loader import ImageDataset, Loader
 from core.data.sources import Progress

@@ -15,9 +15,10 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
 from core import anatomy, catalog, data, weights
-from core.catalog import datasets, losses, models
+from core.catalog import losses, models
 from core.catalog.models import logits_and_auxiliary
 from core.config import ConfigError, RunConfig
+from core.data import datasets
 from core.data.leakage import with_doubles_as_asked
 from core.explaining.figures import picture
 from core.freezing import Freezing

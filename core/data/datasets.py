@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.catalog import dataset_classes as names
 from core.config import ConfigError
 from core.config.entry import Entry, by_name, find
+from core.data import dataset_classes as names
 from core.data import embedded, intake, torchvision_sets
 from core.data.downloads import Download, fetch
 from core.data.sources import Progress, Raw
