@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.desk import Desk
+from core.helpers.desk import Desk
 from core.records.cost import CostState
 
 

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from core import predictions
 from core.checkpoint import Checkpoint
 from core.config import ConfigError
-from core.lab_helper import Helper, LabError
+from core.helpers.helper import Helper, LabError
 from core.machine.home import Home
 from core.records.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
 

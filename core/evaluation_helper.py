@@ -20,7 +20,7 @@ from core.config import RunConfig
 from core.config.errors import Cancelled
 from core.embedding import Method, embedding_map
 from core.evaluate import Loaded, Progress, TestSet
-from core.lab_helper import serve, step_back
+from core.helpers.helper import serve, step_back
 from core.machine.home import Home
 from core.predictions import Predictions
 from core.records.evaluation import CamView, EmbeddingMap, Prediction, Sample

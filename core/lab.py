@@ -23,9 +23,9 @@ from pydantic import TypeAdapter
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.cost_desk import CostDesk
-from core.desk import Desk
 from core.evaluation_desk import EvaluationDesk
-from core.lab_helper import Helper, LabError, serve, step_back
+from core.helpers.desk import Desk
+from core.helpers.helper import Helper, LabError, serve, step_back
 from core.machine.hardware import Machine
 from core.machine.home import Home
 from core.records.cost import Cost, CostState, what_matters

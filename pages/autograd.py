@@ -6,7 +6,7 @@ import uuid
 import streamlit as st
 
 from core.config import ConfigError
-from core.lab_helper import LabError
+from core.helpers.helper import LabError
 from core.records.walkthrough import Example, Walkthrough
 from pages._parts import autograd_choice, checks, draft, faults_view, words
 from pages._parts.autograd_choice import FINE_TUNING, OWN

@@ -6,7 +6,7 @@ import psutil
 import streamlit as st
 
 from core.config import ConfigError, RunConfig
-from core.lab_helper import LabError
+from core.helpers.helper import LabError
 from core.machine.hardware import cores
 from core.records import telling
 from pages._parts import draft

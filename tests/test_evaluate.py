@@ -31,8 +31,8 @@ from core.data import prepare
 from core.evaluate import Loaded
 from core.evaluation_desk import EvaluationDesk
 from core.evaluation_helper import Answers
+from core.helpers.helper import LabError
 from core.lab import Lab
-from core.lab_helper import LabError
 from core.machine.home import Home
 from core.own_networks import Network
 from core.pictures import keep

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from core.config import ConfigError, RunConfig
+from core.helpers.helper import NICENESS, Helper, LabError
 from core.lab import Lab
-from core.lab_helper import NICENESS, Helper, LabError
 from core.machine.home import Home
 from core.records.cost import CostState
 from core.records.layers import HeadOptions
@@ -70,7 +70,7 @@ def test_lab_that_was_killed_is_started_again(lab: Lab) -> None:
 
 
 def test_lab_that_dies_at_a_question_names_its_log(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.lab_helper.sys.executable", "/bin/false")
+    monkeypatch.setattr("core.helpers.helper.sys.executable", "/bin/false")
     with pytest.raises(LabError, match=r"lab\.log"):
         lab.machine()
 

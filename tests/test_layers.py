@@ -175,7 +175,7 @@ def test_sql_is_only_in_the_store_and_its_migrations() -> None:
 
 def test_processes_are_only_in_the_supervisor_and_the_lab() -> None:
     modules = ("subprocess", "multiprocessing", "concurrent.futures.ProcessPoolExecutor", "os.fork", "torch.multiprocessing")
-    assert offenders([*CORE, *WEB], modules, allowed=("core/supervisor.py", "core/lab_helper.py")) == []
+    assert offenders([*CORE, *WEB], modules, allowed=("core/supervisor.py", "core/helpers/helper.py")) == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.config.plans import Timeline
-from core.lab_helper import LabError
+from core.helpers.helper import LabError
 from core.records.cost import Cost, CostState, what_matters
 from core.records.layers import backward_share, crossed_share, first_learning
 from core.records.telling import size

@@ -9,7 +9,7 @@ from typing import TypeVar
 import streamlit as st
 
 from core.config import ConfigError
-from core.lab_helper import LabError
+from core.helpers.helper import LabError
 from core.records.evaluation import Sample
 from pages._parts import evaluation_state, words
 from pages._parts.evaluation_parts import Tile, picture_wall

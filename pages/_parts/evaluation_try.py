@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core import pictures
 from core.config import ConfigError
-from core.lab_helper import LabError
+from core.helpers.helper import LabError
 from core.machine.home import Home
 from core.records.evaluation import CamView, Prediction
 from pages._parts import evaluation_state, evaluation_words, words

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import streamlit as st
 
 from core.config import ConfigError
-from core.lab_helper import LabError
+from core.helpers.helper import LabError
 from core.records.evaluation import Evaluation, Work
 from pages._parts import words
 from pages._parts.places import alone

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core import networks
 from core.catalog import DATASETS, MODELS, find_model
 from core.config import ConfigError
-from core.lab_helper import LabError
+from core.helpers.helper import LabError
 from core.records.layers import PLAIN_HEAD, HeadOptions
 from pages._parts import checks, draft
 from pages._parts.draft import FILE, FOLDER, key

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.code import loading_code, phases, pytorch_code
 from core.config import ConfigError, RunConfig
-from core.lab_helper import LabError
+from core.helpers.helper import LabError
 from core.records import telling
 from core.records.events import CommandKind, RunPlan, RunStatus
 from core.store import Run

@@ -7,7 +7,7 @@ import streamlit as st
 from core.catalog import AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES
 from core.code import phases, pytorch_code
 from core.config import CLASS_WEIGHTS, DOUBLES, FAULTS, ConfigError, RunConfig
-from core.lab_helper import LabError
+from core.helpers.helper import LabError
 from core.records.cost import steps_per_epoch
 from core.records.layers import frozen_parameters, head_options, multipliers_by_parameter
 from pages._parts import checks, course, draft, freezing, layer_rules, model_choice, speed_choice, suit_model, words

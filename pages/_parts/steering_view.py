@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.config import ConfigError
 from core.config.plans import PRESETS, Change
-from core.lab_helper import LabError
+from core.helpers.helper import LabError
 from core.records.events import ChangeRow, Command, CommandKind, RunPlan
 from core.records.layers import blocks, head_options
 from core.store import Run

@@ -10,7 +10,7 @@ from core import catalog
 from core.catalog import find_model
 from core.config import ConfigError, RunConfig
 from core.config.plans import Multipliers
-from core.lab_helper import LabError
+from core.helpers.helper import LabError
 from core.records.layers import PLAIN_HEAD, check_timeline, frozen_parameters, multipliers_by_parameter
 from pages._parts import checks, draft, layer_rules
 from pages._parts.draft import key

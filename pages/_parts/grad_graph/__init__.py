@@ -9,7 +9,7 @@ import streamlit as st
 from pydantic import TypeAdapter
 
 from core.config.errors import ConfigError
-from core.lab_helper import LabError
+from core.helpers.helper import LabError
 from core.records.walkthrough import Check, Graph, NodeStory, ParameterLook, Walkthrough
 from pages._parts import assets
 from pages._parts.fields import sentence
