@@ -21,11 +21,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from torch.utils.hooks import RemovableHandle
 
-from core.catalog.model_entries import ModelEntry
-from core.catalog.models import build, find_model
 from core.config import ConfigError
 from core.config.plans import ROLES, Role
-from core.head import head_info, replace_head
+from core.networks.head import head_info, replace_head
+from core.networks.model_entries import ModelEntry
+from core.networks.models import build, find_model
 from core.records.layers import PLAIN_HEAD, HeadOptions, ModelDescription, ParameterInfo
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)

@@ -11,12 +11,13 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from core import anatomy, breaking, catalog, data, tuning, weights
-from core.catalog import losses, models, optimizers
+from core.catalog import losses, optimizers
 from core.config import RunConfig
 from core.data.leakage import with_doubles_as_asked
 from core.doctor import Doctor, Facts
 from core.machine import devices
 from core.machine.home import Home
+from core.networks import models
 from core.partition import Keeping, Partition
 from core.records.events import Layer, RunPlan
 from core.records.layers import ParameterInfo, blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.catalog.models import loss_and_logits
 from core.data.loader import Batch
+from core.networks.models import loss_and_logits
 from core.records.findings import Birth
 from core.trainer import Trainer
 

@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core import catalog, embedding, metrics, predictions
-from core.catalog.model_entries import ModelEntry
-from core.catalog.models import build, find_model, logits_and_auxiliary
 from core.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
@@ -35,6 +33,8 @@ from core.machine import devices
 from core.machine.bits import digest
 from core.machine.hardware import cores
 from core.machine.home import Home
+from core.networks.model_entries import ModelEntry
+from core.networks.models import build, find_model, logits_and_auxiliary
 from core.pictures import data_uri, open_picture
 from core.predictions import Predictions
 from core.records.evaluation import Guess, Prediction, Sample

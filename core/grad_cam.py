@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.catalog.model_entries import SWIN, SWIN_V2
-from core.catalog.models import logits_and_auxiliary
 from core.config import ConfigError
 from core.evaluate import Loaded
+from core.networks.model_entries import SWIN, SWIN_V2
+from core.networks.models import logits_and_auxiliary
 from core.pictures import data_uri
 from core.records.evaluation import CamView
 

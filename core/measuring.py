@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from core import anatomy, catalog
-from core.catalog import models
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.config.plans import FreezePlan
 from core.machine import devices
+from core.networks import models
 from core.records.cost import Cost
 from core.records.layers import backward_share, frozen_parameters, head_options
 from core.records.telling import first_line, size

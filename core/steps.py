@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from core import catalog
 from core.catalog import losses, optimizers
-from core.catalog.models import loss_and_logits
 from core.config import RunConfig
 from core.data import Normalise
 from core.freezing import Freezing, trainable
+from core.networks.models import loss_and_logits
 from core.trainer import DTYPES
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}

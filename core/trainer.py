@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.catalog.models import loss_and_logits
 from core.config.plans import Change, Timeline
 from core.data import Loader
 from core.data.loader import Batch
 from core.freezing import trainable
+from core.networks.models import loss_and_logits
 from core.own_losses import dividing_weight
 from core.partition import Partition
 from core.profiling import Stages

@@ -30,9 +30,9 @@ from torch import Tensor, nn
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from core.catalog.check import weights_file
-from core.catalog.model_entries import ModelEntry
-from core.catalog.models import find_model
 from core.config import ConfigError, RunConfig
+from core.networks.model_entries import ModelEntry
+from core.networks.models import find_model
 
 Progress = Callable[[str, float | None], None]
 

@@ -12,11 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from core import anatomy
 from core.anatomy import describe, describe_module
-from core.catalog import MODELS, models
-from core.catalog.model_entries import Family, ModelEntry
+from core.catalog import MODELS
 from core.config import ConfigError
 from core.config.plans import PRESETS, FreezePlan, Multipliers
 from core.freezing import Freezing
+from core.networks import models
+from core.networks.model_entries import Family, ModelEntry
 from core.records.layers import ModelDescription, backward_share, crossed_share, first_learning, frozen_parameters, multipliers_by_parameter
 from tests.test_catalog import samples, small_size
 

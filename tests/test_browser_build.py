@@ -14,8 +14,8 @@ from playwright.sync_api import Locator, Page, expect
 from torch import nn
 
 from core import networks
-from core.catalog import models
 from core.machine.home import Home
+from core.networks import models
 from tests.support import Server, waiting
 
 pytestmark = pytest.mark.browser

@@ -30,14 +30,14 @@ from core.catalog import (
     Entry,
     Option,
     losses,
-    models,
     optimizers,
     schedules,
 )
-from core.catalog.model_entries import IMAGENET
 from core.config import ConfigError, RunConfig
 from core.config.entry import by_name, check_options, find, suggest, with_defaults
 from core.machine.home import Home
+from core.networks import models
+from core.networks.model_entries import IMAGENET
 from core.own_losses import SmoothedDivergence
 from tests.support import ROOT
 

@@ -19,13 +19,14 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
 from core import anatomy, catalog, code, weights
 from core.assembly import assemble
-from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, losses, models
+from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, losses
 from core.code import Phase, loading_code, phases, pytorch_code
 from core.code.names import cover
 from core.config import FAULTS, ConfigError, RunConfig
 from core.config.plans import PRESETS
 from core.data import Normalise
 from core.machine.home import Home
+from core.networks import models
 from core.records.layers import ParameterInfo, frozen_parameters, head_options, multipliers_by_parameter
 from core.steering import Steering
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from core import measuring
-from core.catalog import models
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.cost_desk import CostDesk
 from core.data import loader
 from core.measuring import Bench, graph_nodes, saved_bytes
+from core.networks import models
 from core.records.cost import Cost, CostState, steps_per_epoch, what_matters
 from core.steps import THREADS, Steps
 from tests.support import wait_until

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.catalog.model_entries import IMAGENET
 from core.config import ConfigError, RunConfig
 from core.data import Data, Loader, Normalise, images, loader, prepare
 from core.data.augmentations import AUGMENTATIONS
@@ -19,6 +18,7 @@ from core.data.loader import ImageDataset
 from core.data.sources import Source
 from core.data.splits import stratified_split
 from core.machine.home import Home
+from core.networks.model_entries import IMAGENET
 from tests.support import ROOT
 
 

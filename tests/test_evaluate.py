@@ -22,7 +22,6 @@ from torch import nn
 from torchvision.models import SwinTransformer, VisionTransformer
 
 from core import evaluate, evaluation_desk, grad_cam, metrics, predictions, saving
-from core.catalog.models import find_model
 from core.checkpoint import checkpoint_path, checkpoints, load_checkpoint
 from core.cli import main
 from core.config import ConfigError, RunConfig
@@ -34,7 +33,8 @@ from core.evaluation_helper import Answers
 from core.helpers.helper import LabError
 from core.lab import Lab
 from core.machine.home import Home
-from core.own_networks import Network
+from core.networks.models import find_model
+from core.networks.own_networks import Network
 from core.pictures import keep
 from core.predictions import find_checkpoint, find_run, open_predictions
 from core.records.evaluation import Evaluation, Work
@@ -77,7 +77,7 @@ def run(home: Home) -> str:
 
 
 def made_run(home: Home, config: RunConfig, status: RunStatus = RunStatus.STOPPED, classes: int = 10, weights: bool = True) -> str:
-    from core.catalog.models import build
+    from core.networks.models import build
 
     store = RunStore(home.database)
     run_id = store.create_run(config)
@@ -525,7 +525,7 @@ def test_swin_is_seen_though_its_channels_come_last(loaded: Loaded, tested: eval
 
 
 def test_a_network_without_maps_has_no_layers_to_look_at(loaded: Loaded, tested: evaluate.TestSet) -> None:
-    from core.catalog.models import build
+    from core.networks.models import build
 
     for name in ("mlp", "flat: flatten, linear 4, relu"):
         flat = around(loaded, build(name, 10, 16), name, 16)
@@ -535,7 +535,7 @@ def test_a_network_without_maps_has_no_layers_to_look_at(loaded: Loaded, tested:
 
 
 def test_the_layers_of_a_residual_network_are_blocks_and_convolutions(loaded: Loaded) -> None:
-    from core.catalog.models import build
+    from core.networks.models import build
 
     found = grad_cam.layers(around(loaded, build("resnet18", 10, 64), "resnet18", 64))
     assert found[0] == "conv1"

@@ -13,12 +13,12 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from core.catalog import models
 from core.checkpoint import Checkpoint, checkpoint_path
 from core.code.evaluation import evaluation_code
 from core.config import RunConfig
 from core.data import prepare
 from core.machine.home import Home
+from core.networks import models
 from core.records.evaluation import Bin, ClassScore, Difference, Evaluation, Interval
 from core.records.events import RunPlan, RunStatus
 from core.store import Run, RunStore

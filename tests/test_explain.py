@@ -22,9 +22,7 @@ from torch import Tensor, nn
 
 from core import anatomy, cli, explain
 from core.assembly import assemble
-from core.catalog import OPTIMIZERS, losses, models, optimizers
-from core.catalog.model_entries import MODELS
-from core.catalog.models import logits_and_auxiliary, loss_and_logits
+from core.catalog import OPTIMIZERS, losses, optimizers
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.data import Normalise
@@ -40,6 +38,9 @@ from core.freezing import Freezing
 from core.lab import _Answers
 from core.machine.bits import same
 from core.machine.home import Home
+from core.networks import models
+from core.networks.model_entries import MODELS
+from core.networks.models import logits_and_auxiliary, loss_and_logits
 from core.records.layers import frozen_parameters, head_options
 from core.records.walkthrough import Check, Example, NodeStory, Update, Walkthrough
 from core.trainer import StepReport

@@ -8,10 +8,11 @@ import torchvision
 from torch import nn
 
 from core import anatomy
-from core.catalog import MODELS, models
+from core.catalog import MODELS
 from core.config import ConfigError, RunConfig
 from core.config.plans import PRESETS, FreezePlan, Multipliers
-from core.head import replace_head
+from core.networks import models
+from core.networks.head import replace_head
 from core.records.layers import PLAIN_HEAD, HeadOptions, blocks, frozen_parameters, head_options, multipliers_by_parameter
 from tests.test_catalog import samples, small_size
 

@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core import anatomy, catalog, networks, own_models
+from core import anatomy, catalog, networks
 from core.assembly import assemble
-from core.catalog import find_model, models
-from core.catalog.layer_entry import OWN_CLASSES, Call, LayerError, Shape, Values
-from core.catalog.network_layers import ACTIVATIONS, LAYERS
+from core.catalog import find_model
 from core.code import class_name, network_code
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
+from core.networks import models, own_models
+from core.networks.layer_entry import OWN_CLASSES, Call, LayerError, Shape, Values
+from core.networks.network_layers import ACTIVATIONS, LAYERS
 from core.networks.templates import TEMPLATES
 from core.records.layers import HeadOptions
 from core.trainer import FinalReport, StepReport

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 
 from core import anatomy
 from core.assembly import assemble
-from core.catalog import models
-from core.catalog.model_entries import MODELS
 from core.config import RunConfig
 from core.config.plans import Change, FreezePlan
 from core.data import Loader
@@ -26,6 +24,8 @@ from core.data.loader import ImageDataset, Normalise
 from core.features import Column, NoRoom, open_table
 from core.freezing import Freezing
 from core.machine.home import Home
+from core.networks import models
+from core.networks.model_entries import MODELS
 from core.partition import Keeping, Partition
 from core.records.events import Reuse
 from core.records.layers import frozen_parameters

@@ -24,8 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core import weights
-from core.catalog import models
 from core.config import ConfigError, RunConfig
+from core.networks import models
 from core.records.layers import PLAIN_HEAD, HeadOptions
 
 CLASSES = 4

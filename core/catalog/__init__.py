@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 from core.catalog.check import STARTING_WEIGHTS, check
 from core.catalog.losses import LOSSES
-from core.catalog.model_entries import MODELS
-from core.catalog.models import find_model
 from core.catalog.optimizers import OPTIMIZERS
 from core.catalog.schedules import SCHEDULES
 from core.config.entry import Entry, Option, find
 from core.data.augmentations import AUGMENTATIONS
 from core.data.datasets import DATASETS, class_names
+from core.networks.model_entries import MODELS
+from core.networks.models import find_model
 
 CATALOGUES: Mapping[str, Mapping[str, Entry]] = {
     "dataset": DATASETS,

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from core.catalog import optimizers, schedules
 from core.catalog.losses import LOSSES
-from core.catalog.model_entries import ModelEntry
-from core.catalog.models import find_model
 from core.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from core.catalog.schedules import SCHEDULES
 from core.config import ConfigError, RunConfig
@@ -15,6 +13,8 @@ from core.config.entry import Entry, by_name, check_options, find, suggest
 from core.data.augmentations import AUGMENTATIONS, AugmentationEntry
 from core.data.datasets import FOLDER, find_dataset
 from core.machine.hardware import cores
+from core.networks.model_entries import ModelEntry
+from core.networks.models import find_model
 
 STARTING_WEIGHTS = by_name(
     (

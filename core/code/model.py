@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from core.catalog import find_model
-from core.catalog.model_entries import ALEXNET, RESNET, RESNEXT, SHUFFLENET, SQUEEZENET, VIT, WIDE_RESNET, ModelEntry
-from core.catalog.models import builder_arguments
 from core.code.networks import catalogue_source, class_name, network_source
 from core.config import RunConfig
 from core.networks import parse
+from core.networks.model_entries import ALEXNET, RESNET, RESNEXT, SHUFFLENET, SQUEEZENET, VIT, WIDE_RESNET, ModelEntry
+from core.networks.models import builder_arguments
 from core.records.layers import PLAIN_HEAD, head_options
 
 IMAGENET_CLASSES = 1000

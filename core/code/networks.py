@@ -8,10 +8,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-from core.catalog.layer_entry import OWN_CLASSES, Shape
 from core.networks import Network, assembled, parse, shapes
+from core.networks.layer_entry import OWN_CLASSES, Shape
 
-_SOURCE = Path(__file__).parent.parent / "own_models.py"
+_SOURCE = Path(__file__).parent.parent / "networks" / "own_models.py"
 
 _TAKEN = {"Dataset", "DataLoader", "Digits", "F", "FixedViews", "Shapes", "Subset", "MLP", "SmallCNN", *OWN_CLASSES}
 """Names that a script uses itself."""

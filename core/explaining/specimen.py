@@ -15,8 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
 from core import anatomy, catalog, data, weights
-from core.catalog import losses, models
-from core.catalog.models import logits_and_auxiliary
+from core.catalog import losses
 from core.config import ConfigError, RunConfig
 from core.data import datasets
 from core.data.leakage import with_doubles_as_asked
@@ -24,6 +23,8 @@ from core.explaining.figures import picture
 from core.freezing import Freezing
 from core.machine import devices
 from core.machine.home import Home
+from core.networks import models
+from core.networks.models import logits_and_auxiliary
 from core.records.layers import ModelDescription, frozen_parameters, head_options
 from core.records.walkthrough import Example, Picture
 from core.steering import Steering

@@ -3,7 +3,7 @@
 The text is `label: layer, layer, ...`, for example `mynet: conv 32 bias=no, norm, relu, pool, residual 64, global pool`. A layer
 is its kind, the one value that matters most, and further options as `name=value`; what equals its default is left out. A
 `Linear` head for the dataset's classes is always added at the end, behind a flatten where maps come out. No torch here:
-`core.own_networks` builds what this says.
+`core.networks.own_networks` builds what this says.
 """
 
 from core.networks.catalogue import entry

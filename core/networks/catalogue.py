@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.catalog.model_entries import Family, ModelEntry
 from core.config import ConfigError
 from core.networks.grammar import Network, parse
+from core.networks.model_entries import Family, ModelEntry
 from core.networks.shapes import Assembled, assembled, shapes
 
 USUAL = 32

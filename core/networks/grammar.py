@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from core.catalog.layer_entry import LayerEntry, Values
-from core.catalog.model_entries import MODELS
-from core.catalog.network_layers import LAYERS
 from core.config import ConfigError, OptionValue
 from core.config.entry import Option, suggest
+from core.networks.layer_entry import LayerEntry, Values
+from core.networks.model_entries import MODELS
+from core.networks.network_layers import LAYERS
 
 MOST_LAYERS = 100
 LONGEST_LABEL = 40

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.catalog.layer_entry import Call, LayerError, Shape, values_of
 from core.config import ConfigError
 from core.networks.grammar import Layer, Network, Row
+from core.networks.layer_entry import Call, LayerError, Shape, values_of
 
 CHANNELS = 3
 MOST_PARAMETERS = 1_000_000_000

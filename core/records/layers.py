@@ -32,7 +32,7 @@ class ParameterInfo:
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """How the new head is built: a single layer as in the original, or with dropout and a hidden layer (`core.head`)."""
+    """How the new head is built: a single layer as in the original, or with dropout and a hidden layer (`core.networks.head`)."""
 
     dropout: float = 0.0
     hidden: int | None = None

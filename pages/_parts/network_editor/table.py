@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from core.catalog.layer_entry import LayerEntry, Shape, sizes
-from core.catalog.network_layers import LAYERS
 from core.config.entry import Option
 from core.networks import MOST_LAYERS, Row, Sketch, Stage, read_row, row_of, spell
+from core.networks.layer_entry import LayerEntry, Shape, sizes
+from core.networks.network_layers import LAYERS
 from core.records.telling import size
 
 _LABELS = {"function": "kind"}

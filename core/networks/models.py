@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.catalog.model_entries import GOOGLENET, INCEPTION, MAXVIT, MODELS, VIT, ModelEntry
 from core.config.entry import find
+from core.networks.model_entries import GOOGLENET, INCEPTION, MAXVIT, MODELS, VIT, ModelEntry
 from core.records.layers import PLAIN_HEAD, HeadOptions
 
 if TYPE_CHECKING:
@@ -43,18 +43,18 @@ def build(name: str, classes: int, image_size: int, head: HeadOptions = PLAIN_HE
     entry.check_image_size(image_size)
     model: nn.Module
     if ":" in entry.name:
-        from core import own_networks
+        from core.networks import own_networks
 
         model = own_networks.build(entry.name, classes, image_size)
     elif entry.family.own:
-        from core import own_models
+        from core.networks import own_models
 
         model = own_models.build(entry.name, classes, image_size)
     else:
         import torchvision
 
         model = torchvision.models.get_model(entry.name, num_classes=classes, **builder_arguments(entry, image_size))
-    from core.head import replace_head
+    from core.networks.head import replace_head
 
     replace_head(model, entry.family.head[0], head)
     return model

@@ -35,7 +35,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Call:
-    """A module as the expression that makes it: a class of `torch.nn`, or one of `core.own_models` (`OWN_CLASSES`), and its arguments."""
+    """A module as the expression that makes it: a class of `torch.nn`, or one of `core.networks.own_models` (`OWN_CLASSES`), and its arguments."""
 
     name: str
     arguments: tuple[int | float, ...] = ()
@@ -49,7 +49,7 @@ class Call:
         """The module, with random weights from torch's global generator."""
         from torch import nn
 
-        from core import own_models
+        from core.networks import own_models
 
         keywords = {name: getattr(nn, value.name) if isinstance(value, Reference) else value for name, value in self.keywords}
         module: nn.Module = getattr(own_models if self.name in OWN_CLASSES else nn, self.name)(*self.arguments, **keywords)

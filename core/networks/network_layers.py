@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.catalog.layer_entry import Call, LayerEntry, LayerError, Reference, Shape, Values, pixels, sizes, values_of
 from core.config.entry import Option, by_name
+from core.networks.layer_entry import Call, LayerEntry, LayerError, Reference, Shape, Values, pixels, sizes, values_of
 
 Keywords = list[tuple[str, int | float | bool | Reference]]
 
