@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.table import table
+from core.catalog.faults import PRESETS
 from core.config import ConfigError, RunConfig
-from core.faults import PRESETS
 from core.machine.home import Home
 from core.networks.templates import TEMPLATES
 from core.records.findings import Diagnosis
@@ -50,7 +50,7 @@ HEALTHY: dict[str, dict[str, Any]] = {
 
 
 def measure(folder: Path, rounds: int) -> Iterator[str]:
-    """The presets of `core.faults`, then the healthy runs, each once: they come out the same each time."""
+    """The presets of `core.catalog.faults`, then the healthy runs, each once: they come out the same each time."""
     home = Home.from_environment(str(folder / "home"))
     rows, found_all = [], 0
     for preset in PRESETS.values():

@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from core.catalog.own_losses import dividing_weight
 from core.config.plans import Change, Timeline
 from core.data import Loader
 from core.data.loader import Batch
 from core.freezing import trainable
 from core.networks.models import loss_and_logits
-from core.own_losses import dividing_weight
 from core.partition import Partition
 from core.profiling import Stages
 from core.signals import Sample, Values, Watch, gradient_norms
@@ -268,7 +268,7 @@ class Trainer:
 class _Tally:
     """Sums of loss and of right answers, kept on the device so that adding a batch waits for nothing.
 
-    `weight` of each class: see `core.own_losses.dividing_weight`. Batches count then as much as the weights of their samples.
+    `weight` of each class: see `core.catalog.own_losses.dividing_weight`. Batches count then as much as the weights of their samples.
     """
 
     def __init__(self, device: torch.device, weight: Tensor | None) -> None:

@@ -33,12 +33,12 @@ from core.catalog import (
     optimizers,
     schedules,
 )
+from core.catalog.own_losses import SmoothedDivergence
 from core.config import ConfigError, RunConfig
 from core.config.entry import by_name, check_options, find, suggest, with_defaults
 from core.machine.home import Home
 from core.networks import models
 from core.networks.model_entries import IMAGENET
-from core.own_losses import SmoothedDivergence
 from tests.support import ROOT
 
 CLASSES = 3

@@ -15,10 +15,10 @@ from torchvision.models.googlenet import GoogLeNetOutputs
 
 from core.assembly import Assembly, assemble
 from core.catalog import LOSSES, losses
+from core.catalog.own_losses import dividing_weight
 from core.config import RunConfig
 from core.machine.home import Home
 from core.networks.models import loss_and_logits
-from core.own_losses import dividing_weight
 from core.trainer import EpochReport, FinalReport, StepReport
 
 pytestmark = pytest.mark.usefixtures("one_thread")

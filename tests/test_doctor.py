@@ -16,6 +16,7 @@ import torch
 from core import catalog
 from core.assembly import assemble
 from core.birth import birth
+from core.catalog.faults import PRESETS, find_preset, preset_of
 from core.cli import main
 from core.code import pytorch_code
 from core.config import FAULTS, ConfigError, RunConfig
@@ -23,7 +24,6 @@ from core.config.plans import Change
 from core.data import prepare
 from core.data.leakage import overlaps, picture_digests
 from core.doctor import RULES, Doctor, Facts, Rule, Sign, Signs
-from core.faults import PRESETS, find_preset, preset_of
 from core.machine.home import Home
 from core.migrations import MIGRATIONS
 from core.records.events import ChangeRow, EpochRow, Layer, RunPlan, RunStatus, StepBlock, StepRow, StepTimes

@@ -48,7 +48,7 @@ TORCH_FREE = (
     "core.pictures",
     "core.records.walkthrough",
     "core.doctor",
-    "core.faults",
+    "core.catalog.faults",
     "core.charts",
     "core.networks",
     "core.code",

@@ -91,7 +91,7 @@ def build(config: RunConfig, class_weights: Sequence[float] = ()) -> nn.Module:
     import torch
     from torch import nn
 
-    from core import own_losses
+    from core.catalog import own_losses
 
     entry = find(LOSSES, "loss", config.loss)
     options = with_defaults(entry, check_options(entry, "loss_options", config.loss_options))

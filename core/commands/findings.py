@@ -9,9 +9,9 @@ import textwrap
 from dataclasses import asdict
 from typing import Any
 
+from core.catalog.faults import PRESETS, find_preset
 from core.commands.missing import missing
 from core.doctor import RULES
-from core.faults import PRESETS, find_preset
 from core.machine.home import Home
 from core.records.findings import Diagnosis
 from core.store import RunStore

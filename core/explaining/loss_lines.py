@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.catalog.own_losses import dividing_weight
 from core.explaining.specimen import Specimen
 from core.explaining.update_rules import braced, number
 from core.networks.models import logits_and_auxiliary
-from core.own_losses import dividing_weight
 
 SHOWN = 3
 """Samples, or differences, that get a line of their own."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.catalog.faults import PRESETS, Preset, preset_of
 from core.config import ConfigError
 from core.doctor import RULES
-from core.faults import PRESETS, Preset, preset_of
 from core.store import Run
 from pages._parts import words
 from pages._parts.services import Services

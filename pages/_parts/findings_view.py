@@ -7,10 +7,10 @@ from collections import Counter
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.catalog.faults import preset_of
 from core.config import FAULTS, ConfigError, RunConfig
 from core.config.plans import Change
 from core.doctor import RULES
-from core.faults import preset_of
 from core.records.findings import Diagnosis, Finding, Severity
 from core.store import Run
 from pages._parts import draft, findings_chart, words
