@@ -30,7 +30,7 @@ from starlette.websockets import WebSocket
 from core.machine.home import Home
 from core.machine.sockets import send_at_once
 from core.records.events import RunStatus
-from core.stream import Cursor, message
+from core.store.stream import Cursor, message
 from pages._parts import assets
 from pages._parts.services import Services, services
 

@@ -11,9 +11,8 @@ from playwright.sync_api import Page
 from bench.screen import screen
 from bench.synthetic import SyntheticRun
 from bench.table import spread, table
-from core import stream
 from core.machine.home import Home
-from core.store import RunStore
+from core.store import RunStore, stream
 from tests.support import Server
 
 WARM_UP_SECONDS = 15.0  # the server's helper processes import torch at first

@@ -7,10 +7,9 @@ import time
 from pathlib import Path
 
 from bench.table import spread, table
-from core import stream
 from core.config import RunConfig
 from core.machine.home import Home
-from core.store import RunStore
+from core.store import RunStore, stream
 from core.supervisor import Supervisor
 
 DEMO = RunConfig(dataset="digits", model="resnet18", freeze="head only", image_size=64, epochs=1)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core import catalog, embedding, metrics, predictions
-from core.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.data import Loader, Normalise
@@ -42,6 +41,7 @@ from core.records.layers import head_options
 from core.records.speed import applied
 from core.steps import FORMATS, THREADS, use_threads
 from core.store import Run, RunStore
+from core.store.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from core.trainer import DTYPES
 
 Progress = Callable[[str, float | None], None]

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from core import predictions
-from core.checkpoint import Checkpoint
 from core.config import ConfigError
 from core.helpers.helper import Helper, LabError
 from core.machine.home import Home
 from core.records.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
+from core.store.checkpoint import Checkpoint
 
 WANTED_SECONDS = 15.0
 """Work that nobody has asked about for so long makes way for other work."""

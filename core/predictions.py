@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from core import metrics
-from core.checkpoint import Checkpoint, checkpoints, newest
 from core.config import ConfigError
 from core.machine.files import written_whole
 from core.machine.home import Home
 from core.records.evaluation import Difference, Evaluation
 from core.store import Run, RunStore
+from core.store.checkpoint import Checkpoint, checkpoints, newest
 
 FORMAT = 2
 """Raised when a file of before would be read wrongly or has other figures in it."""

@@ -36,9 +36,9 @@ from core.profiling import Profiler
 from core.recorder import Recorder
 from core.records.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
 from core.records.layers import matches
-from core.saving import Checkpoints, save_weights
 from core.signals import histogram
 from core.store import RunStore
+from core.store.saving import Checkpoints, save_weights
 from core.trainer import ChangeReport, EpochReport, EvaluationReport, FinalReport, Score, StepReport, TrainedReport, Trainer
 
 COMMAND_SECONDS = 0.1

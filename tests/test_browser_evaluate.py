@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
-from core.checkpoint import newest
 from core.config import RunConfig
 from core.machine.home import Home
 from core.predictions import difference, open_predictions
 from core.records.events import RunStatus
 from core.store import Run
+from core.store.checkpoint import newest
 from core.supervisor import Supervisor
 from tests.support import Server, wait_until
 from tests.test_browser import store_of

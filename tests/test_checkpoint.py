@@ -9,12 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from core import saving
-from core.checkpoint import checkpoints, listed, load_checkpoint, newest
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
-from core.saving import Checkpoints, save_weights
-from core.store import RunStore
+from core.store import RunStore, saving
+from core.store.checkpoint import checkpoints, listed, load_checkpoint, newest
+from core.store.saving import Checkpoints, save_weights
 from core.worker import work
 
 TINY = RunConfig(dataset="digits", model="tiny: conv 4, relu, pool, global pool", image_size=32, batch_size=128, epochs=3, threads=1)

@@ -21,8 +21,7 @@ from PIL import Image
 from torch import nn
 from torchvision.models import SwinTransformer, VisionTransformer
 
-from core import evaluate, evaluation_desk, grad_cam, metrics, predictions, saving
-from core.checkpoint import checkpoint_path, checkpoints, load_checkpoint
+from core import evaluate, evaluation_desk, grad_cam, metrics, predictions
 from core.cli import main
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
@@ -39,7 +38,8 @@ from core.pictures import keep
 from core.predictions import find_checkpoint, find_run, open_predictions
 from core.records.evaluation import Evaluation, Work
 from core.records.events import RunStatus
-from core.store import RunStore
+from core.store import RunStore, saving
+from core.store.checkpoint import checkpoint_path, checkpoints, load_checkpoint
 from core.worker import work
 from tests.support import wait_until
 

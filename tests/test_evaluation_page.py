@@ -13,7 +13,6 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from core.checkpoint import Checkpoint, checkpoint_path
 from core.code.evaluation import evaluation_code
 from core.config import RunConfig
 from core.data import prepare
@@ -22,6 +21,7 @@ from core.networks import models
 from core.records.evaluation import Bin, ClassScore, Difference, Evaluation, Interval
 from core.records.events import RunPlan, RunStatus
 from core.store import Run, RunStore
+from core.store.checkpoint import Checkpoint, checkpoint_path
 from pages._parts import evaluation_words
 from pages._parts.evaluation_compare import square
 from pages._parts.evaluation_subject import NEWEST, in_words, kept_of, up_to

@@ -29,9 +29,9 @@ TORCH_FREE = (
     "core.records.layers",
     "core.machine.home",
     "core.machine.files",
-    "core.rows",
+    "core.store.rows",
     "core.store",
-    "core.stream",
+    "core.store.stream",
     "core.records.summaries",
     "core.records.telling",
     "core.catalog",
@@ -40,7 +40,7 @@ TORCH_FREE = (
     "core.machine.hardware",
     "core.records.cost",
     "core.cost_desk",
-    "core.checkpoint",
+    "core.store.checkpoint",
     "core.records.evaluation",
     "core.evaluation_desk",
     "core.predictions",
@@ -141,7 +141,7 @@ def test_pages_do_not_import_what_imports_torch() -> None:
                 if relative(file) not in reached:
                     reached[relative(file)] = trail
                     waiting.append((file, f"{trail} -> {relative(file)}"))
-    assert "core/store.py" in reached, "the walk did not reach the store, so it proves nothing"
+    assert "core/store/run_store.py" in reached, "the walk did not reach the store, so it proves nothing"
 
 
 def files_of(name: str) -> Iterator[Path]:
@@ -160,7 +160,7 @@ def test_plotly_is_only_in_charts_and_in_the_live_chart() -> None:
 
 
 def test_sql_is_only_in_the_store_and_its_migrations() -> None:
-    allowed = ("core/store.py", "core/migrations.py")
+    allowed = ("core/store/run_store.py", "core/store/migrations.py")
     assert offenders([*CORE, *WEB], ("sqlite3",), allowed) == []
     sql = re.compile(r"^\s*(SELECT .* FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE|ALTER TABLE|PRAGMA )", re.IGNORECASE | re.DOTALL)
     found = [
@@ -197,11 +197,11 @@ def test_the_trainer_knows_no_store_no_clock_no_disk_and_guesses_no_device() -> 
     trainer = ROOT / "core/trainer.py"
     core = (
         "core.store",
-        "core.migrations",
+        "core.store.migrations",
         "core.machine.home",
         "core.supervisor",
         "core.worker",
-        "core.stream",
+        "core.store.stream",
         "core.lab",
         "core.cli",
         "core.weights",

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from core.config import RunConfig
 from core.machine.home import Home, child_environment
-from core.migrations import MIGRATIONS
 from core.records.events import FROZEN, CommandKind, EpochRow, Layer, RunPlan, RunResult, RunStatus, StepRow
 from core.records.summaries import Summarizer
 from core.store import RunStore, StoreError
-from core.stream import message
+from core.store.migrations import MIGRATIONS
+from core.store.stream import message
 
 PLAN = RunPlan((Layer("conv.weight", (2, 3), 6, True), Layer("fc.weight", (2,), 2, False)), 5, 10, ("a", "b"), 20, 5, 5, "cpu")
 RESULT = RunResult(2, 10, 0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 1.5, 13.3, "weights.pth")

@@ -25,7 +25,7 @@ from core.records.events import (  # fmt: skip
 )
 from core.records.summaries import Summarizer
 from core.store import RunStore
-from core.stream import (
+from core.store.stream import (  # fmt: skip
     COLUMNS,
     FROZEN_CODE,
     NO_GRADIENT_CODE,
@@ -37,7 +37,7 @@ from core.stream import (
     encode_norms,
     level_for,
     message,
-)  # fmt: skip
+)
 
 LAYERS = tuple(Layer(f"layer{index}.weight", (3, 3), 9, index < 2) for index in range(4))
 

@@ -18,7 +18,7 @@ TOP_LEVEL = 20
 """Highest level: one bucket stands for 2**20, about a million, steps."""
 
 KEPT = 2048
-"""Buckets of a level that are kept, those at the beginning: a run that has more is read from a higher level (`core.stream.level_for`)."""
+"""Buckets of a level that are kept, those at the beginning: a run that has more is read from a higher level (`core.store.stream.level_for`)."""
 
 NOTHING = np.empty((0, 0), np.float32)
 """The rows of a signal that was never measured."""

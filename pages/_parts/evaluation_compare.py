@@ -8,11 +8,11 @@ from dataclasses import replace
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.checkpoint import newest
 from core.config import ConfigError
 from core.predictions import difference, open_predictions
 from core.records.evaluation import Difference, Evaluation
 from core.store import Run
+from core.store.checkpoint import newest
 from pages._parts import evaluation_state, evaluation_words, words
 from pages._parts.evaluation_pictures import wall
 from pages._parts.evaluation_subject import MOST_RUNS, NEWEST, TICK, Subject, label, offer_newer, subject_of

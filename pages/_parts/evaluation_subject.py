@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.checkpoint import Checkpoint, checkpoints, newest
 from core.records.events import RunStatus
 from core.store import Run
+from core.store.checkpoint import Checkpoint, checkpoints, newest
 from pages._parts import draft, evaluation_state, words
 from pages._parts.places import alone
 from pages._parts.services import Services

@@ -12,8 +12,8 @@ from streamlit.delta_generator import DeltaGenerator
 from core.charts.lines import Line, lines_figure
 from core.doctor.rule import listed
 from core.records.findings import Finding
-from core.rows import StepColumns
 from core.store import Run
+from core.store.rows import StepColumns
 from pages._parts import words
 from pages._parts.services import Services
 

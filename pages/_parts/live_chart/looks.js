@@ -1,6 +1,6 @@
 // How the live charts look and what they call things: colours of the theme, the layout that all figures share, numbers in words.
 
-// Codes among norms, see core/stream.py; the rest are hundredths of log10.
+// Codes among norms, see core/store/stream.py; the rest are hundredths of log10.
 export const FROZEN = -32768, ZERO = -32767, NONE = -32766, NOT_MEASURED = -32765, NOT_FINITE = 32767;
 export const plain = (code) => code > NOT_MEASURED && code < NOT_FINITE; // true for a value, false for a code (and for none at all)
 
@@ -87,7 +87,7 @@ export function short(value) {
   return Math.abs(value) >= 0.001 && Math.abs(value) < 10_000 ? String(Number(value.toPrecision(2))) : value.toExponential(1).replace("e+", "e");
 }
 
-// A code of core/stream.py in words; `absent` says what a frozen one has none of.
+// A code of core/store/stream.py in words; `absent` says what a frozen one has none of.
 export function said(code, absent = "none: frozen") {
   if (code === undefined || code === null) return "not measured yet";
   if (code === FROZEN) return absent;

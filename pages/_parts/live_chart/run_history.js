@@ -1,4 +1,4 @@
-// What has arrived about one run, and what follows from it. No drawing in here. Messages: see core/stream.py.
+// What has arrived about one run, and what follows from it. No drawing in here. Messages: see core/store/stream.py.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`); // all modules carry one digest, see assets.py
 const { FROZEN, ZERO, NONE, NOT_MEASURED, NOT_FINITE, plain } = await beside("looks");

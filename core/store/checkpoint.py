@@ -1,4 +1,4 @@
-"""The weights that a run kept, epoch by epoch: which there are, and reading them. `core.saving` writes them. No torch to list them.
+"""The weights that a run kept, epoch by epoch: which there are, and reading them. `core.store.saving` writes them. No torch to list them.
 
 A run's folder has `weights.pth`, its newest weights whole, and `checkpoints/`: the weights before training whole, and of later epochs
 only those tensors that differ from them. What is frozen is on disk once.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from core.config import ConfigError
 from core.machine.home import Home
-from core.store import Run
+from core.store.run_store import Run
 
 if TYPE_CHECKING:
     from torch import Tensor

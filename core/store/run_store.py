@@ -23,7 +23,6 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from core.config import RunConfig
-from core.migrations import migrate
 from core.records.events import (  # fmt: skip
     AuditReport,
     ChangeRow,
@@ -44,7 +43,8 @@ from core.records.events import (  # fmt: skip
 from core.records.findings import Diagnosis
 from core.records.speed import Tuning
 from core.records.summaries import LevelRow, block_of
-from core.rows import StepColumns, as_blob, level_values, step_columns, step_values
+from core.store.migrations import migrate
+from core.store.rows import StepColumns, as_blob, level_values, step_columns, step_values
 
 _PLAN = TypeAdapter(RunPlan)
 _RESULT = TypeAdapter(RunResult)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, ChangeRow, Layer
-from core.rows import StepColumns
-from core.store import Run, RunStore
+from core.store.rows import StepColumns
+from core.store.run_store import Run, RunStore
 
 POINTS = 1024
 """Most points on a line: more than a screen has columns for, few enough for SVG."""

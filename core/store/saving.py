@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from core.checkpoint import Checkpoint, checkpoint_path, listed
 from core.machine.bits import digest
 from core.machine.files import written_whole
+from core.store.checkpoint import Checkpoint, checkpoint_path, listed
 
 MOST_CHECKPOINTS = 12
 """How many epochs of a run keep their weights: its first, its last, and others between them, evenly."""
@@ -35,7 +35,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 class Checkpoints:
-    """Keeps a run's weights of some epochs in its folder, see `core.checkpoint`. They are written by a thread, from a copy.
+    """Keeps a run's weights of some epochs in its folder, see `core.store.checkpoint`. They are written by a thread, from a copy.
 
     A disk that is full ends the keeping, with a line in the log, and not the run: it loses a look back, not its result.
     """
