@@ -20,8 +20,8 @@ from core.assembly import Assembly, assemble
 from core.audit import Audit
 from core.catalog import optimizers, schedules
 from core.config import RunConfig
-from core.freezing import trainable
 from core.machine.home import Home
+from core.model.freezing import trainable
 from core.recorder import Recorder
 from core.store import RunStore
 from core.trainer import StepReport

@@ -24,8 +24,8 @@ from core.catalog import optimizers
 from core.config import RunConfig
 from core.data import Loader, Normalise
 from core.data.loader import BatchOrder, generator_for
-from core.freezing import Freezing, trainable
 from core.machine.home import Home
+from core.model.freezing import Freezing, trainable
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

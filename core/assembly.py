@@ -10,13 +10,15 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from core import anatomy, breaking, catalog, data, tuning, weights
+from core import breaking, catalog, data, tuning
 from core.catalog import losses, optimizers
 from core.config import RunConfig
 from core.data.leakage import with_doubles_as_asked
 from core.doctor import Doctor, Facts
 from core.machine import devices
 from core.machine.home import Home
+from core.model import anatomy, weights
+from core.model.steering import Steering
 from core.networks import models
 from core.partition import Keeping, Partition
 from core.records.events import Layer, RunPlan
@@ -24,7 +26,6 @@ from core.records.layers import ParameterInfo, blocks, check_timeline, frozen_pa
 from core.records.speed import Tuning, applied
 from core.records.telling import class_weights_in_words
 from core.signals import Watch
-from core.steering import Steering
 from core.steps import FORMATS, THREADS, use_threads
 from core.trainer import Trainer
 

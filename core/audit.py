@@ -15,8 +15,8 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from core.freezing import Freezing
 from core.machine.bits import digest
+from core.model.freezing import Freezing
 from core.records.events import AuditReport, AuditRow, GradientState, Verdict
 from core.trainer import StepReport
 

@@ -140,8 +140,9 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
 def _model(home: Home, config: RunConfig, as_json: bool) -> int:
     """The layers as the Model screen has them, and the cost of a step, measured."""
     config = catalog.check(config)
-    from core import anatomy, assembly
+    from core import assembly
     from core.measuring import Bench
+    from core.model import anatomy
     from core.records.layers import frozen_parameters, head_options, multipliers_by_parameter
 
     config = assembly.check(config, home)

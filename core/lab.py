@@ -259,8 +259,8 @@ class _Answers:
 
     def to(self, question: dict[str, Any], cancelled: Callable[[], bool]) -> Any:
         """The answer to one question, ready for JSON; None if it was cancelled."""
-        from core import anatomy
         from core.machine import devices
+        from core.model import anatomy
 
         match question:
             case {"question": "describe", "head": head, "model": model, "classes": classes, "image_size": image_size}:

@@ -16,7 +16,7 @@ from core import catalog
 from core.catalog import losses, optimizers
 from core.config import RunConfig
 from core.data import Normalise
-from core.freezing import Freezing, trainable
+from core.model.freezing import Freezing, trainable
 from core.networks.models import loss_and_logits
 from core.trainer import DTYPES
 

@@ -21,12 +21,12 @@ from core.catalog.own_losses import dividing_weight
 from core.config.plans import Change, Timeline
 from core.data import Loader
 from core.data.loader import Batch
-from core.freezing import trainable
+from core.model.freezing import trainable
+from core.model.steering import Plan, Steering
 from core.networks.models import loss_and_logits
 from core.partition import Partition
 from core.profiling import Stages
 from core.signals import Sample, Values, Watch, gradient_norms
-from core.steering import Plan, Steering
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

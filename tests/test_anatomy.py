@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from core import anatomy
-from core.anatomy import describe, describe_module
 from core.catalog import MODELS
 from core.config import ConfigError
 from core.config.plans import PRESETS, FreezePlan, Multipliers
-from core.freezing import Freezing
+from core.model import anatomy
+from core.model.anatomy import describe, describe_module
+from core.model.freezing import Freezing
 from core.networks import models
 from core.networks.model_entries import Family, ModelEntry
 from core.records.layers import ModelDescription, backward_share, crossed_share, first_learning, frozen_parameters, multipliers_by_parameter

@@ -13,9 +13,9 @@ from core.assembly import assemble
 from core.audit import Audit
 from core.config import RunConfig
 from core.config.plans import Change
-from core.freezing import Freezing
 from core.machine.bits import digest
 from core.machine.home import Home
+from core.model.freezing import Freezing
 from core.records.events import AuditReport, AuditRow, Verdict
 from core.trainer import StepReport, Trainer
 

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, quote, urlparse
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from core import anatomy
 from core.config import RunConfig
+from core.model import anatomy
 from core.store import RunStore
 from tests.support import Server, waiting
 

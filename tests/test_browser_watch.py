@@ -19,9 +19,9 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Locator, Page, expect
 
-from core import anatomy
 from core.config import RunConfig
 from core.config.plans import Change
+from core.model import anatomy
 from core.records.events import (  # fmt: skip
     FROZEN,
     AuditReport,

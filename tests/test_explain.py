@@ -20,7 +20,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from core import anatomy, cli, explain
+from core import cli, explain
 from core.assembly import assemble
 from core.catalog import OPTIMIZERS, losses, optimizers
 from core.config import ConfigError, RunConfig
@@ -34,10 +34,11 @@ from core.explaining.nodes import NODES, stem
 from core.explaining.slow_step import two_steps
 from core.explaining.specimen import Specimen, specimen
 from core.explaining.update_rules import RULES, rule_of
-from core.freezing import Freezing
 from core.lab import _Answers
 from core.machine.bits import same
 from core.machine.home import Home
+from core.model import anatomy
+from core.model.freezing import Freezing
 from core.networks import models
 from core.networks.model_entries import MODELS
 from core.networks.models import logits_and_auxiliary, loss_and_logits

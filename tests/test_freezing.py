@@ -8,7 +8,7 @@ from torch import nn
 
 from core.config import ConfigError
 from core.config.plans import FreezePlan, Role
-from core.freezing import Freezing, trainable
+from core.model.freezing import Freezing, trainable
 from core.records.layers import ParameterInfo, frozen_parameters, matches
 
 

@@ -7,10 +7,10 @@ import torch
 import torchvision
 from torch import nn
 
-from core import anatomy
 from core.catalog import MODELS
 from core.config import ConfigError, RunConfig
 from core.config.plans import PRESETS, FreezePlan, Multipliers
+from core.model import anatomy
 from core.networks import models
 from core.networks.head import replace_head
 from core.records.layers import PLAIN_HEAD, HeadOptions, blocks, frozen_parameters, head_options, multipliers_by_parameter

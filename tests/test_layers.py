@@ -204,7 +204,7 @@ def test_the_trainer_knows_no_store_no_clock_no_disk_and_guesses_no_device() -> 
         "core.store.stream",
         "core.lab",
         "core.cli",
-        "core.weights",
+        "core.model.weights",
         "core.machine.devices",
         "core.machine.hardware",
     )

@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core import anatomy, catalog, networks
+from core import catalog, networks
 from core.assembly import assemble
 from core.catalog import find_model
 from core.code import class_name, network_code
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
+from core.model import anatomy
 from core.networks import models, own_models
 from core.networks.layer_entry import OWN_CLASSES, Call, LayerError, Shape, Values
 from core.networks.network_layers import ACTIVATIONS, LAYERS

@@ -13,11 +13,12 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.testing.v1 import AppTest
 
-from core import anatomy, catalog, networks
+from core import catalog, networks
 from core.config import RunConfig
 from core.config.plans import Change
 from core.lab import Lab
 from core.machine.home import Home
+from core.model import anatomy
 from core.records.events import EpochRow, Layer, RunPlan, RunResult, RunStatus
 from core.records.findings import Diagnosis, Finding, Remedy
 from core.records.layers import frozen_parameters

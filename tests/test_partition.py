@@ -15,15 +15,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core import anatomy
 from core.assembly import assemble
 from core.config import RunConfig
 from core.config.plans import Change, FreezePlan
 from core.data import Loader
 from core.data.loader import ImageDataset, Normalise
 from core.features import Column, NoRoom, open_table
-from core.freezing import Freezing
 from core.machine.home import Home
+from core.model import anatomy
+from core.model.freezing import Freezing
 from core.networks import models
 from core.networks.model_entries import MODELS
 from core.partition import Keeping, Partition

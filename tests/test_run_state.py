@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core import anatomy
 from core.config import RunConfig
 from core.config.plans import Change
+from core.model import anatomy
 from core.records.events import AuditReport, AuditRow, ChangeRow, Command, CommandKind, Layer, RunPlan, Verdict
 from core.records.layers import ParameterInfo, frozen_parameters, multipliers_by_parameter
 from pages._parts import words

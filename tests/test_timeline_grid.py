@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from core import anatomy
 from core.config import ConfigError, RunConfig
 from core.config.plans import FreezePlan, Multipliers, Timeline
+from core.model import anatomy
 from core.records.layers import ParameterInfo, blocks, check_timeline
 from pages._parts.timeline_editor import grid, patterns
 

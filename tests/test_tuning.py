@@ -15,12 +15,13 @@ import torch
 from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 
-from core import anatomy, assembly, catalog, cli, data, rounding, trials, tuning
+from core import assembly, catalog, cli, data, rounding, trials, tuning
 from core.catalog import optimizers
 from core.catalog.optimizers import OPTIMIZERS
 from core.config import ConfigError, RunConfig
 from core.machine import devices
 from core.machine.home import Home
+from core.model import anatomy
 from core.networks import models
 from core.records.events import Layer, RunPlan, RunStatus
 from core.records.layers import head_options

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core import weights
 from core.config import ConfigError, RunConfig
+from core.model import weights
 from core.networks import models
 from core.records.layers import PLAIN_HEAD, HeadOptions
 

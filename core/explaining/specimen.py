@@ -14,20 +14,21 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
-from core import anatomy, catalog, data, weights
+from core import catalog, data
 from core.catalog import losses
 from core.config import ConfigError, RunConfig
 from core.data import datasets
 from core.data.leakage import with_doubles_as_asked
 from core.explaining.figures import picture
-from core.freezing import Freezing
 from core.machine import devices
 from core.machine.home import Home
+from core.model import anatomy, weights
+from core.model.freezing import Freezing
+from core.model.steering import Steering
 from core.networks import models
 from core.networks.models import logits_and_auxiliary
 from core.records.layers import ModelDescription, frozen_parameters, head_options
 from core.records.walkthrough import Example, Picture
-from core.steering import Steering
 from core.steps import use_threads
 
 SEED = 0

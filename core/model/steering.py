@@ -18,7 +18,7 @@ from torch import nn
 from core.catalog import optimizers, schedules
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
-from core.freezing import Freezing, trainable
+from core.model.freezing import Freezing, trainable
 from core.records.layers import ParameterInfo, check_timeline, frozen_parameters, multipliers_by_parameter
 
 _CYCLED = ("momentum", "betas")  # what some schedules move together with the learning rate
