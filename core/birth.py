@@ -15,7 +15,7 @@ from core.trainer import Trainer
 
 
 def birth(trainer: Trainer, step: int, batch: Batch) -> Birth:
-    """Find the layer in which a batch stopped being numbers. For `core.signals.Watch.on_bad_loss`, before the update.
+    """Find the layer in which a batch stopped being numbers. For `core.signals.watch.Watch.on_bad_loss`, before the update.
 
     The model is as it was: running statistics and sources of chance are put back afterwards.
     """

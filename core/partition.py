@@ -24,8 +24,8 @@ from core.data import Loader, Normalise
 from core.data.loader import Batch
 from core.features import Column, NoRoom, Table, open_table
 from core.machine.bits import digest
-from core.profiling import Stages
 from core.records.events import Reuse
+from core.signals.profiling import Stages
 from core.split import NotSplit, Split, fold_norms, split
 
 CHECKED_PICTURES = 2

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from core.doctor.doctor import Doctor, Units
 from core.records.events import FROZEN, NOT_MEASURED, EpochRow, Signal, Stage, StepBlock, StepTimes
 from core.records.summaries import NOTHING, Summarizer
-from core.signals import Spent, pace_for
+from core.signals.watch import Spent, pace_for
 from core.store import RunStore
 from core.trainer import StepReport, Trainer
 

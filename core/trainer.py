@@ -25,8 +25,8 @@ from core.model.freezing import trainable
 from core.model.steering import Plan, Steering
 from core.networks.models import loss_and_logits
 from core.partition import Partition
-from core.profiling import Stages
-from core.signals import Sample, Values, Watch, gradient_norms
+from core.signals.profiling import Stages
+from core.signals.watch import Sample, Values, Watch, gradient_norms
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,7 +36,7 @@ class StepReport:
     """One training step. `loss` (float32 scalar) and `gradient_norms` (float32[trainable tensors]) are still on the device:
 
     reading them waits for it, so collect a few and read them together. The norms are None where watching every step would cost
-    too much (`core.signals.Pace`). `frozen` bool[tensors] says which tensors the norms leave out: the same array until the plan
+    too much (`core.signals.watch.Pace`). `frozen` bool[tensors] says which tensors the norms leave out: the same array until the plan
     changes. `sample` is what the update did to the weights, at some steps; `values` are copies that somebody asked for.
     """
 

@@ -32,11 +32,11 @@ from core.config.plans import Change
 from core.data.leakage import Search
 from core.doctor import Doctor
 from core.machine.home import Home
-from core.profiling import Profiler
 from core.recorder import Recorder
 from core.records.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
 from core.records.layers import matches
-from core.signals import histogram
+from core.signals.profiling import Profiler
+from core.signals.watch import histogram
 from core.store import RunStore
 from core.store.saving import Checkpoints, save_weights
 from core.trainer import ChangeReport, EpochReport, EvaluationReport, FinalReport, Score, StepReport, TrainedReport, Trainer

@@ -16,12 +16,12 @@ from core import cli
 from core.assembly import assemble
 from core.config import RunConfig
 from core.machine.home import Home
-from core.profiling import Profiler, Stages
 from core.recorder import Recorder
 from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, BlockTime, CommandKind, Memory, Profile, Reuse, StepRow
 from core.records.summaries import Summarizer
 from core.records.telling import block_note, parts_of, profile_headline, reuse_in_words, size
-from core.signals import Pace, Spent, Watch, pace_for
+from core.signals.profiling import Profiler, Stages
+from core.signals.watch import Pace, Spent, Watch, pace_for
 from core.store import RunStore
 from core.supervisor import Supervisor
 from core.trainer import StepReport, Trainer

@@ -47,7 +47,7 @@ class _Case:
 
 @dataclass(frozen=True)
 class Units:
-    """The gradient rows of one look: `rows` float32[units] as in `core.signals.Sample`, of the tensors that `frozen` leaves."""
+    """The gradient rows of one look: `rows` float32[units] as in `core.signals.watch.Sample`, of the tensors that `frozen` leaves."""
 
     step: int
     frozen: NDArray[np.bool_]

@@ -199,7 +199,7 @@ class Signs:
             self.first_totals = (*self.first_totals, *totals.tolist())[:10]
 
     def add_units(self, frozen: NDArray[np.bool_], rows: NDArray[np.float32], norms: NDArray[np.float32]) -> None:
-        """Take the lengths of the gradient rows of one look (`core.signals.Sample.unit_norms`) and the gradient norms of its step."""
+        """Take the lengths of the gradient rows of one look (`core.signals.watch.Sample.unit_norms`) and the gradient norms of its step."""
         learns = ~frozen
         if not (learns == self._unit_learns).all():
             self._idle_looks, self._unit_learns = {}, learns

@@ -17,7 +17,7 @@ NO_GRADIENT = -2.0
 """Recorded in place of a gradient norm for a tensor that should learn but that the loss did not reach: it had no gradient at all."""
 
 NOT_MEASURED = -3.0
-"""Recorded in place of a gradient norm for a tensor that learns, at a step at which no norms were measured: see `core.signals.Pace`."""
+"""Recorded in place of a gradient norm for a tensor that learns, at a step at which no norms were measured: see `core.signals.watch.Pace`."""
 
 
 class RunStatus(StrEnum):

@@ -1,0 +1,1 @@
+"""What is measured while a step runs: gradient norms and weight changes within a budget (`watch`), and where its time goes (`profiling`)."""
