@@ -20,11 +20,11 @@ from core.machine.home import Home
 from core.model import anatomy, weights
 from core.model.steering import Steering
 from core.networks import models
-from core.partition import Keeping, Partition
 from core.records.events import Layer, RunPlan
 from core.records.layers import ParameterInfo, blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter
 from core.records.speed import Tuning, applied
 from core.records.telling import class_weights_in_words
+from core.reuse.partition import Keeping, Partition
 from core.signals.watch import Watch
 from core.steps import FORMATS, THREADS, use_threads
 from core.trainer import Trainer

@@ -24,7 +24,7 @@ from core.data.loader import Batch
 from core.model.freezing import trainable
 from core.model.steering import Plan, Steering
 from core.networks.models import loss_and_logits
-from core.partition import Partition
+from core.reuse.partition import Partition
 from core.signals.profiling import Stages
 from core.signals.watch import Sample, Values, Watch, gradient_norms
 

@@ -27,8 +27,8 @@ from core.data import Loader
 from core.measuring import saved_bytes
 from core.records.speed import Way
 from core.records.telling import first_line, size
+from core.reuse.split import NotSplit, Split, fold_norms, split
 from core.rounding import Reference
-from core.split import NotSplit, Split, fold_norms, split
 from core.steps import Pair, Steps, images_within, use_threads
 
 BUDGET_SECONDS, BUDGET_PASSES, SHARE_OF_RUN, MOST_SECONDS = 6.0, 24, 0.05, 60.0

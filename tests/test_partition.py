@@ -20,16 +20,16 @@ from core.config import RunConfig
 from core.config.plans import Change, FreezePlan
 from core.data import Loader
 from core.data.loader import ImageDataset, Normalise
-from core.features import Column, NoRoom, open_table
 from core.machine.home import Home
 from core.model import anatomy
 from core.model.freezing import Freezing
 from core.networks import models
 from core.networks.model_entries import MODELS
-from core.partition import Keeping, Partition
 from core.records.events import Reuse
 from core.records.layers import frozen_parameters
-from core.split import NotSplit, Split, fold_norms, split
+from core.reuse.features import Column, NoRoom, open_table
+from core.reuse.partition import Keeping, Partition
+from core.reuse.split import NotSplit, Split, fold_norms, split
 from core.trainer import EpochReport, FinalReport, StepReport, Trainer
 from tests.support import ROOT
 

@@ -13,7 +13,7 @@ lie in one tensor, so a whole batch is one indexing operation: a `DataLoader` th
 batch at once. For the same reason there are no loader processes (`num_workers=0`): fetching takes less time than sending would.
 
 A `Batch` reads its images when they are first asked for: where the frozen part of a model has seen them before, nobody asks
-(see `core.partition`). Images stay uint8, a quarter of float32, until they are on the device: there, `Normalise` makes them floats.
+(see `core.reuse.partition`). Images stay uint8, a quarter of float32, until they are on the device: there, `Normalise` makes them floats.
 """
 
 from __future__ import annotations

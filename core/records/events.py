@@ -246,7 +246,7 @@ class AuditReport:
 
 @dataclass(frozen=True)
 class Reuse:
-    """What frozen layers compute for a picture, and that is kept instead of being computed again: see `core.partition`.
+    """What frozen layers compute for a picture, and that is kept instead of being computed again: see `core.reuse.partition`.
 
     `state`: "off" (`reason` says why), "filling" (seen for the first time, computed and kept), "serving" (all there), "dropped"
     (something was wrong with it, `reason` says what). `border` names the layers whose outputs are kept, `layers` of `all_layers`

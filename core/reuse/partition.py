@@ -1,8 +1,8 @@
 """Never computing the same thing twice: what cannot change while a model trains is computed once for each picture, and kept.
 
 Where layers are frozen, everything before the first layer that learns gives the same features for the same picture in each
-epoch. `core.split` cuts the model there; `Partition` computes the features of each picture once and keeps them in a table
-(`core.features`). What comes out is bit for bit what the whole model gives, which is checked on some pictures as training goes on.
+epoch. `core.reuse.split` cuts the model there; `Partition` computes the features of each picture once and keeps them in a table
+(`core.reuse.features`). What comes out is bit for bit what the whole model gives, which is checked on some pictures as training goes on.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from torch import Tensor, fx, nn
 
 from core.data import Loader, Normalise
 from core.data.loader import Batch
-from core.features import Column, NoRoom, Table, open_table
 from core.machine.bits import digest
 from core.records.events import Reuse
+from core.reuse.features import Column, NoRoom, Table, open_table
+from core.reuse.split import NotSplit, Split, fold_norms, split
 from core.signals.profiling import Stages
-from core.split import NotSplit, Split, fold_norms, split
 
 CHECKED_PICTURES = 2
 """Pictures that are computed again and compared in each pass, where so few give the same bits as a whole batch; elsewhere a whole batch is."""
