@@ -32,14 +32,14 @@ from torch import Tensor, nn
 
 from bench.task import Clock, Found, Task, begin, device_memory, device_peak, peak_memory, step_flop
 from core.assembly import assemble
-from core.audit import Audit
 from core.config import RunConfig
 from core.data import prepare
 from core.machine import devices
 from core.machine.home import Home
 from core.recorder import Recorder
 from core.store import RunStore
-from core.trainer import Report, StepReport
+from core.training.audit import Audit
+from core.training.trainer import Report, StepReport
 from core.worker import Worker
 
 

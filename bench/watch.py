@@ -14,13 +14,13 @@ import torch
 
 from bench.table import median, table
 from core.assembly import assemble
-from core.audit import Audit
 from core.config import RunConfig
 from core.machine.bits import digest
 from core.machine.home import Home
 from core.recorder import Recorder
 from core.store import RunStore
-from core.trainer import StepReport
+from core.training.audit import Audit
+from core.training.trainer import StepReport
 
 PLANS = ("train everything", "last stage", "head only")
 STEPS = 20  # two periods of the default sampling, `RunConfig.watch_every`

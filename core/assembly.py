@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from core import breaking, catalog, data, tuning
+from core import catalog, data, tuning
 from core.catalog import losses, optimizers
 from core.config import RunConfig
 from core.data.leakage import with_doubles_as_asked
@@ -26,8 +26,9 @@ from core.records.speed import Tuning, applied
 from core.records.telling import class_weights_in_words
 from core.reuse.partition import Keeping, Partition
 from core.signals.watch import Watch
-from core.steps import FORMATS, THREADS, use_threads
-from core.trainer import Trainer
+from core.training import breaking
+from core.training.steps import FORMATS, THREADS, use_threads
+from core.training.trainer import Trainer
 
 Progress = Callable[[str, float | None], None]
 

@@ -39,10 +39,10 @@ from core.predictions import Predictions
 from core.records.evaluation import Guess, Prediction, Sample
 from core.records.layers import head_options
 from core.records.speed import applied
-from core.steps import FORMATS, THREADS, use_threads
 from core.store import Run, RunStore
 from core.store.checkpoint import Checkpoint, checkpoints, load_checkpoint
-from core.trainer import DTYPES
+from core.training.steps import FORMATS, THREADS, use_threads
+from core.training.trainer import DTYPES
 
 Progress = Callable[[str, float | None], None]
 

@@ -16,7 +16,7 @@ from core.records.events import FROZEN, NOT_MEASURED, EpochRow, Signal, Stage, S
 from core.records.summaries import NOTHING, Summarizer
 from core.signals.watch import Spent, pace_for
 from core.store import RunStore
-from core.trainer import StepReport, Trainer
+from core.training.trainer import StepReport, Trainer
 
 FLUSH_SECONDS = 0.25
 """How often steps are written, at most: often enough to look live, seldom enough that a commit and a device wait cost little."""

@@ -24,7 +24,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torchvision.ops import StochasticDepth
 
 from core.records.speed import Way
-from core.steps import Pair, Steps
+from core.training.steps import Pair, Steps
 
 SHARE_OF_NOISE, ALWAYS_ACCEPTED, NEVER_ACCEPTED = 1 / 3, 0.05, 0.5
 LOSS_TOLERANCE, SMALL_LOSS = 0.02, 0.1  # of a loss below the second, the difference is set against that

@@ -29,7 +29,7 @@ from core.records.speed import Way
 from core.records.telling import first_line, size
 from core.reuse.split import NotSplit, Split, fold_norms, split
 from core.rounding import Reference
-from core.steps import Pair, Steps, images_within, use_threads
+from core.training.steps import Pair, Steps, images_within, use_threads
 
 BUDGET_SECONDS, BUDGET_PASSES, SHARE_OF_RUN, MOST_SECONDS = 6.0, 24, 0.05, 60.0
 """No further way is begun after this much time: the most of 6 s, of 24 passes (what all of it takes at least), and of a twentieth of

@@ -29,7 +29,7 @@ from core.machine.home import Home
 from core.measuring import tidy
 from core.records.layers import ParameterInfo, frozen_parameters
 from core.records.speed import Tuning, Way
-from core.steps import THREADS
+from core.training.steps import THREADS
 from core.trials import Found, Hopeless, Subject, Timer, Trials, stopwatch
 
 VERSION = 1

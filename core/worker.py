@@ -25,8 +25,6 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 import psutil
 
 from core.assembly import assemble
-from core.audit import Audit, left_over
-from core.birth import birth
 from core.config import ConfigError
 from core.config.plans import Change
 from core.data.leakage import Search
@@ -39,7 +37,9 @@ from core.signals.profiling import Profiler
 from core.signals.watch import histogram
 from core.store import RunStore
 from core.store.saving import Checkpoints, save_weights
-from core.trainer import ChangeReport, EpochReport, EvaluationReport, FinalReport, Score, StepReport, TrainedReport, Trainer
+from core.training.audit import Audit, left_over
+from core.training.birth import birth
+from core.training.trainer import ChangeReport, EpochReport, EvaluationReport, FinalReport, Score, StepReport, TrainedReport, Trainer
 
 COMMAND_SECONDS = 0.1
 """How often the store is asked for commands: quicker than a person notices, slower than the quickest steps."""

@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from core.assembly import assemble
-from core.audit import Audit
 from core.config import RunConfig
 from core.config.plans import Change
 from core.machine.bits import digest
 from core.machine.home import Home
 from core.model.freezing import Freezing
 from core.records.events import AuditReport, AuditRow, Verdict
-from core.trainer import StepReport, Trainer
+from core.training.audit import Audit
+from core.training.trainer import StepReport, Trainer
 
 QUICK: dict[str, Any] = {
     "dataset": "digits",

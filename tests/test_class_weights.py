@@ -19,7 +19,7 @@ from core.catalog.own_losses import dividing_weight
 from core.config import RunConfig
 from core.machine.home import Home
 from core.networks.models import loss_and_logits
-from core.trainer import EpochReport, FinalReport, StepReport
+from core.training.trainer import EpochReport, FinalReport, StepReport
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -20,7 +20,7 @@ from core.data import loader
 from core.measuring import Bench, graph_nodes, saved_bytes
 from core.networks import models
 from core.records.cost import Cost, CostState, steps_per_epoch, what_matters
-from core.steps import THREADS, Steps
+from core.training.steps import THREADS, Steps
 from tests.support import wait_until
 
 SMALL = RunConfig(model="small_cnn", image_size=16, batch_size=8, device="cpu", threads=1)

@@ -15,7 +15,6 @@ import torch
 
 from core import catalog
 from core.assembly import assemble
-from core.birth import birth
 from core.catalog.faults import PRESETS, find_preset, preset_of
 from core.cli import main
 from core.code import pytorch_code
@@ -31,7 +30,8 @@ from core.records.layers import ParameterInfo
 from core.records.summaries import block_of
 from core.store import Run, RunStore
 from core.store.migrations import MIGRATIONS
-from core.trainer import Trainer
+from core.training.birth import birth
+from core.training.trainer import Trainer
 from core.worker import Worker
 
 TINY: dict[str, Any] = {"image_size": 8, "model": "tiny: flatten, linear 32, relu", "epochs": 3, "threads": 1}

@@ -44,7 +44,7 @@ from core.networks.model_entries import MODELS
 from core.networks.models import logits_and_auxiliary, loss_and_logits
 from core.records.layers import frozen_parameters, head_options
 from core.records.walkthrough import Check, Example, NodeStory, Update, Walkthrough
-from core.trainer import StepReport
+from core.training.trainer import StepReport
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -194,7 +194,7 @@ def test_the_contract_modules_import_nothing_of_the_project_but_each_other(name:
 
 
 def test_the_trainer_knows_no_store_no_clock_no_disk_and_guesses_no_device() -> None:
-    trainer = ROOT / "core/trainer.py"
+    trainer = ROOT / "core/training/trainer.py"
     core = (
         "core.store",
         "core.store.migrations",

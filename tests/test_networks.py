@@ -26,7 +26,7 @@ from core.networks.layer_entry import OWN_CLASSES, Call, LayerError, Shape, Valu
 from core.networks.network_layers import ACTIVATIONS, LAYERS
 from core.networks.templates import TEMPLATES
 from core.records.layers import HeadOptions
-from core.trainer import FinalReport, StepReport
+from core.training.trainer import FinalReport, StepReport
 
 NET = "mynet: conv 32, norm, relu, pool, residual 64, global pool"
 

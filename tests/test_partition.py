@@ -30,7 +30,7 @@ from core.records.layers import frozen_parameters
 from core.reuse.features import Column, NoRoom, open_table
 from core.reuse.partition import Keeping, Partition
 from core.reuse.split import NotSplit, Split, fold_norms, split
-from core.trainer import EpochReport, FinalReport, StepReport, Trainer
+from core.training.trainer import EpochReport, FinalReport, StepReport, Trainer
 from tests.support import ROOT
 
 SMALL: dict[str, Any] = {

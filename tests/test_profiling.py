@@ -24,7 +24,7 @@ from core.signals.profiling import Profiler, Stages
 from core.signals.watch import Pace, Spent, Watch, pace_for
 from core.store import RunStore
 from core.supervisor import Supervisor
-from core.trainer import StepReport, Trainer
+from core.training.trainer import StepReport, Trainer
 from core.worker import work
 from tests.support import wait_until
 

@@ -15,7 +15,7 @@ from core.config import ConfigError, RunConfig
 from core.config.plans import Change, Multipliers, Timeline
 from core.machine.home import Home
 from core.model.steering import Steering
-from core.trainer import ChangeReport, StepReport, Trainer
+from core.training.trainer import ChangeReport, StepReport, Trainer
 
 QUICK: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 8, "epochs": 2, "batch_size": 256, "freeze": "head only"}
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from core.assembly import Assembly, assemble
-from core.audit import Audit
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
 from core.records.events import NO_GRADIENT
-from core.trainer import EpochReport, EvaluationReport, FinalReport, Report, Score, StepReport
+from core.training.audit import Audit
+from core.training.trainer import EpochReport, EvaluationReport, FinalReport, Report, Score, StepReport
 
 QUICK: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 1, "batch_size": 64}
 

@@ -26,9 +26,9 @@ from core.networks import models
 from core.records.events import Layer, RunPlan, RunStatus
 from core.records.layers import head_options
 from core.records.speed import Tuning, Way, applied
-from core.steps import THREADS, Steps
 from core.store import RunStore
-from core.trainer import EpochReport, StepReport
+from core.training.steps import THREADS, Steps
+from core.training.trainer import EpochReport, StepReport
 from core.trials import Part, Trials
 from core.worker import work
 from pages._parts import tuning_view

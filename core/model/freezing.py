@@ -1,4 +1,4 @@
-"""Which parameters of a real model are frozen, kept true through mode changes. `core/audit.py` proves it.
+"""Which parameters of a real model are frozen, kept true through mode changes. `core/training/audit.py` proves it.
 
 Freezing is more than `requires_grad = False`:
 

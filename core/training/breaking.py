@@ -11,7 +11,7 @@ import torch
 from core.config import ConfigError, RunConfig
 from core.data import Data
 from core.data.loader import generator_for
-from core.trainer import Trainer
+from core.training.trainer import Trainer
 
 KEPT = 20
 """Of a class that is made rare, one picture in so many stays."""

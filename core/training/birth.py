@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from core.data.loader import Batch
 from core.networks.models import loss_and_logits
 from core.records.findings import Birth
-from core.trainer import Trainer
+from core.training.trainer import Trainer
 
 
 def birth(trainer: Trainer, step: int, batch: Batch) -> Birth:

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from core.machine.bits import digest
 from core.model.freezing import Freezing
 from core.records.events import AuditReport, AuditRow, GradientState, Verdict
-from core.trainer import StepReport
+from core.training.trainer import StepReport
 
 BUDGET = 0.005
 """Share of the run's time that comparing tensors may take."""

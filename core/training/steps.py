@@ -1,4 +1,4 @@
-"""One training step, to be timed or looked into: that of `core.trainer`, without the watching.
+"""One training step, to be timed or looked into: that of `core.training.trainer`, without the watching.
 
 `core.measuring` finds out with it what a plan costs, `core.tuning` which way of computing is the fastest.
 """
@@ -18,7 +18,7 @@ from core.config import RunConfig
 from core.data import Normalise
 from core.model.freezing import Freezing, trainable
 from core.networks.models import loss_and_logits
-from core.trainer import DTYPES
+from core.training.trainer import DTYPES
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
