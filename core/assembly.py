@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from core import catalog, data, tuning
+from core import catalog, data
 from core.catalog import losses, optimizers
 from core.config import RunConfig
 from core.data.leakage import with_doubles_as_asked
 from core.doctor import Doctor, Facts
 from core.machine import devices
 from core.machine.home import Home
+from core.measuring import tuning
 from core.model import anatomy, weights
 from core.model.steering import Steering
 from core.networks import models

@@ -141,7 +141,7 @@ def _model(home: Home, config: RunConfig, as_json: bool) -> int:
     """The layers as the Model screen has them, and the cost of a step, measured."""
     config = catalog.check(config)
     from core import assembly
-    from core.measuring import Bench
+    from core.measuring.bench import Bench
     from core.model import anatomy
     from core.records.layers import frozen_parameters, head_options, multipliers_by_parameter
 

@@ -34,7 +34,7 @@ from core.records.layers import PLAIN_HEAD, HeadOptions, ModelDescription
 from core.records.walkthrough import Check, Example, NodeStory, Walkthrough
 
 if TYPE_CHECKING:
-    from core.measuring import Bench
+    from core.measuring.bench import Bench
 
 _DESCRIPTION = TypeAdapter(ModelDescription)
 _MACHINE = TypeAdapter(Machine)
@@ -275,7 +275,7 @@ class _Answers:
                 raise ValueError(f"Unknown question {question!r}")
 
     def _cost(self, config: RunConfig, classes: int, cancelled: Callable[[], bool]) -> Any:
-        from core import measuring
+        from core.measuring import bench as measuring
 
         self._bench = self._bench or measuring.Bench()
         try:

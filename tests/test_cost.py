@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core import measuring
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.cost_desk import CostDesk
 from core.data import loader
-from core.measuring import Bench, graph_nodes, saved_bytes
+from core.measuring import bench as measuring
+from core.measuring.bench import Bench, graph_nodes, saved_bytes
 from core.networks import models
 from core.records.cost import Cost, CostState, steps_per_epoch, what_matters
 from core.training.steps import THREADS, Steps

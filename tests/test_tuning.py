@@ -15,12 +15,14 @@ import torch
 from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 
-from core import assembly, catalog, cli, data, rounding, trials, tuning
+from core import assembly, catalog, cli, data
 from core.catalog import optimizers
 from core.catalog.optimizers import OPTIMIZERS
 from core.config import ConfigError, RunConfig
 from core.machine import devices
 from core.machine.home import Home
+from core.measuring import rounding, trials, tuning
+from core.measuring.trials import Part, Trials
 from core.model import anatomy
 from core.networks import models
 from core.records.events import Layer, RunPlan, RunStatus
@@ -29,7 +31,6 @@ from core.records.speed import Tuning, Way, applied
 from core.store import RunStore
 from core.training.steps import THREADS, Steps
 from core.training.trainer import EpochReport, StepReport
-from core.trials import Part, Trials
 from core.worker import work
 from pages._parts import tuning_view
 from tests.support import ROOT

@@ -1,4 +1,4 @@
-"""What a training step costs, as data: `core.measuring` finds it out, a page shows it. No torch."""
+"""What a training step costs, as data: `core.measuring.bench` finds it out, a page shows it. No torch."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Tuning:
     """How the fastest way to train was found: `ways`, exact first, of which that at index `chosen` was taken, for `reason`.
 
     Of `possible` combinations only those are in `ways` whose parts were not slower alone. A step has `batch_size` pictures; it was
-    measured on `images` and worked out. `tolerance` is the largest `gradient_error` that is accepted: see `core.rounding`.
+    measured on `images` and worked out. `tolerance` is the largest `gradient_error` that is accepted: see `core.measuring.rounding`.
     `prefix_share`: how often a picture goes through the layers before the border, as a share of the epochs (None: nothing is kept,
     every step computes everything). `busy_share` of the processor (0 to 1) was used by others. `remembered`: measured by an earlier
     run, in `measured_seconds`.

@@ -1,6 +1,6 @@
 """One training step, to be timed or looked into: that of `core.training.trainer`, without the watching.
 
-`core.measuring` finds out with it what a plan costs, `core.tuning` which way of computing is the fastest.
+`core.measuring.bench` finds out with it what a plan costs, `core.measuring.tuning` which way of computing is the fastest.
 """
 
 from __future__ import annotations

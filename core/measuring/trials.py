@@ -24,11 +24,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from core.catalog.optimizers import OPTIMIZERS
 from core.config import RunConfig
 from core.data import Loader
-from core.measuring import saved_bytes
+from core.measuring.bench import saved_bytes
+from core.measuring.rounding import Reference
 from core.records.speed import Way
 from core.records.telling import first_line, size
 from core.reuse.split import NotSplit, Split, fold_norms, split
-from core.rounding import Reference
 from core.training.steps import Pair, Steps, images_within, use_threads
 
 BUDGET_SECONDS, BUDGET_PASSES, SHARE_OF_RUN, MOST_SECONDS = 6.0, 24, 0.05, 60.0

@@ -1,6 +1,6 @@
 """The fastest way to train that keeps the promised accuracy, found by measuring: what `speed` automatic means.
 
-`core.trials` measures; here is what is made of it. What was measured is remembered for this machine, this model and about this
+`core.measuring.trials` measures; here is what is made of it. What was measured is remembered for this machine, this model and about this
 load, so that the next such run begins at once; which way is taken is decided anew each time, since that depends on the number of
 epochs too.
 """
@@ -26,11 +26,11 @@ from core.data import Loader
 from core.machine import devices
 from core.machine.files import written_whole
 from core.machine.home import Home
-from core.measuring import tidy
+from core.measuring.bench import tidy
+from core.measuring.trials import Found, Hopeless, Subject, Timer, Trials, stopwatch
 from core.records.layers import ParameterInfo, frozen_parameters
 from core.records.speed import Tuning, Way
 from core.training.steps import THREADS
-from core.trials import Found, Hopeless, Subject, Timer, Trials, stopwatch
 
 VERSION = 1
 """Of the files in which results are remembered: another one is measured again."""
