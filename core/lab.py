@@ -3,7 +3,7 @@
 A helper (`python -m core.lab`) reads one JSON question a line from standard input and writes one JSON answer a line; it leaves
 when its standard input ends, that is, with the server. There are three: what takes seconds (measuring steps, a step of a large model
 in slow motion) must not keep waiting what takes milliseconds. What the Evaluate screen asks has two more for the same reason
-(`core.evaluation_desk`).
+(`core.evaluation.desk`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.cost_desk import CostDesk
-from core.evaluation_desk import EvaluationDesk
+from core.evaluation.desk import EvaluationDesk
 from core.helpers.desk import Desk
 from core.helpers.helper import Helper, LabError, serve, step_back
 from core.machine.hardware import Machine
@@ -148,7 +148,7 @@ class Lab:
         """The whole test set through a run's weights after `epoch`; 0: before training, None: the newest. Also while the run goes on.
 
         Returns at once: ask again, at least every few seconds, until it is no longer "working". What was worked out is kept in the run's folder
-        (`core.predictions`) and is there at once the next time. A failure stands for half a minute, or until `retry`.
+        (`core.evaluation.predictions`) and is there at once the next time. A failure stands for half a minute, or until `retry`.
 
         Raises:
             ConfigError: there is no such run, or no such weights.

@@ -13,8 +13,8 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from core.config import RunConfig
+from core.evaluation.predictions import difference, open_predictions
 from core.machine.home import Home
-from core.predictions import difference, open_predictions
 from core.records.events import RunStatus
 from core.store import Run
 from core.store.checkpoint import newest

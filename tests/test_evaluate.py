@@ -21,21 +21,22 @@ from PIL import Image
 from torch import nn
 from torchvision.models import SwinTransformer, VisionTransformer
 
-from core import evaluate, evaluation_desk, grad_cam, metrics, predictions
 from core.cli import main
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.data import prepare
-from core.evaluate import Loaded
-from core.evaluation_desk import EvaluationDesk
-from core.evaluation_helper import Answers
+from core.evaluation import desk as evaluation_desk
+from core.evaluation import evaluate, grad_cam, metrics, predictions
+from core.evaluation.desk import EvaluationDesk
+from core.evaluation.evaluate import Loaded
+from core.evaluation.helper import Answers
+from core.evaluation.pictures import keep
+from core.evaluation.predictions import find_checkpoint, find_run, open_predictions
 from core.helpers.helper import LabError
 from core.lab import Lab
 from core.machine.home import Home
 from core.networks.models import find_model
 from core.networks.own_networks import Network
-from core.pictures import keep
-from core.predictions import find_checkpoint, find_run, open_predictions
 from core.records.evaluation import Evaluation, Work
 from core.records.events import RunStatus
 from core.store import RunStore, saving

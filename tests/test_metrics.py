@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core import metrics
 from core.config import ConfigError
-from core.embedding import choose_points, embedding_map, principal, turned_to
-from core.predictions import Predictions, difference
+from core.evaluation import metrics
+from core.evaluation.embedding import choose_points, embedding_map, principal, turned_to
+from core.evaluation.predictions import Predictions, difference
 from core.records.evaluation import Interval
 
 CLASSES = tuple("abcdefghij")

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core import pictures
 from core.config import ConfigError
 from core.data import intake
 from core.data.intake import decode
+from core.evaluation import pictures
+from core.evaluation.pictures import data_uri, keep, open_picture
 from core.machine.home import Home
-from core.pictures import data_uri, keep, open_picture
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

@@ -19,7 +19,7 @@ from core.progress import percent
 from core.records.evaluation import Evaluation, Interval, Prediction
 
 if TYPE_CHECKING:
-    from core.evaluate import Progress
+    from core.evaluation.evaluate import Progress
 
 NAMES = ("evaluate", "predict")
 
@@ -55,7 +55,7 @@ def _epoch(text: str | None) -> int | None:
 
 def _check(home: Home, run_id: str, epoch: int | None) -> None:
     """Hear of a run or weights that are not there before torch is imported, which takes two seconds."""
-    from core import predictions
+    from core.evaluation import predictions
 
     predictions.find_checkpoint(home, predictions.find_run(home, run_id), epoch)
 
@@ -64,7 +64,7 @@ def _evaluate(home: Home, run_id: str, epoch: int | None, as_json: bool) -> int:
     _check(home, run_id, epoch)
     with _bar() as progress:
         progress("starting", None)
-        from core import evaluate
+        from core.evaluation import evaluate
 
         made = evaluate.evaluate(home, run_id, epoch, progress).evaluation
     if as_json:
@@ -81,7 +81,7 @@ def _predict(home: Home, run_id: str, epoch: int | None, images: list[Path], as_
     problems = 0
     with _bar() as progress:
         progress("starting", None)
-        from core import evaluate
+        from core.evaluation import evaluate
 
         loaded = evaluate.load(home, run_id, epoch)
         for done, path in enumerate(images):

@@ -1,6 +1,6 @@
 """A real test of what a run has learned, as data: what the Evaluate screen shows and `python -m core evaluate` prints. No torch.
 
-`core.evaluate` makes these from a run's checkpoints, in the lab.
+`core.evaluation.evaluate` makes these from a run's checkpoints, in the lab.
 """
 
 from __future__ import annotations

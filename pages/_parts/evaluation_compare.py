@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.config import ConfigError
-from core.predictions import difference, open_predictions
+from core.evaluation.predictions import difference, open_predictions
 from core.records.evaluation import Difference, Evaluation
 from core.store import Run
 from core.store.checkpoint import newest

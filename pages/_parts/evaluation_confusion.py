@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.predictions import open_predictions
+from core.evaluation.predictions import open_predictions
 from core.records.evaluation import Evaluation
 from pages._parts import evaluation_ahead, evaluation_metrics, evaluation_state, evaluation_words, words
 from pages._parts.evaluation_parts import confusion_grid

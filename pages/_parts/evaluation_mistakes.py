@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.predictions import open_predictions
+from core.evaluation.predictions import open_predictions
 from pages._parts import evaluation_metrics
 from pages._parts.evaluation_pictures import wall
 from pages._parts.evaluation_subject import Subject

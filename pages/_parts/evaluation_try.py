@@ -10,8 +10,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import pictures
 from core.config import ConfigError
+from core.evaluation import pictures
 from core.helpers.helper import LabError
 from core.machine.home import Home
 from core.records.evaluation import CamView, Prediction

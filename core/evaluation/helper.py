@@ -1,4 +1,4 @@
-"""The process that answers what the Evaluate screen asks: `python -m core.evaluation_helper --home DIR [--niced]`. See `core.evaluation_desk`."""
+"""The process that answers what the Evaluate screen asks: `python -m core.evaluation.helper --home DIR [--niced]`. See `core.evaluation.desk`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from pydantic import TypeAdapter
 
-from core import evaluate, grad_cam, predictions
 from core.config import RunConfig
 from core.config.errors import Cancelled
-from core.embedding import Method, embedding_map
-from core.evaluate import Loaded, Progress, TestSet
+from core.evaluation import evaluate, grad_cam, predictions
+from core.evaluation.embedding import Method, embedding_map
+from core.evaluation.evaluate import Loaded, Progress, TestSet
+from core.evaluation.predictions import Predictions
 from core.helpers.helper import serve, step_back
 from core.machine.home import Home
-from core.predictions import Predictions
 from core.records.evaluation import CamView, EmbeddingMap, Prediction, Sample
 
 _EMBEDDING = TypeAdapter(EmbeddingMap)
@@ -118,7 +118,7 @@ def _remembered(memory: OrderedDict[Hashable, Thing], most: int, key: Hashable, 
 
 def main() -> None:
     """Answer until standard input ends."""
-    parser = argparse.ArgumentParser(prog="python -m core.evaluation_helper")
+    parser = argparse.ArgumentParser(prog="python -m core.evaluation.helper")
     parser.add_argument("--home", required=True)
     parser.add_argument("--niced", action="store_true")
     arguments = parser.parse_args()

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from core import predictions
 from core.config import ConfigError
+from core.evaluation import predictions
 from core.helpers.helper import Helper, LabError
 from core.machine.home import Home
 from core.records.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
@@ -62,8 +62,8 @@ class EvaluationDesk:
     def __init__(self, home: Home) -> None:
         self._home = home
         options = ("--home", str(home.path))
-        self._long = Helper(home.logs / "evaluating.log", *options, "--niced", module="core.evaluation_helper")
-        self._quick = Helper(home.logs / "looking.log", *options, module="core.evaluation_helper")
+        self._long = Helper(home.logs / "evaluating.log", *options, "--niced", module="core.evaluation.helper")
+        self._quick = Helper(home.logs / "looking.log", *options, module="core.evaluation.helper")
         self._asking = threading.Lock()  # one quick question at a time
         self._answers: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()  # around all below

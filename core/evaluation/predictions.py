@@ -1,7 +1,7 @@
 """What a run's weights said about each test image, kept beside them: the second look at a checkpoint is instant. No torch.
 
 A file `evaluations/epoch-NNNN-STEP.npz` in the run's folder has the logits, the labels, what came out of the layer before the last for some of
-the images, and the figures. It is good for exactly the weights that it was made from, and is made again for others (`core.evaluate`).
+the images, and the figures. It is good for exactly the weights that it was made from, and is made again for others (`core.evaluation.evaluate`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from core import metrics
 from core.config import ConfigError
+from core.evaluation import metrics
 from core.machine.files import written_whole
 from core.machine.home import Home
 from core.records.evaluation import Difference, Evaluation

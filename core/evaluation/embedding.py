@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import ConfigError
-from core.predictions import Predictions
+from core.evaluation.predictions import Predictions
 from core.records.evaluation import EmbeddingMap, Point
 
 Array = NDArray[Any]

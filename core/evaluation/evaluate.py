@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core import catalog, embedding, metrics, predictions
+from core import catalog
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.data import Loader, Normalise
@@ -28,14 +28,15 @@ from core.data.images import open_images
 from core.data.loader import ImageDataset, resize
 from core.data.preparation import TEST_SEED, TEST_SHARE
 from core.data.splits import stratified_split
+from core.evaluation import embedding, metrics, predictions
+from core.evaluation.pictures import data_uri, open_picture
+from core.evaluation.predictions import Predictions
 from core.machine import devices
 from core.machine.bits import digest
 from core.machine.hardware import cores
 from core.machine.home import Home
 from core.networks.model_entries import ModelEntry
 from core.networks.models import build, find_model, logits_and_auxiliary
-from core.pictures import data_uri, open_picture
-from core.predictions import Predictions
 from core.records.evaluation import Guess, Prediction, Sample
 from core.records.layers import head_options
 from core.records.speed import applied
@@ -285,7 +286,7 @@ def picture(loaded: Loaded, path: Path) -> tuple[Tensor, tuple[str, ...]]:
     """A picture from outside as the model takes it, uint8 [1, 3, S, S], as the images of the test set are; and what had to be done to it.
 
     Raises:
-        ConfigError: on `picture`, see `core.pictures.open_picture`.
+        ConfigError: on `picture`, see `core.evaluation.pictures.open_picture`.
     """
     size = loaded.config.image_size
     opened = open_picture(path, size, as_files(loaded.config))

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.config import ConfigError
-from core.evaluate import Loaded
+from core.evaluation.evaluate import Loaded
+from core.evaluation.pictures import data_uri
 from core.networks.model_entries import SWIN, SWIN_V2
 from core.networks.models import logits_and_auxiliary
-from core.pictures import data_uri
 from core.records.evaluation import CamView
 
 STRENGTH = 0.75
