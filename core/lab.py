@@ -110,7 +110,7 @@ class Lab:
         return replace(state, cost=state.cost.of_run(config, train_samples)) if state.cost else state
 
     def walkthrough(self, client: str, example: Example) -> Walkthrough | None:
-        """Two training steps of `example` in slow motion: see `core.explain`. None: they are being made; ask again.
+        """Two training steps of `example` in slow motion: see `core.explaining.explain`. None: they are being made; ask again.
 
         Returns at once: it takes about a second for resnet18, many for a large model. Of each client only the newest question counts: a
         walkthrough that nobody waits for any more is given up. What failed is tried again by the next question.
@@ -285,7 +285,7 @@ class _Answers:
 
 
 def _explained(question: dict[str, Any], example: Example, home: Home, cancelled: Callable[[], bool]) -> Any:
-    from core import explain
+    from core.explaining import explain
 
     match question["question"]:
         case "walkthrough":

@@ -20,13 +20,13 @@ from PIL import Image
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from core import cli, explain
+from core import cli
 from core.assembly import assemble
 from core.catalog import OPTIMIZERS, losses, optimizers
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.data import Normalise
-from core.explaining import chain_rule
+from core.explaining import chain_rule, explain
 from core.explaining.figures import figures
 from core.explaining.followed_value import FollowedValue
 from core.explaining.graph import kind_of, walk

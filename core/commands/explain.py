@@ -42,7 +42,8 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     example = _example(home, arguments)
     number = _whole("node", arguments.node) if arguments.node is not None else None
     # Not at the top: hearing of a misspelt name must not take the two seconds that torch needs.
-    from core import catalog, explain
+    from core import catalog
+    from core.explaining import explain
 
     if example.config is not None:
         catalog.check(example.config)

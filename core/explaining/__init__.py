@@ -1,1 +1,1 @@
-"""What `core.explain` looks at and how: one room each for the example, the graph, the two steps, the update rules and the chain rule."""
+"""What `core.explaining.explain` looks at and how: one room each for the example, the graph, the two steps, the update rules and the chain rule."""

@@ -1,7 +1,7 @@
 """One training step as data: what the Autograd screen shows and `python -m core explain` prints. No torch: page and lab share it.
 
 An `Example` says what is looked at, a `Walkthrough` is everything about two training steps of it in a row, a `NodeStory` is one node of
-its graph looked at closely. `core.explain` makes them from a real model, with real gradients.
+its graph looked at closely. `core.explaining.explain` makes them from a real model, with real gradients.
 """
 
 from __future__ import annotations
