@@ -31,16 +31,16 @@ import torch
 from torch import Tensor, nn
 
 from bench.task import Clock, Found, Task, begin, device_memory, device_peak, peak_memory, step_flop
-from core.assembly import assemble
 from core.config import RunConfig
 from core.data import prepare
 from core.machine import devices
 from core.machine.home import Home
-from core.recorder import Recorder
 from core.store import RunStore
 from core.training.audit import Audit
 from core.training.trainer import Report, StepReport
-from core.worker import Worker
+from core.worker.assembly import assemble
+from core.worker.process import Worker
+from core.worker.recorder import Recorder
 
 
 def tutorial(task: Task) -> None:

@@ -87,7 +87,7 @@ def measure(folder: Path, rounds: int) -> Iterator[str]:
 
 
 def _carry_out(home: Home, config: RunConfig) -> tuple[Run, Diagnosis]:
-    from core.worker import Worker
+    from core.worker.process import Worker
 
     store = RunStore(home.database)
     run_id = store.create_run(config)

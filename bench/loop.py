@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from bench.table import median, table
-from core.assembly import Assembly, assemble
 from core.catalog import optimizers, schedules
 from core.config import RunConfig
 from core.machine.home import Home
 from core.model.freezing import trainable
-from core.recorder import Recorder
 from core.store import RunStore
 from core.training.audit import Audit
 from core.training.trainer import StepReport
+from core.worker.assembly import Assembly, assemble
+from core.worker.recorder import Recorder
 
 WORK = {
     "everything trains": RunConfig(dataset="digits", model="resnet18", image_size=64, freeze="train everything", epochs=1, validation_share=0.6),

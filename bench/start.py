@@ -10,7 +10,7 @@ from bench.table import spread, table
 from core.config import RunConfig
 from core.machine.home import Home
 from core.store import RunStore, stream
-from core.supervisor import Supervisor
+from core.worker.supervisor import Supervisor
 
 DEMO = RunConfig(dataset="digits", model="resnet18", freeze="head only", image_size=64, epochs=1)
 

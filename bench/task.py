@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from core import catalog
-from core.assembly import assemble
 from core.catalog import optimizers
 from core.config import RunConfig
 from core.data import Loader, Normalise
 from core.data.loader import BatchOrder, generator_for
 from core.machine.home import Home
 from core.model.freezing import Freezing, trainable
+from core.worker.assembly import assemble
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

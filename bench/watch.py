@@ -13,14 +13,14 @@ from pathlib import Path
 import torch
 
 from bench.table import median, table
-from core.assembly import assemble
 from core.config import RunConfig
 from core.machine.bits import digest
 from core.machine.home import Home
-from core.recorder import Recorder
 from core.store import RunStore
 from core.training.audit import Audit
 from core.training.trainer import StepReport
+from core.worker.assembly import assemble
+from core.worker.recorder import Recorder
 
 PLANS = ("train everything", "last stage", "head only")
 STEPS = 20  # two periods of the default sampling, `RunConfig.watch_every`

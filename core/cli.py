@@ -27,7 +27,7 @@ from core.records import telling
 from core.records.events import RunStatus
 from core.records.speed import Tuning
 from core.store import Run, RunStore
-from core.supervisor import Supervisor
+from core.worker.supervisor import Supervisor
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,8 +118,8 @@ def _home(path: str | None) -> Home:
 def _train(home: Home, config: RunConfig, as_json: bool) -> int:
     config = catalog.check(config)
     # Not at the top: listing runs, or hearing of a misspelt name, must not take the two seconds that torch needs.
-    from core import assembly
-    from core.worker import work
+    from core.worker import assembly
+    from core.worker.process import work
 
     config = assembly.check(config, home)
     store = RunStore(home.database)
@@ -140,10 +140,10 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
 def _model(home: Home, config: RunConfig, as_json: bool) -> int:
     """The layers as the Model screen has them, and the cost of a step, measured."""
     config = catalog.check(config)
-    from core import assembly
     from core.measuring.bench import Bench
     from core.model import anatomy
     from core.records.layers import frozen_parameters, head_options, multipliers_by_parameter
+    from core.worker import assembly
 
     config = assembly.check(config, home)
     classes = len(catalog.class_names(config.dataset, home.data))

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from core.assembly import assemble
 from core.config import RunConfig
 from core.config.plans import Change
 from core.machine.bits import digest
@@ -18,6 +17,7 @@ from core.model.freezing import Freezing
 from core.records.events import AuditReport, AuditRow, Verdict
 from core.training.audit import Audit
 from core.training.trainer import StepReport, Trainer
+from core.worker.assembly import assemble
 
 QUICK: dict[str, Any] = {
     "dataset": "digits",

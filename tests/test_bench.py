@@ -96,7 +96,7 @@ def test_a_peers_loader_gives_the_batches_of_each_epoch_in_the_order_of_thaw(wor
     given = begin(config, home, tmp_path, workers)
     loader = given.loader()
     labels = [[batch[1].tolist() for batch in loader] for _ in range(3)]
-    from core.assembly import assemble
+    from core.worker.assembly import assemble
 
     ours = assemble(config, home).trainer.train
     assert labels == [[batch.labels.tolist() for batch in ours.batches(epoch)] for epoch in (1, 2, 3)]
@@ -185,7 +185,7 @@ def test_cases_are_chosen_by_name_or_by_part_of_a_name() -> None:
 
 
 def test_every_case_is_a_run_that_can_be_begun(tmp_path: Path) -> None:
-    from core.assembly import check
+    from core.worker.assembly import check
 
     home = Home.from_environment(str(tmp_path / "home"))
     folder = photos.make(tmp_path / "photos", train=4, test=2)

@@ -18,7 +18,7 @@ from core.machine.home import Home
 from core.records.events import RunStatus
 from core.store import Run
 from core.store.checkpoint import newest
-from core.supervisor import Supervisor
+from core.worker.supervisor import Supervisor
 from tests.support import Server, wait_until
 from tests.test_browser import store_of
 

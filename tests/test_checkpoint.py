@@ -14,7 +14,7 @@ from core.machine.home import Home
 from core.store import RunStore, saving
 from core.store.checkpoint import checkpoints, listed, load_checkpoint, newest
 from core.store.saving import Checkpoints, save_weights
-from core.worker import work
+from core.worker.process import work
 
 TINY = RunConfig(dataset="digits", model="tiny: conv 4, relu, pool, global pool", image_size=32, batch_size=128, epochs=3, threads=1)
 

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.googlenet import GoogLeNetOutputs
 
-from core.assembly import Assembly, assemble
 from core.catalog import LOSSES, losses
 from core.catalog.own_losses import dividing_weight
 from core.config import RunConfig
 from core.machine.home import Home
 from core.networks.models import loss_and_logits
 from core.training.trainer import EpochReport, FinalReport, StepReport
+from core.worker.assembly import Assembly, assemble
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

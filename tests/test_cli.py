@@ -20,7 +20,7 @@ from core.config import RunConfig
 from core.machine.home import Home, child_environment
 from core.records.events import RunStatus, Verdict
 from core.store import RunStore
-from core.supervisor import Supervisor
+from core.worker.supervisor import Supervisor
 from tests.support import wait_until
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
 from core import catalog, code
-from core.assembly import assemble
 from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, losses
 from core.code import Phase, loading_code, phases, pytorch_code
 from core.code.names import cover
@@ -30,6 +29,7 @@ from core.model import anatomy, weights
 from core.model.steering import Steering
 from core.networks import models
 from core.records.layers import ParameterInfo, frozen_parameters, head_options, multipliers_by_parameter
+from core.worker.assembly import assemble
 
 CLASSES = 10
 NETWORK = "my-net: conv 8 bias=no, norm, relu, pool, residual 16 stride=2, global pool, flatten, linear 12, norm, tanh, dropout 0.1"

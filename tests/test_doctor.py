@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from core import catalog
-from core.assembly import assemble
 from core.catalog.faults import PRESETS, find_preset, preset_of
 from core.cli import main
 from core.code import pytorch_code
@@ -32,7 +31,8 @@ from core.store import Run, RunStore
 from core.store.migrations import MIGRATIONS
 from core.training.birth import birth
 from core.training.trainer import Trainer
-from core.worker import Worker
+from core.worker.assembly import assemble
+from core.worker.process import Worker
 
 TINY: dict[str, Any] = {"image_size": 8, "model": "tiny: flatten, linear 32, relu", "epochs": 3, "threads": 1}
 

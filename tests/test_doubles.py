@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from core.assembly import Assembly, assemble
 from core.config import ConfigError, RunConfig
 from core.data import Data, prepare
 from core.data.leakage import overlaps, without_doubles
 from core.machine.home import Home
+from core.worker.assembly import Assembly, assemble
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

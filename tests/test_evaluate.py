@@ -41,7 +41,7 @@ from core.records.evaluation import Evaluation, Work
 from core.records.events import RunStatus
 from core.store import RunStore, saving
 from core.store.checkpoint import checkpoint_path, checkpoints, load_checkpoint
-from core.worker import work
+from core.worker.process import work
 from tests.support import wait_until
 
 NETWORK = "tiny: conv 8, norm, relu, pool, conv 16, norm, relu, global pool"

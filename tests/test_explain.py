@@ -21,7 +21,6 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from core import cli
-from core.assembly import assemble
 from core.catalog import OPTIMIZERS, losses, optimizers
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
@@ -45,6 +44,7 @@ from core.networks.models import logits_and_auxiliary, loss_and_logits
 from core.records.layers import frozen_parameters, head_options
 from core.records.walkthrough import Check, Example, NodeStory, Update, Walkthrough
 from core.training.trainer import StepReport
+from core.worker.assembly import assemble
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

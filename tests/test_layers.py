@@ -35,7 +35,7 @@ TORCH_FREE = (
     "core.records.summaries",
     "core.records.telling",
     "core.catalog",
-    "core.supervisor",
+    "core.worker.supervisor",
     "core.lab",
     "core.machine.hardware",
     "core.records.cost",
@@ -175,7 +175,7 @@ def test_sql_is_only_in_the_store_and_its_migrations() -> None:
 
 def test_processes_are_only_in_the_supervisor_and_the_lab() -> None:
     modules = ("subprocess", "multiprocessing", "concurrent.futures.ProcessPoolExecutor", "os.fork", "torch.multiprocessing")
-    assert offenders([*CORE, *WEB], modules, allowed=("core/supervisor.py", "core/helpers/helper.py")) == []
+    assert offenders([*CORE, *WEB], modules, allowed=("core/worker/supervisor.py", "core/helpers/helper.py")) == []
 
 
 @pytest.mark.parametrize(
@@ -199,8 +199,8 @@ def test_the_trainer_knows_no_store_no_clock_no_disk_and_guesses_no_device() -> 
         "core.store",
         "core.store.migrations",
         "core.machine.home",
-        "core.supervisor",
-        "core.worker",
+        "core.worker.supervisor",
+        "core.worker.process",
         "core.store.stream",
         "core.lab",
         "core.cli",

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from core import catalog, networks
-from core.assembly import assemble
 from core.catalog import find_model
 from core.code import class_name, network_code
 from core.config import ConfigError, RunConfig
@@ -27,6 +26,7 @@ from core.networks.network_layers import ACTIVATIONS, LAYERS
 from core.networks.templates import TEMPLATES
 from core.records.layers import HeadOptions
 from core.training.trainer import FinalReport, StepReport
+from core.worker.assembly import assemble
 
 NET = "mynet: conv 32, norm, relu, pool, residual 64, global pool"
 

@@ -23,7 +23,7 @@ from core.records.events import EpochRow, Layer, RunPlan, RunResult, RunStatus
 from core.records.findings import Diagnosis, Finding, Remedy
 from core.records.layers import frozen_parameters
 from core.store import RunStore
-from core.supervisor import Supervisor
+from core.worker.supervisor import Supervisor
 from pages._parts import draft, steering_view, words
 from pages._parts.freeze_tree.tree import rows
 from pages._parts.layer_rules import RULE_FIELDS

@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.assembly import assemble
 from core.config import RunConfig
 from core.config.plans import Change, FreezePlan
 from core.data import Loader
@@ -31,6 +30,7 @@ from core.reuse.features import Column, NoRoom, open_table
 from core.reuse.partition import Keeping, Partition
 from core.reuse.split import NotSplit, Split, fold_norms, split
 from core.training.trainer import EpochReport, FinalReport, StepReport, Trainer
+from core.worker.assembly import assemble
 from tests.support import ROOT
 
 SMALL: dict[str, Any] = {

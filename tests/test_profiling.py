@@ -13,19 +13,19 @@ from torch import nn
 from torch.nn.modules import module as modules
 
 from core import cli
-from core.assembly import assemble
 from core.config import RunConfig
 from core.machine.home import Home
-from core.recorder import Recorder
 from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, BlockTime, CommandKind, Memory, Profile, Reuse, StepRow
 from core.records.summaries import Summarizer
 from core.records.telling import block_note, parts_of, profile_headline, reuse_in_words, size
 from core.signals.profiling import Profiler, Stages
 from core.signals.watch import Pace, Spent, Watch, pace_for
 from core.store import RunStore
-from core.supervisor import Supervisor
 from core.training.trainer import StepReport, Trainer
-from core.worker import work
+from core.worker.assembly import assemble
+from core.worker.process import work
+from core.worker.recorder import Recorder
+from core.worker.supervisor import Supervisor
 from tests.support import wait_until
 
 QUICK: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 1, "batch_size": 128}

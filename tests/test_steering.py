@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.assembly import assemble, check
 from core.catalog import OPTIMIZERS, SCHEDULES
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change, Multipliers, Timeline
 from core.machine.home import Home
 from core.model.steering import Steering
 from core.training.trainer import ChangeReport, StepReport, Trainer
+from core.worker.assembly import assemble, check
 
 QUICK: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 8, "epochs": 2, "batch_size": 256, "freeze": "head only"}
 

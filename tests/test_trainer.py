@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.assembly import Assembly, assemble
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
 from core.records.events import NO_GRADIENT
 from core.training.audit import Audit
 from core.training.trainer import EpochReport, EvaluationReport, FinalReport, Report, Score, StepReport
+from core.worker.assembly import Assembly, assemble
 
 QUICK: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 1, "batch_size": 64}
 

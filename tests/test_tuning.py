@@ -15,7 +15,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 
-from core import assembly, catalog, cli, data
+from core import catalog, cli, data
 from core.catalog import optimizers
 from core.catalog.optimizers import OPTIMIZERS
 from core.config import ConfigError, RunConfig
@@ -31,7 +31,8 @@ from core.records.speed import Tuning, Way, applied
 from core.store import RunStore
 from core.training.steps import THREADS, Steps
 from core.training.trainer import EpochReport, StepReport
-from core.worker import work
+from core.worker import assembly
+from core.worker.process import work
 from pages._parts import tuning_view
 from tests.support import ROOT
 

@@ -18,8 +18,8 @@ from core.config.plans import Change
 from core.machine.home import Home
 from core.records.events import CommandKind, RunStatus, Verdict
 from core.store import Run, RunStore
-from core.supervisor import Supervisor
-from core.worker import Worker, work
+from core.worker.process import Worker, work
+from core.worker.supervisor import Supervisor
 from tests.support import wait_until
 
 LONG: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 5000}
@@ -245,7 +245,7 @@ def test_unexpected_error_is_kept_with_its_traceback(home: Home, store: RunStore
     def explode(*_: object) -> None:
         raise ZeroDivisionError("boom")
 
-    monkeypatch.setattr("core.worker.assemble", explode)
+    monkeypatch.setattr("core.worker.process.assemble", explode)
     run_id = store.create_run(RunConfig())
     assert Worker(home, store, run_id).run() is RunStatus.FAILED
     assert "Traceback" in str(store.run(run_id).error)

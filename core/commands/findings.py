@@ -15,7 +15,7 @@ from core.doctor import RULES
 from core.machine.home import Home
 from core.records.findings import Diagnosis
 from core.store import RunStore
-from core.supervisor import Supervisor
+from core.worker.supervisor import Supervisor
 
 NAMES = ("findings", "break")
 
@@ -82,7 +82,7 @@ def _break(home: Home, name: str | None, as_json: bool) -> int:
     preset = find_preset(name)
     # Not at the top: a list must not take the seconds that torch needs.
     from core.progress import progress_bar
-    from core.worker import work
+    from core.worker.process import work
 
     store = RunStore(home.database)
     run_id = store.create_run(preset.config)

@@ -15,7 +15,7 @@ from core.progress import percent
 from core.records import telling
 from core.records.events import RunStatus
 from core.store import RunStore
-from core.supervisor import Supervisor
+from core.worker.supervisor import Supervisor
 
 NAMES = ("profile",)
 

@@ -47,7 +47,7 @@ class Bench:
     """Measures steps, one question at a time, and remembers what it found."""
 
     def __init__(self) -> None:
-        # As `core.assembly` has it for a run: on some devices the exact ways are the slower ones.
+        # As `core.worker.assembly` has it for a run: on some devices the exact ways are the slower ones.
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self._known: OrderedDict[tuple[str, int, frozenset[str]], Cost] = OrderedDict()

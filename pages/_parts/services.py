@@ -8,7 +8,7 @@ from functools import cache
 from core.lab import Lab
 from core.machine.home import Home
 from core.store import RunStore
-from core.supervisor import Supervisor
+from core.worker.supervisor import Supervisor
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ class Supervisor:
         # To a file: a pipe that nobody reads fills up and stops its writer.
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "core.worker", "--home", str(self.home.path), *arguments],
+                [sys.executable, "-m", "core.worker.process", "--home", str(self.home.path), *arguments],
                 env=child_environment(),
                 stdin=stdin,
                 stdout=output,

@@ -1,4 +1,4 @@
-"""One run, in a process of its own: `python -m core.worker`.
+"""One run, in a process of its own: `python -m core.worker.process`.
 
 The trainer yields, the worker decides: it records reports, and between two of them obeys the commands that it finds in the
 store. A *standby* worker has imported torch already and waits for a run's id on its standard input, so that Start is quick;
@@ -24,13 +24,11 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import psutil
 
-from core.assembly import assemble
 from core.config import ConfigError
 from core.config.plans import Change
 from core.data.leakage import Search
 from core.doctor import Doctor
 from core.machine.home import Home
-from core.recorder import Recorder
 from core.records.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
 from core.records.layers import matches
 from core.signals.profiling import Profiler
@@ -40,6 +38,8 @@ from core.store.saving import Checkpoints, save_weights
 from core.training.audit import Audit, left_over
 from core.training.birth import birth
 from core.training.trainer import ChangeReport, EpochReport, EvaluationReport, FinalReport, Score, StepReport, TrainedReport, Trainer
+from core.worker.assembly import assemble
+from core.worker.recorder import Recorder
 
 COMMAND_SECONDS = 0.1
 """How often the store is asked for commands: quicker than a person notices, slower than the quickest steps."""
@@ -370,8 +370,8 @@ def work(home: Home, run_id: str) -> RunStatus:
 
 
 def main() -> int:
-    """`python -m core.worker --home DIR (--run ID | --standby)`; exit status 1 for a failed run."""
-    parser = argparse.ArgumentParser(prog="python -m core.worker")
+    """`python -m core.worker.process --home DIR (--run ID | --standby)`; exit status 1 for a failed run."""
+    parser = argparse.ArgumentParser(prog="python -m core.worker.process")
     parser.add_argument("--home", required=True)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--run", metavar="ID")
