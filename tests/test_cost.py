@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
-from core.cost_desk import CostDesk
 from core.data import loader
+from core.lab.cost_desk import CostDesk
 from core.measuring import bench as measuring
 from core.measuring.bench import Bench, graph_nodes, saved_bytes
 from core.networks import models

@@ -33,7 +33,7 @@ from core.evaluation.helper import Answers
 from core.evaluation.pictures import keep
 from core.evaluation.predictions import find_checkpoint, find_run, open_predictions
 from core.helpers.helper import LabError
-from core.lab import Lab
+from core.lab.lab import Lab
 from core.machine.home import Home
 from core.networks.models import find_model
 from core.networks.own_networks import Network

@@ -33,7 +33,7 @@ from core.explaining.nodes import NODES, stem
 from core.explaining.slow_step import two_steps
 from core.explaining.specimen import Specimen, specimen
 from core.explaining.update_rules import RULES, rule_of
-from core.lab import _Answers
+from core.lab.lab import _Answers
 from core.machine.bits import same
 from core.machine.home import Home
 from core.model import anatomy

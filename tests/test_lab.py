@@ -10,7 +10,7 @@ import pytest
 
 from core.config import ConfigError, RunConfig
 from core.helpers.helper import NICENESS, Helper, LabError
-from core.lab import Lab
+from core.lab.lab import Lab
 from core.machine.home import Home
 from core.records.cost import CostState
 from core.records.layers import HeadOptions

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from core import catalog, networks
 from core.config import RunConfig
 from core.config.plans import Change
-from core.lab import Lab
+from core.lab.lab import Lab
 from core.machine.home import Home
 from core.model import anatomy
 from core.records.events import EpochRow, Layer, RunPlan, RunResult, RunStatus

@@ -37,7 +37,7 @@ class LabError(RuntimeError):
 class Helper:
     """One helper process: started by the first question, and again by the next one after it has died."""
 
-    def __init__(self, log: Path, *options: str, module: str = "core.lab") -> None:
+    def __init__(self, log: Path, *options: str, module: str = "core.lab.lab") -> None:
         self._log = log
         self._module = module
         self._options = options

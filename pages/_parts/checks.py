@@ -8,7 +8,7 @@ from functools import lru_cache
 from core import catalog
 from core.catalog import DATASETS
 from core.config import ConfigError, RunConfig
-from core.lab import Lab
+from core.lab.lab import Lab
 from core.records.layers import HeadOptions, check_timeline, frozen_parameters, multipliers_by_parameter
 from pages._parts import draft
 from pages._parts.freeze_tree.tree import LayerTable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from core.lab import Lab
+from core.lab.lab import Lab
 from core.machine.home import Home
 from core.store import RunStore
 from core.worker.supervisor import Supervisor

@@ -1,6 +1,6 @@
 """Short questions that need torch, answered by helper processes: the web process itself never imports torch.
 
-A helper (`python -m core.lab`) reads one JSON question a line from standard input and writes one JSON answer a line; it leaves
+A helper (`python -m core.lab.lab`) reads one JSON question a line from standard input and writes one JSON answer a line; it leaves
 when its standard input ends, that is, with the server. There are three: what takes seconds (measuring steps, a step of a large model
 in slow motion) must not keep waiting what takes milliseconds. What the Evaluate screen asks has two more for the same reason
 (`core.evaluation.desk`).
@@ -22,10 +22,10 @@ from pydantic import TypeAdapter
 
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
-from core.cost_desk import CostDesk
 from core.evaluation.desk import EvaluationDesk
 from core.helpers.desk import Desk
 from core.helpers.helper import Helper, LabError, serve, step_back
+from core.lab.cost_desk import CostDesk
 from core.machine.hardware import Machine
 from core.machine.home import Home
 from core.records.cost import Cost, CostState, what_matters
