@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import pytest
 
-from core.cli import main
+from core.commands.cli import main
 from core.config import RunConfig
 from core.machine.home import Home, child_environment
 from core.records.events import RunStatus, Verdict

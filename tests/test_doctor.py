@@ -15,8 +15,8 @@ import torch
 
 from core import catalog
 from core.catalog.faults import PRESETS, find_preset, preset_of
-from core.cli import main
 from core.code import pytorch_code
+from core.commands.cli import main
 from core.config import FAULTS, ConfigError, RunConfig
 from core.config.plans import Change
 from core.data import prepare

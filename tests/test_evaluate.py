@@ -21,7 +21,7 @@ from PIL import Image
 from torch import nn
 from torchvision.models import SwinTransformer, VisionTransformer
 
-from core.cli import main
+from core.commands.cli import main
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.data import prepare

@@ -20,8 +20,8 @@ from PIL import Image
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from core import cli
 from core.catalog import OPTIMIZERS, losses, optimizers
+from core.commands import cli
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.data import Normalise

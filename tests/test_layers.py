@@ -203,7 +203,7 @@ def test_the_trainer_knows_no_store_no_clock_no_disk_and_guesses_no_device() -> 
         "core.worker.process",
         "core.store.stream",
         "core.lab.lab",
-        "core.cli",
+        "core.commands.cli",
         "core.model.weights",
         "core.machine.devices",
         "core.machine.hardware",

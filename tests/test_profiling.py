@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules import module as modules
 
-from core import cli
+from core.commands import cli
 from core.config import RunConfig
 from core.machine.home import Home
 from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, BlockTime, CommandKind, Memory, Profile, Reuse, StepRow

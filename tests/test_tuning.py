@@ -15,9 +15,10 @@ import torch
 from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 
-from core import catalog, cli, data
+from core import catalog, data
 from core.catalog import optimizers
 from core.catalog.optimizers import OPTIMIZERS
+from core.commands import cli
 from core.config import ConfigError, RunConfig
 from core.machine import devices
 from core.machine.home import Home

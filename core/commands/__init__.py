@@ -24,7 +24,7 @@ class CommandModule(Protocol):
         """Add a parser for each name to `commands`, the result of `add_subparsers`; `shared` and `as_json` are parents with --home and --json."""
 
     def run(self, home: Home, arguments: argparse.Namespace) -> int:
-        """Carry out `arguments.command` and return the exit status. Raises ConfigError, KeyError and OSError, which `core.cli` puts into words."""
+        """Carry out `arguments.command` and return the exit status. Raises ConfigError, KeyError and OSError: `cli` puts them into words."""
 
 
 def modules() -> tuple[CommandModule, ...]:

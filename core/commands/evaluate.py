@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from core.commands.progress import percent
 from core.config import ConfigError
 from core.machine.home import Home
-from core.progress import percent
 from core.records.evaluation import Evaluation, Interval, Prediction
 
 if TYPE_CHECKING:

@@ -81,7 +81,7 @@ def _break(home: Home, name: str | None, as_json: bool) -> int:
         return 0
     preset = find_preset(name)
     # Not at the top: a list must not take the seconds that torch needs.
-    from core.progress import progress_bar
+    from core.commands.progress import progress_bar
     from core.worker.process import work
 
     store = RunStore(home.database)

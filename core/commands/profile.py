@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from core.commands.missing import missing
+from core.commands.progress import percent
 from core.config import ConfigError
 from core.machine.home import Home
-from core.progress import percent
 from core.records import telling
 from core.records.events import RunStatus
 from core.store import RunStore

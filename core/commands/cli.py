@@ -18,11 +18,11 @@ from core import catalog, commands, networks
 from core.code import network_code
 from core.commands import settings
 from core.commands.missing import missing
+from core.commands.progress import percent, progress_bar
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
 from core.machine.home import Home
 from core.networks.grammar import EXAMPLE
-from core.progress import percent, progress_bar
 from core.records import telling
 from core.records.events import RunStatus
 from core.records.speed import Tuning
