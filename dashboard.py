@@ -31,8 +31,8 @@ from core.machine.home import Home
 from core.machine.sockets import send_at_once
 from core.records.events import RunStatus
 from core.store.stream import Cursor, message
-from pages._parts import assets
-from pages._parts.services import Services, services
+from pages._parts.shared import assets
+from pages._parts.shared.services import Services, services
 
 FIRST_TICK, TICK, IDLE_TICK = 0.1, 0.5, 2.0  # seconds between looks at the store: before the first step, while a run goes on, after its end
 HOUSEKEEPING = 2.0  # seconds between looks for runs whose process is gone

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-LOGO = str(Path(__file__).parent / "_parts" / "thaw.svg")
+LOGO = str(Path(__file__).parent / "_parts" / "shared" / "thaw.svg")
 
 st.set_page_config(page_title="Thaw", page_icon=LOGO, layout="wide")
 

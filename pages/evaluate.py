@@ -18,7 +18,7 @@ from pages._parts import (
     evaluation_try,
 )  # fmt: skip
 from pages._parts.evaluation_subject import Subject
-from pages._parts.services import Services, services
+from pages._parts.shared.services import Services, services
 
 # By their name in the URL. Only the open one is worked out. (A text below this would be drawn on the page: it is a script of Streamlit's.)
 PARTS: Mapping[str, tuple[str, Callable[[Services, Subject], None]]] = {

@@ -9,11 +9,11 @@ from core.config import ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.machine.hardware import cores
 from core.records import telling
-from pages._parts import draft
-from pages._parts.history import history
 from pages._parts.live_chart import load_ahead
-from pages._parts.places import alone
-from pages._parts.services import services
+from pages._parts.shared import draft
+from pages._parts.shared.history import history
+from pages._parts.shared.places import alone
+from pages._parts.shared.services import services
 
 DEMO = RunConfig(dataset="digits", model="resnet18", freeze="head only", image_size=64, learning_rate=0.01, epochs=5)
 

@@ -3,11 +3,12 @@
 import streamlit as st
 
 from core.config import RunConfig
-from pages._parts import checks, cost_view, course, draft, freezing, head_choice, layer_rules, model_choice, suit_model, words
-from pages._parts.fields import Fields
+from pages._parts import checks, cost_view, course, freezing, head_choice, model_choice, suit_model
 from pages._parts.freeze_tree.tree import LayerTable
-from pages._parts.services import services
 from pages._parts.setup import TRAIN_PAGE, go_on, show_code, start_from_elsewhere
+from pages._parts.shared import draft, layer_rules, words
+from pages._parts.shared.fields import Fields
+from pages._parts.shared.services import services
 
 shared = services()
 draft.open_draft()

@@ -6,10 +6,11 @@
 import streamlit as st
 
 from core.config import RunConfig
-from pages._parts import draft, run_view, setup
-from pages._parts.history import history
+from pages._parts import run_view, setup
 from pages._parts.live_chart import load_ahead
-from pages._parts.services import services
+from pages._parts.shared import draft
+from pages._parts.shared.history import history
+from pages._parts.shared.services import services
 
 shared = services()
 run_id = st.query_params.get("run")

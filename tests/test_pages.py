@@ -24,10 +24,11 @@ from core.records.findings import Diagnosis, Finding, Remedy
 from core.records.layers import frozen_parameters
 from core.store import RunStore
 from core.worker.supervisor import Supervisor
-from pages._parts import draft, steering_view, words
+from pages._parts import steering_view
 from pages._parts.freeze_tree.tree import rows
-from pages._parts.layer_rules import RULE_FIELDS
-from pages._parts.services import Services, services
+from pages._parts.shared import draft, words
+from pages._parts.shared.layer_rules import RULE_FIELDS
+from pages._parts.shared.services import Services, services
 from tests.support import ROOT
 
 LABELS = (
@@ -51,7 +52,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def shared_services(home: Home, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Services:
     """The services that the pages use, of an empty home. Starting a run only queues it: no worker is launched."""
     monkeypatch.setenv("THAW_HOME", str(home.path))
-    monkeypatch.setattr("pages._parts.services.Lab", lambda home: lab)
+    monkeypatch.setattr("pages._parts.shared.services.Lab", lambda home: lab)
 
     def queue(supervisor: Supervisor, config: RunConfig) -> str:
         return supervisor.store.create_run(catalog.check(config))

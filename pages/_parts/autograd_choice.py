@@ -10,8 +10,8 @@ import streamlit as st
 from core.catalog import find_model
 from core.config import ConfigError
 from core.records.walkthrough import Example
-from pages._parts import draft, words
-from pages._parts.services import Services
+from pages._parts.shared import draft, words
+from pages._parts.shared.services import Services
 
 CLASSIC, FINE_TUNING, OWN = "classic", "fine-tuning", "own"
 

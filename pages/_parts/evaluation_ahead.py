@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from core.records.evaluation import Evaluation, Work
-from pages._parts import words
 from pages._parts.evaluation_subject import Subject
 from pages._parts.evaluation_work import asked
-from pages._parts.places import alone
-from pages._parts.services import Services
+from pages._parts.shared import words
+from pages._parts.shared.places import alone
+from pages._parts.shared.services import Services
 
 TICK = 0.7
 """Seconds between looks while epochs are worked out."""

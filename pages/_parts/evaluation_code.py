@@ -6,9 +6,9 @@ import streamlit as st
 
 from core.code.evaluation import evaluation_code
 from core.config import ConfigError
-from pages._parts import words
 from pages._parts.evaluation_subject import Subject
-from pages._parts.services import Services
+from pages._parts.shared import words
+from pages._parts.shared.services import Services
 
 
 def show(shared: Services, subject: Subject) -> None:

@@ -13,12 +13,13 @@ from core.evaluation.predictions import difference, open_predictions
 from core.records.evaluation import Difference, Evaluation
 from core.store import Run
 from core.store.checkpoint import newest
-from pages._parts import evaluation_state, evaluation_words, words
+from pages._parts import evaluation_state, evaluation_words
 from pages._parts.evaluation_pictures import wall
 from pages._parts.evaluation_subject import MOST_RUNS, NEWEST, TICK, Subject, label, offer_newer, subject_of
 from pages._parts.evaluation_work import evaluation
-from pages._parts.places import alone
-from pages._parts.services import Services
+from pages._parts.shared import words
+from pages._parts.shared.places import alone
+from pages._parts.shared.services import Services
 
 _BOX, _EPOCH = "evaluate_with", "evaluate_with_epoch"
 _STYLE = """

@@ -6,12 +6,13 @@ import streamlit as st
 
 from core.evaluation.predictions import open_predictions
 from core.records.evaluation import Evaluation
-from pages._parts import evaluation_ahead, evaluation_metrics, evaluation_state, evaluation_words, words
+from pages._parts import evaluation_ahead, evaluation_metrics, evaluation_state, evaluation_words
 from pages._parts.evaluation_parts import confusion_grid
 from pages._parts.evaluation_pictures import wall
 from pages._parts.evaluation_subject import Subject
 from pages._parts.evaluation_work import evaluation
-from pages._parts.services import Services
+from pages._parts.shared import words
+from pages._parts.shared.services import Services
 
 BESIDE = 24
 """Classes up to which there is room beside the matrix; with more it has the whole width."""

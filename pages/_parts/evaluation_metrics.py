@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from core.records.evaluation import Evaluation, Interval
-from pages._parts import evaluation_words, words
+from pages._parts import evaluation_words
 from pages._parts.evaluation_parts import class_table, reliability
 from pages._parts.evaluation_subject import Subject
 from pages._parts.evaluation_work import evaluation
-from pages._parts.services import Services
+from pages._parts.shared import words
+from pages._parts.shared.services import Services
 
 
 def show(shared: Services, subject: Subject) -> None:

@@ -9,7 +9,7 @@ from pages._parts import evaluation_metrics
 from pages._parts.evaluation_pictures import wall
 from pages._parts.evaluation_subject import Subject
 from pages._parts.evaluation_work import evaluation
-from pages._parts.services import Services
+from pages._parts.shared.services import Services
 
 
 def show(shared: Services, subject: Subject) -> None:

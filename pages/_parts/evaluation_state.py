@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from pages._parts import draft
+from pages._parts.shared import draft
 
 PAGES = ("page", "page_b")
 """The pages of the walls of pictures: of the only one or the left one, and of the right one."""

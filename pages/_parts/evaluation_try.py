@@ -15,12 +15,13 @@ from core.evaluation import pictures
 from core.helpers.helper import LabError
 from core.machine.home import Home
 from core.records.evaluation import CamView, Prediction
-from pages._parts import evaluation_state, evaluation_words, words
+from pages._parts import evaluation_state, evaluation_words
 from pages._parts.evaluation_parts import Heat, guesses, heat_view, picture_wall
 from pages._parts.evaluation_pictures import attempt, samples, tile
 from pages._parts.evaluation_subject import NEWEST, Subject
-from pages._parts.places import alone
-from pages._parts.services import Services
+from pages._parts.shared import words
+from pages._parts.shared.places import alone
+from pages._parts.shared.services import Services
 
 TEST, UPLOAD, WEBCAM = "Test picture", "Upload", "Webcam"
 OTHERS = 10

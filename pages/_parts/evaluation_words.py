@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.records.evaluation import Difference, Evaluation, Interval
-from pages._parts import words
+from pages._parts.shared import words
 
 _ROWS = ("upper", "middle", "lower")
 _COLUMNS = ("left", "centre", "right")

@@ -9,9 +9,9 @@ import streamlit as st
 from core.config import ConfigError
 from core.helpers.helper import LabError
 from core.records.evaluation import Evaluation, Work
-from pages._parts import words
-from pages._parts.places import alone
-from pages._parts.services import Services
+from pages._parts.shared import words
+from pages._parts.shared.places import alone
+from pages._parts.shared.services import Services
 
 TICK = 0.4
 """Seconds between looks while something is being worked out."""

@@ -8,8 +8,8 @@ from core.catalog.faults import PRESETS, Preset, preset_of
 from core.config import ConfigError
 from core.doctor import RULES
 from core.store import Run
-from pages._parts import words
-from pages._parts.services import Services
+from pages._parts.shared import words
+from pages._parts.shared.services import Services
 
 FIRST = 9
 """Presets that are shown at once: those of every course. The others are a click away."""

@@ -14,8 +14,8 @@ from core.doctor.rule import listed
 from core.records.findings import Finding
 from core.store import Run
 from core.store.rows import StepColumns
-from pages._parts import words
-from pages._parts.services import Services
+from pages._parts.shared import words
+from pages._parts.shared.services import Services
 
 POINTS = 1000
 """Points that a chart has at most."""

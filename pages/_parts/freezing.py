@@ -10,12 +10,12 @@ from streamlit.delta_generator import DeltaGenerator
 from core.config import ConfigError
 from core.config.plans import PRESETS, FreezePlan
 from core.records.layers import ParameterInfo, frozen_parameters, matches
-from pages._parts import layer_rules
-from pages._parts.draft import key
-from pages._parts.fields import Fields, sentence
 from pages._parts.freeze_tree import freeze_tree, toggles
 from pages._parts.freeze_tree.tree import LayerTable
-from pages._parts.layer_rules import CUSTOM, Desk
+from pages._parts.shared import layer_rules
+from pages._parts.shared.draft import key
+from pages._parts.shared.fields import Fields, sentence
+from pages._parts.shared.layer_rules import CUSTOM, Desk
 
 ABOUT_RULES = "A preset and name patterns, comma separated. `layer1.*` freezes, `!layer1.0` keeps trainable; the last that matches a layer decides."
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from core.records.layers import HeadInfo
-from pages._parts.draft import key
-from pages._parts.fields import Fields
 from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.shared.draft import key
+from pages._parts.shared.fields import Fields
 
 
 def ask_head(fields: Fields, table: LayerTable) -> None:

@@ -12,11 +12,12 @@ from core.catalog import DATASETS, MODELS, find_model
 from core.config import ConfigError
 from core.helpers.helper import LabError
 from core.records.layers import PLAIN_HEAD, HeadOptions
-from pages._parts import checks, draft
-from pages._parts.draft import FILE, FOLDER, key
-from pages._parts.fields import Fields
+from pages._parts import checks
 from pages._parts.freeze_tree.tree import LayerTable
-from pages._parts.services import Services
+from pages._parts.shared import draft
+from pages._parts.shared.draft import FILE, FOLDER, key
+from pages._parts.shared.fields import Fields
+from pages._parts.shared.services import Services
 from pages._parts.suit_model import suit_model
 
 

@@ -9,9 +9,9 @@ import streamlit as st
 from core import catalog, networks
 from core.config import ConfigError, RunConfig
 from core.networks import Row
-from pages._parts import draft
 from pages._parts.network_editor import edited
-from pages._parts.services import Services
+from pages._parts.shared import draft
+from pages._parts.shared.services import Services
 
 NAME, SIZE, CLASSES = "build_name", "build_size", "build_classes"
 EDITOR = "build_editor"

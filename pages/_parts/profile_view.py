@@ -7,8 +7,8 @@ import streamlit as st
 from core.records import telling
 from core.records.events import BlockTime, CommandKind, LayerTime, Profile, RunStatus, Stage, StepTimes
 from core.store import Run
-from pages._parts import words
-from pages._parts.services import Services
+from pages._parts.shared import words
+from pages._parts.shared.services import Services
 from pages._parts.step_time import Cell, Line, Slice, bar, table
 
 TICK = 1.0

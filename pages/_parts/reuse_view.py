@@ -6,8 +6,8 @@ import streamlit as st
 
 from core.records import telling
 from core.store import Run
-from pages._parts import words
-from pages._parts.services import Services
+from pages._parts.shared import words
+from pages._parts.shared.services import Services
 
 TICK = 1.0
 """Seconds between looks while a run goes on."""

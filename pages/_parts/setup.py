@@ -10,11 +10,12 @@ from core.config import CLASS_WEIGHTS, DOUBLES, FAULTS, ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.records.cost import steps_per_epoch
 from core.records.layers import frozen_parameters, head_options, multipliers_by_parameter
-from pages._parts import checks, course, draft, freezing, layer_rules, model_choice, speed_choice, suit_model, words
-from pages._parts.draft import key
-from pages._parts.fields import Fields, option, sentence
+from pages._parts import checks, course, freezing, model_choice, speed_choice, suit_model
 from pages._parts.freeze_tree.tree import LayerTable
-from pages._parts.services import Services
+from pages._parts.shared import draft, layer_rules, words
+from pages._parts.shared.draft import key
+from pages._parts.shared.fields import Fields, option, sentence
+from pages._parts.shared.services import Services
 
 ABOUT_CODE = "A script of its own for the same model, data and settings. Chance is drawn in another order, so its numbers come out close, not equal."
 

@@ -7,9 +7,9 @@ import streamlit as st
 from core.catalog import AUGMENTATIONS, OPTIMIZERS
 from core.config import MEASURED, PRECISIONS, RunConfig
 from core.machine.hardware import cores
-from pages._parts import draft, layer_rules, words
-from pages._parts.draft import key
-from pages._parts.fields import Fields
+from pages._parts.shared import draft, layer_rules, words
+from pages._parts.shared.draft import key
+from pages._parts.shared.fields import Fields
 
 SPEED = {"speed", "threads", *MEASURED}
 REUSE = {"feature_cache", "feature_cache_gigabytes", "fixed_views", "frozen_randomness"}

@@ -12,11 +12,12 @@ from core.config import ConfigError, RunConfig
 from core.config.plans import Multipliers
 from core.helpers.helper import LabError
 from core.records.layers import PLAIN_HEAD, check_timeline, frozen_parameters, multipliers_by_parameter
-from pages._parts import checks, draft, layer_rules
-from pages._parts.draft import key
+from pages._parts import checks
 from pages._parts.freeze_tree.tree import LayerTable
-from pages._parts.layer_rules import Desk
-from pages._parts.services import Services
+from pages._parts.shared import draft, layer_rules
+from pages._parts.shared.draft import key
+from pages._parts.shared.layer_rules import Desk
+from pages._parts.shared.services import Services
 
 _NOTES = "setup_model_notes"
 _ANY = 10  # classes, where the dataset cannot be asked: they change no layer's name

@@ -7,8 +7,8 @@ import streamlit as st
 from core.config import RunConfig
 from core.records.speed import Tuning, Way, applied
 from core.store import Run
-from pages._parts import words
-from pages._parts.services import Services
+from pages._parts.shared import words
+from pages._parts.shared.services import Services
 
 BUSY = 0.25
 """From this share of the processor on, others are told of: on a quiet machine another way may be the fastest."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from core.records.evaluation import Bin, ClassScore, EmbeddingMap, Guess, Interval
-from pages._parts import assets
+from pages._parts.shared import assets
 
 _FOLDER = Path(__file__).parent
 

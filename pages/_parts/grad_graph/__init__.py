@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from core.config.errors import ConfigError
 from core.helpers.helper import LabError
 from core.records.walkthrough import Check, Graph, NodeStory, ParameterLook, Walkthrough
-from pages._parts import assets
-from pages._parts.fields import sentence
+from pages._parts.shared import assets
+from pages._parts.shared.fields import sentence
 
 _FOLDER = Path(__file__).parent
 _GRAPH = TypeAdapter(Graph)

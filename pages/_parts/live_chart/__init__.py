@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from core.records.findings import Finding
-from pages._parts import assets
+from pages._parts.shared import assets
 
 _component = st.components.v2.component(
     "thaw_live_chart",

@@ -8,8 +8,8 @@ from pathlib import Path
 import streamlit as st
 
 from core.networks import Row, Sketch
-from pages._parts import assets
 from pages._parts.network_editor.table import kinds, rows_of, table
+from pages._parts.shared import assets
 
 _component = st.components.v2.component(
     "thaw_network_editor",

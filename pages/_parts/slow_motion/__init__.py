@@ -10,7 +10,7 @@ import streamlit as st
 from pydantic import TypeAdapter
 
 from core.records.walkthrough import Walkthrough
-from pages._parts import assets
+from pages._parts.shared import assets
 
 _FOLDER = Path(__file__).parent
 _WALKTHROUGH = TypeAdapter(Walkthrough)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages._parts import assets
+from pages._parts.shared import assets
 
 _FOLDER = Path(__file__).parent
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages._parts import assets, outbox
 from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.shared import assets, outbox
 from pages._parts.timeline_editor.grid import Stretch, cells, columns
 
 _component = st.components.v2.component(

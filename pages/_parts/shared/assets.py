@@ -12,7 +12,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_PARTS = Path(__file__).parent
+_PARTS = Path(__file__).parent.parent
 _STREAMLIT = Path(str(distribution("streamlit").locate_file("streamlit/static")))
 
 AHEAD: Mapping[str, Sequence[str]] = {"/autograd": ("slow_motion", "grad_graph", "virtual_table.js", "looks.js")}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.store import Run
-from pages._parts import words
+from pages._parts.shared import words
 
 TRAIN = "train.py"
 

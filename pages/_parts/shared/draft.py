@@ -15,8 +15,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.catalog import CATALOGUES, DATASETS, find, find_model
 from core.config import ConfigError, RunConfig
-from pages._parts import layer_rules
-from pages._parts.layer_rules import RULE_FIELDS
+from pages._parts.shared import layer_rules
+from pages._parts.shared.layer_rules import RULE_FIELDS
 
 FOLDER, FILE = "folder", "file"
 

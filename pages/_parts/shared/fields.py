@@ -9,8 +9,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.catalog import Option
-from pages._parts import draft
-from pages._parts.services import Services
+from pages._parts.shared import draft
+from pages._parts.shared.services import Services
 
 
 class Fields:
