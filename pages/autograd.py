@@ -10,12 +10,12 @@ from core.helpers.helper import LabError
 from core.records.walkthrough import Example, Walkthrough
 from pages._parts import autograd_choice, checks, faults_view
 from pages._parts.autograd_choice import FINE_TUNING, OWN
-from pages._parts.grad_graph import closer_look, grad_graph
+from pages._parts.components.grad_graph import closer_look, grad_graph
+from pages._parts.components.slow_motion import drawn, picture, slow_motion
 from pages._parts.shared import draft, words
 from pages._parts.shared.fields import sentence
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import services
-from pages._parts.slow_motion import drawn, picture, slow_motion
 
 LOOK_AGAIN = 0.05  # seconds between looks for a walkthrough that is being made
 

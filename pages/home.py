@@ -9,7 +9,7 @@ from core.config import ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.machine.hardware import cores
 from core.records import telling
-from pages._parts.live_chart import load_ahead
+from pages._parts.components.live_chart import load_ahead
 from pages._parts.shared import draft
 from pages._parts.shared.history import history
 from pages._parts.shared.places import alone

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.config import RunConfig
 from pages._parts import run_view, setup
-from pages._parts.live_chart import load_ahead
+from pages._parts.components.live_chart import load_ahead
 from pages._parts.shared import draft
 from pages._parts.shared.history import history
 from pages._parts.shared.services import services

@@ -11,7 +11,7 @@ from core.config import ConfigError, RunConfig
 from core.config.plans import FreezePlan, Multipliers, Timeline
 from core.model import anatomy
 from core.records.layers import ParameterInfo, blocks, check_timeline
-from pages._parts.timeline_editor import grid, patterns
+from pages._parts.components.timeline_editor import grid, patterns
 
 EVERYTHING = FreezePlan()
 

@@ -1,1 +1,1 @@
-"""Charts that stand still, as Plotly figures. What grows while one watches is the live chart's (`pages/_parts/live_chart`)."""
+"""Charts that stand still, as Plotly figures. What grows while one watches is the live chart's (`pages/_parts/components/live_chart`)."""

@@ -11,7 +11,7 @@ import streamlit as st
 from core.config.plans import Change
 from core.records.events import AuditReport, AuditRow, Verdict
 from core.store import Run
-from pages._parts.audit_table import audit_table
+from pages._parts.components.audit_table import audit_table
 from pages._parts.run_state import paths
 from pages._parts.shared import draft, words
 from pages._parts.shared.services import Services

@@ -10,7 +10,7 @@ from core.catalog import DATASETS
 from core.config import ConfigError, RunConfig
 from core.lab.lab import Lab
 from core.records.layers import HeadOptions, check_timeline, frozen_parameters, multipliers_by_parameter
-from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.shared import draft
 from pages._parts.shared.layer_rules import RULE_FIELDS
 from pages._parts.shared.services import Services

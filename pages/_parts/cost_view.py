@@ -16,10 +16,10 @@ from core.records.cost import Cost, CostState, what_matters
 from core.records.layers import backward_share, crossed_share, first_learning
 from core.records.telling import size
 from pages._parts import checks
-from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.components.freeze_tree.tree import LayerTable
+from pages._parts.components.timeline_editor.grid import plans
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
-from pages._parts.timeline_editor.grid import plans
 
 TICK = 0.5  # seconds between looks while steps are being measured
 FLOAT_BYTES = 4  # of a weight's gradient: the format of the forward pass changes nothing about that

@@ -7,7 +7,7 @@ import streamlit as st
 from core.evaluation.predictions import open_predictions
 from core.records.evaluation import Evaluation
 from pages._parts import evaluation_ahead, evaluation_metrics, evaluation_state, evaluation_words
-from pages._parts.evaluation_parts import confusion_grid
+from pages._parts.components.evaluation_parts import confusion_grid
 from pages._parts.evaluation_pictures import wall
 from pages._parts.evaluation_subject import Subject
 from pages._parts.evaluation_work import evaluation

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.records.evaluation import EmbeddingMap, Work
 from pages._parts import evaluation_state
-from pages._parts.evaluation_parts import embedding_map
+from pages._parts.components.evaluation_parts import embedding_map
 from pages._parts.evaluation_pictures import look_at, samples, tile
 from pages._parts.evaluation_subject import NEWEST, Subject
 from pages._parts.evaluation_work import awaited

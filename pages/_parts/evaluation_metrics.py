@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.records.evaluation import Evaluation, Interval
 from pages._parts import evaluation_words
-from pages._parts.evaluation_parts import class_table, reliability
+from pages._parts.components.evaluation_parts import class_table, reliability
 from pages._parts.evaluation_subject import Subject
 from pages._parts.evaluation_work import evaluation
 from pages._parts.shared import words

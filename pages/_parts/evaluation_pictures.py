@@ -12,7 +12,7 @@ from core.config import ConfigError
 from core.helpers.helper import LabError
 from core.records.evaluation import Sample
 from pages._parts import evaluation_state
-from pages._parts.evaluation_parts import Tile, picture_wall
+from pages._parts.components.evaluation_parts import Tile, picture_wall
 from pages._parts.evaluation_subject import Subject
 from pages._parts.shared import words
 from pages._parts.shared.services import Services

@@ -16,7 +16,7 @@ from core.helpers.helper import LabError
 from core.machine.home import Home
 from core.records.evaluation import CamView, Prediction
 from pages._parts import evaluation_state, evaluation_words
-from pages._parts.evaluation_parts import Heat, guesses, heat_view, picture_wall
+from pages._parts.components.evaluation_parts import Heat, guesses, heat_view, picture_wall
 from pages._parts.evaluation_pictures import attempt, samples, tile
 from pages._parts.evaluation_subject import NEWEST, Subject
 from pages._parts.shared import words

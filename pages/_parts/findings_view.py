@@ -14,7 +14,7 @@ from core.doctor import RULES
 from core.records.findings import Diagnosis, Finding, Severity
 from core.store import Run
 from pages._parts import findings_chart
-from pages._parts.live_chart import evidence_link
+from pages._parts.components.live_chart import evidence_link
 from pages._parts.shared import draft, words
 from pages._parts.shared.services import Services
 from pages._parts.steering_view import ask_button

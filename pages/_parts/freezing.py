@@ -10,8 +10,8 @@ from streamlit.delta_generator import DeltaGenerator
 from core.config import ConfigError
 from core.config.plans import PRESETS, FreezePlan
 from core.records.layers import ParameterInfo, frozen_parameters, matches
-from pages._parts.freeze_tree import freeze_tree, toggles
-from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.components.freeze_tree import freeze_tree, toggles
+from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.shared import layer_rules
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, sentence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.records.layers import HeadInfo
-from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields
 

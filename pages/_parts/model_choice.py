@@ -13,7 +13,7 @@ from core.config import ConfigError
 from core.helpers.helper import LabError
 from core.records.layers import PLAIN_HEAD, HeadOptions
 from pages._parts import checks
-from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.shared import draft
 from pages._parts.shared.draft import FILE, FOLDER, key
 from pages._parts.shared.fields import Fields

@@ -9,7 +9,7 @@ import streamlit as st
 from core import catalog, networks
 from core.config import ConfigError, RunConfig
 from core.networks import Row
-from pages._parts.network_editor import edited
+from pages._parts.components.network_editor import edited
 from pages._parts.shared import draft
 from pages._parts.shared.services import Services
 

@@ -7,9 +7,9 @@ import streamlit as st
 from core.records import telling
 from core.records.events import BlockTime, CommandKind, LayerTime, Profile, RunStatus, Stage, StepTimes
 from core.store import Run
+from pages._parts.components.step_time import Cell, Line, Slice, bar, table
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
-from pages._parts.step_time import Cell, Line, Slice, bar, table
 
 TICK = 1.0
 """Seconds between looks while a run goes on."""

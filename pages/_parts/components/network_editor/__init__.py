@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.networks import Row, Sketch
-from pages._parts.network_editor.table import kinds, rows_of, table
+from pages._parts.components.network_editor.table import kinds, rows_of, table
 from pages._parts.shared import assets
 
 _component = st.components.v2.component(

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.shared import assets, outbox
 
 # Rows and looks are the same for every state of a model, so they come by a component of their own: Streamlit sends an unchanged

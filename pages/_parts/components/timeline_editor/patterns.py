@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from core.config.plans import Change, FreezePlan, Multipliers, TimedChange, Timeline
 from core.records.layers import ParameterInfo
-from pages._parts.timeline_editor.grid import Stretch
+from pages._parts.components.timeline_editor.grid import Stretch
 
 STEP_DOWN = 2.6
 """How much faster each block learns than the one before it: Howard & Ruder, Universal Language Model Fine-tuning, 2018."""

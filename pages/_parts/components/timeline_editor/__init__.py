@@ -8,9 +8,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages._parts.freeze_tree.tree import LayerTable
+from pages._parts.components.freeze_tree.tree import LayerTable
+from pages._parts.components.timeline_editor.grid import Stretch, cells, columns
 from pages._parts.shared import assets, outbox
-from pages._parts.timeline_editor.grid import Stretch, cells, columns
 
 _component = st.components.v2.component(
     "thaw_timeline_editor",
