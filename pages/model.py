@@ -3,9 +3,9 @@
 import streamlit as st
 
 from core.config import RunConfig
-from pages._parts import checks, cost_view, course, freezing, head_choice, model_choice, suit_model
 from pages._parts.components.freeze_tree.tree import LayerTable
-from pages._parts.setup import TRAIN_PAGE, go_on, show_code, start_from_elsewhere
+from pages._parts.setup import checks, cost_view, course, freezing, head_choice, model_choice, suit_model
+from pages._parts.setup.form import TRAIN_PAGE, go_on, show_code, start_from_elsewhere
 from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.fields import Fields
 from pages._parts.shared.services import services

@@ -16,7 +16,7 @@ from core.store import Run
 from pages._parts import audit_view, findings_view, profile_view, reuse_view, steering_view, tuning_view
 from pages._parts.components.live_chart import live_chart
 from pages._parts.run_state import repeated
-from pages._parts.setup import ABOUT_CODE
+from pages._parts.setup.form import ABOUT_CODE
 from pages._parts.shared import draft, words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services

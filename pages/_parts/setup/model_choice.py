@@ -12,13 +12,13 @@ from core.catalog import DATASETS, MODELS, find_model
 from core.config import ConfigError
 from core.helpers.helper import LabError
 from core.records.layers import PLAIN_HEAD, HeadOptions
-from pages._parts import checks
 from pages._parts.components.freeze_tree.tree import LayerTable
+from pages._parts.setup import checks
+from pages._parts.setup.suit_model import suit_model
 from pages._parts.shared import draft
 from pages._parts.shared.draft import FILE, FOLDER, key
 from pages._parts.shared.fields import Fields
 from pages._parts.shared.services import Services
-from pages._parts.suit_model import suit_model
 
 
 def ask_dataset(fields: Fields, place: DeltaGenerator) -> None:

@@ -12,8 +12,8 @@ from core.config import ConfigError, RunConfig
 from core.config.plans import Multipliers
 from core.helpers.helper import LabError
 from core.records.layers import PLAIN_HEAD, check_timeline, frozen_parameters, multipliers_by_parameter
-from pages._parts import checks
 from pages._parts.components.freeze_tree.tree import LayerTable
+from pages._parts.setup import checks
 from pages._parts.shared import draft, layer_rules
 from pages._parts.shared.draft import key
 from pages._parts.shared.layer_rules import Desk

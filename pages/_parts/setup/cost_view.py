@@ -15,9 +15,9 @@ from core.helpers.helper import LabError
 from core.records.cost import Cost, CostState, what_matters
 from core.records.layers import backward_share, crossed_share, first_learning
 from core.records.telling import size
-from pages._parts import checks
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.components.timeline_editor.grid import plans
+from pages._parts.setup import checks
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
 

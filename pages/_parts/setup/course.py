@@ -8,7 +8,7 @@ from core.config import ConfigError
 from core.config.plans import FreezePlan, Timeline
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.components.timeline_editor import Factor, Painted, edits, grid, patterns, timeline_editor
-from pages._parts.freezing import put_plan
+from pages._parts.setup.freezing import put_plan
 from pages._parts.shared import layer_rules
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, sentence
