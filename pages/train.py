@@ -6,8 +6,8 @@
 import streamlit as st
 
 from core.config import RunConfig
-from pages._parts import run_view
 from pages._parts.components.live_chart import load_ahead
+from pages._parts.run import run_view
 from pages._parts.setup import form as setup
 from pages._parts.shared import draft
 from pages._parts.shared.history import history

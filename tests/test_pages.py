@@ -24,8 +24,8 @@ from core.records.findings import Diagnosis, Finding, Remedy
 from core.records.layers import frozen_parameters
 from core.store import RunStore
 from core.worker.supervisor import Supervisor
-from pages._parts import steering_view
 from pages._parts.components.freeze_tree.tree import rows
+from pages._parts.run import steering_view
 from pages._parts.shared import draft, words
 from pages._parts.shared.layer_rules import RULE_FIELDS
 from pages._parts.shared.services import Services, services

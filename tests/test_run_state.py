@@ -10,8 +10,8 @@ from core.config.plans import Change
 from core.model import anatomy
 from core.records.events import AuditReport, AuditRow, ChangeRow, Command, CommandKind, Layer, RunPlan, Verdict
 from core.records.layers import ParameterInfo, frozen_parameters, multipliers_by_parameter
-from pages._parts.audit_view import headline
-from pages._parts.run_state import frozen_after, goal_without, made, repeated, state_now, towards
+from pages._parts.run.audit_view import headline
+from pages._parts.run.run_state import frozen_after, goal_without, made, repeated, state_now, towards
 from pages._parts.shared import words
 
 CONFIG = RunConfig(model="resnet18", image_size=32, freeze="head only", learning_rate=0.01)

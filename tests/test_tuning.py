@@ -34,7 +34,7 @@ from core.training.steps import THREADS, Steps
 from core.training.trainer import EpochReport, StepReport
 from core.worker import assembly
 from core.worker.process import work
-from pages._parts import tuning_view
+from pages._parts.run import tuning_view
 from tests.support import ROOT
 
 SMALL = RunConfig(model="small_cnn", image_size=16, batch_size=16, epochs=4, device="cpu", speed="automatic")

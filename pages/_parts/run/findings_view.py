@@ -13,11 +13,11 @@ from core.config.plans import Change
 from core.doctor import RULES
 from core.records.findings import Diagnosis, Finding, Severity
 from core.store import Run
-from pages._parts import findings_chart
 from pages._parts.components.live_chart import evidence_link
+from pages._parts.run import findings_chart
+from pages._parts.run.steering_view import ask_button
 from pages._parts.shared import draft, words
 from pages._parts.shared.services import Services
-from pages._parts.steering_view import ask_button
 
 TICK = 2.0
 """Seconds between looks at the findings while a run goes on: the doctor's own come a few times a second at most."""

@@ -13,14 +13,14 @@ from core.helpers.helper import LabError
 from core.records import telling
 from core.records.events import CommandKind, RunPlan, RunStatus
 from core.store import Run
-from pages._parts import audit_view, findings_view, profile_view, reuse_view, steering_view, tuning_view
 from pages._parts.components.live_chart import live_chart
-from pages._parts.run_state import repeated
+from pages._parts.run import audit_view, findings_view, profile_view, reuse_view, steering_view, tuning_view
+from pages._parts.run.run_state import repeated
+from pages._parts.run.steering_view import Steered
 from pages._parts.setup.form import ABOUT_CODE
 from pages._parts.shared import draft, words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
-from pages._parts.steering_view import Steered
 
 TICK = 1.0  # seconds between looks at the status; the charts have their own, faster line
 

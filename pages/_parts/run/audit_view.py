@@ -12,10 +12,10 @@ from core.config.plans import Change
 from core.records.events import AuditReport, AuditRow, Verdict
 from core.store import Run
 from pages._parts.components.audit_table import audit_table
-from pages._parts.run_state import paths
+from pages._parts.run.run_state import paths
+from pages._parts.run.steering_view import ask_button
 from pages._parts.shared import draft, words
 from pages._parts.shared.services import Services
-from pages._parts.steering_view import ask_button
 
 TICK = 3.0
 """Seconds between looks at the audit while a run goes on: the worker's own come about as often."""

@@ -16,7 +16,7 @@ from core.records.layers import blocks, head_options
 from core.store import Run
 from pages._parts.components.freeze_tree import freeze_tree, toggles
 from pages._parts.components.freeze_tree.tree import LayerTable
-from pages._parts.run_state import State, frozen_after, goal_without, made, state_now, towards
+from pages._parts.run.run_state import State, frozen_after, goal_without, made, state_now, towards
 from pages._parts.setup import checks
 from pages._parts.shared import words
 from pages._parts.shared.fields import sentence

@@ -1,0 +1,1 @@
+"""One run on the Train screen: its charts, what steers it, what was found, and what came out."""
