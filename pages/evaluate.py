@@ -6,18 +6,16 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from pages._parts import (
-    evaluation_code,
-    evaluation_compare,
-    evaluation_confusion,
-    evaluation_map,
-    evaluation_metrics,
-    evaluation_mistakes,
-    evaluation_state,
-    evaluation_subject,
-    evaluation_try,
-)  # fmt: skip
-from pages._parts.evaluation_subject import Subject
+from pages._parts.evaluate import compare as evaluation_compare
+from pages._parts.evaluate import confusion as evaluation_confusion
+from pages._parts.evaluate import map as evaluation_map
+from pages._parts.evaluate import metrics as evaluation_metrics
+from pages._parts.evaluate import mistakes as evaluation_mistakes
+from pages._parts.evaluate import shown_code as evaluation_code
+from pages._parts.evaluate import state as evaluation_state
+from pages._parts.evaluate import subject as evaluation_subject
+from pages._parts.evaluate import try_it as evaluation_try
+from pages._parts.evaluate.subject import Subject
 from pages._parts.shared.services import Services, services
 
 # By their name in the URL. Only the open one is worked out. (A text below this would be drawn on the page: it is a script of Streamlit's.)

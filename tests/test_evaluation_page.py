@@ -22,10 +22,10 @@ from core.records.evaluation import Bin, ClassScore, Difference, Evaluation, Int
 from core.records.events import RunPlan, RunStatus
 from core.store import Run, RunStore
 from core.store.checkpoint import Checkpoint, checkpoint_path
-from pages._parts import evaluation_words
-from pages._parts.evaluation_compare import square
-from pages._parts.evaluation_subject import NEWEST, in_words, kept_of, up_to
-from pages._parts.evaluation_try import last_fine
+from pages._parts.evaluate import words as evaluation_words
+from pages._parts.evaluate.compare import square
+from pages._parts.evaluate.subject import NEWEST, in_words, kept_of, up_to
+from pages._parts.evaluate.try_it import last_fine
 from tests.support import ROOT
 
 TINY = RunConfig(model="small_cnn", image_size=16, epochs=2, threads=1, device="cpu")

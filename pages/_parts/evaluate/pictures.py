@@ -11,9 +11,9 @@ import streamlit as st
 from core.config import ConfigError
 from core.helpers.helper import LabError
 from core.records.evaluation import Sample
-from pages._parts import evaluation_state
 from pages._parts.components.evaluation_parts import Tile, picture_wall
-from pages._parts.evaluation_subject import Subject
+from pages._parts.evaluate import state as evaluation_state
+from pages._parts.evaluate.subject import Subject
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
 

@@ -15,10 +15,11 @@ from core.evaluation import pictures
 from core.helpers.helper import LabError
 from core.machine.home import Home
 from core.records.evaluation import CamView, Prediction
-from pages._parts import evaluation_state, evaluation_words
 from pages._parts.components.evaluation_parts import Heat, guesses, heat_view, picture_wall
-from pages._parts.evaluation_pictures import attempt, samples, tile
-from pages._parts.evaluation_subject import NEWEST, Subject
+from pages._parts.evaluate import state as evaluation_state
+from pages._parts.evaluate import words as evaluation_words
+from pages._parts.evaluate.pictures import attempt, samples, tile
+from pages._parts.evaluate.subject import NEWEST, Subject
 from pages._parts.shared import words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services

@@ -13,10 +13,11 @@ from core.evaluation.predictions import difference, open_predictions
 from core.records.evaluation import Difference, Evaluation
 from core.store import Run
 from core.store.checkpoint import newest
-from pages._parts import evaluation_state, evaluation_words
-from pages._parts.evaluation_pictures import wall
-from pages._parts.evaluation_subject import MOST_RUNS, NEWEST, TICK, Subject, label, offer_newer, subject_of
-from pages._parts.evaluation_work import evaluation
+from pages._parts.evaluate import state as evaluation_state
+from pages._parts.evaluate import words as evaluation_words
+from pages._parts.evaluate.pictures import wall
+from pages._parts.evaluate.subject import MOST_RUNS, NEWEST, TICK, Subject, label, offer_newer, subject_of
+from pages._parts.evaluate.work import evaluation
 from pages._parts.shared import words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from core.records.evaluation import Evaluation, Work
-from pages._parts.evaluation_subject import Subject
-from pages._parts.evaluation_work import asked
+from pages._parts.evaluate.subject import Subject
+from pages._parts.evaluate.work import asked
 from pages._parts.shared import words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services

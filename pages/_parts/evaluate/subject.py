@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.records.events import RunStatus
 from core.store import Run
 from core.store.checkpoint import Checkpoint, checkpoints, newest
-from pages._parts import evaluation_state
+from pages._parts.evaluate import state as evaluation_state
 from pages._parts.shared import draft, words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services

@@ -6,11 +6,14 @@ import streamlit as st
 
 from core.evaluation.predictions import open_predictions
 from core.records.evaluation import Evaluation
-from pages._parts import evaluation_ahead, evaluation_metrics, evaluation_state, evaluation_words
 from pages._parts.components.evaluation_parts import confusion_grid
-from pages._parts.evaluation_pictures import wall
-from pages._parts.evaluation_subject import Subject
-from pages._parts.evaluation_work import evaluation
+from pages._parts.evaluate import ahead as evaluation_ahead
+from pages._parts.evaluate import metrics as evaluation_metrics
+from pages._parts.evaluate import state as evaluation_state
+from pages._parts.evaluate import words as evaluation_words
+from pages._parts.evaluate.pictures import wall
+from pages._parts.evaluate.subject import Subject
+from pages._parts.evaluate.work import evaluation
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
 

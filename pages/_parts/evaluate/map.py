@@ -8,11 +8,11 @@ from math import isnan
 import streamlit as st
 
 from core.records.evaluation import EmbeddingMap, Work
-from pages._parts import evaluation_state
 from pages._parts.components.evaluation_parts import embedding_map
-from pages._parts.evaluation_pictures import look_at, samples, tile
-from pages._parts.evaluation_subject import NEWEST, Subject
-from pages._parts.evaluation_work import awaited
+from pages._parts.evaluate import state as evaluation_state
+from pages._parts.evaluate.pictures import look_at, samples, tile
+from pages._parts.evaluate.subject import NEWEST, Subject
+from pages._parts.evaluate.work import awaited
 from pages._parts.shared import words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services

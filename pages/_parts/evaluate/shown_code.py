@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.code.evaluation import evaluation_code
 from core.config import ConfigError
-from pages._parts.evaluation_subject import Subject
+from pages._parts.evaluate.subject import Subject
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from core.evaluation.predictions import open_predictions
-from pages._parts import evaluation_metrics
-from pages._parts.evaluation_pictures import wall
-from pages._parts.evaluation_subject import Subject
-from pages._parts.evaluation_work import evaluation
+from pages._parts.evaluate import metrics as evaluation_metrics
+from pages._parts.evaluate.pictures import wall
+from pages._parts.evaluate.subject import Subject
+from pages._parts.evaluate.work import evaluation
 from pages._parts.shared.services import Services
 
 

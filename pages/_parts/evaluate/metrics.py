@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from core.records.evaluation import Evaluation, Interval
-from pages._parts import evaluation_words
 from pages._parts.components.evaluation_parts import class_table, reliability
-from pages._parts.evaluation_subject import Subject
-from pages._parts.evaluation_work import evaluation
+from pages._parts.evaluate import words as evaluation_words
+from pages._parts.evaluate.subject import Subject
+from pages._parts.evaluate.work import evaluation
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
 

@@ -1,0 +1,1 @@
+"""The Evaluate screen, a file for each of its parts."""
