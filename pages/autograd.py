@@ -8,8 +8,9 @@ import streamlit as st
 from core.config import ConfigError
 from core.helpers.helper import LabError
 from core.records.walkthrough import Example, Walkthrough
-from pages._parts import autograd_choice, faults_view
-from pages._parts.autograd_choice import FINE_TUNING, OWN
+from pages._parts.autograd import choice as autograd_choice
+from pages._parts.autograd import faults_view
+from pages._parts.autograd.choice import FINE_TUNING, OWN
 from pages._parts.components.grad_graph import closer_look, grad_graph
 from pages._parts.components.slow_motion import drawn, picture, slow_motion
 from pages._parts.setup import checks
