@@ -6,9 +6,9 @@ from core import networks
 from core.code import class_name, network_code
 from core.config import ConfigError
 from core.networks.templates import TEMPLATES
-from pages._parts import network_draft
+from pages._parts.build import network_draft
+from pages._parts.build.network_draft import CLASSES, EDITOR, NAME, SIZE
 from pages._parts.components.network_editor import network_editor
-from pages._parts.network_draft import CLASSES, EDITOR, NAME, SIZE
 from pages._parts.setup import suit_model
 from pages._parts.shared import draft
 from pages._parts.shared.services import services

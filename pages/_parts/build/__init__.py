@@ -1,0 +1,1 @@
+"""The Build screen: the network that is being put together."""
