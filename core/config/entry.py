@@ -1,7 +1,7 @@
 """One thing that can be picked, its options, and how a name typed by a person finds it. No torch here.
 
 A catalogue is an explicit dict of `Entry`s. Adding a dataset, model, loss, optimizer or schedule is adding one entry to its
-dict; `tests/test_catalog.py` walks every entry and really uses it.
+dict; `tests/catalog/test_catalog.py` walks every entry and really uses it.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def _model(
 
 
 # Parameters, accuracy, download size and usual image size as torchvision states them for each model's default weights; the
-# smallest sizes were found by training on them (`tests/test_anatomy.py` walks them).
+# smallest sizes were found by training on them (`tests/model/test_anatomy.py` walks them).
 MODELS = by_name(
     (
         _own("small_cnn", "Three convolutions with batch normalisation and pooling, then a linear head. Trains in seconds on a CPU.", 94_762),

@@ -1,6 +1,6 @@
 """The layers that a network of one's own can be made of, one `LayerEntry` each: what it does to a shape, and its module.
 
-All of it is arithmetic, without torch; `tests/test_networks.py` walks every entry and compares what it says with the real
+All of it is arithmetic, without torch; `tests/networks/test_networks.py` walks every entry and compares what it says with the real
 module.
 """
 

@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.config import RunConfig
+from tests.pages.test_browser_model import draft
 from tests.support import Server, waiting
-from tests.test_browser_model import draft
 
 pytestmark = pytest.mark.browser
 

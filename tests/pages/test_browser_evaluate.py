@@ -19,8 +19,8 @@ from core.records.events import RunStatus
 from core.store import Run
 from core.store.checkpoint import newest
 from core.worker.supervisor import Supervisor
+from tests.pages.test_browser import store_of
 from tests.support import Server, wait_until
-from tests.test_browser import store_of
 
 pytestmark = pytest.mark.browser
 

@@ -40,8 +40,8 @@ from core.records.events import (  # fmt: skip
 from core.records.layers import blocks, frozen_parameters, multipliers_by_parameter
 from core.records.summaries import Summarizer
 from core.store import RunStore
+from tests.pages.test_browser import LONG, badge, chart, ended, plot, start_run, store_of, wait_for_steps
 from tests.support import Server, waiting
-from tests.test_browser import LONG, badge, chart, ended, plot, start_run, store_of, wait_for_steps
 
 pytestmark = pytest.mark.browser
 

@@ -13,9 +13,9 @@ from core.config import RunConfig
 from core.machine.home import Home
 from core.records.events import FROZEN, NOT_MEASURED, CommandKind, Reuse, RunStatus, StepRow, StepTimes
 from core.worker.supervisor import Supervisor
+from tests.pages.test_browser import badge, chart, plot, stop, store_of, wait_for_steps
+from tests.pages.test_browser_watch import WrittenRun, written
 from tests.support import Server, wait_until, waiting
-from tests.test_browser import badge, chart, plot, stop, store_of, wait_for_steps
-from tests.test_browser_watch import WrittenRun, written
 
 pytestmark = pytest.mark.browser
 

@@ -14,7 +14,7 @@ from core.model import anatomy
 from core.networks import models
 from core.networks.head import replace_head
 from core.records.layers import PLAIN_HEAD, HeadOptions, blocks, frozen_parameters, head_options, multipliers_by_parameter
-from tests.test_catalog import samples, small_size
+from tests.catalog.test_catalog import samples, small_size
 
 BOTH = HeadOptions(dropout=0.3, hidden=24)
 

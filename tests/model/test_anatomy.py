@@ -19,7 +19,7 @@ from core.model.freezing import Freezing
 from core.networks import models
 from core.networks.model_entries import Family, ModelEntry
 from core.records.layers import ModelDescription, backward_share, crossed_share, first_learning, frozen_parameters, multipliers_by_parameter
-from tests.test_catalog import samples, small_size
+from tests.catalog.test_catalog import samples, small_size
 
 # Where the last stage begins, and the stem, as a person reads them off the source of each model.
 STRUCTURE = {
