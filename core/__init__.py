@@ -1,0 +1,29 @@
+"""Thaw's engine, in rooms. `ROOMS` is their order: a room may import what stands above it, never below; `tests/test_layers.py` sees to it.
+
+Each room's `__init__.py` says what it is for and what stands in it.
+"""
+
+ROOMS = (
+    "config",
+    "machine",
+    "records",
+    "charts",
+    "data",
+    "helpers",
+    "networks",
+    "catalog",
+    "store",
+    "model",
+    "code",
+    "signals",
+    "reuse",
+    "training",
+    "doctor",
+    "measuring",
+    "evaluation",
+    "explaining",
+    "worker",
+    "lab",
+    "commands",
+)
+"""The rooms from the ground up."""

@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT
+from core import ROOMS
+from pages import _parts
+from tests.house import ROOT, arrows, imports, names_of, tree, up
 
 CORE = sorted((ROOT / "core").rglob("*.py"))
 WEB = [ROOT / "dashboard.py", *sorted((ROOT / "pages").rglob("*.py"))]
@@ -55,14 +56,6 @@ TORCH_FREE = (
 )
 
 
-def imports(path: Path) -> set[str]:
-    """Full names of what a file imports anywhere, inside functions too: `from a import b` counts as `a` and as `a.b`."""
-    found: set[str] = set()
-    for node in ast.walk(tree(path)):
-        found |= names_of(node)
-    return found
-
-
 def imports_at_load(path: Path) -> set[str]:
     """Like `imports`, but only what runs when the file is loaded: not inside functions, not for type checkers alone."""
     found: set[str] = set()
@@ -75,25 +68,6 @@ def imports_at_load(path: Path) -> set[str]:
         elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             waiting.extend(ast.iter_child_nodes(node))
     return found
-
-
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-def names_of(node: ast.AST) -> set[str]:
-    match node:
-        case ast.Import(names=names):
-            return {alias.name for alias in names}
-        case ast.ImportFrom(module=str(module), names=names, level=0):
-            return {module, *(f"{module}.{alias.name}" for alias in names)}
-        case ast.ImportFrom():
-            raise AssertionError(f"line {node.lineno}: a relative import; write the full name, so that the direction can be read")
-        case ast.Call(func=ast.Attribute(attr="import_module") | ast.Name(id="__import__"), args=[ast.Constant(value=str(name)), *_]):
-            return {name}
-        case _:
-            return set()
 
 
 def uses(names: set[str], module: str) -> bool:
@@ -235,6 +209,44 @@ print("clean")
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("clean\n")
+
+
+def test_rooms_are_those_that_stand_in_the_order() -> None:
+    for folder, rooms in ((ROOT / "core", ROOMS), (ROOT / "pages" / "_parts", _parts.ROOMS)):
+        assert sorted(path.parent.name for path in folder.glob("*/__init__.py")) == sorted(rooms)
+
+
+def test_no_arrow_between_rooms_runs_back_up() -> None:
+    found = arrows(ROOT / "core", "core")
+    assert ("training", "reuse") in found, "the trainer's own arrow was not seen, so this proves nothing"
+    assert up(ROOMS, found) == []
+    found = arrows(ROOT / "pages" / "_parts", "pages._parts")
+    assert ("run", "components") in found, "the live chart's arrow was not seen, so this proves nothing"
+    assert up(_parts.ROOMS, found) == []
+
+
+def test_an_arrow_that_runs_back_up_is_seen(tmp_path: Path) -> None:
+    for room, text in (("above", ""), ("below", "def later():\n    from house.above import door\n"), ("cellar", "import house.below.stairs\n")):
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").write_text(text)
+    found = arrows(tmp_path, "house")
+    assert up(("above", "below", "cellar"), found) == []
+    assert up(("cellar", "below", "above"), found) == [
+        "below/__init__.py imports house.above",
+        "below/__init__.py imports house.above.door",
+        "cellar/__init__.py imports house.below.stairs",
+    ]
+
+
+def test_few_files_stand_outside_of_rooms() -> None:
+    assert len([path for path in (ROOT / "core").iterdir() if path.is_file()]) <= 6
+    assert len([path for path in (ROOT / "pages" / "_parts").iterdir() if path.is_file()]) <= 12
+
+
+def test_tests_mirror_the_rooms() -> None:
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/*.py")}
+    assert folders <= {*ROOMS, "pages"}
+    assert {"training", "reuse", "store", "pages"} <= folders
 
 
 def test_every_module_says_what_it_is_for() -> None:
