@@ -1,7 +1,10 @@
-"""What can be picked: datasets, models, losses, optimizers, schedules, augmentations and starting weights.
+"""What can be picked: explicit dicts of `Entry`s, name to entry; `CATALOGUES` has them all, those of `data` and `networks` too, and `check`
+says whether the names and options of a `RunConfig` exist and go together. Nothing here imports torch before something is built: the web
+process reads the catalogue.
 
-Explicit dicts of `Entry`s, name to entry. Nothing here imports torch before something is built: the web process reads the
-catalogue and must stay free of it.
+A class weight multiplies the loss of a picture, for every loss. In BCEWithLogitsLoss and MultiLabelSoftMarginLoss torch's `weight`
+multiplies an output whatever the picture is of, which balances nothing; those get it from outside. Where torch divides by the sum of
+weights (cross entropy), parts of a batch and sums of an epoch count by it (`own_losses.dividing_weight`).
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The same run as a plain PyTorch script: what a person would write by hand. Pure text, no torch.
 
-The script trains the same model on the same data with the same settings. Splits, order and random changes are drawn by other
-generators, so its numbers come out close to the run's, not equal; what is frozen, and what learns at which rate, is equal.
+The script trains the same model on the same data with the same settings. Splits, order and random changes are drawn by other generators, so
+its numbers come out close to the run's, not equal; what is frozen, and what learns at which rate, is equal.
 """
 
 from core.code.networks import class_name, network_code

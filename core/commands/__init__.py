@@ -1,4 +1,4 @@
-"""Commands of `python -m core` that have a room of their own.
+"""`python -m core`: without a browser, all that the screens do with one. `cli` reads the line; commands of their own have a file each.
 
 A module adds its parsers with `add`, says in `NAMES` which commands are its own, and carries them out with `run`.
 """

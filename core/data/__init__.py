@@ -1,9 +1,10 @@
-"""From the name of a dataset to batches: intake, splits, decoding, loading.
+"""From the name of a dataset to batches: what there is (`datasets`), how it comes (`intake`, `downloads`, `embedded`), which pictures measure
+(`splits`), what is decoded once and kept (`images`), and the `loader`. May use `config`, `machine` and `records`.
 
-Read `loader.py` for how PyTorch's `Dataset` and `DataLoader` work together, then `preparation.py` for what leads up to them.
+Read `loader.py` for how PyTorch's `Dataset` and `DataLoader` work together, then `preparation.py` for what leads up to them. The public
+names are imported when they are first used: the web process, which must not import torch, reads `datasets`, `intake` and `splits`.
 
-The public names are imported when they are first used: `intake.py` and `splits.py` need no torch, and the web process, which
-must not import torch, uses them.
+Doubles leave the training set, never the sets that measure; places in the store stay, so kept features stay right.
 """
 
 from __future__ import annotations

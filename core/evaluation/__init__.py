@@ -1,4 +1,10 @@
-"""A checkpoint put to the test: evaluated, its answers kept, measured, mapped and looked into.
+"""A checkpoint put to the test (`evaluate`), its answers kept (`predictions`), measured (`metrics`), mapped (`embedding`) and looked into
+(`grad_cam`); `pictures` takes those from outside. The server asks at the `desk`, two processes answer (`helper`): a click has one of its
+own, since a batch of a large model can take a minute.
 
-The server asks at the `desk`, two processes answer (`helper`). Importing the room imports no torch; `evaluate`, `embedding` and `grad_cam` do.
+Importing the room imports no torch; `evaluate` and `grad_cam` do. Evaluations belong to their weights: name, size and time of change of the
+weight files stand in the kept file. F1 of a class has Wilson's interval, by way of TP / (TP + FP + FN): a bootstrap never draws what is not
+there, so a class of one picture would be sure of its F1. Its mean is bootstrapped on the counts of the confusion matrix (a multinomial), so
+no draw goes through the images again. A resampled calibration error tends to be larger, so its interval is widened where it would leave out
+the value.
 """

@@ -1,1 +1,1 @@
-"""The server's end of questions that need torch (`lab`), and the desk where the cost of a plan waits for its answer."""
+"""The server's end of questions that need torch (`lab`), and the desk where the cost of a plan waits for its answer (`cost_desk`)."""

@@ -1,4 +1,6 @@
-"""Where things are kept, and what this machine has: the home folder, files written whole, devices, hardware as data.
+"""Where things are kept, and what this machine has. May use `config`.
 
-May use `config`. Only `bits` and `devices` import torch.
+`home` is the folder of everything, `files` writes whole or not at all, `hardware` is the machine as data; `devices` and `bits` (tensors
+compared bit for bit) are the two that import torch. `sockets`: Streamlit makes its socket without TCP's protocol number, so asyncio leaves
+Nagle's algorithm on, 40 ms an answer.
 """

@@ -1,9 +1,10 @@
-"""Networks of one's own: a text that says the whole network, what its layers make of an image, and those that were saved.
+"""What can be trained: torchvision's models and our own (`model_entries`, `own_models`), a new head for them (`head`), and networks of one's
+own. `models` builds.
 
-The text is `label: layer, layer, ...`, for example `mynet: conv 32 bias=no, norm, relu, pool, residual 64, global pool`. A layer
-is its kind, the one value that matters most, and further options as `name=value`; what equals its default is left out. A
-`Linear` head for the dataset's classes is always added at the end, behind a flatten where maps come out. No torch here:
-`core.networks.own_networks` builds what this says.
+A network of one's own is a text, `label: layer, layer, ...`, for example `mynet: conv 32 bias=no, norm, relu, pool, residual 64, global
+pool`. A layer is its kind, the one value that matters most, and further options as `name=value`; what equals its default is left out. A
+`Linear` head for the dataset's classes is always added at the end, behind a flatten where maps come out. `grammar` reads the text, `shapes`
+says what its layers make of an image, `saved` keeps those that were saved. No torch before something is built.
 """
 
 from core.networks.catalogue import entry

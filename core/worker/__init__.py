@@ -1,4 +1,8 @@
-"""One run in its own process: started, steered and buried by the `supervisor`, put together (`assembly`), carried out (`process`), recorded.
+"""One run in its own process: started, steered and buried by the `supervisor`, put together (`assembly`), carried out (`process`), recorded
+(`recorder`).
 
-Only `supervisor` is for the web process; it imports no torch.
+Only `supervisor` is for the web process; it imports no torch. A standby worker has imported torch and waits on its standard input for a
+run's id; the end of that pipe is how it learns that its server is gone. After a start the next standby waits 20 s, so that its imports do
+not slow the run's first steps. A worker uses every core (so that sums are added in the same order each time) but yields them: `nice 5` and
+`OMP_WAIT_POLICY=PASSIVE` keep page and server responsive on a small machine.
 """

@@ -1,4 +1,33 @@
-"""Pieces that screens share, in rooms: `ROOMS` is their order, as in `core`. A screen's own pieces are in the room of its name."""
+"""Pieces that screens share, in rooms: `ROOMS` is their order, as in `core`. A screen's own pieces are in the room of its name.
+
+What bit us in Streamlit 1.67:
+
+- A newer click ends a callback at its next access to `st.session_state`. What must change together is one object, changed in one go
+  (`shared/layer_rules.py`), and a component's edits are numbered and sent again until the server has them (`outbox.js`, `outbox.py`).
+- A fragment that polls sends old values of text boxes along, and they fire `on_change`. A box whose text was changed elsewhere gets a new
+  key.
+- `persist_state` loses a value between two pages that share a key: the first run on the other page shows the widget's default. `draft.py`
+  carries the values over.
+- An edit brings the URL of before along if it was made while the browser had not yet applied the last one. Only a link that we never wrote,
+  or the browser's own back button, overrides the draft. The URL wins where it comes from outside (a link, a refresh, the back button), the
+  session else (`evaluate/state.py`).
+- An expander whose label changes is another one, and closed again: what changes stands inside of it.
+- A text below a constant in a page's own script is drawn on the page (Streamlit's magic): a comment there instead.
+- Code in a closed expander is coloured all the same (0.4 s at first paint): write it only once it is open. A page takes the browser as long
+  as it has elements: nine cards took a third of the first paint, so they come once the rest is drawn.
+- What a component alone changes (a moment, a node) it writes into the URL itself with `replaceState`; pages carry those names over.
+- A reference knows no fragment. Elements of 10 kB and more that the browser has already are sent as references, which lose their fragment's
+  id; when a fragment is drawn anew before its last messages left, the reference alone stays in the queue, and the page stops with "Bad
+  delta path index". `config.toml` raises that size to 1 MB.
+- A click may be played back a second time on a busy machine: what a callback asks for twice in a row is asked for once
+  (`steering_view._ask`).
+- A component that asks brings all its data again. What asks and what is large are two components, in two fragments.
+- Plotly writes into the ranges that it is given: hand it copies, or a zoom changes what it is compared with.
+- A callback in a fragment redraws the fragment alone: what it changes for the page needs `st.rerun(scope="app")` in the fragment.
+- `st.pagination` has a default always, so setting its value logs a warning: other pages get another key (`pictures.wall`).
+- Under a pressed pointer nothing is drawn (`live_chart/press.js`): charts that grow while somebody drags would zoom to something else.
+- Fragments in fragments: on the Model screen a switch redraws the small one (tree, counts), then the rest follows (cost, timeline, code).
+"""
 
 ROOMS = ("shared", "components", "setup", "run", "evaluate", "autograd", "build")
 """The rooms from the ground up."""
