@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from core.records.events import CommandKind, RunStatus, Verdict
 from core.store import Run, RunStore
 from core.worker.process import Worker, work
 from core.worker.supervisor import Supervisor
-from tests.support import wait_until
+from tests.support import ROOT, wait_until
 
 LONG: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 5000}
 
@@ -269,3 +271,12 @@ def test_full_run_records_every_step_and_its_weights_load_into_torchvision(home:
     by_hand = torchvision.models.resnet18(num_classes=10)
     by_hand.load_state_dict(torch.load(str(run.result.weights), weights_only=True), strict=True)
     assert 0 <= float(run.result.test_accuracy or -1) <= 1
+
+
+def test_a_server_of_the_old_layout_gets_no_worker_and_its_log_says_what_to_do(home: Home, store: RunStore) -> None:
+    run_id = store.create_run(RunConfig(**LONG))
+    command = [sys.executable, "-m", "core.worker", "--home", str(home.path), "--run", run_id]  # as it was called before November 2026
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "start it again with make run" in done.stderr
+    assert store.run(run_id).status is RunStatus.QUEUED, "nothing began"
