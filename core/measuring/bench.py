@@ -11,6 +11,7 @@ import statistics
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psutil
 import torch
@@ -113,6 +114,32 @@ def saved_bytes(model: nn.Module, forward: Callable[[], Tensor]) -> tuple[Tensor
     return result, sum(size for address, size in found.items() if address not in own)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What a few steps of `images` pictures took: seconds of a pass, of one of `PROBE_IMAGES`, and of the update; bytes; nodes of the graph."""
+
+    images: int
+    passes: list[float]
+    probes: list[float]
+    updates: list[float]
+    activation_bytes: int
+    probe_bytes: int
+    gradient_bytes: int
+    backward_nodes: int
+    all_nodes: int
+    peak_bytes: int | None
+
+    def whole_batch(self, left_out: int) -> tuple[float, int]:
+        """Seconds of a pass and bytes of activations with `left_out` pictures more. Both grow in a straight line, on which two points are known."""
+        seconds = statistics.median(self.passes)
+        if not left_out:
+            return seconds, self.activation_bytes
+        further = self.images - PROBE_IMAGES
+        # The part of a pass that does not grow with the images is never most of it; what says so is noise.
+        an_image = min(max((min(self.passes) - min(self.probes)) / further, seconds / self.images / 2), seconds / self.images)
+        return seconds + left_out * an_image, self.activation_bytes + left_out * (self.activation_bytes - self.probe_bytes) // further
+
+
 def _measure(config: RunConfig, classes: int, frozen: frozenset[str], go_on: Callable[[], None]) -> Cost:
     description = anatomy.describe(config.model, classes, config.image_size, head_options(config))
     device = devices.resolve(config.device)
@@ -120,67 +147,68 @@ def _measure(config: RunConfig, classes: int, frozen: frozenset[str], go_on: Cal
         go_on()
         use_threads(config.threads or THREADS)
         steps = Steps(models.build(config.model, classes, config.image_size, head_options(config)), config, device)
-        probe = _batch(config, classes, PROBE_IMAGES)
-        all_nodes = graph_nodes(steps.forward(probe))
-        steps.freeze(frozen)
-
-        go_on()
-        loss, probe_bytes = saved_bytes(steps.model, lambda: steps.forward(probe))
-        backward_nodes = graph_nodes(loss)
-        steps.backward(loss)  # the first pass sets much up, so it is not timed
-        _check_memory(config, device, probe_bytes / PROBE_IMAGES, sum(_bytes(steps.learning)))
-        probes = [steps.seconds_of_pass(probe) for _ in range(FEWEST_STEPS)]
-
-        def seconds_of(images: int) -> float:
-            go_on()
-            return steps.seconds_of_pass(_batch(config, classes, images))
-
-        images = images_within(LONG_SECONDS, config.batch_size, seconds_of, (PROBE_IMAGES, min(probes)))
-        batch = _batch(config, classes, images)
-        left_out = config.batch_size - images
-
-        go_on()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        loss, activation_bytes = saved_bytes(steps.model, lambda: steps.forward(batch))
-        steps.backward(loss)
-        del loss
-        gradient_bytes = sum(_bytes(parameter.grad for parameter in steps.learning if parameter.grad is not None))
-        steps.update()
-        passes: list[float] = []
-        updates: list[float] = []
-        while len(passes) < FEWEST_STEPS or (len(passes) < MOST_STEPS and sum(passes) + sum(updates) < BUDGET_SECONDS):
-            go_on()
-            passes.append(steps.seconds_of_pass(batch))
-            updates.append(steps.seconds_of_update())
-            if left_out:  # in turns, so that what else the machine does disturbs both
-                probes.append(steps.seconds_of_pass(probe))
-
-    seconds = statistics.median(passes)
-    if left_out:  # bytes and seconds grow in a straight line, on which two points are known
-        further = images - PROBE_IMAGES
-        activation_bytes += left_out * (activation_bytes - probe_bytes) // further
-        # The part of a pass that does not grow with the images is never most of it; what says so is noise.
-        seconds += left_out * min(max((min(passes) - min(probes)) / further, seconds / images / 2), seconds / images)
+        seen = _make_steps(steps, config, classes, frozen, go_on)
+    left_out = config.batch_size - seen.images
+    seconds, activation_bytes = seen.whole_batch(left_out)
     return Cost(
         trainable=sum(parameter.numel() for parameter in steps.learning),
         total=description.count,
         weight_bytes=sum(_bytes((*steps.model.parameters(), *steps.model.buffers()))),
-        gradient_bytes=gradient_bytes,
+        gradient_bytes=seen.gradient_bytes,
         optimizer_bytes=sum(_bytes(value for state in steps.optimizer.state.values() for value in state.values() if isinstance(value, Tensor))),
         activation_bytes=activation_bytes,
-        step_seconds=seconds + statistics.median(updates),
+        step_seconds=seconds + statistics.median(seen.updates),
         steps_per_epoch=None,
         epoch_seconds=None,
         total_seconds=None,
-        backward_nodes=backward_nodes,
-        all_nodes=all_nodes,
+        backward_nodes=seen.backward_nodes,
+        all_nodes=seen.all_nodes,
         backward_share=backward_share(description, frozen),
         device=str(device),
-        steps_measured=len(passes),
-        peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" and not left_out else None,
-        images_measured=images,
+        steps_measured=len(seen.passes),
+        peak_bytes=None if left_out else seen.peak_bytes,
+        images_measured=seen.images,
     )
+
+
+def _make_steps(steps: Steps, config: RunConfig, classes: int, frozen: frozenset[str], go_on: Callable[[], None]) -> _Seen:
+    """A probe of a few pictures, then steps of as many as can be made in the time that there is, at most a batch."""
+    probe = _batch(config, classes, PROBE_IMAGES)
+    all_nodes = graph_nodes(steps.forward(probe))
+    steps.freeze(frozen)
+
+    go_on()
+    loss, probe_bytes = saved_bytes(steps.model, lambda: steps.forward(probe))
+    backward_nodes = graph_nodes(loss)
+    steps.backward(loss)  # the first pass sets much up, so it is not timed
+    _check_memory(config, steps.device, probe_bytes / PROBE_IMAGES, sum(_bytes(steps.learning)))
+    probes = [steps.seconds_of_pass(probe) for _ in range(FEWEST_STEPS)]
+
+    def seconds_of(images: int) -> float:
+        go_on()
+        return steps.seconds_of_pass(_batch(config, classes, images))
+
+    images = images_within(LONG_SECONDS, config.batch_size, seconds_of, (PROBE_IMAGES, min(probes)))
+    batch = _batch(config, classes, images)
+
+    go_on()
+    if steps.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(steps.device)
+    loss, activation_bytes = saved_bytes(steps.model, lambda: steps.forward(batch))
+    steps.backward(loss)
+    del loss
+    gradient_bytes = sum(_bytes(parameter.grad for parameter in steps.learning if parameter.grad is not None))
+    steps.update()
+    passes: list[float] = []
+    updates: list[float] = []
+    while len(passes) < FEWEST_STEPS or (len(passes) < MOST_STEPS and sum(passes) + sum(updates) < BUDGET_SECONDS):
+        go_on()
+        passes.append(steps.seconds_of_pass(batch))
+        updates.append(steps.seconds_of_update())
+        if images < config.batch_size:  # in turns, so that what else the machine does disturbs both
+            probes.append(steps.seconds_of_pass(probe))
+    peak_bytes = torch.cuda.max_memory_allocated(steps.device) if steps.device.type == "cuda" else None
+    return _Seen(images, passes, probes, updates, activation_bytes, probe_bytes, gradient_bytes, backward_nodes, all_nodes, peak_bytes)
 
 
 def _batch(config: RunConfig, classes: int, images: int) -> Pair:

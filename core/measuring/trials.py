@@ -13,36 +13,26 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal
 
-import psutil
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from core.catalog.optimizers import OPTIMIZERS
 from core.config import RunConfig
-from core.data import Loader
-from core.measuring.bench import saved_bytes
 from core.measuring.rounding import Reference
+from core.measuring.sample import pictures
+from core.measuring.trial import Found, Hopeless, Subject, Timer, Trial, stopwatch
 from core.records.speed import Way
-from core.records.telling import first_line, size
+from core.records.telling import first_line
 from core.reuse.split import NotSplit, Split, fold_norms, split
-from core.training.steps import Pair, Steps, images_within, use_threads
+from core.training.steps import Pair, Steps, use_threads
 
 BUDGET_SECONDS, BUDGET_PASSES, SHARE_OF_RUN, MOST_SECONDS = 6.0, 24, 0.05, 60.0
 """No further way is begun after this much time: the most of 6 s, of 24 passes (what all of it takes at least), and of a twentieth of
 what the run would take, but never more than the last."""
-
-LONG_SECONDS = 0.5
-"""Where forward and backward of a whole batch take longer, fewer images are measured, and the rest is worked out."""
-
-FEWEST_JUDGED = 16
-"""Images in a batch of which gradients are compared, however long that takes: in small ones batch normalisation makes the most noise."""
-
-BATCHES = 4
-"""Different batches that are used; exact steps on them come before anything is judged."""
 
 FEWEST_ROUNDS, MOST_ROUNDS, STAGE_SECONDS = 3, 50, 1.2
 """Steps that count for each way in a stage: as many as fit into the time, within bounds."""
@@ -61,10 +51,6 @@ BESIDE_OTHERS = 0.9
 
 FORMATS: tuple[Literal["contiguous", "channels_last"], ...] = ("contiguous", "channels_last")
 
-Part = Literal["probe", "prefix", "pass", "update", "start"]
-Timer = Callable[[Way, Part, Steps, Callable[[], Any], bool], float]
-"""Does the work, and says how many seconds it took: by the clock, or (True) of the processor's time for this process alone."""
-
 GoOn = Callable[[float, int], None]
 """Told between two steps how many ways of about how many are done. What it raises ends everything."""
 
@@ -75,71 +61,6 @@ class _Ended(BaseException):
     def __init__(self, reason: Exception) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class Hopeless(Exception):
-    """Nothing can be compared; the text says why."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is to be trained: `model` (it is left as it is) under `config`, for `steps` steps.
-
-    `threads`: counts to try, that of an exact run first; `free`: processor cores that nobody else uses.
-    """
-
-    config: RunConfig
-    model: nn.Module
-    frozen: frozenset[str]
-    train: Loader
-    device: torch.device
-    steps: int
-    threads: tuple[int, ...]
-    free: int
-
-
-@dataclass(frozen=True)
-class Found:
-    """What came out: see `core.records.speed.Tuning` for the fields of these names."""
-
-    ways: tuple[Way, ...]
-    possible: int
-    images: int
-    tolerance: float
-    prefix_share: float | None
-    complete: bool
-    """Whether each way had its chance: time and memory were enough."""
-
-
-def stopwatch(way: Way, part: Part, steps: Steps, work: Callable[[], Any], own: bool) -> float:
-    """The `Timer` that really measures."""
-    if not own:
-        return steps.seconds(work)
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
-@dataclass
-class _Trial:
-    """One way with what it takes to make its steps, and what they took. `halves`: of its model, where features are kept."""
-
-    way: Way
-    steps: Steps
-    halves: Split | None = None
-    warm: bool = False
-    prefixes: list[float] = field(default_factory=list)
-    passes: list[float] = field(default_factory=list)
-    updates: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if self.halves is not None:
-            self.steps.prefix, self.steps.live = self.halves.prefix, self.halves.suffix
-
-    def seconds(self, scale: float, share: float, updates: float) -> float:
-        """Of a batch, of which 1 / `scale` was measured; `share`: how often the prefix comes, `updates`: how often an update."""
-        passes = statistics.median(self.passes) + share * statistics.median(self.prefixes or [0.0])
-        return passes * scale + updates * statistics.median(self.updates)
 
 
 class Trials:
@@ -188,7 +109,7 @@ class Trials:
 
     # The stages
 
-    def _prepared(self) -> _Trial:
+    def _prepared(self) -> Trial:
         """The exact way, after a few steps, with all that others are compared with."""
         subject = self.subject
         way = Way(threads=subject.threads[0])
@@ -198,15 +119,15 @@ class Trials:
             self._go_on()
             model = copy.deepcopy(subject.model)
             steps = Steps(model, self._config(way), subject.device, subject.frozen)
-            judged = self._pictures(steps)
+            judged, self.images = pictures(subject, steps, self.timer, self._go_on)
             self.batches = [(images[: self.images], labels[: self.images]) for images, labels in judged]
             self.scale = subject.config.batch_size / self.images
             self._models["contiguous"] = (model, steps.optimizer)
             try:
-                exact = _Trial(way, steps, self._halves(steps), warm=True)
+                exact = Trial(way, steps, self._halves(steps), warm=True)
             except NotSplit:
                 self.share = None
-                exact = _Trial(way, steps, warm=True)
+                exact = Trial(way, steps, warm=True)
             for batch in judged:
                 self._go_on()
                 steps.backward(steps.forward(batch))
@@ -221,10 +142,10 @@ class Trials:
         exact.way = self.ways[0]
         return exact
 
-    def _threads(self, exact: _Trial) -> _Trial:
+    def _threads(self, exact: Trial) -> Trial:
         """How many threads: more than there are free cores only if that is clearly faster."""
         subject = self.subject
-        trials = [exact, *(_Trial(replace(exact.way, threads=count), exact.steps, exact.halves, warm=True) for count in subject.threads[1:])]
+        trials = [exact, *(Trial(replace(exact.way, threads=count), exact.steps, exact.halves, warm=True) for count in subject.threads[1:])]
         self.ways = [trial.way for trial in trials]
         # Those that fit come first: a step on more threads than free cores can take so long that one is enough.
         self._time(sorted(trials, key=lambda trial: trial.way.threads > subject.free))
@@ -239,7 +160,7 @@ class Trials:
                     self._put(trial, refused="others use the processor: more threads than free cores wait for each other")
         return best
 
-    def _layouts(self, exact: _Trial) -> _Trial:
+    def _layouts(self, exact: Trial) -> Trial:
         """Memory format and number format, each with each."""
         trials = [exact]
         for number_format in self._precisions():
@@ -250,19 +171,19 @@ class Trials:
         self._time(trials)
         return self._best(trials)
 
-    def _fused(self, best: _Trial) -> _Trial:
+    def _fused(self, best: Trial) -> Trial:
         way = replace(best.way, fused_optimizer=True, step_seconds=None)
         if not OPTIMIZERS[self.subject.config.optimizer].fused:
             return best
         if self._in_vain("updates take", statistics.median(best.updates) / self.subject.config.accumulate, best, way):
             return best
 
-        def make() -> _Trial:
-            return _Trial(way, Steps(best.steps.model, self._config(way), self.subject.device, self.subject.frozen), best.halves)
+        def make() -> Trial:
+            return Trial(way, Steps(best.steps.model, self._config(way), self.subject.device, self.subject.frozen), best.halves)
 
         return self._added(best, way, make, judged=False)
 
-    def _folded(self, best: _Trial) -> _Trial:
+    def _folded(self, best: Trial) -> Trial:
         halves = best.halves
         if halves is None or not any(isinstance(module, _BatchNorm) for module in _called(halves)):
             return best
@@ -270,13 +191,13 @@ class Trials:
         if self._in_vain("computing features once takes", (self.share or 0.0) * self.scale * statistics.median(best.prefixes), best, way):
             return best
 
-        def make() -> _Trial:
+        def make() -> Trial:
             steps = Steps(best.steps.model, self._config(way), self.subject.device, self.subject.frozen, best.steps.optimizer)
-            return _Trial(way, steps, replace(halves, prefix=fold_norms(halves.prefix)))
+            return Trial(way, steps, replace(halves, prefix=fold_norms(halves.prefix)))
 
         return self._added(best, way, make)
 
-    def _compiled(self, best: _Trial) -> _Trial:
+    def _compiled(self, best: Trial) -> Trial:
         if not self._may_compile():
             return best
         way = replace(best.way, compile_model=True, step_seconds=None)
@@ -285,9 +206,9 @@ class Trials:
             self.ways.append(replace(way, refused=f"not tried: the run takes {left:.0f} s, and compiling alone 8 to 92 s"))
             return best
 
-        def make() -> _Trial:
+        def make() -> Trial:
             steps = Steps(best.steps.model, self._config(way), self.subject.device, self.subject.frozen, best.steps.optimizer)
-            trial = _Trial(way, steps, best.halves)
+            trial = Trial(way, steps, best.halves)
             steps.live = torch.compile(steps.live)
             start = self.timer(way, "start", steps, lambda: steps.backward(steps.forward(self.batches[0])), False)
             steps.optimizer.zero_grad()
@@ -298,59 +219,16 @@ class Trials:
 
     # Making and timing
 
-    def _pictures(self, exact: Steps) -> list[Pair]:
-        """A few batches of real pictures; of `self.images` each, a pass takes about `LONG_SECONDS`."""
-        whole = self.subject.config.batch_size
-        judged = 0
-        chosen: list[Pair] = []
-        for group in self.subject.train.batches(1):
-            for part in group.parts(whole):
-                images, labels = part
-                if not chosen:
-                    self.images = self._how_many(exact, images, labels)
-                    judged = max(self.images, min(FEWEST_JUDGED, len(labels)))
-                if len(labels) >= judged:  # the last batch of an epoch is often smaller
-                    chosen.append((images[:judged].clone(), labels[:judged]))
-                if len(chosen) == BATCHES:
-                    return chosen
-        return chosen
-
-    def _how_many(self, exact: Steps, images: Tensor, labels: Tensor) -> int:
-        few, way = min(2, len(labels)), Way(threads=self.subject.threads[0])
-
-        def seconds_of(count: int) -> float:
-            self._go_on()
-            seconds = self.timer(way, "probe", exact, lambda: exact.backward(exact.forward((images[:count], labels[:count]))), False)
-            exact.optimizer.zero_grad()
-            return seconds
-
-        _, probe_bytes = saved_bytes(exact.model, lambda: exact.forward((images[:few], labels[:few])))
-        seconds_of(few)  # the first pass sets much up, so it is not timed
-        most = images_within(LONG_SECONDS, len(labels), seconds_of, (few, seconds_of(few)))
-        self._check_memory(exact, most * (probe_bytes / few + 5 * images[0].nelement()))
-        return most
-
-    def _check_memory(self, exact: Steps, pass_bytes: float) -> None:
-        """The system would not say no, but end some process, a training perhaps. An accelerator says no itself."""
-        if self.subject.device.type != "cpu":
-            return
-        weights = sum(tensor.nbytes for tensor in (*exact.model.parameters(), *exact.model.buffers()))
-        # Another copy of the model; gradients of both, the figures of three optimizers, and gradients to compare.
-        needed = weights + 12 * sum(parameter.nbytes for parameter in exact.learning) + pass_bytes
-        free = psutil.virtual_memory().available
-        if needed > free:
-            raise Hopeless(f"trying other ways needs {size(needed)} of memory, {size(free)} are free")
-
-    def _of_format(self, way: Way) -> _Trial:
+    def _of_format(self, way: Way) -> Trial:
         """A way that differs from exact in its formats: ways of one memory format share a copy of the model."""
         model, optimizer = self._models.get(way.memory_format, (None, None))
         if model is None:
             model = copy.deepcopy(self._models["contiguous"][0])
         steps = Steps(model, self._config(way), self.subject.device, self.subject.frozen, optimizer)
         self._models[way.memory_format] = (model, steps.optimizer)
-        return _Trial(way, steps, self._halves(steps))
+        return Trial(way, steps, self._halves(steps))
 
-    def _tried(self, way: Way, make: Callable[[], _Trial], judged: bool = True) -> list[_Trial]:
+    def _tried(self, way: Way, make: Callable[[], Trial], judged: bool = True) -> list[Trial]:
         """The trial of a way, ready to be timed; none where it cannot be made or is too far from exact, and then its row says why."""
         self._go_on()
         if time.perf_counter() > self._deadline:
@@ -370,7 +248,7 @@ class Trials:
         self.ways.append(trial.way)
         return [] if trial.way.refused else [trial]
 
-    def _added(self, best: _Trial, way: Way, make: Callable[[], _Trial], judged: bool = True) -> _Trial:
+    def _added(self, best: Trial, way: Way, make: Callable[[], Trial], judged: bool = True) -> Trial:
         """The better one of the best way so far and that with one thing added."""
         trials = self._tried(way, make, judged)
         if not trials:
@@ -383,7 +261,7 @@ class Trials:
         side = self.subject.config.image_size
         return None if self.share is None else split(steps.model, steps.inputs(torch.randint(256, (3, 3, side, side), dtype=torch.uint8))[0])
 
-    def _time(self, trials: list[_Trial]) -> None:
+    def _time(self, trials: list[Trial]) -> None:
         """Have all take steps in turn. The first, if it was timed before, sets the scale for the others."""
         anchor, began = trials[0], time.perf_counter()
         before = self._seconds(anchor) if anchor.passes else None
@@ -417,7 +295,7 @@ class Trials:
                 step = trial.seconds(self.scale, 0.0, 1 / self.subject.config.accumulate)
                 self._put(trial, step_seconds=step, prefix_seconds=statistics.median(trial.prefixes or [0.0]) * self.scale)
 
-    def _step(self, trial: _Trial, batch: Pair) -> None:
+    def _step(self, trial: Trial, batch: Pair) -> None:
         steps, way = trial.steps, trial.way
         use_threads(way.threads)
         if not trial.warm:
@@ -436,18 +314,18 @@ class Trials:
 
     # Small questions
 
-    def _best(self, trials: list[_Trial]) -> _Trial:
+    def _best(self, trials: list[Trial]) -> Trial:
         return min((trial for trial in trials if trial.passes), key=self._seconds)
 
-    def _seconds(self, trial: _Trial) -> float:
+    def _seconds(self, trial: Trial) -> float:
         return trial.seconds(self.scale, self.share or 0.0, 1 / self.subject.config.accumulate)
 
-    def _put(self, trial: _Trial, **figures: Any) -> None:
+    def _put(self, trial: Trial, **figures: Any) -> None:
         place = self.ways.index(trial.way) if trial.way in self.ways else len(self.ways)
         trial.way = replace(trial.way, **figures)
         self.ways[place : place + 1] = [trial.way]
 
-    def _in_vain(self, what: str, seconds: float, best: _Trial, way: Way) -> bool:
+    def _in_vain(self, what: str, seconds: float, best: Trial, way: Way) -> bool:
         """Whether so little time is spent on something that making it faster cannot help; the way's row says so then."""
         share = seconds / self._seconds(best)
         if share < WORTH_TRYING:

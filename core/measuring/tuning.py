@@ -27,7 +27,8 @@ from core.machine import devices
 from core.machine.files import written_whole
 from core.machine.home import Home
 from core.measuring.bench import tidy
-from core.measuring.trials import Found, Hopeless, Subject, Timer, Trials, stopwatch
+from core.measuring.trial import Found, Hopeless, Subject, Timer, stopwatch
+from core.measuring.trials import Trials
 from core.records.layers import ParameterInfo, frozen_parameters
 from core.records.speed import Tuning, Way
 from core.training.steps import THREADS
@@ -94,36 +95,41 @@ def choose(
     if remembered is not None:
         return decided(replace(remembered, steps=steps, prefix_share=_share(remembered, subject), remembered=True))
 
+    tuning, complete = _measured(subject, timer, progress, load)
+    if complete:
+        memory.write(tuning)
+    return tuning if tuning.reason else decided(tuning)
+
+
+def _measured(subject: Subject, timer: Timer, progress: Progress, load: float) -> tuple[Tuning, bool]:
+    """What measuring found, with no way chosen yet, and whether each way had its chance. Where nothing can be measured, `reason` says why."""
+
     def tell(done: float, ways: int) -> None:
         progress(f"finding the fastest way to train: {int(done)} of about {ways} ways measured", done / ways)
 
-    began = time.perf_counter()
+    began, why = time.perf_counter(), ""
     try:
         found = Trials(subject, timer, tell).run()
     except Hopeless as reason:
-        alone = Way(threads=threads[0], loss_error=0.0, gradient_error=0.0, refused="")
+        alone = Way(threads=subject.threads[0], loss_error=0.0, gradient_error=0.0, refused="")
         found, why = Found((alone,), 1, 0, 0.0, None, complete=False), f"nothing could be measured: {reason}"
-    else:
-        why = ""
     finally:
         tidy()
     tuning = Tuning(
         ways=found.ways,
         chosen=0,
         reason=why,
-        device=str(device),
+        device=str(subject.device),
         possible=found.possible,
-        steps=steps,
-        batch_size=config.batch_size,
+        steps=subject.steps,
+        batch_size=subject.config.batch_size,
         images=found.images,
         tolerance=found.tolerance,
         prefix_share=found.prefix_share,
         busy_share=load,
         measured_seconds=time.perf_counter() - began,
     )
-    if found.complete:
-        memory.write(tuning)
-    return tuning if why else decided(tuning)
+    return tuning, found.complete
 
 
 def decided(tuning: Tuning) -> Tuning:

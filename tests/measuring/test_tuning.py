@@ -22,8 +22,9 @@ from core.commands import cli
 from core.config import ConfigError, RunConfig
 from core.machine import devices
 from core.machine.home import Home
-from core.measuring import rounding, trials, tuning
-from core.measuring.trials import Part, Trials
+from core.measuring import rounding, sample, trials, tuning
+from core.measuring.trial import Part
+from core.measuring.trials import Trials
 from core.model import anatomy
 from core.networks import models
 from core.records.events import Layer, RunPlan, RunStatus
@@ -361,12 +362,12 @@ def test_where_a_batch_takes_long_fewer_images_are_timed_and_the_rest_is_worked_
         return gradient_of(steps, batch)
 
     monkeypatch.setattr(rounding, "gradient_of", watched)
-    monkeypatch.setattr(trials, "LONG_SECONDS", 1e-9)
+    monkeypatch.setattr(sample, "LONG_SECONDS", 1e-9)
     found = chosen(home, Clock(cost(EVEN)), SMALL.replace(batch_size=64))
     assert found.images == 4
     assert found.ways[0].step_seconds == pytest.approx(1.0 * 64 / 4 + 0.2)
     assert found.samples_per_second(found.ways[0]) == pytest.approx(64 / 16.2)
-    assert judged == {trials.FEWEST_JUDGED}, "gradients of so few images as are timed say little"
+    assert judged == {sample.FEWEST_JUDGED}, "gradients of so few images as are timed say little"
 
 
 def test_without_time_left_a_way_is_not_tried_and_nothing_half_done_is_remembered(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
