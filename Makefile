@@ -1,6 +1,6 @@
 # make run starts Thaw; make test proves it; make help lists the rest. Nothing has to be installed first but Python 3.11+.
 .DEFAULT_GOAL := help
-.PHONY: help run env test test-all lint format bench browser clean-envs
+.PHONY: help run env test test-all lint format bench mutate browser clean-envs
 
 # The first Python on PATH that is new enough; where there is none, python3, so that the check below can say what is wrong.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -44,6 +44,9 @@ bench: python  ## side-by-side measurements, as tables for the README (ARGS=peer
 
 browser: python  ## find a Chromium that works, or install one
 	@$(test_environment) && "$$bin/python" -m tests.browser
+
+mutate: python  ## do the tests notice when core is changed? (ARGS="--sample 150 --seed 0"; an hour or more, goes on where it ended)
+	@bin="$$($(PYTHON) .ci/environment.py mutate)/bin" && "$$bin/python" -m tests.mutate $(ARGS)
 
 clean-envs: python  ## remove the environments of other versions of the requirements
 	@$(PYTHON) .ci/environment.py clean

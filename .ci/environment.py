@@ -3,11 +3,12 @@
     python3 .ci/environment.py run     what Thaw needs to run
     python3 .ci/environment.py test    the same, and the tools that test it
     python3 .ci/environment.py peers   an environment beside it with the libraries that Thaw is measured against
+    python3 .ci/environment.py mutate  another one beside it, with what `make mutate` needs
     python3 .ci/environment.py clean   remove environments that belong to other requirements
 
 An environment is several gigabytes, so all clones with equal requirements share one, outside the clone:
-`$XDG_CACHE_HOME/thaw/venv-KEY`, where KEY is a hash of the requirements files and the Python version. That of the peers is
-`peers-KEY`: it takes torch and all else that Thaw needs from Thaw's environment, into which nothing of it is written.
+`$XDG_CACHE_HOME/thaw/venv-KEY`, where KEY is a hash of the requirements files and the Python version. Those
+beside it, `peers-KEY` and `mutate-KEY`, take torch and all else that Thaw needs from Thaw's environment, into which nothing of it is written.
 Only the standard library is used: this runs before anything is installed.
 """
 
@@ -27,7 +28,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = {"run": ("requirements.txt",), "test": ("requirements.txt", "requirements-dev.txt")}
-PEERS = "bench/requirements.txt"
+BESIDE = {"peers": "bench/requirements.txt", "mutate": "tests/requirements-mutate.txt"}
+"""Environments that lie beside Thaw's: their name, and what they have that Thaw's has not."""
 
 
 def main(wanted: str) -> int:
@@ -35,7 +37,7 @@ def main(wanted: str) -> int:
     if wanted == "clean":
         return clean()
     try:
-        print(prepare_peers() if wanted == "peers" else prepare(wanted))
+        print(prepare_beside(wanted) if wanted in BESIDE else prepare(wanted))
     except SetupError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -71,8 +73,8 @@ def prepare(wanted: str) -> Path:
     return folder
 
 
-def prepare_peers() -> Path:
-    """The folder of the peers' environment, made or completed where needed, and Thaw's own before it.
+def prepare_beside(name: str) -> Path:
+    """The folder of an environment beside Thaw's, made or completed where needed, and Thaw's own before it.
 
     A library that cannot be installed beside Thaw's torch is left out: `not-installed/NAME.txt` has what pip said. It is tried again by each call.
 
@@ -80,29 +82,29 @@ def prepare_peers() -> Path:
         SetupError: where one of the two environments cannot be made.
     """
     product = prepare("test")
-    folder = cache() / f"peers-{key(PEERS)}"
+    folder = cache() / f"{name}-{key(BESIDE[name])}"
     with locked(folder.with_suffix(".lock")):
         unfinished, refused = folder / ".unfinished", folder / "not-installed"
         if unfinished.exists() or not starts(folder):
             shutil.rmtree(folder, ignore_errors=True)
-        peers = [line.partition("#")[0].strip() for line in (ROOT / PEERS).read_text().splitlines()]
-        missing = [peer for peer in peers if peer and not (folder / f".installed-{_name(peer)}").exists()]
+        packages = [line.partition("#")[0].strip() for line in (ROOT / BESIDE[name]).read_text().splitlines()]
+        missing = [package for package in packages if package and not (folder / f".installed-{_name(package)}").exists()]
         if not missing:
             return folder
-        say(f"Setting up the peers' environment in {folder}: {', '.join(map(_name, missing))}. About half a gigabyte.")
+        say(f"Setting up an environment for {name} in {folder}: {', '.join(map(_name, missing))}.")
         create(folder)
         unfinished.touch()
         refused.mkdir(exist_ok=True)
         constraints = _see(product, folder)
-        for peer in missing:
-            note = refused / f"{_name(peer)}.txt"
-            done = subprocess.run([*pip(folder), peer, "--constraint", constraints], capture_output=True, text=True, check=False)
+        for package in missing:
+            note = refused / f"{_name(package)}.txt"
+            done = subprocess.run([*pip(folder), package, "--constraint", constraints], capture_output=True, text=True, check=False)
             if done.returncode == 0:
-                (folder / f".installed-{_name(peer)}").touch()
+                (folder / f".installed-{_name(package)}").touch()
                 note.unlink(missing_ok=True)
             else:
                 note.write_text(done.stdout + done.stderr)
-                say(f"{peer} could not be installed; {note} has what pip said.")
+                say(f"{package} could not be installed; {note} has what pip said.")
         unfinished.unlink()
     return folder
 
@@ -209,8 +211,8 @@ def pip(folder: Path) -> list[str]:
 
 def others(folder: Path) -> list[Path]:
     """Environments beside `folder` that belong to other requirements or another Python."""
-    kept = {folder, folder.with_name(f"peers-{key(PEERS)}")}
-    return sorted(path for kind in ("venv", "peers") for path in folder.parent.glob(f"{kind}-*") if path.is_dir() and path not in kept)
+    kept = {folder, *(folder.with_name(f"{name}-{key(file)}") for name, file in BESIDE.items())}
+    return sorted(path for kind in ("venv", *BESIDE) for path in folder.parent.glob(f"{kind}-*") if path.is_dir() and path not in kept)
 
 
 def hint_about_others(folder: Path) -> None:
@@ -237,6 +239,6 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in (*REQUIREMENTS, "peers", "clean"):
-        sys.exit(f"usage: {sys.argv[0]} run|test|peers|clean")
+    if len(sys.argv) != 2 or sys.argv[1] not in (*REQUIREMENTS, *BESIDE, "clean"):
+        sys.exit(f"usage: {sys.argv[0]} run|test|peers|mutate|clean")
     sys.exit(main(sys.argv[1]))
