@@ -1,0 +1,148 @@
+"""Folders looked into, each once: the folders in it, the links, whether it holds pictures. Taken to be hostile: no link is followed. No torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.config.errors import ConfigError
+from core.data.endings import is_picture, is_system
+
+_FAR_ENOUGH = 20_000
+"""Entries looked at to find a first picture: a folder without one in so many is taken to have none."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What lies in a folder, without what is hidden or a system's own: folders sorted by name, links to folders or nothing, how many pictures and other files."""
+
+    folders: tuple[Path, ...]
+    links: tuple[str, ...]
+    pictures: int
+    others: int
+
+
+class Folders:
+    """Looks into folders, and remembers what it saw."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, Inside] = {}
+
+    def check(self, path: Path) -> None:
+        """See that `path` is a folder that may be read. Raises ConfigError on `dataset` where it is not."""
+        try:
+            if path.is_symlink() and not path.exists():
+                raise ConfigError("dataset", f"{path} is a link to something that is not there; check where it leads")
+            if not path.exists():
+                raise ConfigError("dataset", f"there is no folder {path}; check the path, it must hold one folder of images a class")
+            if not path.is_dir():
+                raise ConfigError("dataset", f"{path} is a file; give a folder that holds one folder of images a class")
+        except OSError as error:
+            raise unreadable(path, error) from None
+        self.look(path)
+
+    def look(self, path: Path) -> Inside:
+        """What lies in a folder. Raises ConfigError on `dataset` for one that may not be read."""
+        found = self._seen.get(path)
+        if found is None:
+            folders, links, pictures, others = [], [], 0, 0
+            for entry in entries(path):
+                if entry.is_symlink() and (entry.is_dir() or not os.path.exists(entry.path)):
+                    links.append(shown(entry.name))
+                elif entry.is_dir():
+                    folders.append(Path(entry.path))
+                elif is_picture(entry.name):
+                    pictures += 1
+                else:
+                    others += 1
+            found = Inside(tuple(sorted(folders, key=lambda folder: folder.name)), tuple(sorted(links)), pictures, others)
+            self._seen[path] = found
+        return found
+
+    def unwrap(self, folder: Path) -> Path:
+        """`folder`, or, where it only wraps another one that holds folders of images, that one: `photos/dataset/dataset/`.
+
+        Folders beside it that hold files but no images (annotations, papers) do not count; empty ones may be classes still to be filled.
+        """
+        while (inner := self._wrapped(folder)) is not None:
+            folder = inner
+        return folder
+
+    def _wrapped(self, folder: Path) -> Path | None:
+        inside = self.look(folder)
+        if inside.pictures or inside.links or not inside.folders:
+            return None
+        full: list[Path] = []
+        for inner in inside.folders:
+            if self.has_pictures(inner):
+                full.append(inner)
+            elif not self.has_other_files(inner):
+                return None
+            if len(full) > 1:
+                return None
+        if not full or self.begins_with_pictures(full[0]):
+            return None
+        return full[0] if any(map(self.has_pictures, self.look(full[0]).folders)) else None
+
+    def has_pictures(self, folder: Path) -> bool:
+        """True if a picture lies in `folder`, or in a folder below it."""
+        waiting, left = [folder], _FAR_ENOUGH
+        while waiting and left > 0:
+            for entry in entries(waiting.pop(0)):
+                left -= 1
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                elif is_picture(entry.name):
+                    return True
+        return False
+
+    def has_other_files(self, folder: Path) -> bool:
+        """True if anything but folders lies in `folder`, or in a folder below it."""
+        waiting = [folder]
+        while waiting:
+            for entry in entries(waiting.pop()):
+                if not entry.is_dir(follow_symlinks=False):
+                    return True
+                waiting.append(Path(entry.path))
+        return False
+
+    def begins_with_pictures(self, folder: Path) -> bool:
+        """True if a picture lies in `folder` itself: in most class folders the first file that is looked at."""
+        return any(is_picture(entry.name) and not entry.is_dir(follow_symlinks=False) for entry in entries(folder))
+
+
+def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder, without what is hidden or a system's own. Raises ConfigError on `dataset` if it may not be read."""
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:
+                if not entry.name.startswith(".") and not is_system(entry.name):
+                    yield entry
+    except OSError as error:
+        raise unreadable(folder, error) from None
+
+
+def unreadable(folder: Path, error: OSError) -> ConfigError:
+    """What to say of a folder that cannot be read."""
+    return ConfigError("dataset", f"{folder} cannot be read ({error.strerror}); allow this user to read it, or copy the images to another folder")
+
+
+def refused(inside: Inside) -> str:
+    """For a message about what is missing in a folder: that there are links, which are not followed."""
+    if not inside.links:
+        return ""
+    number = len(inside.links)
+    return f" but {number:,} link{'' if number == 1 else 's'} ({some(inside.links)}), which are not followed: copy in what they lead to (cp -rL)"
+
+
+def shown(name: str) -> str:
+    """A file name as text that can be printed and stored: names on disk may be any bytes."""
+    return "".join(letter if letter.isprintable() else "?" for letter in os.fsencode(name).decode("utf-8", "replace"))
+
+
+def some(names: Sequence[str], shown_at_most: int = 3) -> str:
+    """The first of some names, and how many more there are."""
+    rest = len(names) - shown_at_most
+    return ", ".join(names[:shown_at_most]) + (f" and {rest:,} more" if rest > 0 else "")
