@@ -12,7 +12,7 @@ from core.config.errors import ConfigError
 LONGEST = 4096
 """Letters: no system that this runs on opens a longer path."""
 
-QUOTES = ('""', "''", "“”", "‘’", "„“", "«»", "``")
+QUOTES = ('""', "''", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "\u00ab\u00bb", "``")
 
 _UNSEEN = "\ufeff\u200b\u200e\u200f\u202a\u202b\u202c"
 """What stands before or behind a copied path and cannot be seen: a byte order mark, marks for the direction of writing."""

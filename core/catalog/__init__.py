@@ -15,7 +15,7 @@ from core.catalog.optimizers import OPTIMIZERS
 from core.catalog.schedules import SCHEDULES
 from core.config.entry import Entry, Option, find
 from core.data.augmentations import AUGMENTATIONS
-from core.data.datasets import DATASETS, class_names
+from core.data.datasets import DATASETS, class_names, survey
 from core.networks.model_entries import MODELS
 from core.networks.models import find_model
 
@@ -44,4 +44,5 @@ __all__ = [
     "class_names",
     "find",
     "find_model",
+    "survey",
 ]

@@ -125,13 +125,20 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
     store = RunStore(home.database)
     run_id = store.create_run(config)
     print(f"run {run_id}: {config.model} on {config.dataset}, freeze: {config.freeze}", file=sys.stderr)
+    layout = catalog.survey(config.dataset)
+    said = [layout.sentence, *(left.sentence for left in layout.left_out)] if layout else []
+    for line in said:
+        print(f"data: {line}", file=sys.stderr)
     with progress_bar(home, run_id):
         work(home, run_id)
     run = store.run(run_id)
+    for note in run.plan.notes if run.plan else ():
+        if note not in said:
+            print(f"data: {note}", file=sys.stderr)
     if run.error:
         print(f"thaw: {run.error}", file=sys.stderr)
     if as_json:
-        print(json.dumps(_summary(run)), flush=True)
+        print(json.dumps({**_summary(run), **_data(run)}), flush=True)
     elif run.result is not None:
         print(_sentence(run))
     return 0 if run.status in (RunStatus.FINISHED, RunStatus.STOPPED) else 1
@@ -197,13 +204,17 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     run = store.run(run_id)
     if as_json:
         epochs = [{name: _json_number(value) for name, value in asdict(row).items()} for row in store.epochs_after(run_id)]
-        notes = run.plan.notes if run.plan else ()
-        found = {"history": epochs, "tuning": _tuning(store.tuning(run_id)), "notes": notes}
+        found = {"history": epochs, "tuning": _tuning(store.tuning(run_id)), **_data(run)}
         print(json.dumps({**_summary(run), "config": run.config.model_dump(), "error": run.error, **found}))
         return 0
     print(f"run {run.id}, {run.status}, created {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(run.created))}")
     for name, value in run.config.model_dump().items():
         print(f"  {name:20} {value}")
+    if run.plan:
+        print(
+            f"data: {len(run.plan.classes):,} classes, {run.plan.train_samples:,} training, {run.plan.validation_samples:,} validation and "
+            f"{run.plan.test_samples:,} test images"
+        )
     for note in run.plan.notes if run.plan else ():
         print(note)
     for row in store.epochs_after(run_id):
@@ -331,6 +342,15 @@ def _summary(run: Run) -> dict[str, Any]:
         "samples_per_second": result.samples_per_second if result else None,
         "weights": result.weights if result else None,
     }
+
+
+def _data(run: Run) -> dict[str, Any]:
+    """How the dataset was read and what was left out, in sentences, and what the three sets hold. `data` is None before that is known."""
+    plan = run.plan
+    if plan is None:
+        return {"notes": [], "data": None}
+    images = {"train": plan.train_samples, "validation": plan.validation_samples, "test": plan.test_samples}
+    return {"notes": plan.notes, "data": {"classes": plan.classes, "images": images}}
 
 
 def _sentence(run: Run) -> str:

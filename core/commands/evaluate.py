@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from core.commands.progress import percent
 from core.config import ConfigError
+from core.evaluation import predictions
 from core.machine.home import Home
 from core.records.evaluation import Evaluation, Interval, Prediction
 
@@ -55,8 +56,6 @@ def _epoch(text: str | None) -> int | None:
 
 def _check(home: Home, run_id: str, epoch: int | None) -> None:
     """Hear of a run or weights that are not there before torch is imported, which takes two seconds."""
-    from core.evaluation import predictions
-
     predictions.find_checkpoint(home, predictions.find_run(home, run_id), epoch)
 
 
@@ -67,10 +66,12 @@ def _evaluate(home: Home, run_id: str, epoch: int | None, as_json: bool) -> int:
         from core.evaluation import evaluate
 
         made = evaluate.evaluate(home, run_id, epoch, progress).evaluation
+    plan = predictions.find_run(home, run_id).plan
+    about_data = plan.notes if plan else ()
     if as_json:
-        print(json.dumps(_numbers(asdict(made))), flush=True)
+        print(json.dumps({**_numbers(asdict(made)), "data_notes": about_data}), flush=True)
     else:
-        print("\n".join(_lines(made)))
+        print("\n".join([*_lines(made), *(f"data: {note}" for note in about_data)]))
     return 0
 
 

@@ -9,11 +9,17 @@ from pathlib import Path
 from core.config import ConfigError
 from core.config.entry import Entry, by_name, find
 from core.data import dataset_classes as names
-from core.data import embedded, intake, torchvision_sets
+from core.data import embedded, intake, layouts, stock, torchvision_sets
 from core.data.downloads import Download, fetch
+from core.data.folders import Folders
+from core.data.layouts import Layout
 from core.data.sources import Progress, Raw
+from core.paths import unquoted
 
 FOLDER = "folder"
+
+SURVEY_SECONDS = 2.0
+"""So long may it take to say how many images a folder holds: a network drive can take minutes. The run counts them all."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +228,8 @@ DATASETS = by_name(
         DatasetEntry(
             FOLDER,
             "My own images",
-            "A folder on this machine that holds one folder of images a class, written folder:PATH. With train/ and test/ in it, those are used.",
+            "A folder on this machine that holds one folder of images a class, written folder:PATH. With folders in it that are called train, "
+            "test and validation or the like, those are used so.",
             licence="Yours",
         ),
     )
@@ -230,16 +237,37 @@ DATASETS = by_name(
 
 
 def find_dataset(dataset: str) -> DatasetEntry:
-    """The entry that `dataset` means: a name, or `folder:PATH`. For a folder, `name` holds the absolute path.
+    """The entry that `dataset` means: a name, or `folder:PATH`. For a folder, `name` holds the absolute path. A path alone will do if it has a slash.
 
     Raises:
         ConfigError: for an unknown name, and for a folder that is not there or may not be read.
     """
     kind, colon, path = dataset.partition(":")
-    if not colon or kind.strip().casefold() != FOLDER:
-        return find(DATASETS, "dataset", dataset)
-    folder = intake.folder_path(path)
-    return replace(DATASETS[FOLDER], name=f"{FOLDER}:{folder}", reader=lambda home_data, progress: intake.read_folder(str(folder), progress))
+    if not (colon and kind.strip().casefold() == FOLDER):
+        path = unquoted(dataset)
+        if not (path[:7].casefold() == f"{FOLDER}:" or "/" in path or "\\" in path or path.startswith("~")):
+            return find(DATASETS, "dataset", dataset)
+    folder, spec = layouts.place(path)
+    Folders().check(folder)
+    text = f"{folder}::{spec}" if spec else str(folder)
+    return replace(DATASETS[FOLDER], name=f"{FOLDER}:{text}", reader=lambda home_data, progress: intake.read_folder(text, progress))
+
+
+def folder_of(dataset: str) -> Path | None:
+    """The folder that `folder:PATH` means, be it there or not; None for a dataset that is none."""
+    kind, colon, path = dataset.partition(":")
+    return layouts.place(path)[0] if colon and kind.strip().casefold() == FOLDER else None
+
+
+def survey(dataset: str, seconds: float = SURVEY_SECONDS) -> Layout | None:
+    """How a folder of a person's own is read, its images counted for so many seconds at most; None for a dataset of the catalogue.
+
+    Raises:
+        ConfigError: as `find_dataset`, and where no training could come of the folder, or more than one.
+    """
+    entry = find_dataset(dataset)
+    text = entry.name.partition(":")[2]
+    return stock.survey(layouts.read_layout(text), seconds) if text else None
 
 
 def class_names(dataset: str, home_data: Path) -> tuple[str, ...]:

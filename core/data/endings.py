@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -58,7 +57,7 @@ def is_picture(name: str) -> bool:
 
 def ending(name: str) -> str:
     """The ending in small letters, `.jpg`; empty where there is none."""
-    return os.path.splitext(name)[1].casefold()
+    return Path(name).suffix.casefold()
 
 
 def begins_as_picture(file: Path) -> bool:

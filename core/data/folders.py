@@ -16,7 +16,10 @@ _FAR_ENOUGH = 20_000
 
 @dataclass(frozen=True)
 class Inside:
-    """What lies in a folder, without what is hidden or a system's own: folders sorted by name, links to folders or nothing, how many pictures and other files."""
+    """What lies in a folder, without what is hidden or a system's own.
+
+    Folders are sorted by name; links are those to folders, and to nothing; pictures and other files are numbers.
+    """
 
     folders: tuple[Path, ...]
     links: tuple[str, ...]
@@ -49,7 +52,7 @@ class Folders:
         if found is None:
             folders, links, pictures, others = [], [], 0, 0
             for entry in entries(path):
-                if entry.is_symlink() and (entry.is_dir() or not os.path.exists(entry.path)):
+                if entry.is_symlink() and (entry.is_dir() or not Path(entry.path).exists()):
                     links.append(shown(entry.name))
                 elif entry.is_dir():
                     folders.append(Path(entry.path))

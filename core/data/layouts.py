@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
 from core.config.errors import ConfigError
-from core.data.endings import USUAL
 from core.data.folders import Folders, refused, shown, some
 from core.paths import is_there, pasted, unquoted
 
@@ -43,15 +42,15 @@ class Choice(NamedTuple):
 
 
 class LayoutQuestion(ConfigError):
-    """A folder that can be read in more than one way. `choices` are the ways; each can be written behind the path."""
+    """A folder that can be read in more than one way. `choices` are the ways; each can be written behind the path of `root`."""
 
-    def __init__(self, folder: Path, why: str, choices: Sequence[Choice] = ()) -> None:
-        ways = "; or ".join(f"{folder}::{spec} if {meaning}" for spec, meaning in choices)
-        super().__init__("dataset", f"{folder}: {why}. Say how to read it: write {ways}")
-        self.folder, self.why, self.choices = folder, why, tuple(choices)
+    def __init__(self, root: str, why: str, choices: Sequence[Choice] = ()) -> None:
+        ways = "; or ".join(f"{root}::{spec} if {meaning}" for spec, meaning in choices)
+        super().__init__("dataset", f"{root}: {why}. Say how to read it: write {ways}")
+        self.root, self.why, self.choices = root, why, tuple(choices)
 
-    def __reduce__(self) -> tuple[type[LayoutQuestion], tuple[Path, str, tuple[Choice, ...]]]:  # type: ignore[override]
-        return type(self), (self.folder, self.why, self.choices)
+    def __reduce__(self) -> tuple[type[LayoutQuestion], tuple[str, str, tuple[Choice, ...]]]:  # type: ignore[override]
+        return type(self), (self.root, self.why, self.choices)
 
 
 @dataclass(frozen=True)
@@ -128,6 +127,11 @@ class Layout:
         """True where the folders say which images train: it has more parts than one, or the one is named as a split or lies beside one."""
         return len(self.parts) > 1 or bool(self.unlabelled) or len(self.parts["train"]) > 1
 
+    def stamp(self) -> int:
+        """Another number once a file came to, or left, one of the class folders: these are asked, up to 2,000 of them, not what lies below."""
+        homes = [self.root, *(folder / name for folders in self.parts.values() for folder in folders for name in ("", *self.folders))]
+        return hash(tuple(home.stat().st_mtime_ns for home in [*homes[:2_000], *self.unlabelled] if home.is_dir()))
+
     def label(self, folder: Path) -> str:
         """A folder as a person sees it in the one that was given: `dataset/train/`."""
         inside = folder.relative_to(self.root).as_posix() if folder.is_relative_to(self.root) else str(folder)
@@ -159,7 +163,7 @@ def read_layout(text: str) -> Layout:
         LayoutQuestion: it can be read in more than one way.
         ConfigError: naming the folder and the remedy, where no training could come of it.
     """
-    root, spec = _root(text)
+    root, spec = place(text)
     folders = Folders()
     folders.check(root)
     if spec == CLASSES:
@@ -174,7 +178,7 @@ def before(text: str) -> str:
 
     For runs of that time: what they were tested on must not be read anew. A folder that somebody said how to read is left as it is.
     """
-    root, spec = _root(text)
+    root, spec = place(text)
     names = {folder.name.casefold(): folder.name for folder in Folders().look(root).folders}
     if spec or "train" not in names:
         return f"{root}::{spec or CLASSES}"
@@ -183,11 +187,18 @@ def before(text: str) -> str:
     return f"{root}::" + ",".join(f"{part}={name}" for part, name in parts)
 
 
-def _root(text: str) -> tuple[Path, str]:
-    """The folder, and what is written behind `::`. `folder:` may stand before it: so it is written elsewhere, and so it is pasted."""
+def place(text: str) -> tuple[Path, str]:
+    """The folder, and what is written behind `::`. `folder:` may stand before it: so it is written elsewhere, and so it is pasted.
+
+    Raises:
+        ConfigError: as `core.paths.pasted`. Nothing is looked up in the folder.
+    """
     bare = unquoted(text)
     if bare[:7].casefold() == "folder:" and not is_there(bare):
         text = bare[7:]
+    if not unquoted(text) and not (text and is_there(text)):
+        there = f", and there is none called {text!r}" if text else ""
+        raise ConfigError("dataset", f"'folder:' needs the path of a folder behind it{there}; it holds one folder a class, for example folder:photos")
     path = pasted(text, "dataset")
     head, colons, spec = unquoted(text).rpartition("::")
     if colons and head and not is_there(path):
@@ -213,9 +224,7 @@ def _said(root: Path, folders: Folders, spec: str) -> dict[Part, tuple[Path, ...
         raise ConfigError("dataset", f"{spec[:120]!r} behind :: does not say which images train; {example}")
     every = [folder for found in parts.values() for folder in found]
     if any(one != other and one.is_relative_to(other) for one in every for other in every) or len(set(every)) < len(every):
-        raise ConfigError(
-            "dataset", f"{spec[:120]!r} behind :: names a folder twice, or one inside of another: images would be in two sets; {example}"
-        )
+        raise ConfigError("dataset", f"{spec[:120]!r} behind :: names a folder twice, or one in another: images would be in two sets; {example}")
     return parts
 
 
@@ -252,10 +261,8 @@ class _Split:
         rest = [folder for folder in self.rest if self.folders.has_pictures(folder)]
         if not trains:
             if len(self.trains) == 1 and held_out and not rest and self.folders.has_pictures(self.trains[0]):
-                why = (
-                    f"{self._label(self.trains[0])} holds images but no class folders, so nothing says what they show. Put the images of each class "
-                )
-                raise LayoutQuestion(self.top, f"{why}into a folder of its own there", [self._choice_of_classes()])
+                why = f"{self._label(self.trains[0])} holds images but no class folders, so nothing says what they show. "
+                raise LayoutQuestion(str(self.root), f"{why}Put those of each class into a folder of its own there", [self._choice_of_classes()])
             return _layout(self.root, self.folders, {"train": (self.top,)})
         classes = self._names(trains)
         unlabelled = tuple(folder for folder in held_out if self._is_unlabelled(folder, classes))
@@ -288,7 +295,7 @@ class _Split:
                 parts[kind] = (self.folders.unwrap(found[0]),)
         other = [self._choice_of_classes()]
         if "validation" in parts and "test" not in parts:
-            other.insert(0, self._choice(train, [folder for folder in labelled if split_kind(folder.name) == "validation"][0], "test"))
+            other.insert(0, self._choice(train, next(folder for folder in labelled if split_kind(folder.name) == "validation"), "test"))
         return replace(_layout(self.root, self.folders, parts), unlabelled=unlabelled, choices=tuple(other))
 
     def without_training(self) -> Layout:
@@ -297,14 +304,14 @@ class _Split:
         for folder in self.held_out:
             if self._names([folder]) & names:
                 why = f"{self._label(folder)} lies beside class folders of the same names as those in it. Put these into a folder called train"
-                raise LayoutQuestion(self.top, why, [self._choice_of_classes()])
-        everything = [*self.held_out, *self.rest]
+                raise LayoutQuestion(str(self.root), why, [self._choice_of_classes()])
+        everything = [*sorted(self.held_out, key=lambda folder: split_kind(folder.name) == "test"), *self.rest]
         if len(everything) > 1 and len(common := self._common(everything)) > 1:
             inverted = {split_kind(name) for name in common} & {"train"}
             among = f"{self._labels(everything)} all hold folders called {some(sorted(common))}"
             if inverted:
                 why = f"{among}: the splits lie inside of the classes. Move them, so that train/ holds one folder a class"
-                raise LayoutQuestion(self.top, why, [self._choice_of_classes()])
+                raise LayoutQuestion(str(self.root), why, [self._choice_of_classes()])
             self._ask(f"{among}, so they could be parts of one dataset (training and test images) or classes", everything[:1], everything[1:])
         return _layout(self.root, self.folders, {"train": (self.top,)})
 
@@ -329,7 +336,7 @@ class _Split:
     def _ask(self, why: str, trains: Sequence[Path], others: Sequence[Path]) -> NoReturn:
         choices = [self._choice(train, other, "test") for train in trains[:2] for other in others[:2] if self._names([train]) & self._names([other])]
         choices += [Choice(f"train={self._inside(train)}", f"only {self._label(train)} is used") for train in trains[:2]]
-        raise LayoutQuestion(self.top, why, [*choices, self._choice_of_classes()])
+        raise LayoutQuestion(str(self.root), why, [*choices, self._choice_of_classes()])
 
     def _choice(self, train: Path, other: Path, part: Part) -> Choice:
         meaning = f"{self._label(train)} trains and {self._label(other)} is the {part} set"
@@ -357,11 +364,8 @@ def _layout(root: Path, folders: Folders, parts: Mapping[Part, tuple[Path, ...]]
     if len(names) > MAX_CLASSES:
         raise ConfigError("dataset", f"{where} holds {len(names):,} folders; at most {MAX_CLASSES:,} classes can be told apart")
     if not names:
-        raise ConfigError(
-            "dataset", f"{where} has no folders in it{hint}; put the images of each class into a folder of its own, named after the class"
-        )
+        remedy = "put the images of each class into a folder of its own, named after the class"
+        raise ConfigError("dataset", f"{where} has no folders in it{hint}; {remedy}")
     if len(names) == 1:
-        raise ConfigError(
-            "dataset", f"{where} has a single class, {shown(names[0])!r}{hint}; it takes at least two to tell apart ({some(USUAL)} ...)"
-        )
+        raise ConfigError("dataset", f"{where} has a single class, {shown(names[0])!r}{hint}; it takes at least two to tell apart")
     return Layout(root, parts, tuple(map(shown, names)), tuple(names), spec)

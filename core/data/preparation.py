@@ -14,14 +14,8 @@ from core.data import augmentations, datasets
 from core.data.images import Store, open_images
 from core.data.loader import ImageDataset, Loader
 from core.data.sources import Progress
-from core.data.splits import stratified_split
+from core.data.splits import TEST_SEED, TEST_SHARE, stratified_split
 from core.machine.home import Home
-
-TEST_SHARE = 0.2
-"""Share of the images set aside to test on where a dataset comes without a test set."""
-
-TEST_SEED = 0
-"""The test set is the same for every run, whatever its seed: two runs can be compared."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ def prepare(config: RunConfig, home: Home, progress: Progress) -> Data:
     own_validation = raw.validation if config.validation_share > 0 else None
     validation = open_images(own_validation, config.image_size, home.cache, "validation images", progress) if own_validation else train
 
-    notes = list(raw.notes)
+    notes = [*([raw.layout.sentence] if raw.layout else []), *raw.notes]
     labels = train.labels.numpy()
     train_indices, test_indices = np.arange(len(labels)), np.arange(len(test.labels))
     if test is train:
@@ -64,6 +58,8 @@ def prepare(config: RunConfig, home: Home, progress: Progress) -> Data:
     notes += _too_small("test", raw.classes, test.labels.numpy()[test_indices])
     validation_indices = np.arange(len(validation.labels))
     if validation is train:
+        if raw.validation:
+            notes.append(f"validation_share is 0, so the dataset's own {len(raw.validation):,} validation images are not used.")
         train_indices, validation_indices = _hold_back(labels, train_indices, config)
         if len(validation_indices):
             notes += _too_small("validate", raw.classes, labels[validation_indices])

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.data.layouts import Layout
+
 Progress = Callable[[str, float | None], None]
 """Called with what is being done, in words, and the share done (0 to 1; None where it is not known)."""
 
@@ -26,10 +28,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Raw:
-    """A dataset as it lies on disk. Without `test` a fixed part of `train` is set aside; `notes` are sentences for the person."""
+    """A dataset as it lies on disk. Without `test` a fixed part of `train` is set aside; `notes` are sentences for the person.
+
+    `layout` is how a person's own folder was read; None for a dataset of the catalogue.
+    """
 
     classes: tuple[str, ...]
     train: Source
     test: Source | None = None
     validation: Source | None = None
     notes: tuple[str, ...] = ()
+    layout: Layout | None = None

@@ -7,6 +7,12 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 
+TEST_SHARE = 0.2
+"""Share of the images set aside to test on where a dataset comes without a test set."""
+
+TEST_SEED = 0
+"""The test set is the same for every run, whatever its seed: two runs can be compared."""
+
 
 def stratified_split(labels: NDArray[np.int64], share: float, seed: int) -> tuple[Indices, Indices]:
     """Cut the images into (kept, held out) so that both have the classes in the proportions of the whole.

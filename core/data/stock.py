@@ -17,6 +17,7 @@ from core.data import endings
 from core.data.folders import shown, some, unreadable
 from core.data.layouts import CLASSES, Layout, LeftOut, Part
 from core.data.sources import Progress, Source
+from core.data.splits import TEST_SEED, TEST_SHARE, stratified_split
 
 MAX_FILES = 500_000
 
@@ -31,8 +32,7 @@ _REASONS: Mapping[str, tuple[str, str]] = {
     "elsewhere": ("Images in folders that are not used", ""),
     "unread": ("Pictures of formats that are not read", "convert them to JPEG or PNG"),
     "misnamed": ("Files that begin as an image but do not end as one", f"rename them ({', '.join(endings.USUAL)}) if they are images of yours"),
-    "empty": ("Folders without an image", ""),
-    "system": ("What systems keep for themselves (thumbnails, recycle bins, indexes)", ""),
+    "system": ("Files and folders that systems keep for themselves (thumbnails, recycle bins, indexes)", ""),
     "hidden": ("Hidden files and folders, whose names begin with a dot,", ""),
     "others": (f"Files without the name of an image ({', '.join(endings.USUAL)} ...)", ""),
 }
@@ -198,6 +198,22 @@ def survey(layout: Layout, seconds: float) -> Layout:
     except _Enough:
         return replace(layout, at_least=walk.seen)
     return _checked(walk)[0]
+
+
+def planned(layout: Layout, validation_share: float) -> tuple[int, int, int]:
+    """How many images of a counted layout train, validate and test, if all of them can be read: as `core.data.preparation` cuts them."""
+    counts = layout.counts or {}
+    labels = np.repeat(np.arange(len(layout.classes)), counts["train"])
+    test = sum(counts.get("test", ()))
+    if "test" not in counts:
+        kept, aside = stratified_split(labels, TEST_SHARE, TEST_SEED)
+        labels, test = labels[kept], len(aside)
+    if validation_share == 0:
+        return len(labels), 0, test
+    if "validation" in counts:
+        return len(labels), sum(counts["validation"]), test
+    kept, held_back = stratified_split(labels, validation_share, 0)
+    return len(kept), len(held_back), test
 
 
 def _checked(walk: _Walk) -> tuple[Layout, dict[Part, Source]]:

@@ -26,8 +26,7 @@ from core.data import torchvision_sets as sets
 from core.data.datasets import find_dataset
 from core.data.images import open_images
 from core.data.loader import ImageDataset, resize
-from core.data.preparation import TEST_SEED, TEST_SHARE
-from core.data.splits import stratified_split
+from core.data.splits import TEST_SEED, TEST_SHARE, stratified_split
 from core.evaluation import embedding, metrics, predictions
 from core.evaluation.pictures import data_uri, open_picture
 from core.evaluation.predictions import Predictions

@@ -8,8 +8,10 @@ from functools import lru_cache
 from core import catalog
 from core.catalog import DATASETS
 from core.config import ConfigError, RunConfig
+from core.data.stock import planned
 from core.lab.lab import Lab
 from core.records.layers import HeadOptions, check_timeline, frozen_parameters, multipliers_by_parameter
+from pages._parts import folder_view
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.shared import draft
 from pages._parts.shared.layer_rules import RULE_FIELDS
@@ -34,7 +36,7 @@ def check(shared: Services, config: RunConfig) -> RunConfig:
         ConfigError: for the first field that does not fit.
     """
     config = catalog.check(config)
-    catalog.class_names(config.dataset, shared.home.data)
+    folder_view.look(config.dataset)
     if shared.lab.ready and config.device not in (known := ["auto", "cuda", *(device.name for device in shared.lab.machine().devices)]):
         raise ConfigError("device", f"{config.device!r} is not on this machine; choose {' or '.join(name for name in known if name != 'cuda')}")
     images = training_images(config.dataset, config.validation_share)
@@ -90,4 +92,10 @@ def layer_table(lab: Lab, model: str, classes: int, image_size: int, head: HeadO
 def training_images(dataset: str, validation_share: float) -> int | None:
     """Images left to train on once validation has its share; None where only reading the dataset would tell."""
     entry = DATASETS.get(dataset)
-    return entry.train_images - round(entry.train_images * validation_share) if entry and entry.train_images else None
+    if entry and entry.train_images:
+        return entry.train_images - round(entry.train_images * validation_share)
+    try:
+        layout = folder_view.look(dataset)
+    except ConfigError:
+        return None
+    return planned(layout, validation_share)[0] if layout and layout.counts else None

@@ -329,7 +329,7 @@ def _steps() -> str:
     batch_size, accumulate, share = (st.session_state[key(name)] for name in ("batch_size", "accumulate", "validation_share"))
     if not batch_size or batch_size < 1 or not accumulate or accumulate < 1 or share is None or not 0 <= share < 1:
         return ""
-    images = checks.training_images(st.session_state[key("dataset")], share)
+    images = checks.training_images(draft.values()["dataset"], share)
     return f"; {steps_per_epoch(images, batch_size * accumulate):,} steps an epoch" if images else ""
 
 

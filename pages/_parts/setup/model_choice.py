@@ -12,6 +12,7 @@ from core.catalog import DATASETS, MODELS, find_model
 from core.config import ConfigError
 from core.helpers.helper import LabError
 from core.records.layers import PLAIN_HEAD, HeadOptions
+from pages._parts import folder_view
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.setup import checks
 from pages._parts.setup.suit_model import suit_model
@@ -27,6 +28,7 @@ def ask_dataset(fields: Fields, place: DeltaGenerator) -> None:
         name = st.selectbox("Dataset", list(DATASETS), key=key("dataset"), persist_state="session")
         if name == FOLDER:
             st.text_input("Folder", key=key("dataset", "path"), placeholder="/path/to/photos", persist_state="session")
+            folder_view.show()
         fields.say("dataset", _about_dataset(name))
 
 
