@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from core.config import ConfigError, RunConfig
-from core.data import Data, images, intake, prepare
+from core.data import Data, images, layouts, prepare, stock
 from core.data.datasets import class_names, find_dataset
 from core.data.intake import UnreadableImage, decode
 from core.machine.home import Home
@@ -58,14 +58,15 @@ def test_a_folder_of_class_folders_is_split_and_labelled_by_its_names(photos: Pa
     assert data.classes == class_names(f"folder:{photos}", home.data) == ("cat", "dog", "owl")
     assert data.validation is not None
     assert [len(part.images) for part in (data.train, data.validation, data.test)] == [18, 6, 6]
-    assert data.notes == ()
+    assert data.notes == (data.notes[0],), "nothing was left out"
+    assert "photos/ is a class: 3 classes (cat, dog, owl; 30 images)" in data.notes[0]
     for part in (data.train, data.validation, data.test):
         for pictures, labels in part.batches(1):
             for picture, label in zip(pictures, labels, strict=True):
                 assert tuple(picture[:, 8, 8].tolist()) == COLOURS[data.classes[label]]
 
 
-@pytest.mark.parametrize("name", ["test", "val", "valid", "Validation"])
+@pytest.mark.parametrize("name", ["test", "Testing", "test_set", "evaluation"])
 def test_train_and_test_folders_are_used_as_they_are(name: str, photos: Path, home: Home, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     whole.mkdir()
@@ -161,9 +162,11 @@ def test_a_folder_that_is_a_file(photos: Path, home: Home) -> None:
     assert "is a file" in refused(photos / "cat" / "1.png", home)
 
 
-@pytest.mark.parametrize("text", ["folder:", "folder:  ", "folder", "folder:a\0b"])
-def test_a_folder_without_a_path(text: str, home: Home) -> None:
-    with pytest.raises(ConfigError, match="folder:photos"):
+@pytest.mark.parametrize(
+    ("text", "said"), [("folder:", "folder:photos"), ("folder:  ", "folder:photos"), ("folder", "folder:photos"), ("folder:a\0b", "a zero byte")]
+)
+def test_a_folder_without_a_path(text: str, said: str, home: Home) -> None:
+    with pytest.raises(ConfigError, match=said):
         prepare(RunConfig(dataset=text), home, lambda text, share: None)
 
 
@@ -209,12 +212,12 @@ def test_a_class_that_is_only_tested(photos: Path, home: Home, tmp_path: Path) -
 
 
 def test_too_many_files(photos: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "MAX_FILES", 20)
+    monkeypatch.setattr(stock, "MAX_FILES", 20)
     assert "more than 20 files" in refused(photos, home)
 
 
 def test_too_many_classes(photos: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "MAX_CLASSES", 2)
+    monkeypatch.setattr(layouts, "MAX_CLASSES", 2)
     assert "at most 2 classes" in refused(photos, home)
 
 
@@ -250,7 +253,7 @@ def test_broken_images_among_good_ones_are_left_out_and_named(photos: Path, home
     (photos / "owl" / "cut.png").write_bytes(whole[: len(whole) // 2])
     data = run_on(photos, home)
     assert len(data.train.images) + len(data.test.images) + 6 == 30
-    [note] = data.notes
+    [_, note] = data.notes
     assert note.startswith("3 of 33 files could not be read as images and were left out: ")
     for name in ("1.jpg (not an image)", "empty.jpg (empty file)", "cut.png ("):
         assert name in note
