@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from core.catalog.check import check, weights_file
+from core.config import RunConfig
 from core.config.errors import ConfigError
 from core.data.datasets import find_dataset
 from core.paths import pasted
@@ -33,6 +35,16 @@ def test_a_path_is_understood_however_it_was_pasted(written: str, photos: Path) 
     assert pasted(text, "dataset") == photos
     for dataset in (f"folder:{text}", f"folder: {text}", f"Folder:folder:{text}", f"'folder:{text}'"):
         assert find_dataset(dataset).name == f"folder:{photos}"
+
+
+def test_a_weights_file_is_understood_however_it_was_pasted(photos: Path) -> None:
+    file = photos / "old weights.pth"
+    file.write_bytes(b"x")
+    for text in (f'"{file}"', f" file://{str(file).replace(' ', '%20')} ", "~/my photos/old\\ weights.pth", f"'{file}'"):
+        assert check(RunConfig(starting_weights=text)).starting_weights == str(file)
+        assert weights_file(text) == file
+    with pytest.raises(ConfigError, match="no such user"):
+        check(RunConfig(starting_weights="~no-such-user/weights.pth"))
 
 
 def test_a_path_alone_is_a_folder_where_it_can_be_nothing_else(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from core.data.datasets import FOLDER, find_dataset
 from core.machine.hardware import cores
 from core.networks.model_entries import ModelEntry
 from core.networks.models import find_model
+from core.paths import is_there, pasted
 
 STARTING_WEIGHTS = by_name(
     (
@@ -76,8 +77,8 @@ def _dataset(value: str) -> str:
 
 
 def _starting_weights(value: str, model: ModelEntry) -> str:
-    path = Path(value).expanduser()
-    if path.suffix.lower() in WEIGHT_FILES or path.exists() or "/" in value or "\\" in value:
+    path = pasted(value, "starting_weights")
+    if path.suffix.lower() in WEIGHT_FILES or is_there(path) or "/" in value or "\\" in value:
         return str(weights_file(value))
     try:
         entry = find(STARTING_WEIGHTS, "starting_weights", value)
@@ -98,7 +99,7 @@ def weights_file(value: str) -> Path:
     Raises:
         ConfigError: on `starting_weights`, if it does not.
     """
-    path = Path(value).expanduser().absolute()
+    path = pasted(value, "starting_weights")
     if path.suffix.lower() not in WEIGHT_FILES:
         remedy = "save a state_dict with torch.save or safetensors"
         raise ConfigError("starting_weights", f"{value!r} does not end in {' or '.join(WEIGHT_FILES)}; {remedy}")

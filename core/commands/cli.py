@@ -23,6 +23,7 @@ from core.config import ConfigError, RunConfig
 from core.config.plans import Change
 from core.machine.home import Home
 from core.networks.grammar import EXAMPLE
+from core.paths import pasted
 from core.records import telling
 from core.records.events import RunStatus
 from core.records.speed import Tuning
@@ -110,7 +111,7 @@ def _parser(rooms: Sequence[commands.CommandModule]) -> argparse.ArgumentParser:
 
 def _home(path: str | None) -> Home:
     try:
-        return Home.from_environment(path)
+        return Home.from_environment(str(pasted(path, "home")) if path else None)
     except OSError as error:
         raise ConfigError("home", f"{error.filename!r} cannot be made ({error.strerror}); give another folder with --home or THAW_HOME") from None
 

@@ -102,13 +102,14 @@ class Folders:
         return False
 
     def has_other_files(self, folder: Path) -> bool:
-        """True if anything but folders lies in `folder`, or in a folder below it."""
+        """True if a file lies in `folder`, or in a folder below it. A link is none: it may stand for what a person means to be used."""
         waiting = [folder]
         while waiting:
             for entry in entries(waiting.pop()):
-                if not entry.is_dir(follow_symlinks=False):
+                if entry.is_file(follow_symlinks=False):
                     return True
-                waiting.append(Path(entry.path))
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
         return False
 
     def begins_with_pictures(self, folder: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from PIL import Image
 
 from core.commands.cli import main
 from core.config import RunConfig
@@ -60,6 +61,7 @@ def test_train_prints_one_json_object_last_and_progress_on_stderr(home: Home) ->
     result = json.loads(done.stdout.splitlines()[-1])
     assert set(result) == {
         "run_id", "status", "epochs", "steps", "train_loss", "validation_accuracy", "test_accuracy", "seconds", "samples_per_second", "weights",
+        "notes", "data",
     }  # fmt: skip
     assert (result["status"], result["epochs"]) == ("finished", 1)
     assert Path(result["weights"]).is_file()
@@ -244,6 +246,40 @@ def test_runs_and_show_list_what_was_trained(home: Home) -> None:
     as_json = json.loads(thaw(home, "show", run_id, "--json").stdout)
     assert (as_json["config"]["model"], as_json["config"]["class_weights"], as_json["notes"][0]) == ("small_cnn", "balanced", note)
     assert [run["run_id"] for run in json.loads(thaw(home, "runs", "--json").stdout)] == [run_id]
+
+
+def test_how_a_folder_is_read_and_what_is_left_out_is_said_before_training_and_everywhere_after(home: Home, tmp_path: Path) -> None:
+    for name, colour in (("ants", (200, 30, 30)), ("bees", (30, 30, 200))):
+        for part, count in (("train", 20), ("val", 5)):
+            (tmp_path / "photos" / part / name).mkdir(parents=True)
+            for number in range(count):
+                ending = "jfif" if number % 2 else "jpg"
+                Image.new("RGB", (8, 8), colour).save(tmp_path / "photos" / part / name / f"{number}.{ending}", format="JPEG")
+    (tmp_path / "photos" / "train" / "ants" / "broken.jpg").write_text("<html>404</html>")
+    (tmp_path / "photos" / "train" / "bees" / "phone.heic").write_bytes(b"x")
+    dataset = f"'file://{tmp_path}/photos'"
+    done = thaw(home, "train", "--dataset", dataset, "--model", "small_cnn", "--image-size", "8", "--batch-size", "4", "--epochs", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    unread = "Pictures of formats that are not read were left out: 1 (.heic 1); convert them to JPEG or PNG."
+    broken = "1 of 51 files could not be read as images and were left out: broken.jpg (not an image)."
+    layout = "train/ trains 2 classes (ants, bees; 41 images); val/ measures progress (10 images); a fifth of train/ is set aside as the test set"
+    before, _, after = done.stderr.partition("epoch 1 of 1")
+    assert layout in before
+    assert unread in before
+    assert broken in after
+    assert done.stderr.count(layout) == done.stderr.count(unread) == 1
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["data"] == {"classes": ["ants", "bees"], "images": {"train": 32, "validation": 10, "test": 8}}
+    assert result["notes"][0].startswith(layout)
+    assert {unread, broken} <= set(result["notes"])
+    shown = thaw(home, "show", result["run_id"]).stdout
+    assert "data: 2 classes, 32 training, 10 validation and 8 test images\n" in shown
+    assert json.loads(thaw(home, "show", result["run_id"], "--json").stdout)["notes"] == result["notes"]
+    evaluated = thaw(home, "evaluate", result["run_id"]).stdout
+    for said in (layout, unread, broken):
+        assert said in shown
+        assert f"data: {said}" in evaluated
+    assert json.loads(thaw(home, "evaluate", result["run_id"], "--json").stdout)["data_notes"] == result["notes"]
 
 
 def test_run_that_diverged_is_shown_and_its_json_is_json(home: Home) -> None:

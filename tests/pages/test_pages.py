@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from streamlit.config import get_option
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
@@ -219,6 +220,51 @@ def test_a_missing_folder_is_said_by_the_dataset(shared_services: Services) -> N
     app = open_page("train.py", dataset="folder:/no/such/folder", model="small_cnn", image_size="32")
     assert widget(app, "Folder").value == "/no/such/folder"
     assert "there is no folder" in errors(app).lower()
+
+
+def paint(root: Path, folders: dict[str, int]) -> str:
+    """So many pictures in each folder of `root`; its path as text."""
+    for folder, count in folders.items():
+        (root / folder).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (8, 8)).save(root / folder / f"{number}.png")
+    return str(root)
+
+
+def test_the_form_says_how_a_folder_is_read_and_offers_the_other_way(shared_services: Services, tmp_path: Path) -> None:
+    photos = paint(tmp_path / "my_photos", {"train/ants": 20, "train/bees": 20, "val/ants": 5, "val/bees": 5, "@eaDir": 3})
+    app = open_page("train.py", new="1", dataset=f"folder:'{photos}/'", **SMALL)
+    assert not errors(app)
+    assert "train/ trains 2 classes (ants, bees; 40 images); val/ measures progress (10 images); a fifth of train/" in shown(app).replace("\\", "")
+    assert "32 images train, 10 measure progress and 8 test it, if all can be read." in shown(app)
+    assert "were left out: 1 (@eaDir)" in shown(app)
+    assert "; 2 steps an epoch" in shown(app)
+    app = press(app, "Instead: train/ trains and val/ is the test set")
+    assert widget(app, "Folder").value == f"{photos}::train=train,test=val"
+    assert "32 images train, 8 measure progress and 10 test it" in shown(app)
+    app = press(app, "Start training")
+    (run,) = shared_services.store.runs(1)
+    assert run.config.dataset == f"folder:{photos}::train=train,test=val"
+
+
+def test_a_folder_that_can_be_read_in_several_ways_is_asked_about_on_the_form(shared_services: Services, tmp_path: Path) -> None:
+    photos = paint(tmp_path / "vehicles", {"train/steam": 12, "train/diesel": 12, "car": 12, "bus": 12})
+    app = open_page("train.py", new="1", dataset=f"folder:{photos}", batch_size="8", **SMALL)
+    assert "could be the training images, or a class beside bus/, car/" in errors(app)
+    press(app, "Start training")
+    assert not shared_services.store.runs(1)
+    app = press(app, "Take it so: every folder in it is a class")
+    assert not errors(app)
+    assert "3 classes (bus, car, train; 48 images)" in shown(app)
+
+
+def test_what_a_folder_lacks_is_said_before_start_and_mended_without_delay(shared_services: Services, tmp_path: Path) -> None:
+    photos = paint(tmp_path / "photos", {"cat": 20, "dog": 0})
+    app = open_page("train.py", new="1", dataset=f"folder:folder:{photos}", batch_size="8", **SMALL)
+    assert f"No images in {photos}/dog" in errors(app)
+    for number in range(20):
+        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "dog" / f"{number}.png")
+    assert not errors(healthy(app.run()))
 
 
 def test_without_an_address_the_active_run_is_shown(shared_services: Services) -> None:

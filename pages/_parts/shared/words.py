@@ -94,6 +94,7 @@ def model(config: RunConfig) -> str:
 def subject(config: RunConfig) -> str:
     """What a run is about: 'digits with resnet18'."""
     kind, _, path = config.dataset.partition(":")
+    path = path.partition("::")[0]  # behind it: how the folder is read
     name = path.rstrip("/").rpartition("/")[2] or path if kind == "folder" else config.dataset
     return f"{name} with {model(config)}"
 
