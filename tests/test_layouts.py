@@ -354,6 +354,16 @@ def test_a_system_folder_that_may_not_be_read_blocks_nothing(tmp_path: Path) -> 
         locked.chmod(0o700)
 
 
+@pytest.mark.parametrize("path", ["/", "/proc", "/etc", "/dev"])
+def test_a_folder_of_the_system_is_refused_or_read_and_never_raises_anything_else(path: str) -> None:
+    try:
+        found = stock.survey(read_layout(path), seconds=0.5)
+    except ConfigError as error:
+        assert path in error.message
+    else:
+        assert found.sentence
+
+
 @pytest.mark.parametrize("ending", sorted(EXTENSIONS))
 def test_every_ending_that_is_taken_is_of_a_format_that_is_decoded(ending: str, tmp_path: Path) -> None:
     Image.init()

@@ -57,12 +57,18 @@ def is_picture(name: str) -> bool:
 
 def ending(name: str) -> str:
     """The ending in small letters, `.jpg`; empty where there is none."""
-    return Path(name).suffix.casefold()
+    stem, _, end = name.rpartition(".")
+    return f".{end.casefold()}" if stem else ""
 
 
 def begins_as_picture(file: Path) -> bool:
-    """True for a file that begins as the usual formats do, whatever its name. Only ever ask it of a regular file: a pipe has no end."""
+    """True for a file that begins as the usual formats do, whatever its name. Only ever ask it of a regular file: a pipe has no end.
+
+    What the system makes up as it is read (`/proc/kmsg` waits for the next message) says that it is empty, and is not opened.
+    """
     try:
+        if file.stat().st_size == 0:
+            return False
         with file.open("rb") as stream:
             head = stream.read(12)
     except OSError:

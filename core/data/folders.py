@@ -52,7 +52,7 @@ class Folders:
         if found is None:
             folders, links, pictures, others = [], [], 0, 0
             for entry in entries(path):
-                if entry.is_symlink() and (entry.is_dir() or not Path(entry.path).exists()):
+                if entry.is_symlink() and not _leads_to_file(entry):
                     links.append(shown(entry.name))
                 elif entry.is_dir():
                     folders.append(Path(entry.path))
@@ -126,6 +126,13 @@ def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
                     yield entry
     except OSError as error:
         raise unreadable(folder, error) from None
+
+
+def _leads_to_file(link: os.DirEntry[str]) -> bool:
+    try:
+        return link.is_file()
+    except OSError:  # to where this user may not look
+        return False
 
 
 def unreadable(folder: Path, error: OSError) -> ConfigError:

@@ -135,7 +135,7 @@ class Layout:
     def label(self, folder: Path) -> str:
         """A folder as a person sees it in the one that was given: `dataset/train/`."""
         inside = folder.relative_to(self.root).as_posix() if folder.is_relative_to(self.root) else str(folder)
-        return shown(self.root.name or str(self.root) if inside == "." else inside) + "/"
+        return shown(self.root.name if inside == "." else inside) + "/"
 
     def _named(self, part: Part) -> str:
         return " and ".join(self.label(folder) for folder in self.parts[part])
