@@ -192,6 +192,15 @@ def test_a_test_folder_without_classes_is_counted_and_the_test_set_comes_from_tr
     assert f"a fifth of train/ is set aside as the test set, since the images in {test.split('/')[0]}/" in raw.layout.sentence
 
 
+def test_validation_images_without_classes_are_counted_too(tmp_path: Path) -> None:
+    fill(tmp_path, {**each(["train"], 5), "val": 7, **each(["test"], 2)})
+    raw = read(tmp_path)
+    assert raw.validation is None
+    assert raw.notes == ("Images without a class, since they lie in no class folder, were left out: 7 (val/ 7).",)
+    fill(tmp_path / "b", {**each(["train"], 5), "val": 7})
+    assert "as the test set, since there is no folder of test images; a share of train/" in layout(tmp_path / "b").sentence
+
+
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
 @pytest.mark.parametrize("parts", [{"train": 11}, {"train": 11, "test": 4}, {"train": 11, "val": 3}, {"train": 11, "val": 3, "test": 4}])
 def test_the_form_knows_the_sizes_that_a_run_will_have(share: float, parts: dict[str, int], tmp_path: Path, home: Home) -> None:

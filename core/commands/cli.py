@@ -123,10 +123,10 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
     from core.worker.process import work
 
     config = assembly.check(config, home)
+    layout = catalog.survey(config.dataset)
     store = RunStore(home.database)
     run_id = store.create_run(config)
     print(f"run {run_id}: {config.model} on {config.dataset}, freeze: {config.freeze}", file=sys.stderr)
-    layout = catalog.survey(config.dataset)
     said = [layout.sentence, *(left.sentence for left in layout.left_out)] if layout else []
     for line in said:
         print(f"data: {line}", file=sys.stderr)

@@ -116,7 +116,8 @@ class Layout:
         if "test" in parts:
             said.append(f"{self._named('test')} is the test set ({self._images('test')})")
         else:
-            why = f"the images in {self.label(self.unlabelled[0])} lie in no class folder" if self.unlabelled else "there is no folder of test images"
+            bare = [self.label(folder) for folder in self.unlabelled if split_kind(folder.name) == "test"]
+            why = f"the images in {bare[0]} lie in no class folder" if bare else "there is no folder of test images"
             said.append(f"a fifth of {self._named('train')} is set aside as the test set, since {why}")
         if "validation" not in parts:
             said.append(f"a share of {self._named('train')} (validation_share) measures progress")

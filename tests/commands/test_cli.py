@@ -94,6 +94,8 @@ def test_same_seed_gives_the_same_figures_twice(home: Home) -> None:
         (["--lr-multiplier", "stage9=2"], ["learning_rate_multipliers", "stage9", "last stage"]),
         (["--head-dropout", "1"], ["head_dropout", "below 1"]),
         (["--dataset", "folder:/no/such/place"], ["dataset", "/no/such/place"]),
+        (["--dataset", "folder:~no-such-user/photos"], ["dataset", "no such user"]),
+        (["--dataset", "folder: "], ["dataset", "there is none called ' '"]),
         (["--clip-norm", "0"], ["clip_norm", "above 0", "1.0"]),
         (["--accumulate", "1.5"], ["accumulate", "whole number", "1.5"]),
         (["--watch-budget", "3"], ["watch_budget", "1 or less", "0.02"]),
