@@ -233,7 +233,7 @@ def paint(root: Path, folders: dict[str, int]) -> str:
 
 def test_the_form_says_how_a_folder_is_read_and_offers_the_other_way(shared_services: Services, tmp_path: Path) -> None:
     photos = paint(tmp_path / "my_photos", {"train/ants": 20, "train/bees": 20, "val/ants": 5, "val/bees": 5, "@eaDir": 3})
-    app = open_page("train.py", new="1", dataset=f"folder:'{photos}/'", **SMALL)
+    app = open_page("train.py", new="1", dataset=f"folder:'{photos}/'", batch_size="16", **SMALL)
     assert not errors(app)
     assert "train/ trains 2 classes (ants, bees; 40 images); val/ measures progress (10 images); a fifth of train/" in shown(app).replace("\\", "")
     assert "32 images train, 10 measure progress and 8 test it, if all can be read." in shown(app)
