@@ -41,11 +41,12 @@ CHUNK = 256
 class Store:
     """Images uint8 [N, C, H, W] and labels int64 [N], those that could be read; `skipped` names the others with the reason.
 
-    `key` is another one for other pixels; None where only the pixels themselves can tell.
+    `numbers` int64 [N] are the images' places in their source. `key` is another one for other pixels; None where only the pixels themselves can tell.
     """
 
     images: Tensor
     labels: Tensor
+    numbers: NDArray[np.int64]
     skipped: tuple[str, ...] = ()
     key: str | None = None
 
@@ -64,11 +65,11 @@ def open_images(source: Source, image_size: int, cache: Path, name: str, progres
         images, skipped = _decoded(source.images, image_size, cache, key, name, progress)
         readable = np.setdiff1d(np.arange(len(labels)), [place for place, _ in skipped])
         reasons = tuple(f"{shown(source.images[place].name)} ({reason})" for place, reason in skipped)
-        return Store(images, labels[torch.from_numpy(readable)], reasons, key)
+        return Store(images, labels[torch.from_numpy(readable)], readable, reasons, key)
     images = torch.from_numpy(np.ascontiguousarray(source.images))
     if len(images) * images.shape[1] * image_size**2 <= KEEP_BYTES:
         images = _resized(images, image_size, name, progress)
-    return Store(images, labels)
+    return Store(images, labels, np.arange(len(labels)))
 
 
 def _resized(images: Tensor, image_size: int, name: str, progress: Progress) -> Tensor:

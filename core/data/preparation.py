@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,31 +13,47 @@ from numpy.typing import NDArray
 from core.config import ConfigError, RunConfig
 from core.config.entry import find
 from core.data import augmentations, datasets
+from core.data.ancestry import FRESH, TESTED, ancestry
 from core.data.images import Store, open_images
 from core.data.loader import ImageDataset, Loader
-from core.data.sources import Progress
+from core.data.manifest import Picture, Recipe
+from core.data.origins import Origin, Part, list_of, origin_of
+from core.data.sources import Progress, Source
 from core.data.splits import TEST_SEED, TEST_SHARE, stratified_split
 from core.machine.home import Home
+from core.networks.models import find_model
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a run trains, validates and tests on. `notes` are sentences for the person: what was left out, and why."""
+    """What a run trains, validates and tests on. `notes` are sentences for the person: what was left out, and why.
+
+    `origins` and `recipe` say where the pictures of the three sets come from, and what becomes of them, if that was asked for.
+    """
 
     classes: tuple[str, ...]
     train: Loader
     validation: Loader | None
     test: Loader
     notes: tuple[str, ...] = ()
+    origins: Mapping[Part, Origin] = field(default_factory=dict)
+    recipe: Recipe | None = None
+
+    def pictures(self) -> tuple[Picture, ...]:
+        """The pictures of the three sets, as the run keeps them. What was changed after `prepare` (doubles, faults) is taken in."""
+        parts: dict[Part, Loader | None] = {"train": self.train, "validation": self.validation, "test": self.test}
+        places = {part: loader.images.indices.tolist() for part, loader in parts.items() if loader is not None}
+        return list_of(self.origins, places, self.classes)
 
 
-def prepare(config: RunConfig, home: Home, progress: Progress) -> Data:
+def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = False) -> Data:
     """The loaders of a run; the dataset is downloaded, decoded and resized first where that is needed.
 
     Args:
         config: dataset, image_size, batch_size, augmentation, seed, validation_share and device are used.
         home: where datasets and decoded images are kept.
         progress: called with what is going on, in words, and the share done (None: not known).
+        listed: find out where each picture comes from, and what it holds: every file is read once.
 
     Raises:
         ConfigError: for a dataset that cannot be had or read, and for a batch or a validation set that it is too small for.
@@ -49,11 +67,18 @@ def prepare(config: RunConfig, home: Home, progress: Progress) -> Data:
     own_validation = raw.validation if config.validation_share > 0 else None
     validation = open_images(own_validation, config.image_size, home.cache, "validation images", progress) if own_validation else train
 
+    before = ancestry(config.starting_weights, home.runs)
+    stores: dict[Part, Store] = {"train": train, "validation": validation, "test": test}
+    sources = {"train": raw.train, "validation": own_validation or raw.train, "test": raw.test or raw.train}
+    root = datasets.folder_of(entry.name)
+    origins = _origins(stores, sources, root, home, progress) if listed or before else {}
+    known = before.known(origins) if before else {}
+
     notes = [*([raw.layout.sentence] if raw.layout else []), *raw.notes]
     labels = train.labels.numpy()
     train_indices, test_indices = np.arange(len(labels)), np.arange(len(test.labels))
     if test is train:
-        train_indices, test_indices = stratified_split(labels, TEST_SHARE, TEST_SEED)
+        train_indices, test_indices = _set_aside(labels, known.get("train"))
     _check_classes(raw.classes, labels, len(test_indices))
     notes += _too_small("test", raw.classes, test.labels.numpy()[test_indices])
     validation_indices = np.arange(len(validation.labels))
@@ -66,6 +91,9 @@ def prepare(config: RunConfig, home: Home, progress: Progress) -> Data:
     else:
         notes.append(f"The dataset brings its own {len(validation_indices):,} validation images, so validation_share is not used.")
     notes += _unreadable(train, *(store for store in (validation, test) if store is not train))
+    if before:
+        places = {"train": train_indices, "validation": validation_indices, "test": test_indices}
+        notes += before.notes({part: states[places[part]] for part, states in known.items()}, drawn=test is train, folder=root is not None)
     check_batches(config, len(train_indices))
 
     # torch.cuda.is_available is asked last: it starts the driver.
@@ -83,7 +111,41 @@ def prepare(config: RunConfig, home: Home, progress: Progress) -> Data:
         validation=loader(validation, validation_indices) if len(validation_indices) else None,
         test=loader(test, test_indices),
         notes=tuple(notes),
+        origins=origins,
+        recipe=Recipe(
+            dataset=entry.name,
+            root=None if root is None else str(root),
+            classes=raw.classes,
+            image_size=config.image_size,
+            mean=find_model(config.model).normalise[0],
+            std=find_model(config.model).normalise[1],
+            sources={part: origin.part for part, origin in origins.items()},
+            started_from=before.run_id if before else None,
+        ),
     )
+
+
+def _origins(stores: Mapping[Part, Store], sources: Mapping[Part, Source], root: Path | None, home: Home, progress: Progress) -> dict[Part, Origin]:
+    """Where the images of each store come from. Sets that share a store share what is known of it."""
+    found: dict[int, Origin] = {}
+    for part, store in stores.items():
+        if id(store) not in found:
+            found[id(store)] = origin_of(part, sources[part], store.numbers, root, home, progress)
+    return {part: found[id(store)] for part, store in stores.items()}
+
+
+def _set_aside(labels: NDArray[np.int64], states: NDArray[np.int8] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The images of a dataset without a test set cut into (training, test).
+
+    What the starting weights were tested on stays in the test set, what they were trained on is kept out of it, and a share of what is new to
+    them is set aside as of any dataset.
+    """
+    if states is None or not (states != FRESH).any():
+        return stratified_split(labels, TEST_SHARE, TEST_SEED)
+    fresh = np.flatnonzero(states == FRESH)
+    new = fresh[stratified_split(labels[fresh], TEST_SHARE, TEST_SEED)[1]] if len(fresh) else fresh
+    test = np.union1d(np.flatnonzero(states == TESTED), new)
+    return np.setdiff1d(np.arange(len(labels)), test), test
 
 
 def check_batches(config: RunConfig, images: int) -> None:

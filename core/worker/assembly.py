@@ -79,7 +79,7 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     config = check(config, home)
     device = devices.resolve(config.device)
     progress("reading the data", None)
-    images = breaking.break_data(data.prepare(config, home, progress), config)
+    images = breaking.break_data(data.prepare(config, home, progress, listed=True), config)
     images = with_doubles_as_asked(images, config, home.cache, progress)
 
     torch.manual_seed(config.seed)

@@ -26,7 +26,9 @@ import psutil
 
 from core.config import ConfigError
 from core.config.plans import Change
+from core.data import Data
 from core.data.leakage import Search
+from core.data.manifest import write_pictures, write_recipe
 from core.doctor import Doctor
 from core.machine.home import Home
 from core.records.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
@@ -115,6 +117,7 @@ class Worker:
         trainer = assembly.trainer
         if assembly.tuning is not None:
             self.store.set_tuning(self.run_id, assembly.tuning)
+        self._list_pictures(assembly.images)
         self.store.begin(self.run_id, assembly.plan)
         self._checkpoints.begin(trainer.model)
         audit = Audit(trainer.freezing, trainer.optimizer)
@@ -137,6 +140,17 @@ class Worker:
         self._checkpoints.finish(*((brought_back.epoch, brought_back.step) if brought_back else (self.epochs, self.step)), self.weights)
         self.store.end(self.run_id, status, self._result(trainer, recorder, test))
         return status
+
+    def _list_pictures(self, images: Data) -> None:
+        """Keep what the run trains and is measured on, before it begins: its test set stays its own, whatever becomes of the dataset."""
+        folder = self.home.run_folder(self.run_id)
+        try:
+            write_pictures(folder, images.pictures())
+            if images.recipe is not None:
+                write_recipe(folder, images.recipe)
+        except OSError as error:
+            remedy = "free some space, or keep everything elsewhere with THAW_HOME"
+            raise ConfigError("home", f"the list of the run's pictures cannot be written to {folder} ({error.strerror}); {remedy}") from None
 
     def _train(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> tuple[RunStatus, Score | None]:
         doctor = recorder.doctor
