@@ -16,6 +16,7 @@ from core.machine.home import Home
 from core.networks.templates import TEMPLATES
 from core.records.findings import Diagnosis
 from core.store import Run, RunStore
+from core.store.checkpoint import weights_of
 
 
 def _own(name: str) -> str:
@@ -72,8 +73,8 @@ def measure(folder: Path, rounds: int) -> Iterator[str]:
         start = changes.get("starting_weights", "random")
         config = RunConfig(**{"dataset": "digits", "threads": 1, **changes, "starting_weights": weights.get(start, start)})
         run, diagnosis = _carry_out(home, config)
-        if run.result and run.result.weights:
-            weights[label] = run.result.weights
+        if (kept := weights_of(home, run)) is not None:
+            weights[label] = str(kept)
         false = [finding.rule for finding in diagnosis.findings if finding.alarming]
         notes = [finding.rule for finding in diagnosis.findings if not finding.alarming]
         alarms += len(false)

@@ -28,6 +28,7 @@ from core.records import telling
 from core.records.events import RunStatus
 from core.records.speed import Tuning
 from core.store import Run, RunStore
+from core.store.checkpoint import weights_of
 from core.worker.supervisor import Supervisor
 
 
@@ -139,9 +140,9 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
     if run.error:
         print(f"thaw: {run.error}", file=sys.stderr)
     if as_json:
-        print(json.dumps({**_summary(run), **_data(run)}), flush=True)
+        print(json.dumps({**_summary(home, run), **_data(run)}), flush=True)
     elif run.result is not None:
-        print(_sentence(run))
+        print(_sentence(home, run))
     return 0 if run.status in (RunStatus.FINISHED, RunStatus.STOPPED) else 1
 
 
@@ -184,7 +185,7 @@ def _runs(home: Home, limit: int, as_json: bool) -> int:
     Supervisor(home, store).reconcile()
     runs = store.runs(limit)
     if as_json:
-        print(json.dumps([_summary(run) for run in runs]))
+        print(json.dumps([_summary(home, run) for run in runs]))
     elif not runs:
         print("No runs yet. Start one: python -m core train --dataset digits --model resnet18 --freeze 'head only'")
     else:
@@ -206,7 +207,7 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     if as_json:
         epochs = [{name: _json_number(value) for name, value in asdict(row).items()} for row in store.epochs_after(run_id)]
         found = {"history": epochs, "tuning": _tuning(store.tuning(run_id)), **_data(run)}
-        print(json.dumps({**_summary(run), "config": run.config.model_dump(), "error": run.error, **found}))
+        print(json.dumps({**_summary(home, run), "config": run.config.model_dump(), "error": run.error, **found}))
         return 0
     print(f"run {run.id}, {run.status}, created {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(run.created))}")
     for name, value in run.config.model_dump().items():
@@ -230,7 +231,7 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     if reuse is not None:
         print(telling.reuse_in_words(reuse))
     if run.result is not None:
-        print(_sentence(run))
+        print(_sentence(home, run))
     if run.error:
         print(run.error)
     return 0
@@ -329,7 +330,7 @@ def _catalog(as_json: bool) -> int:
     return 0
 
 
-def _summary(run: Run) -> dict[str, Any]:
+def _summary(home: Home, run: Run) -> dict[str, Any]:
     result = run.result
     return {
         "run_id": run.id,
@@ -341,7 +342,7 @@ def _summary(run: Run) -> dict[str, Any]:
         "test_accuracy": result.test_accuracy if result else None,
         "seconds": result.seconds if result else run.active_seconds,
         "samples_per_second": result.samples_per_second if result else None,
-        "weights": result.weights if result else None,
+        "weights": str(weights) if (weights := weights_of(home, run)) else None,
     }
 
 
@@ -354,13 +355,12 @@ def _data(run: Run) -> dict[str, Any]:
     return {"notes": plan.notes, "data": {"classes": plan.classes, "images": images}}
 
 
-def _sentence(run: Run) -> str:
+def _sentence(home: Home, run: Run) -> str:
     result = run.result
     assert result is not None
     measured = [f"validation accuracy {percent(result.validation_accuracy)}", f"test accuracy {percent(result.test_accuracy)}"]
-    return (
-        f"{run.status} after {result.epochs} epochs, {result.steps} steps, {result.seconds:.1f} s; {', '.join(measured)}; weights: {result.weights}"
-    )
+    ended = f"{run.status} after {result.epochs} epochs, {result.steps} steps, {result.seconds:.1f} s"
+    return f"{ended}; {', '.join(measured)}; weights: {weights_of(home, run)}"
 
 
 def _json_number(value: float | None) -> float | None:

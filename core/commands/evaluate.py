@@ -1,4 +1,4 @@
-"""`python -m core evaluate RUN` and `python -m core predict RUN IMAGE...`: a run's weights put to the test."""
+"""`python -m core evaluate RUN` and `predict RUN IMAGE...`: a run's weights put to the test; `moved RUN PATH`: where its pictures are now."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from core.records.evaluation import Evaluation, Interval, Prediction
 if TYPE_CHECKING:
     from core.evaluation.evaluate import Progress
 
-NAMES = ("evaluate", "predict")
+NAMES = ("evaluate", "predict", "moved")
 
 
 def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
-    """Add both parsers."""
+    """Add the parsers."""
     evaluate = commands.add_parser(
         "evaluate", parents=[shared, as_json], help="put a run's weights through the whole test set and print how good they are, with 95 %% intervals"
     )
@@ -34,15 +34,33 @@ def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.Argume
     for command in (evaluate, predict):
         command.add_argument("run", metavar="RUN", help="a run's id, as listed by runs; it may still be training")
         command.add_argument("--epoch", metavar="N", help="weights of this epoch, 0 being before training (default: the newest)")
+    evaluate.add_argument("--folder", metavar="PATH", help="where the run's pictures are now, if their folder was moved; remembered, as by moved")
+    moved = commands.add_parser("moved", parents=[shared], help="say where the folder of a run's pictures is now")
+    moved.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
+    moved.add_argument("folder", metavar="PATH", help="the folder that it was trained on, or a copy: whether it holds the same pictures is checked")
     predict.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="a JPEG, PNG, WebP, GIF, BMP or TIFF file")
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
-    """Carry out `evaluate` or `predict`; returns the exit status."""
+    """Carry out `evaluate`, `predict` or `moved`; returns the exit status."""
+    if arguments.command == "moved":
+        return _moved(home, arguments.run, arguments.folder, sys.stdout)
     epoch = _epoch(arguments.epoch)
     if arguments.command == "evaluate":
+        if arguments.folder is not None:
+            _moved(home, arguments.run, arguments.folder, sys.stderr)
         return _evaluate(home, arguments.run, epoch, arguments.json)
     return _predict(home, arguments.run, epoch, arguments.images, arguments.json)
+
+
+def _moved(home: Home, run_id: str, folder: str, stream: TextIO) -> int:
+    from core import relocation
+    from core.evaluation import predictions
+
+    with _bar() as progress:
+        said = relocation.moved(home, predictions.find_run(home, run_id), folder, progress)
+    print(said, file=stream)
+    return 0
 
 
 def _epoch(text: str | None) -> int | None:

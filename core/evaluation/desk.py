@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from core.config import ConfigError
+from core.data import own_pictures
 from core.evaluation import predictions
 from core.helpers.helper import Helper, LabError
 from core.machine.home import Home
@@ -39,6 +40,7 @@ _SAMPLES = TypeAdapter(tuple[Sample, ...])
 _LAYERS = TypeAdapter(tuple[str, ...])
 _CAM = TypeAdapter(CamView)
 _PREDICTION = TypeAdapter(Prediction)
+_NUMBER = TypeAdapter(int)
 
 Answer = TypeVar("Answer")
 
@@ -78,12 +80,13 @@ class EvaluationDesk:
         """The whole test set through the weights after `epoch` (None: the newest). See `Lab.evaluation`."""
         checkpoint = predictions.find_checkpoint(self._home, predictions.find_run(self._home, run_id), epoch)
         found = predictions.kept(self._home, run_id, checkpoint)
+        stamp = self._stamp(run_id)
         self._quick.start()  # pictures are asked for next, and it imports torch meanwhile
-        if found is not None:
+        if found is not None and stamp in (None, found.stamp):
             return Work("done", 1.0), found.evaluation
         # The newest of a run that goes on is another one soon: these weights are meant.
         meant = None if checkpoint.final else checkpoint.epoch
-        job = self._work({"question": "evaluation", "run": run_id, "epoch": meant}, _weights(checkpoint), retry)
+        job = self._work({"question": "evaluation", "run": run_id, "epoch": meant}, f"{_weights(checkpoint)} {stamp}", retry)
         if job.work.state == "done":  # just now
             found = predictions.kept(self._home, run_id, checkpoint)
             return (job.work, found.evaluation) if found else (Work("working"), None)
@@ -97,7 +100,7 @@ class EvaluationDesk:
         found = [predictions.find_checkpoint(self._home, run, epoch) for epoch in (before, after)]
         meant = [None if checkpoint.final else checkpoint.epoch for checkpoint in found]
         question = {"question": "embedding", "run": run_id, "before": meant[0], "after": meant[1], "method": method}
-        weights = " ".join(map(_weights, found))
+        weights = " ".join([*map(_weights, found), str(self._stamp(run_id))])
         key = json.dumps([question, weights])
         with self._lock:
             if key in self._maps:
@@ -112,6 +115,17 @@ class EvaluationDesk:
             while len(self._maps) > MAPS:
                 self._maps.popitem(last=False)
         return job.work, made
+
+    def test_pictures(self, run_id: str) -> int:
+        """How many test pictures there are. See `Lab.test_pictures`."""
+        run = predictions.find_run(self._home, run_id)
+        stamp = self._stamp(run_id)
+        kept = predictions.kept(self._home, run_id, predictions.find_checkpoint(self._home, run))
+        if kept is not None and stamp in (None, kept.stamp):
+            return kept.evaluation.samples
+        if run.plan is not None and not (stamp or "").endswith(own_pictures.TOUCHED):
+            return run.plan.test_samples
+        return self._ask(_NUMBER, run_id, None, question="test pictures")
 
     def samples(self, run_id: str, epoch: int | None, indices: Sequence[int], size: int) -> tuple[Sample, ...]:
         """Images of the test set. See `Lab.samples`."""
@@ -141,10 +155,10 @@ class EvaluationDesk:
             thread.join()
 
     def _ask(self, kind: TypeAdapter[Answer], run_id: str, epoch: int | None, **question: Any) -> Answer:
-        """A quick answer, remembered for as long as the weights are the same."""
+        """A quick answer, remembered for as long as the weights and the test pictures are the same."""
         checkpoint = predictions.find_checkpoint(self._home, predictions.find_run(self._home, run_id), epoch)
         line = json.dumps({**question, "run": run_id, "epoch": None if checkpoint.final else checkpoint.epoch})
-        key = f"{line} {_weights(checkpoint)}"
+        key = f"{line} {_weights(checkpoint)} {self._stamp(run_id)}"
         with self._asking:
             if key not in self._answers:
                 self._answers[key] = kind.validate_python(self._quick.ask(line))
@@ -153,6 +167,10 @@ class EvaluationDesk:
             self._answers.move_to_end(key)
             answer: Answer = self._answers[key]
             return answer
+
+    def _stamp(self, run_id: str) -> str | None:
+        """Another text once the run's test pictures were touched: see `core.data.own_pictures`."""
+        return own_pictures.stamp(self._home, run_id, predictions.find_run(self._home, run_id).config.dataset)
 
     def _work(self, question: dict[str, Any], weights: str, retry: bool) -> _Job:
         """How far long work is. It is begun if it was not, and again if it failed long ago."""

@@ -1,16 +1,15 @@
 """A run's weights put to the test: the whole test set, or one picture, through the model of a checkpoint.
 
-The test set is the one that the run itself is tested on, in the same batches and the same number format, so the figures of the last
-checkpoint are the run's own.
+The test set is the one that the run itself was tested on (`core.data.own_pictures`), in the same batches and the same number format, so the
+figures of the last checkpoint are the run's own.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +20,19 @@ from torch import Tensor, nn
 from core import catalog
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
-from core.data import Loader, Normalise
+from core.data import Loader, Normalise, own_pictures
 from core.data import torchvision_sets as sets
-from core.data.datasets import find_dataset
-from core.data.images import open_images
+from core.data.datasets import find_dataset, folder_of
+from core.data.images import Store, open_images, open_kept
 from core.data.loader import ImageDataset, resize
+from core.data.origins import origin_of
+from core.data.own_pictures import TestPictures
+from core.data.sources import Source
 from core.data.splits import TEST_SEED, TEST_SHARE, stratified_split
 from core.evaluation import embedding, metrics, predictions
 from core.evaluation.pictures import data_uri, open_picture
 from core.evaluation.predictions import Predictions
 from core.machine import devices
-from core.machine.bits import digest
 from core.machine.hardware import cores
 from core.machine.home import Home
 from core.networks.model_entries import ModelEntry
@@ -54,13 +55,17 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TestSet:
-    """The images that a run is tested on. `key` is another text for other images, or the same in another order, whatever size they are brought to."""
+    """The images that a run is tested on, with notes on what is not as it was.
+
+    `key` is another text for other images, or the same in another order, whatever size they are brought to and wherever they lie.
+    """
 
     __test__ = False  # it is no test, pytest
 
     classes: tuple[str, ...]
     loader: Loader
     key: str
+    notes: tuple[str, ...] = ()
 
     @property
     def images(self) -> ImageDataset:
@@ -129,12 +134,75 @@ class Loaded:
 
 def as_files(config: RunConfig) -> bool:
     """Whether the images of the dataset are files, so that a picture goes Pillow's way; else they come as arrays (`core.data.images`)."""
+    if folder_of(config.dataset) is not None:
+        return True  # be it there or not
     entry = find_dataset(config.dataset)
     return entry.pixels == 0 or entry.opener is sets.eurosat
 
 
-def open_test_set(config: RunConfig, home: Home, progress: Progress) -> TestSet:
-    """The test set of a run with this config: the same images in the same batches as `core.data.prepare` gives, without its training images.
+def open_test_set(home: Home, run: Run, progress: Progress) -> TestSet:
+    """The pictures that a run was tested on, in the same batches as while it ran; its notes say what is not as it was.
+
+    Those of its list, and no others. A run that was made before Thaw kept lists gets the test set that its settings give today.
+
+    Raises:
+        ConfigError: the dataset cannot be had or read, or too few of the listed pictures are left (`core.data.own_pictures`).
+    """
+    if not own_pictures.is_listed(home, run.id):
+        return _drawn_again(home, run, progress)
+    config = run.config
+    classes = run.plan.classes if run.plan else catalog.class_names(config.dataset, home.data)
+    found = own_pictures.find(home, run.id, config.dataset, classes, progress)
+    store, places = _decoded_by_run(home, run, found) or (open_images(found.source, config.image_size, home.cache, "test images", progress), None)
+    here = store.numbers if places is None else np.arange(len(places))
+    indices = torch.arange(len(here)) if places is None else torch.from_numpy(places)
+    labels = store.labels.clone()
+    labels[indices] = torch.from_numpy(found.source.labels[here])
+    images = ImageDataset(store.images, labels, indices, config.image_size, store.key)
+    key = own_pictures.key_of(classes, found.source.labels[here].tolist(), [found.digests[place] for place in here])
+    return TestSet(tuple(classes), Loader(images, config.batch_size), key, found.notes)
+
+
+def _decoded_by_run(home: Home, run: Run, found: TestPictures) -> tuple[Store, Places] | None:
+    """The store that the run decoded, all pictures of its folder, and where the test pictures are in it; None where it is not kept any more."""
+    if not isinstance(found.source.images, tuple):
+        return None
+    try:
+        raw = find_dataset(run.config.dataset).read(home.data, lambda text, share: None)
+    except ConfigError:
+        return None  # the folder was moved, or changed so that no training could come of it
+    source = raw.test or raw.train
+    store = open_kept(source, run.config.image_size, home.cache)
+    if store is None or not isinstance(source.images, tuple):
+        return None
+    places = {source.images[number]: place for place, number in enumerate(store.numbers.tolist())}
+    if not all(file in places for file in found.source.images):
+        return None
+    return store, np.asarray([places[file] for file in found.source.images], dtype=np.int64)
+
+
+def _drawn_again(home: Home, run: Run, progress: Progress) -> TestSet:
+    """The test set that a run without a list of pictures would be tested on if it were trained today."""
+    root = own_pictures.root_of(home, run.id, run.config.dataset)
+    if root is None:
+        return draw_test_set(run.config, home, progress)
+    own_pictures.check_there(root, run.id)
+    config = run.config if root == folder_of(run.config.dataset) else run.config.replace(dataset=f"folder:{root}")
+    test = draw_test_set(config, home, progress)
+    note = "This run was made before Thaw kept lists of pictures: its test set was drawn again from today's folder."
+    then = run.plan.test_samples if run.plan else None
+    if then is not None and then != len(test.images):
+        change = f"its settings gave {then:,} test pictures then and give {len(test.images):,} now"
+    elif run.started is not None and own_pictures.last_change(root) > run.started:
+        change = "files or folders in it are newer than the run"
+    else:
+        return replace(test, notes=(note,))
+    warning = f"The folder has changed since ({change}): some of these pictures may be among those that it was trained on, and the figures too good."
+    return replace(test, notes=(f"{note} {warning}",))
+
+
+def draw_test_set(config: RunConfig, home: Home, progress: Progress) -> TestSet:
+    """The test set that a run with this config would have today: the same images in the same batches as `core.data.prepare` gives.
 
     Raises:
         ConfigError: the dataset cannot be had or read.
@@ -150,13 +218,10 @@ def open_test_set(config: RunConfig, home: Home, progress: Progress) -> TestSet:
     if len(indices) == 0:
         raise ConfigError("dataset", f"{len(labels):,} images are too few to set any aside to test on; add images to each class")
     images = ImageDataset(store.images, store.labels, torch.from_numpy(indices), config.image_size, store.key)
-    key = hashlib.sha256(" ".join(raw.classes).encode() + labels[indices].tobytes() + indices.tobytes())
-    if isinstance(source.images, tuple):
-        for file in source.images:
-            key.update(f"{file} {file.stat().st_size if file.is_file() else 0}\0".encode(errors="replace"))
-    else:
-        key.update(digest([torch.from_numpy(np.ascontiguousarray(source.images))]).encode())
-    return TestSet(raw.classes, Loader(images, config.batch_size), key.hexdigest()[:32])
+    numbers = store.numbers[indices]
+    part = Source(tuple(source.images[number] for number in numbers) if isinstance(source.images, tuple) else source.images[numbers], labels[indices])
+    digests = origin_of("test", part, np.arange(len(indices)), folder_of(entry.name), home, progress).digests
+    return TestSet(raw.classes, Loader(images, config.batch_size), own_pictures.key_of(raw.classes, labels[indices].tolist(), digests))
 
 
 def load(home: Home, run_id: str, epoch: int | None = None, checkpoint: Checkpoint | None = None) -> Loaded:
@@ -208,9 +273,6 @@ def evaluate(
     """
     run = predictions.find_run(home, run_id)
     checkpoint = predictions.find_checkpoint(home, run, epoch)
-    found = predictions.kept(home, run_id, checkpoint)
-    if found is not None:
-        return found
     began = time.perf_counter()
 
     def go_on(text: str, share: float | None) -> None:
@@ -219,17 +281,40 @@ def evaluate(
         progress(text, share)
 
     weights = predictions.fingerprint(checkpoint)
-    go_on("loading the model", None)
-    loaded = load(home, run_id, checkpoint=checkpoint)
-    test = open_test_set(loaded.config, home, go_on)
-    _check_classes(loaded, test)
-    logits, labels, points, embeddings = _through(loaded, test, go_on)
-    figures = metrics.evaluation(
-        run_id, checkpoint.epoch, checkpoint.step, loaded.classes, logits, labels, time.perf_counter() - began, _notes(loaded, logits, labels)
-    )
-    made = Predictions(logits, labels, points, embeddings, loaded.last_layer, test.key, figures)
+    found = predictions.kept(home, run_id, checkpoint)
+    stamp: str | None = None
+    try:
+        stamp = own_pictures.stamp(home, run_id, run.config.dataset)
+        if found is not None and stamp is not None and found.stamp == stamp:
+            return found
+        test = open_test_set(home, run, go_on)
+    except ConfigError as error:
+        if found is None:
+            raise
+        # What was measured while the pictures were there is true of them still.
+        made = _with_notes(found, (f"Measured earlier: now, {error.message}",), stamp)
+        if stamp is not None:
+            predictions.keep(home, run_id, checkpoint, weights, made, checkpoints(home, run))
+        return made
+    if found is not None and found.test_set == test.key:
+        made = _with_notes(found, test.notes, stamp)
+    else:
+        go_on("loading the model", None)
+        loaded = load(home, run_id, checkpoint=checkpoint)
+        _check_classes(loaded, test)
+        logits, labels, points, embeddings = _through(loaded, test, go_on)
+        notes = (*test.notes, *_notes(loaded, logits, labels))
+        seconds = time.perf_counter() - began
+        figures = metrics.evaluation(run_id, checkpoint.epoch, checkpoint.step, loaded.classes, logits, labels, seconds, notes)
+        made = Predictions(logits, labels, points, embeddings, loaded.last_layer, test.key, figures, stamp, len(test.notes))
     predictions.keep(home, run_id, checkpoint, weights, made, checkpoints(home, run))
     return made
+
+
+def _with_notes(found: Predictions, notes: tuple[str, ...], stamp: str | None) -> Predictions:
+    """The same figures with other notes on the test pictures, as these are now."""
+    notes_after = (*notes, *found.evaluation.notes[found.about_pictures :])
+    return replace(found, evaluation=replace(found.evaluation, notes=notes_after), stamp=stamp, about_pictures=len(notes))
 
 
 def _through(

@@ -15,8 +15,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from pydantic import TypeAdapter
 
-from core.config import RunConfig
 from core.config.errors import Cancelled
+from core.data import own_pictures
 from core.evaluation import evaluate, grad_cam, predictions
 from core.evaluation.embedding import Method, embedding_map
 from core.evaluation.evaluate import Loaded, Progress, TestSet
@@ -24,6 +24,7 @@ from core.evaluation.predictions import Predictions
 from core.helpers.helper import serve, step_back
 from core.machine.home import Home
 from core.records.evaluation import CamView, EmbeddingMap, Prediction, Sample
+from core.store import Run
 
 _EMBEDDING = TypeAdapter(EmbeddingMap)
 _SAMPLES = TypeAdapter(tuple[Sample, ...])
@@ -63,12 +64,14 @@ class Answers:
                 return _EMBEDDING.dump_python(_map(first, second, method, cancelled, progress), mode="json")
             case {"question": "samples", "run": run, "epoch": epoch, "indices": indices, "size": size}:
                 made = predictions.open_predictions(self._home, run, epoch)
-                test = self._test_set(predictions.find_run(self._home, run).config)
+                test = self._test_set(predictions.find_run(self._home, run))
                 if made is not None and made.test_set != test.key:
                     predictions.drop(self._home, run)
                     made = None
                 found = evaluate.sample(lambda: self._loaded(run, epoch), test, made, indices, size)
                 return _SAMPLES.dump_python(found, mode="json")
+            case {"question": "test pictures", "run": run}:
+                return len(self._test_set(predictions.find_run(self._home, run)).images)
             case {"question": "cam layers", "run": run}:
                 return list(grad_cam.layers(self._loaded(run, None)))
             case {"question": "cam", "run": run, "epoch": epoch, "source": source, "layer": layer, "target": target}:
@@ -85,16 +88,20 @@ class Answers:
         """uint8 [1, 3, S, S] of a test image or a file, and what had to be done to it."""
         if isinstance(source, str):
             return evaluate.picture(loaded, Path(source))
-        return self._test_set(loaded.config).pixels([source]), ()
+        return self._test_set(loaded.run).pixels([source]), ()
 
     def _loaded(self, run_id: str, epoch: int | None) -> Loaded:
         checkpoint = predictions.find_checkpoint(self._home, predictions.find_run(self._home, run_id), epoch)
         key = (run_id, predictions.fingerprint(checkpoint))
         return _remembered(self._models, MODELS, key, lambda: evaluate.load(self._home, run_id, checkpoint=checkpoint))
 
-    def _test_set(self, config: RunConfig) -> TestSet:
-        key = (config.dataset, config.image_size, config.batch_size)
-        return _remembered(self._test_sets, TEST_SETS, key, lambda: evaluate.open_test_set(config, self._home, lambda text, share: None))
+    def _test_set(self, run: Run) -> TestSet:
+        config = run.config
+        stamp = own_pictures.stamp(self._home, run.id, config.dataset)
+        # Runs without a list that have the same settings have the same pictures.
+        own = (run.id, stamp) if own_pictures.is_listed(self._home, run.id) else None
+        key = (config.dataset, config.image_size, config.batch_size, own)
+        return _remembered(self._test_sets, TEST_SETS, key, lambda: evaluate.open_test_set(self._home, run, lambda text, share: None))
 
 
 def _map(first: Predictions, second: Predictions, method: Method, cancelled: Callable[[], bool], progress: Progress) -> EmbeddingMap:

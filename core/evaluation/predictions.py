@@ -26,7 +26,7 @@ from core.records.evaluation import Difference, Evaluation
 from core.store import Run, RunStore
 from core.store.checkpoint import Checkpoint, checkpoints, newest
 
-FORMAT = 2
+FORMAT = 3
 """Raised when a file of before would be read wrongly or has other figures in it."""
 
 POINTS = 2_000
@@ -41,7 +41,8 @@ class Predictions:
     """The test set through the weights of one checkpoint, image by image, in the order of the test set.
 
     `logits` float32 [N, C]; `labels` int64 [N]; `points` int64 [M]: the images of which `embeddings` float32 [M, D] has the input of the last
-    layer of the head, `layer`; `test_set` is another text for other images, or the same in another order. `evaluation`: the figures.
+    layer of the head, `layer`; `test_set` is another text for other images, or the same in another order. `evaluation`: the figures, whose first
+    `about_pictures` notes are about the test set. `stamp`: how the pictures' files were when they were last looked at (`core.data.own_pictures`).
     """
 
     logits: NDArray[np.float32]
@@ -51,6 +52,8 @@ class Predictions:
     layer: str
     test_set: str
     evaluation: Evaluation
+    stamp: str | None = None
+    about_pictures: int = 0
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -177,6 +180,8 @@ def keep(home: Home, run_id: str, checkpoint: Checkpoint, weights: str, predicti
         "weights": weights,
         "layer": predictions.layer,
         "test_set": predictions.test_set,
+        "stamp": predictions.stamp,
+        "about_pictures": predictions.about_pictures,
         "evaluation": _EVALUATION.dump_python(predictions.evaluation, mode="json"),
     }
     try:
@@ -263,4 +268,6 @@ def _open(file: Path, changed: int, size: int, weights: str) -> Predictions:
             layer=about["layer"],
             test_set=about["test_set"],
             evaluation=_EVALUATION.validate_python(about["evaluation"]),
+            stamp=about["stamp"],
+            about_pictures=about["about_pictures"],
         )

@@ -161,6 +161,15 @@ class Lab:
         """The map of the test set by two of a run's weights; `method` pca or t-sne. Like `evaluation`, which it does first for both."""
         return self._evaluating.embedding(run_id, before, after, method, retry)
 
+    def test_pictures(self, run_id: str) -> int:
+        """How many of the run's test pictures are there today: what `samples` takes are their places, from 0.
+
+        Raises:
+            ConfigError: too few are, or the dataset cannot be read.
+            LabError: the helper cannot answer.
+        """
+        return self._evaluating.test_pictures(run_id)
+
     def samples(self, run_id: str, epoch: int | None, indices: Sequence[int], size: int = 96) -> tuple[Sample, ...]:
         """Images of the test set, `size` pixels a side, and what the weights after `epoch` make of them.
 

@@ -69,6 +69,19 @@ def listed(folder: Path) -> tuple[Checkpoint, ...]:
     return tuple(sorted((found for file in files if (found := _read(file)) is not None), key=lambda checkpoint: (checkpoint.epoch, checkpoint.step)))
 
 
+def weights_of(home: Home, run: Run) -> Path | None:
+    """The file with the weights that a run ended with, absolute, be it there or not; None where it saved none.
+
+    Runs of before have an absolute path, which is wrong once the home was moved or copied: what lies in the run's own folder counts.
+    """
+    text = run.result.weights if run.result else None
+    if text is None:
+        return None
+    kept = Path(text)
+    own = home.run_folder(run.id) / kept.name
+    return own if own.is_file() or not kept.is_absolute() else kept
+
+
 def load_checkpoint(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The whole `state_dict`, on the CPU.
 

@@ -344,7 +344,7 @@ class Worker:
             test_accuracy=test.accuracy if test else None,
             seconds=recorder.clock.seconds,
             samples_per_second=recorder.samples / recorder.step_seconds if recorder.step_seconds else 0.0,
-            weights=str(self.weights),
+            weights=self.weights.relative_to(self.home.path).as_posix(),
         )
 
 

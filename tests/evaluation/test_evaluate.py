@@ -138,7 +138,7 @@ def test_the_test_set_is_the_runs_own(trained: tuple[Home, str, str], tmp_path: 
         for size in (16, 24):
             config = TINY.replace(dataset=dataset, image_size=size, batch_size=8, augmentation="flip", seed=3)
             expected = prepare(config, trained[0], lambda text, share: None)
-            made = evaluate.open_test_set(config, trained[0], lambda text, share: None)
+            made = evaluate.draw_test_set(config, trained[0], lambda text, share: None)
             assert made.classes == expected.classes
             assert len(made.loader) == len(expected.test)
             for mine, theirs in zip(made.loader.batches(0), expected.test.batches(0), strict=True):
@@ -238,7 +238,7 @@ def test_outputs_that_are_not_finite_count_as_wrong(home: Home, run: str) -> Non
     assert len(made.mistakes(1000)) == 359
     assert sum(map(sum, made.evaluation.confusion)) == 0
     loaded = evaluate.load(home, run)
-    test = evaluate.open_test_set(TINY, home, lambda text, share: None)
+    test = evaluate.draw_test_set(TINY, home, lambda text, share: None)
     prediction = evaluate.predict(loaded, test.pixels([0]))
     assert prediction.guesses == ()
     assert "NaN or infinite" in prediction.notes[0]
@@ -349,7 +349,7 @@ def test_weights_that_are_damaged_are_named(home: Home, run: str) -> None:
 def test_a_dataset_with_other_classes_than_the_run_is_refused(trained: tuple[Home, str, str]) -> None:
     home, run_id, _ = trained
     loaded = replace(evaluate.load(home, run_id), classes=(*"012345678", "ten"))
-    test = evaluate.open_test_set(TINY, home, lambda text, share: None)
+    test = evaluate.draw_test_set(TINY, home, lambda text, share: None)
     with pytest.raises(ConfigError, match=r"gone: ten; new: 9\); bring the dataset back") as caught:
         evaluate._check_classes(loaded, test)
     assert caught.value.field == "dataset"
@@ -365,7 +365,7 @@ def loaded(trained: tuple[Home, str, str]) -> Loaded:
 
 @pytest.fixture(scope="module")
 def tested(trained: tuple[Home, str, str]) -> evaluate.TestSet:
-    return evaluate.open_test_set(TINY, trained[0], lambda text, share: None)
+    return evaluate.draw_test_set(TINY, trained[0], lambda text, share: None)
 
 
 def test_a_test_image_saved_as_a_file_is_predicted_as_in_the_evaluation(
@@ -396,7 +396,7 @@ def test_an_image_of_a_folder_is_predicted_as_in_the_evaluation(home: Home, tmp_
             Image.fromarray(pixels).save(folder / name / f"{number}.jpg")
     run_id = made_run(home, TINY.replace(dataset=f"folder:{folder}", batch_size=4), classes=2)
     made, model = evaluate.evaluate(home, run_id), evaluate.load(home, run_id)
-    test = evaluate.open_test_set(model.config, home, lambda text, share: None)
+    test = evaluate.draw_test_set(model.config, home, lambda text, share: None)
     files = sorted(folder.glob("*/*.jpg"))
     for index, place in enumerate(test.images.indices.tolist()):
         images, _ = evaluate.picture(model, files[place])

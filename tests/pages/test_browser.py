@@ -15,8 +15,10 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from core.machine.home import Home
 from core.records.events import RunStatus
 from core.store import Run, RunStore
+from core.store.checkpoint import weights_of
 from tests.support import PATIENCE, Server, wait_until, waiting
 
 pytestmark = pytest.mark.browser
@@ -159,14 +161,15 @@ def test_a_finished_run_says_how_well_it_did_and_its_weights_are_those_it_saved(
     assert run.status == RunStatus.FINISHED, run.error
     assert run.result is not None
     assert run.result.test_accuracy is not None
-    assert run.result.weights is not None
+    weights = weights_of(Home(server.home), run)
+    assert weights is not None
     shown = page.get_by_test_id("stMetric").filter(has_text="Test accuracy").get_by_test_id("stMetricValue")
     expect(shown).to_have_text(f"{100 * run.result.test_accuracy:.1f} %")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download weights").click()
     file = tmp_path / "weights.pth"
     download.value.save_as(file)
-    assert file.read_bytes() == Path(run.result.weights).read_bytes()
+    assert file.read_bytes() == weights.read_bytes()
     torchvision.models.resnet18(num_classes=10).load_state_dict(torch.load(file, weights_only=True), strict=True)
 
 

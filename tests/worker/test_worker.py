@@ -20,6 +20,7 @@ from core.config.plans import Change
 from core.machine.home import Home
 from core.records.events import CommandKind, RunStatus, Verdict
 from core.store import Run, RunStore
+from core.store.checkpoint import weights_of
 from core.worker.process import Worker, work
 from core.worker.supervisor import Supervisor
 from tests.support import ROOT, wait_until
@@ -65,8 +66,8 @@ def test_run_is_paused_resumed_and_stopped_with_the_steps_acknowledged(superviso
     assert commands[0].applied_at_step == commands[1].applied_at_step == paused.step
     assert commands[2].applied_at_step == stopped.step
     assert stopped.result is not None
-    assert stopped.result.weights is not None
-    assert torch.load(stopped.result.weights, weights_only=True)
+    assert stopped.result.weights == f"runs/{stopped.id}/weights.pth"
+    assert torch.load(str(weights_of(supervisor.home, stopped)), weights_only=True)
     # The pause is not counted as training.
     assert stopped.result.seconds < time.time() - stopped.created - 0.5
 
@@ -109,7 +110,9 @@ def test_sigterm_stops_and_saves(supervisor: Supervisor) -> None:
     stopped = ended(supervisor, run.id)
     assert stopped.status is RunStatus.STOPPED
     assert stopped.result is not None
-    assert Path(str(stopped.result.weights)).exists()
+    weights = weights_of(supervisor.home, stopped)
+    assert weights is not None
+    assert weights.is_file()
 
 
 def test_live_change_is_applied_at_a_step_recorded_and_audited(supervisor: Supervisor) -> None:
@@ -269,7 +272,7 @@ def test_full_run_records_every_step_and_its_weights_load_into_torchvision(home:
     assert (steps.gradient_norms[:, [not is_frozen for is_frozen in frozen]] > 0).all()
     assert len(store.epochs_after(run_id)) == 2
     by_hand = torchvision.models.resnet18(num_classes=10)
-    by_hand.load_state_dict(torch.load(str(run.result.weights), weights_only=True), strict=True)
+    by_hand.load_state_dict(torch.load(str(weights_of(home, run)), weights_only=True), strict=True)
     assert 0 <= float(run.result.test_accuracy or -1) <= 1
 
 

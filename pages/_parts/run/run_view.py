@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -13,6 +11,7 @@ from core.helpers.helper import LabError
 from core.records import telling
 from core.records.events import CommandKind, RunPlan, RunStatus
 from core.store import Run
+from core.store.checkpoint import weights_of
 from pages._parts.components.live_chart import live_chart
 from pages._parts.run import audit_view, findings_view, profile_view, reuse_view, steering_view, tuning_view
 from pages._parts.run.run_state import repeated
@@ -53,7 +52,7 @@ def show(shared: Services, run: Run) -> None:
         if run.status in (RunStatus.FAILED, RunStatus.LOST):
             _what_went_wrong(shared, run)
         if run.result is not None:
-            _result(run)
+            _result(shared, run)
     if run.status.active or run.step:
         alone(live_chart, run.id, lambda name: _inspect(shared, run, name))
     again = repeated(run.config, shared.store.changes_after(run.id))
@@ -192,7 +191,7 @@ def _what_went_wrong(shared: Services, run: Run) -> None:
     st.button("Use these settings again", type="primary", icon=":material/replay:", on_click=draft.set_up, args=(run.config,))
 
 
-def _result(run: Run) -> None:
+def _result(shared: Services, run: Run) -> None:
     """What came out: the measures, and the weights to take away."""
     result = run.result
     assert result is not None
@@ -205,7 +204,7 @@ def _result(run: Run) -> None:
     ]
     for column, (label, value, about) in zip(st.columns(len(figures)), figures, strict=True):
         column.metric(label, value, help=about, border=True)
-    weights = Path(result.weights) if result.weights else None
+    weights = weights_of(shared.home, run)
     if weights is None or not weights.is_file():
         st.caption("This run left no weights.")
         return
