@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
+from pages._parts import evaluation_folder
 from pages._parts.evaluate import compare as evaluation_compare
 from pages._parts.evaluate import confusion as evaluation_confusion
 from pages._parts.evaluate import map as evaluation_map
@@ -41,6 +42,7 @@ head = st.container(horizontal=True, vertical_alignment="bottom")
 head.title("Evaluate", anchor=False, width="stretch")
 subject = evaluation_subject.ask_subject(shared, head)
 if subject is not None:
+    evaluation_folder.ask_folder(shared, subject.run)
     part = evaluation_state.get("view")
     st.session_state[_PART] = part if part in PARTS else "try"
     st.segmented_control(

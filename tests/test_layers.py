@@ -45,6 +45,7 @@ TORCH_FREE = (
     "core.records.evaluation",
     "core.evaluation.desk",
     "core.evaluation.predictions",
+    "core.relocation",
     "core.evaluation.metrics",
     "core.evaluation.pictures",
     "core.records.walkthrough",

@@ -95,7 +95,7 @@ def embedding_map(before: Predictions, after: Predictions, method: Method = "pca
     first, first_share = _mapped(before.embeddings[finite], method, lambda share: told(share / 2))
     second, second_share = _mapped(after.embeddings[finite], method, lambda share: told((1 + share) / 2))
     first = turned_to(first, second)
-    notes = []
+    notes = [*after.notes_on_pictures]
     if len(before.points) < len(before.labels):
         notes.append(f"{len(before.points):,} of {len(before.labels):,} test images are shown, each class in its share.")
     if not finite.all():

@@ -70,6 +70,11 @@ class Predictions:
         """The step of the weights."""
         return self.evaluation.step
 
+    @property
+    def notes_on_pictures(self) -> tuple[str, ...]:
+        """What is not as it was with the run's test pictures, in sentences."""
+        return self.evaluation.notes[: self.about_pictures]
+
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
         """Softmax of the logits, float32 [N, C]; a row of NaN where logits are not finite."""

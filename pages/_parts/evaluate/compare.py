@@ -9,6 +9,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.config import ConfigError
+from core.data.datasets import FOLDER
+from core.data.own_pictures import root_of
 from core.evaluation.predictions import difference, open_predictions
 from core.records.evaluation import Difference, Evaluation
 from core.store import Run
@@ -67,7 +69,17 @@ def show(shared: Services, subject: Subject) -> None:
 def _comparable(shared: Services, subject: Subject, run: Run) -> bool:
     if run.id == subject.run.id:
         return len(subject.kept) > 1
-    return run.config.dataset == subject.run.config.dataset and newest(shared.home, run) is not None
+    return _pictures_of(shared, run) == _pictures_of(shared, subject.run) and newest(shared.home, run) is not None
+
+
+def _pictures_of(shared: Services, run: Run) -> str:
+    """What tells datasets apart: a folder is where it is now, whatever it was called when a run was made."""
+    if run.config.dataset.partition(":")[0] != FOLDER:
+        return run.config.dataset
+    try:
+        return str(root_of(shared.home, run.id, run.config.dataset))
+    except ConfigError:  # its recipe is damaged
+        return run.config.dataset
 
 
 def _ask_weights(shared: Services, subject: Subject, run: Run, place: DeltaGenerator) -> Subject | None:
@@ -118,6 +130,9 @@ def _compare(shared: Services, subject: Subject, other: Subject) -> None:
     except ConfigError as error:
         st.error(f"{words.field(error.field)}: {error.message}", title="These two cannot be compared", icon=":material/error:")
         return
+    for name, predictions in (("A", ours), ("B", theirs)):
+        for note in predictions.notes_on_pictures:
+            st.info(words.plain(f"{name}: {note}"), icon=":material/info:")
     _figures(subject, other, first, second, found)
     left, right = st.columns(2, gap="large")
     for column, name, indices, place in ((left, "A", found.only_first, "page"), (right, "B", found.only_second, "page_b")):

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.records.events import RunStatus
+from core.config import ConfigError
+from core.helpers.helper import LabError
+from core.records.events import RunPlan, RunStatus
 from core.store import Run
 from core.store.checkpoint import Checkpoint, checkpoints, newest
 from pages._parts.evaluate import state as evaluation_state
@@ -166,7 +168,15 @@ def subject_of(shared: Services, run: Run, epoch: int | None, still: bool) -> Su
         else:
             held[run.id] = last.step
     kept = kept_of(found, last)
-    return Subject(run, kept, epoch if epoch is not None and epoch in kept else NEWEST, last, run.plan.classes, run.plan.test_samples)
+    return Subject(run, kept, epoch if epoch is not None and epoch in kept else NEWEST, last, run.plan.classes, _test_pictures(shared, run, run.plan))
+
+
+def _test_pictures(shared: Services, run: Run, plan: RunPlan) -> int:
+    """How many test pictures can be looked at today. Where nobody can say, as many as there were: whoever wants one hears why it is not there."""
+    try:
+        return shared.lab.test_pictures(run.id)
+    except (ConfigError, LabError):
+        return plan.test_samples
 
 
 def up_to(found: Sequence[Checkpoint], step: int) -> tuple[Checkpoint, ...]:

@@ -1,0 +1,508 @@
+"""A run's test set belongs to the run: whatever becomes of its folder, it is measured on its own test pictures, or says what is not so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from core.commands.cli import main
+from core.config import ConfigError, RunConfig
+from core.data import Data, digests, own_pictures, prepare
+from core.data.ancestry import run_of
+from core.data.digests import file_digests, pixel_digests
+from core.data.embedded import read_digits
+from core.data.manifest import PICTURES, RECIPE, Picture, read_pictures, read_recipe, write_pictures, write_recipe
+from core.evaluation import evaluate
+from core.evaluation.desk import EvaluationDesk
+from core.evaluation.helper import Answers
+from core.evaluation.predictions import find_run
+from core.machine.home import Home
+from core.records.events import RunStatus
+from core.relocation import moved
+from core.store import Run, RunStore
+from core.store.checkpoint import weights_of
+from core.training.breaking import break_data
+from core.worker.assembly import assemble
+from core.worker.process import work
+from tests.support import ROOT
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+EACH = 30
+"""Pictures of each class; a fifth of them are test pictures."""
+
+TEST = 12
+
+
+def silent(text: str, share: float | None) -> None:
+    """Progress that nobody hears."""
+
+
+def draw(path: Path, number: int) -> None:
+    """A picture of noise, another one for each number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(path)
+
+
+@dataclass(frozen=True)
+class World:
+    """A home with a finished run on a folder of noise, both for this test alone."""
+
+    home: Home
+    run_id: str
+    folder: Path
+
+    @property
+    def run(self) -> Run:
+        return find_run(self.home, self.run_id)
+
+    @property
+    def tested(self) -> list[Picture]:
+        return [each for each in read_pictures(self.home.run_folder(self.run_id)) or () if each.part == "test"]
+
+    def evaluate(self) -> evaluate.Predictions:
+        return evaluate.evaluate(self.home, self.run_id)
+
+
+def config_of(folder: Path, **changes: object) -> RunConfig:
+    values = {"dataset": f"folder:{folder}", "model": "mlp", "image_size": 16, "batch_size": 8, "epochs": 12, "threads": 1, "learning_rate": 0.01}
+    return RunConfig(**{**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Where a home, a folder and a copy of it lie, and the run's id."""
+    base = tmp_path_factory.mktemp("own")
+    for label, name in enumerate("ab"):
+        for number in range(EACH):
+            draw(base / "photos" / name / f"{number:02}.png", 1000 * label + number)
+    shutil.copytree(base / "photos", base / "pristine")
+    home = Home.from_environment(str(base / "home"))
+    store = RunStore(home.database)
+    run_id = store.create_run(config_of(base / "photos"))
+    assert work(home, run_id) is RunStatus.FINISHED
+    store.close()
+    return base, run_id
+
+
+@pytest.fixture
+def world(trained: tuple[Path, str], tmp_path: Path) -> World:
+    base, run_id = trained
+    shutil.copytree(base / "home", tmp_path / "home")
+    shutil.rmtree(base / "photos", ignore_errors=True)
+    shutil.copytree(base / "pristine", base / "photos")
+    return World(Home.from_environment(str(tmp_path / "home")), run_id, base / "photos")
+
+
+# The list
+
+
+def test_a_run_lists_its_pictures_as_they_are_trained_on_and_tested(world: World) -> None:
+    pictures = read_pictures(world.home.run_folder(world.run_id)) or ()
+    data = prepare(world.run.config, world.home, silent)
+    files = sorted(world.folder.glob("*/*.png"))
+    for part, loader in (("train", data.train), ("validation", data.validation), ("test", data.test)):
+        assert loader is not None
+        listed = [each for each in pictures if each.part == part]
+        expected = [files[place] for place in loader.images.indices.tolist()]
+        assert [each.file for each in listed] == [file.relative_to(world.folder).as_posix() for file in expected]
+        assert [each.name for each in listed] == [file.parent.name for file in expected]
+        assert [each.sha256 for each in listed] == [hashlib.sha256(file.read_bytes()).hexdigest() for file in expected]
+    assert len(pictures) == 2 * EACH
+    recipe = read_recipe(world.home.run_folder(world.run_id))
+    assert recipe is not None
+    assert (recipe.root, recipe.classes, recipe.image_size, recipe.dataset) == (str(world.folder), ("a", "b"), 16, f"folder:{world.folder}")
+    assert recipe.mean == pytest.approx((0.485, 0.456, 0.406))
+
+
+def test_pictures_of_arrays_have_numbers_in_their_source_and_digests_of_their_pixels(home: Home) -> None:
+    config = RunConfig(dataset="digits", model="mlp", image_size=16)
+    data = assemble(config, home).images
+    raw = read_digits(home.data, silent).train
+    assert isinstance(raw.images, np.ndarray)
+    pictures = data.pictures()
+    assert len(pictures) == 1797
+    for each in (pictures[0], pictures[1300], pictures[-1]):
+        assert each.number is not None
+        assert each.sha256 == hashlib.sha256(np.ascontiguousarray(raw.images[each.number]).tobytes()).hexdigest()
+        assert each.name == str(raw.labels[each.number])
+    assert data.recipe is not None
+    assert data.recipe.root is None
+    assert dict(data.recipe.sources) == {"train": "train", "validation": "train", "test": "train"}
+
+
+def test_the_list_has_true_classes_and_what_is_really_trained_on(home: Home) -> None:
+    config = RunConfig(dataset="digits", model="mlp", image_size=16)
+
+    def listed(**changes: object) -> list[Picture]:
+        data = break_data(prepare(config.replace(**changes), home, silent, listed=True), config.replace(**changes))
+        return [each for each in data.pictures() if each.part == "train"]
+
+    assert listed(fault="shuffled labels") == listed()
+    rare, usual = listed(fault="imbalanced classes"), listed()
+    assert len(rare) < len(usual)
+    assert set(rare) < set(usual)
+    tested = {(each.file, each.sha256) for each in prepare(config, home, silent, listed=True).pictures() if each.part == "test"}
+    assert tested < {(each.file, each.sha256) for each in listed(fault="leaking split")}
+
+
+def test_a_second_look_reads_no_file_again_and_sees_each_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / "photos" / f"{number}.png" for number in range(5)]
+    for number, file in enumerate(files):
+        draw(file, number)
+    os.mkfifo(tmp_path / "photos" / "pipe.png")
+    asked = [*files, tmp_path / "photos" / "pipe.png", tmp_path / "photos" / "none.png"]
+    first = file_digests(asked, tmp_path / "photos", tmp_path / "cache", silent)
+    assert first == [*(hashlib.sha256(file.read_bytes()).hexdigest() for file in files), None, None]
+    read: list[Path] = []
+    monkeypatch.setattr(digests, "_digest", lambda file, before=digests._digest: read.append(file) or before(file))
+    assert file_digests(asked, tmp_path / "photos", tmp_path / "cache", silent) == first
+    assert read == []
+    # Another picture of the same size, put in with the times of the one before.
+    status = files[2].stat()
+    files[2].write_bytes(bytes(reversed(files[2].read_bytes())))
+    os.utime(files[2], ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert file_digests(asked, tmp_path / "photos", tmp_path / "cache", silent)[2] == hashlib.sha256(files[2].read_bytes()).hexdigest() != first[2]
+    assert read == [files[2]]
+
+
+def test_digests_of_arrays_do_not_depend_on_how_they_lie_in_memory() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
+    assert pixel_digests(images.transpose(0, 3, 1, 2)) == [hashlib.sha256(image.transpose(2, 0, 1).tobytes()).hexdigest() for image in images]
+
+
+# What becomes of the folder
+
+
+def test_pictures_that_come_later_are_no_test_pictures(world: World) -> None:
+    result = world.run.result
+    assert result is not None
+    trained_on = [each.file for each in read_pictures(world.home.run_folder(world.run_id)) or () if each.part == "train" and each.name == "b"]
+    for number, file in enumerate(trained_on[:10]):
+        shutil.copy(world.folder / file, world.folder / "a" / f"0{number}-new.png")
+    made = world.evaluate()
+    assert made.evaluation.accuracy.value == result.test_accuracy
+    assert made.evaluation.samples == TEST
+    assert made.evaluation.notes == ()
+
+
+def test_what_is_gone_or_changed_is_counted_and_the_rest_is_measured(world: World) -> None:
+    whole = world.evaluate()
+    tested = world.tested
+    for place in (0, 5, 7):
+        (world.folder / tested[place].file).unlink()
+    draw(world.folder / tested[9].file, 77)
+    made = world.evaluate()
+    left = [place for place in range(TEST) if place not in (0, 5, 7, 9)]
+    assert made.evaluation.notes == ("3 of 12 test pictures are gone, 1 was changed: measured on 8.",)
+    assert np.allclose(made.logits, whole.logits[left], atol=1e-5)
+    assert made.labels.tolist() == whole.labels[left].tolist()
+    assert made.test_set != whole.test_set
+    test = evaluate.open_test_set(world.home, world.run, silent)
+    for index, place in enumerate(left):
+        shown = torch.from_numpy(np.asarray(Image.open(world.folder / tested[place].file)).transpose(2, 0, 1).copy())
+        assert torch.equal(test.pixels([index])[0], shown), "and walls show the same"
+
+
+def test_a_picture_that_was_renamed_or_sorted_elsewhere_is_known_by_what_it_holds(world: World) -> None:
+    whole = world.evaluate()
+    tested = world.tested
+    (world.folder / tested[0].file).rename(world.folder / "a" / "another name.png")
+    (world.folder / "b" / "deeper").mkdir()
+    (world.folder / tested[-1].file).rename(world.folder / "b" / "deeper" / "x.png")
+    relabelled = next(each for each in tested[1:] if each.name == "a")
+    (world.folder / relabelled.file).rename(world.folder / "b" / "once-a.png")
+    made = world.evaluate()
+    assert np.array_equal(made.logits, whole.logits)
+    assert made.labels.tolist() == whole.labels.tolist()
+    assert made.test_set == whole.test_set
+    assert made.evaluation.notes == (
+        "3 of the test pictures are called otherwise, or in another folder, than when the run was made.",
+        "1 of them lies in the folder of another class now, and counts here as what the run was told.",
+    )
+
+
+@pytest.mark.parametrize(("gone", "words"), [(7, "that is too few to measure on"), ("a", "no test picture of a is left")])
+def test_too_few_pictures_are_refused_with_a_remedy(world: World, gone: int | str, words: str) -> None:
+    tested = world.tested
+    for each in tested[:gone] if isinstance(gone, int) else [each for each in tested if each.name == gone]:
+        (world.folder / each.file).unlink()
+    with pytest.raises(ConfigError) as caught:
+        world.evaluate()
+    assert caught.value.field == "dataset"
+    for part in ("of 12 test pictures are gone", words, f"bring them back into {world.folder}", f"python -m core moved {world.run_id} PATH"):
+        assert part in caught.value.message
+
+
+def test_what_was_measured_before_stays_true_when_the_folder_goes(world: World) -> None:
+    before = world.evaluate().evaluation
+    for each in world.tested[:10]:
+        (world.folder / each.file).unlink()
+    few = world.evaluate().evaluation
+    assert few.accuracy == before.accuracy
+    assert few.notes[0].startswith("Measured earlier: now, 10 of 12 test pictures are gone of those that")
+    shutil.rmtree(world.folder)
+    gone = world.evaluate().evaluation
+    assert gone.accuracy == before.accuracy
+    assert [note.partition(" the folder")[0] for note in gone.notes] == ["Measured earlier: now,"]
+
+
+def test_a_list_that_is_damaged_or_leads_out_of_the_folder_is_not_followed(world: World, tmp_path: Path) -> None:
+    folder = world.home.run_folder(world.run_id)
+    draw(tmp_path / "outside.png", 5)
+    digest = hashlib.sha256((tmp_path / "outside.png").read_bytes()).hexdigest()
+    strangers = [tmp_path / "outside.png", Path("..", *[".."] * 9, *(tmp_path / "outside.png").parts[1:])]
+    write_pictures(folder, [*(Picture("test", name, str(file), digest) for name in "ab" for file in strangers)])
+    with pytest.raises(ConfigError, match="4 of 4 test pictures are gone"):
+        world.evaluate()
+    (folder / PICTURES).write_bytes(b"part,class,fi")
+    with pytest.raises(ConfigError, match=r"pictures\.csv, cannot be read"):
+        world.evaluate()
+
+
+# The folder was moved
+
+
+def test_without_its_folder_a_run_still_knows_a_picture(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "new.png"
+    draw(picture, 3)
+    assert main(["predict", world.run_id, str(picture), "--home", str(world.home.path)]) == 0
+    before = capsys.readouterr().out
+    shutil.rmtree(world.folder)
+    assert main(["predict", world.run_id, str(picture), "--home", str(world.home.path)]) == 0
+    assert capsys.readouterr().out == before
+    answers = Answers(world.home)
+    guessed = answers.to({"question": "predict", "run": world.run_id, "epoch": None, "source": str(picture)}, lambda: False, silent)
+    assert {guess["name"] for guess in guessed["guesses"]} == {"a", "b"}
+    for listed in (PICTURES, RECIPE):  # as a run of before
+        (world.home.run_folder(world.run_id) / listed).unlink()
+    assert main(["predict", world.run_id, str(picture), "--home", str(world.home.path)]) == 0
+    assert capsys.readouterr().out == before
+
+
+def test_where_the_folder_is_now_can_be_said_and_is_checked(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = world.run.result
+    assert result is not None
+    new = tmp_path / "photos-2024"
+    shutil.copytree(world.folder, new)
+    shutil.rmtree(world.folder)
+    base = ["--home", str(world.home.path)]
+    assert main(["evaluate", world.run_id, *base]) == 2
+    assert f"the folder {world.folder} is not there" in capsys.readouterr().err
+    for name in "ab":
+        for number in range(EACH):
+            draw(tmp_path / "others" / name / f"{number:02}.png", 50_000 + number)
+    assert main(["moved", world.run_id, str(tmp_path / "others"), *base]) == 2
+    assert "of the 12 test pictures" in capsys.readouterr().err
+    assert main(["moved", world.run_id, str(tmp_path / "nowhere"), *base]) == 2
+    capsys.readouterr()
+    assert main(["moved", world.run_id, str(new), *base]) == 0
+    assert "60 of 60 that were looked up are there, unchanged" in capsys.readouterr().out
+    recipe = read_recipe(world.home.run_folder(world.run_id))
+    assert recipe is not None
+    assert (recipe.root, recipe.classes) == (str(new), ("a", "b"))
+    assert main(["evaluate", world.run_id, "--json", *base]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["accuracy"]["value"], made["samples"], made["notes"]) == (result.test_accuracy, TEST, [])
+
+
+def test_a_folder_is_said_along_with_evaluate_and_may_be_sorted_anew(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in sorted(world.folder.glob("*/*.png")):
+        target = tmp_path / "sorted" / file.parent.name / "2024" / f"IMG_{file.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(target)
+    shutil.rmtree(world.folder)
+    assert main(["evaluate", world.run_id, "--json", "--folder", str(tmp_path / "sorted"), "--home", str(world.home.path)]) == 0
+    printed = capsys.readouterr()
+    assert "12 of its 12 test pictures are in it" in printed.err
+    assert json.loads(printed.out)["notes"] == ["12 of the test pictures are called otherwise, or in another folder, than when the run was made."]
+
+
+def test_the_folder_above_is_understood(world: World, tmp_path: Path) -> None:
+    shutil.copytree(world.folder, tmp_path / "stick" / world.folder.name)
+    assert str(tmp_path / "stick" / world.folder.name) in moved(world.home, world.run, str(tmp_path / "stick"))
+    with pytest.raises(ConfigError, match="is no folder of yours"):
+        moved(world.home, Run(**{**vars(world.run), "config": RunConfig(dataset="digits")}), str(world.folder))
+
+
+def test_the_screen_asks_where_a_missing_folder_is(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(world.folder, tmp_path / "new place")
+    shutil.rmtree(world.folder)
+    world.home.run_folder(world.run_id)
+    monkeypatch.setenv("THAW_HOME", str(world.home.path))
+    app = AppTest.from_file(ROOT / "pages" / "_app.py", default_timeout=60).run()
+    app.switch_page("evaluate.py")
+    app.query_params["view"] = "metrics"
+    app.run()
+    assert not app.exception
+    assert "The folder of this run's pictures is not there" in [each.proto.title for each in app.warning]
+    app.text_input(key="evaluate_folder").set_value(str(tmp_path / "nowhere"))
+    next(each for each in app.button if each.label == "Use this folder").click().run()
+    assert any("nowhere" in each.value for each in app.error)
+    app.text_input(key="evaluate_folder").set_value(str(tmp_path / "new place"))
+    next(each for each in app.button if each.label == "Use this folder").click().run()
+    assert not app.exception
+    assert not app.warning
+    recipe = read_recipe(world.home.run_folder(world.run_id))
+    assert recipe is not None
+    assert recipe.root == str(tmp_path / "new place")
+
+
+def test_the_screen_counts_what_is_there(world: World) -> None:
+    desk = EvaluationDesk(world.home)
+    try:
+        assert desk.test_pictures(world.run_id) == TEST
+        (world.folder / world.tested[3].file).unlink()
+        assert desk.test_pictures(world.run_id) == TEST - 1
+    finally:
+        desk.close()
+
+
+# Runs of before, homes that were moved
+
+
+def test_a_run_without_a_list_says_so_and_warns_of_a_folder_that_changed(world: World) -> None:
+    result = world.run.result
+    assert result is not None
+    for name in (PICTURES, RECIPE):
+        (world.home.run_folder(world.run_id) / name).unlink()
+    for path in (world.folder, *world.folder.rglob("*")):
+        os.utime(path, (0, 0))
+    same = world.evaluate().evaluation
+    assert same.accuracy.value == result.test_accuracy
+    assert same.notes == ("This run was made before Thaw kept lists of pictures: its test set was drawn again from today's folder.",)
+    draw(world.folder / "a" / "new.png", 9_000)
+    os.utime(world.folder / "a" / "new.png", (0, 0))
+    (note,) = world.evaluate().evaluation.notes
+    assert "The folder has changed since (files or folders in it are newer than the run)" in note
+    assert "some of these pictures may be among those that it was trained on" in note
+    for number in range(10):
+        draw(world.folder / "a" / f"new{number}.png", 9_001 + number)
+    (note,) = world.evaluate().evaluation.notes
+    assert "its settings gave 12 test pictures then and give 14 now" in note
+
+
+def test_a_run_without_a_list_can_be_told_its_folder_if_the_classes_are_the_same(world: World, tmp_path: Path) -> None:
+    for name in (PICTURES, RECIPE):
+        (world.home.run_folder(world.run_id) / name).unlink()
+    draw(tmp_path / "other" / "cat" / "1.png", 1)
+    draw(tmp_path / "other" / "dog" / "1.png", 2)
+    with pytest.raises(ConfigError, match="has the classes cat, dog, and"):
+        moved(world.home, world.run, str(tmp_path / "other"))
+    world.folder.rename(tmp_path / "new")
+    with pytest.raises(ConfigError, match="is not there"):
+        world.evaluate()
+    assert "Whether it holds the same pictures is not known" in moved(world.home, world.run, str(tmp_path / "new"))
+    assert world.evaluate().evaluation.samples == TEST
+    assert not (world.home.run_folder(world.run_id) / PICTURES).exists()
+
+
+def test_a_home_that_was_moved_has_its_weights(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = world.run.result
+    assert result is not None
+    assert result.weights == f"runs/{world.run_id}/weights.pth"
+    world.home.path.rename(tmp_path / "moved home")
+    home = Home.from_environment(str(tmp_path / "moved home"))
+    assert main(["show", world.run_id, "--json", "--home", str(home.path)]) == 0
+    told = Path(json.loads(capsys.readouterr().out)["weights"])
+    assert told == home.run_folder(world.run_id) / "weights.pth"
+    assert torch.load(told, weights_only=True)
+    assert evaluate.evaluate(home, world.run_id).evaluation.accuracy.value == result.test_accuracy
+    # A run of before has an absolute path, to where the home was then.
+    with sqlite3.connect(home.database) as connection:
+        (text,) = connection.execute("SELECT result FROM runs WHERE id = ?", (world.run_id,)).fetchone()
+        older = {**json.loads(text), "weights": str(tmp_path / "home" / "runs" / world.run_id / "weights.pth")}
+        connection.execute("UPDATE runs SET result = ? WHERE id = ?", (json.dumps(older), world.run_id))
+    assert weights_of(home, find_run(home, world.run_id)) == told
+
+
+# Starting from a run's weights
+
+
+def continued(world: World, **changes: object) -> Data:
+    weights = weights_of(world.home, world.run)
+    return prepare(world.run.config.replace(starting_weights=str(weights), **changes), world.home, silent, listed=True)
+
+
+def parts_of(data: Data) -> dict[str, set[str]]:
+    parts: dict[str, set[str]] = {"train": set(), "validation": set(), "test": set()}
+    for each in data.pictures():
+        parts[each.part].add(each.sha256)
+    return parts
+
+
+def test_on_a_grown_folder_the_test_pictures_of_the_run_before_stay_test_pictures(world: World) -> None:
+    before = read_pictures(world.home.run_folder(world.run_id)) or ()
+    tested, trained = ({each.sha256 for each in before if each.part == part} for part in ("test", "train"))
+    for number in range(20):
+        draw(world.folder / "ab"[number % 2] / f"0-new{number}.png", 70_000 + number)
+    data = continued(world)
+    parts = parts_of(data)
+    assert tested < parts["test"]
+    assert not trained & parts["test"]
+    assert len(parts["test"]) == len(tested) + 4, "and a fifth of what is new"
+    assert parts["test"] == parts_of(continued(world, seed=5))["test"]
+    said = (
+        f"The 12 test pictures of run {world.run_id}, whose weights this run starts from, are test pictures here too, and none that it was trained on"
+    )
+    assert any(note.startswith(said) and "of 20 pictures that are new to it, 4 were set aside" in note for note in data.notes)
+    fresh = parts_of(prepare(world.run.config, world.home, silent, listed=True))
+    assert trained & fresh["test"], "drawn anew, it would have been tested on what it knows"
+
+
+def test_on_the_same_folder_nothing_is_drawn_otherwise(world: World) -> None:
+    data = continued(world)
+    assert data.pictures() == read_pictures(world.home.run_folder(world.run_id))
+    assert not [note for note in data.notes if world.run_id in note]
+    other = continued(world, seed=9)
+    assert parts_of(other)["test"] == parts_of(data)["test"]
+    assert any("validation pictures are among those that run" in note for note in other.notes)
+
+
+def test_a_chain_of_runs_is_followed_and_a_run_without_a_list_named(world: World) -> None:
+    store = RunStore(world.home.database)
+    draw(world.folder / "a" / "0-new.png", 80_000)
+    second = store.create_run(world.run.config.replace(starting_weights=str(weights_of(world.home, world.run)), epochs=1))
+    assert work(world.home, second) is RunStatus.FINISHED
+    recipe = read_recipe(world.home.run_folder(second))
+    assert recipe is not None
+    assert recipe.started_from == world.run_id
+    (world.home.run_folder(world.run_id) / PICTURES).unlink()
+    data = prepare(world.run.config.replace(starting_weights=str(weights_of(world.home, store.run(second)))), world.home, silent)
+    assert any(note.startswith(f"No list of pictures is kept of {world.run_id}") for note in data.notes)
+    write_recipe(world.home.run_folder(world.run_id), recipe)  # in a circle: it ends all the same
+    assert run_of(str(weights_of(world.home, world.run)), world.home.runs) == world.run_id
+    assert run_of(str(world.folder / "a" / "00.png"), world.home.runs) is None
+    assert continued(world).notes
+
+
+def test_a_folder_with_a_test_set_of_its_own_says_what_the_weights_have_seen(world: World, tmp_path: Path) -> None:
+    before = read_pictures(world.home.run_folder(world.run_id)) or ()
+    for each in before:
+        part = "train" if each.part == "test" else "test"
+        (tmp_path / "split" / part / each.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(world.folder / each.file, tmp_path / "split" / part / each.file)
+    notes = continued(world, dataset=f"folder:{tmp_path / 'split'}", batch_size=2, validation_share=0).notes
+    trained = sum(each.part == "train" for each in before)
+    assert any(note.startswith(f"{trained} of the 48 test pictures are among those that run {world.run_id}") for note in notes)
+    assert any(note.startswith(f"12 of the 12 training pictures are test pictures of run {world.run_id}") for note in notes)
+
+
+def test_two_runs_on_the_same_pictures_can_be_compared_wherever_they_lie(world: World) -> None:
+    own = evaluate.open_test_set(world.home, world.run, silent)
+    assert own.key == evaluate.draw_test_set(world.run.config, world.home, silent).key
+    assert own.key != evaluate.draw_test_set(RunConfig(dataset="digits", image_size=16), world.home, silent).key
+    stamp = own_pictures.stamp(world.home, world.run_id, world.run.config.dataset)
+    draw(world.folder / world.tested[0].file, 4)
+    assert own_pictures.stamp(world.home, world.run_id, world.run.config.dataset) != stamp
