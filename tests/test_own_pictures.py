@@ -26,10 +26,11 @@ from core.data.manifest import PICTURES, RECIPE, Picture, read_pictures, read_re
 from core.evaluation import evaluate
 from core.evaluation.desk import EvaluationDesk
 from core.evaluation.helper import Answers
-from core.evaluation.predictions import find_run
+from core.evaluation.predictions import Predictions, find_run
 from core.machine.home import Home
 from core.records.events import RunStatus
 from core.relocation import moved
+from core.run_test_set import draw_test_set, open_test_set
 from core.store import Run, RunStore
 from core.store.checkpoint import weights_of
 from core.training.breaking import break_data
@@ -71,7 +72,7 @@ class World:
     def tested(self) -> list[Picture]:
         return [each for each in read_pictures(self.home.run_folder(self.run_id)) or () if each.part == "test"]
 
-    def evaluate(self) -> evaluate.Predictions:
+    def evaluate(self) -> Predictions:
         return evaluate.evaluate(self.home, self.run_id)
 
 
@@ -209,7 +210,7 @@ def test_what_is_gone_or_changed_is_counted_and_the_rest_is_measured(world: Worl
     assert np.allclose(made.logits, whole.logits[left], atol=1e-5)
     assert made.labels.tolist() == whole.labels[left].tolist()
     assert made.test_set != whole.test_set
-    test = evaluate.open_test_set(world.home, world.run, silent)
+    test = open_test_set(world.home, world.run, silent)
     for index, place in enumerate(left):
         shown = torch.from_numpy(np.asarray(Image.open(world.folder / tested[place].file)).transpose(2, 0, 1).copy())
         assert torch.equal(test.pixels([index])[0], shown), "and walls show the same"
@@ -500,9 +501,9 @@ def test_a_folder_with_a_test_set_of_its_own_says_what_the_weights_have_seen(wor
 
 
 def test_two_runs_on_the_same_pictures_can_be_compared_wherever_they_lie(world: World) -> None:
-    own = evaluate.open_test_set(world.home, world.run, silent)
-    assert own.key == evaluate.draw_test_set(world.run.config, world.home, silent).key
-    assert own.key != evaluate.draw_test_set(RunConfig(dataset="digits", image_size=16), world.home, silent).key
+    own = open_test_set(world.home, world.run, silent)
+    assert own.key == draw_test_set(world.run.config, world.home, silent).key
+    assert own.key != draw_test_set(RunConfig(dataset="digits", image_size=16), world.home, silent).key
     stamp = own_pictures.stamp(world.home, world.run_id, world.run.config.dataset)
     draw(world.folder / world.tested[0].file, 4)
     assert own_pictures.stamp(world.home, world.run_id, world.run.config.dataset) != stamp

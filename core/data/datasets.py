@@ -270,12 +270,6 @@ def survey(dataset: str, seconds: float = SURVEY_SECONDS) -> Layout | None:
     return stock.survey(layouts.read_layout(text), seconds) if text else None
 
 
-def folder_of(dataset: str) -> Path | None:
-    """The folder that `folder:PATH` means, be it there or not; None for a dataset that is none."""
-    kind, colon, path = dataset.partition(":")
-    return Path(path).expanduser().absolute() if colon and kind.strip().casefold() == FOLDER else None
-
-
 def class_names(dataset: str, home_data: Path) -> tuple[str, ...]:
     """The classes of a dataset, in the order of the labels. Nothing is downloaded; a folder's directories are read.
 

@@ -20,15 +20,10 @@ from torch import Tensor, nn
 from core import catalog
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
-from core.data import Loader, Normalise, own_pictures
+from core.data import Normalise, own_pictures
 from core.data import torchvision_sets as sets
 from core.data.datasets import find_dataset, folder_of
-from core.data.images import Store, open_images, open_kept
-from core.data.loader import ImageDataset, resize
-from core.data.origins import origin_of
-from core.data.own_pictures import TestPictures
-from core.data.sources import Source
-from core.data.splits import TEST_SEED, TEST_SHARE, stratified_split
+from core.data.loader import resize
 from core.evaluation import embedding, metrics, predictions
 from core.evaluation.pictures import data_uri, open_picture
 from core.evaluation.predictions import Predictions
@@ -40,6 +35,7 @@ from core.networks.models import build, find_model, logits_and_auxiliary
 from core.records.evaluation import Guess, Prediction, Sample
 from core.records.layers import head_options
 from core.records.speed import applied
+from core.run_test_set import TestSet, open_test_set
 from core.store import Run, RunStore
 from core.store.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from core.training.steps import FORMATS, THREADS, use_threads
@@ -51,37 +47,6 @@ GUESSES = 5
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """The images that a run is tested on, with notes on what is not as it was.
-
-    `key` is another text for other images, or the same in another order, whatever size they are brought to and wherever they lie.
-    """
-
-    __test__ = False  # it is no test, pytest
-
-    classes: tuple[str, ...]
-    loader: Loader
-    key: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def images(self) -> ImageDataset:
-        """The images themselves."""
-        return self.loader.images
-
-    def pixels(self, indices: Sequence[int]) -> Tensor:
-        """uint8 [N, 3, S, S] of the images at `indices`.
-
-        Raises:
-            ConfigError: on `index`, there is no such image.
-        """
-        for index in indices:
-            if not 0 <= index < len(self.images):
-                raise ConfigError("index", f"{index} is not in the test set; use 0 to {len(self.images) - 1:,}")
-        return self.images.__getitems__(list(indices)).images
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,90 +103,6 @@ def as_files(config: RunConfig) -> bool:
         return True  # be it there or not
     entry = find_dataset(config.dataset)
     return entry.pixels == 0 or entry.opener is sets.eurosat
-
-
-def open_test_set(home: Home, run: Run, progress: Progress) -> TestSet:
-    """The pictures that a run was tested on, in the same batches as while it ran; its notes say what is not as it was.
-
-    Those of its list, and no others. A run that was made before Thaw kept lists gets the test set that its settings give today.
-
-    Raises:
-        ConfigError: the dataset cannot be had or read, or too few of the listed pictures are left (`core.data.own_pictures`).
-    """
-    if not own_pictures.is_listed(home, run.id):
-        return _drawn_again(home, run, progress)
-    config = run.config
-    classes = run.plan.classes if run.plan else catalog.class_names(config.dataset, home.data)
-    found = own_pictures.find(home, run.id, config.dataset, classes, progress)
-    store, places = _decoded_by_run(home, run, found) or (open_images(found.source, config.image_size, home.cache, "test images", progress), None)
-    here = store.numbers if places is None else np.arange(len(places))
-    indices = torch.arange(len(here)) if places is None else torch.from_numpy(places)
-    labels = store.labels.clone()
-    labels[indices] = torch.from_numpy(found.source.labels[here])
-    images = ImageDataset(store.images, labels, indices, config.image_size, store.key)
-    key = own_pictures.key_of(classes, found.source.labels[here].tolist(), [found.digests[place] for place in here])
-    return TestSet(tuple(classes), Loader(images, config.batch_size), key, found.notes)
-
-
-def _decoded_by_run(home: Home, run: Run, found: TestPictures) -> tuple[Store, Places] | None:
-    """The store that the run decoded, all pictures of its folder, and where the test pictures are in it; None where it is not kept any more."""
-    if not isinstance(found.source.images, tuple):
-        return None
-    try:
-        raw = find_dataset(run.config.dataset).read(home.data, lambda text, share: None)
-    except ConfigError:
-        return None  # the folder was moved, or changed so that no training could come of it
-    source = raw.test or raw.train
-    store = open_kept(source, run.config.image_size, home.cache)
-    if store is None or not isinstance(source.images, tuple):
-        return None
-    places = {source.images[number]: place for place, number in enumerate(store.numbers.tolist())}
-    if not all(file in places for file in found.source.images):
-        return None
-    return store, np.asarray([places[file] for file in found.source.images], dtype=np.int64)
-
-
-def _drawn_again(home: Home, run: Run, progress: Progress) -> TestSet:
-    """The test set that a run without a list of pictures would be tested on if it were trained today."""
-    root = own_pictures.root_of(home, run.id, run.config.dataset)
-    if root is None:
-        return draw_test_set(run.config, home, progress)
-    own_pictures.check_there(root, run.id)
-    config = run.config if root == folder_of(run.config.dataset) else run.config.replace(dataset=f"folder:{root}")
-    test = draw_test_set(config, home, progress)
-    note = "This run was made before Thaw kept lists of pictures: its test set was drawn again from today's folder."
-    then = run.plan.test_samples if run.plan else None
-    if then is not None and then != len(test.images):
-        change = f"its settings gave {then:,} test pictures then and give {len(test.images):,} now"
-    elif run.started is not None and own_pictures.last_change(root) > run.started:
-        change = "files or folders in it are newer than the run"
-    else:
-        return replace(test, notes=(note,))
-    warning = f"The folder has changed since ({change}): some of these pictures may be among those that it was trained on, and the figures too good."
-    return replace(test, notes=(f"{note} {warning}",))
-
-
-def draw_test_set(config: RunConfig, home: Home, progress: Progress) -> TestSet:
-    """The test set that a run with this config would have today: the same images in the same batches as `core.data.prepare` gives.
-
-    Raises:
-        ConfigError: the dataset cannot be had or read.
-    """
-    entry = find_dataset(config.dataset)
-    progress(f"reading {entry.label}", None)
-    raw = entry.read(home.data, progress)
-    source = raw.test or raw.train
-    name = "test images" if raw.test else "training images"  # decoded under the same key
-    store = open_images(source, config.image_size, home.cache, name, progress)
-    labels = store.labels.numpy()
-    indices = np.arange(len(labels)) if raw.test else stratified_split(labels, TEST_SHARE, TEST_SEED)[1]
-    if len(indices) == 0:
-        raise ConfigError("dataset", f"{len(labels):,} images are too few to set any aside to test on; add images to each class")
-    images = ImageDataset(store.images, store.labels, torch.from_numpy(indices), config.image_size, store.key)
-    numbers = store.numbers[indices]
-    part = Source(tuple(source.images[number] for number in numbers) if isinstance(source.images, tuple) else source.images[numbers], labels[indices])
-    digests = origin_of("test", part, np.arange(len(indices)), folder_of(entry.name), home, progress).digests
-    return TestSet(raw.classes, Loader(images, config.batch_size), own_pictures.key_of(raw.classes, labels[indices].tolist(), digests))
 
 
 def load(home: Home, run_id: str, epoch: int | None = None, checkpoint: Checkpoint | None = None) -> Loaded:

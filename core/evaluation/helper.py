@@ -19,11 +19,12 @@ from core.config.errors import Cancelled
 from core.data import own_pictures
 from core.evaluation import evaluate, grad_cam, predictions
 from core.evaluation.embedding import Method, embedding_map
-from core.evaluation.evaluate import Loaded, Progress, TestSet
+from core.evaluation.evaluate import Loaded, Progress
 from core.evaluation.predictions import Predictions
 from core.helpers.helper import serve, step_back
 from core.machine.home import Home
 from core.records.evaluation import CamView, EmbeddingMap, Prediction, Sample
+from core.run_test_set import TestSet, open_test_set
 from core.store import Run
 
 _EMBEDDING = TypeAdapter(EmbeddingMap)
@@ -101,7 +102,7 @@ class Answers:
         # Runs without a list that have the same settings have the same pictures.
         own = (run.id, stamp) if own_pictures.is_listed(self._home, run.id) else None
         key = (config.dataset, config.image_size, config.batch_size, own)
-        return _remembered(self._test_sets, TEST_SETS, key, lambda: evaluate.open_test_set(self._home, run, lambda text, share: None))
+        return _remembered(self._test_sets, TEST_SETS, key, lambda: open_test_set(self._home, run, lambda text, share: None))
 
 
 def _map(first: Predictions, second: Predictions, method: Method, cancelled: Callable[[], bool], progress: Progress) -> EmbeddingMap:

@@ -39,6 +39,7 @@ from core.networks.models import find_model
 from core.networks.own_networks import Network
 from core.records.evaluation import Evaluation, Work
 from core.records.events import RunStatus
+from core.run_test_set import TestSet, draw_test_set
 from core.store import RunStore, saving
 from core.store.checkpoint import checkpoint_path, checkpoints, load_checkpoint
 from core.worker.process import work
@@ -138,7 +139,7 @@ def test_the_test_set_is_the_runs_own(trained: tuple[Home, str, str], tmp_path: 
         for size in (16, 24):
             config = TINY.replace(dataset=dataset, image_size=size, batch_size=8, augmentation="flip", seed=3)
             expected = prepare(config, trained[0], lambda text, share: None)
-            made = evaluate.draw_test_set(config, trained[0], lambda text, share: None)
+            made = draw_test_set(config, trained[0], lambda text, share: None)
             assert made.classes == expected.classes
             assert len(made.loader) == len(expected.test)
             for mine, theirs in zip(made.loader.batches(0), expected.test.batches(0), strict=True):
@@ -238,7 +239,7 @@ def test_outputs_that_are_not_finite_count_as_wrong(home: Home, run: str) -> Non
     assert len(made.mistakes(1000)) == 359
     assert sum(map(sum, made.evaluation.confusion)) == 0
     loaded = evaluate.load(home, run)
-    test = evaluate.draw_test_set(TINY, home, lambda text, share: None)
+    test = draw_test_set(TINY, home, lambda text, share: None)
     prediction = evaluate.predict(loaded, test.pixels([0]))
     assert prediction.guesses == ()
     assert "NaN or infinite" in prediction.notes[0]
@@ -349,7 +350,7 @@ def test_weights_that_are_damaged_are_named(home: Home, run: str) -> None:
 def test_a_dataset_with_other_classes_than_the_run_is_refused(trained: tuple[Home, str, str]) -> None:
     home, run_id, _ = trained
     loaded = replace(evaluate.load(home, run_id), classes=(*"012345678", "ten"))
-    test = evaluate.draw_test_set(TINY, home, lambda text, share: None)
+    test = draw_test_set(TINY, home, lambda text, share: None)
     with pytest.raises(ConfigError, match=r"gone: ten; new: 9\); bring the dataset back") as caught:
         evaluate._check_classes(loaded, test)
     assert caught.value.field == "dataset"
@@ -364,12 +365,12 @@ def loaded(trained: tuple[Home, str, str]) -> Loaded:
 
 
 @pytest.fixture(scope="module")
-def tested(trained: tuple[Home, str, str]) -> evaluate.TestSet:
-    return evaluate.draw_test_set(TINY, trained[0], lambda text, share: None)
+def tested(trained: tuple[Home, str, str]) -> TestSet:
+    return draw_test_set(TINY, trained[0], lambda text, share: None)
 
 
 def test_a_test_image_saved_as_a_file_is_predicted_as_in_the_evaluation(
-    trained: tuple[Home, str, str], loaded: Loaded, tested: evaluate.TestSet, tmp_path: Path
+    trained: tuple[Home, str, str], loaded: Loaded, tested: TestSet, tmp_path: Path
 ) -> None:
     from core.data.embedded import read_digits
 
@@ -396,7 +397,7 @@ def test_an_image_of_a_folder_is_predicted_as_in_the_evaluation(home: Home, tmp_
             Image.fromarray(pixels).save(folder / name / f"{number}.jpg")
     run_id = made_run(home, TINY.replace(dataset=f"folder:{folder}", batch_size=4), classes=2)
     made, model = evaluate.evaluate(home, run_id), evaluate.load(home, run_id)
-    test = evaluate.draw_test_set(model.config, home, lambda text, share: None)
+    test = draw_test_set(model.config, home, lambda text, share: None)
     files = sorted(folder.glob("*/*.jpg"))
     for index, place in enumerate(test.images.indices.tolist()):
         images, _ = evaluate.picture(model, files[place])
@@ -409,7 +410,7 @@ def size_of(picture: str) -> tuple[int, int]:
     return Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))).size
 
 
-def test_a_prediction_has_the_five_likeliest_classes(loaded: Loaded, tested: evaluate.TestSet) -> None:
+def test_a_prediction_has_the_five_likeliest_classes(loaded: Loaded, tested: TestSet) -> None:
     made = evaluate.predict(loaded, tested.pixels([5]), ("a note",))
     shares = metrics.probabilities(loaded.logits(tested.pixels([5])).numpy())[0]
     assert [guess.probability for guess in made.guesses] == sorted(shares.tolist(), reverse=True)[:5]
@@ -419,7 +420,7 @@ def test_a_prediction_has_the_five_likeliest_classes(loaded: Loaded, tested: eva
     assert size_of(made.picture) == (16, 16), "as the model saw it"
 
 
-def test_samples_are_the_images_and_what_was_made_of_them(trained: tuple[Home, str, str], loaded: Loaded, tested: evaluate.TestSet) -> None:
+def test_samples_are_the_images_and_what_was_made_of_them(trained: tuple[Home, str, str], loaded: Loaded, tested: TestSet) -> None:
     made = evaluate.evaluate(trained[0], trained[1])
     found = evaluate.sample(lambda: loaded, tested, made, [300, 2], 48)
     assert [sample.index for sample in found] == [300, 2]
@@ -445,7 +446,7 @@ def around(loaded: Loaded, model: nn.Module, name: str, size: int) -> Loaded:
     return replace(loaded, model=model.eval(), entry=find_model(name), config=loaded.config.replace(image_size=size))
 
 
-def test_behind_global_pooling_grad_cam_is_the_weights_of_the_head(loaded: Loaded, tested: evaluate.TestSet) -> None:
+def test_behind_global_pooling_grad_cam_is_the_weights_of_the_head(loaded: Loaded, tested: TestSet) -> None:
     # Selvaraju et al. 2017, section 3.1: there it is CAM, up to a constant that scaling to 1 takes away.
     images = tested.pixels([11])
     model = loaded.model
@@ -465,7 +466,7 @@ def test_behind_global_pooling_grad_cam_is_the_weights_of_the_head(loaded: Loade
     assert grad_cam.explain(loaded, images, "relu2").target == int(logits.argmax())
 
 
-def test_grad_cam_is_the_same_for_a_frozen_model_and_leaves_no_trace(loaded: Loaded, tested: evaluate.TestSet) -> None:
+def test_grad_cam_is_the_same_for_a_frozen_model_and_leaves_no_trace(loaded: Loaded, tested: TestSet) -> None:
     images = tested.pixels([3])
     made = grad_cam.explain(loaded, images, "conv1", 5)
     assert all(parameter.grad is None for parameter in loaded.model.parameters())
@@ -482,7 +483,7 @@ def test_grad_cam_is_the_same_for_a_frozen_model_and_leaves_no_trace(loaded: Loa
     assert max(map(max, made.heat)) == 1
 
 
-def test_a_layer_changed_in_place_by_the_next_can_be_looked_at(loaded: Loaded, tested: evaluate.TestSet) -> None:
+def test_a_layer_changed_in_place_by_the_next_can_be_looked_at(loaded: Loaded, tested: TestSet) -> None:
     class Plain(nn.Module):
         def __init__(self, inplace: bool) -> None:
             super().__init__()
@@ -498,7 +499,7 @@ def test_a_layer_changed_in_place_by_the_next_can_be_looked_at(loaded: Loaded, t
     assert first == second
 
 
-def test_vision_transformers_are_seen_as_patches_up_to_the_last_that_counts(loaded: Loaded, tested: evaluate.TestSet) -> None:
+def test_vision_transformers_are_seen_as_patches_up_to_the_last_that_counts(loaded: Loaded, tested: TestSet) -> None:
     torch.manual_seed(0)
     model = VisionTransformer(image_size=16, patch_size=4, num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=16, num_classes=10)
     nn.init.normal_(model.heads.head.weight)  # type: ignore[union-attr, arg-type]
@@ -512,7 +513,7 @@ def test_vision_transformers_are_seen_as_patches_up_to_the_last_that_counts(load
     assert (len(made.heat), len(made.heat[0])) == (4, 4)
 
 
-def test_swin_is_seen_though_its_channels_come_last(loaded: Loaded, tested: evaluate.TestSet) -> None:
+def test_swin_is_seen_though_its_channels_come_last(loaded: Loaded, tested: TestSet) -> None:
     torch.manual_seed(0)
     model = SwinTransformer([2, 2], embed_dim=8, depths=[2, 2], num_heads=[2, 2], window_size=[4, 4], num_classes=10)
     swin = around(loaded, model, "swin_t", 16)
@@ -525,7 +526,7 @@ def test_swin_is_seen_though_its_channels_come_last(loaded: Loaded, tested: eval
     assert grad_cam._as_maps(swin, "features.1.0", torch.arange(128.0).view(1, 4, 4, 8))[0, 3, 1, 2] == (1 * 4 + 2) * 8 + 3
 
 
-def test_a_network_without_maps_has_no_layers_to_look_at(loaded: Loaded, tested: evaluate.TestSet) -> None:
+def test_a_network_without_maps_has_no_layers_to_look_at(loaded: Loaded, tested: TestSet) -> None:
     from core.networks.models import build
 
     for name in ("mlp", "flat: flatten, linear 4, relu"):
@@ -556,9 +557,7 @@ def test_the_layers_of_a_residual_network_are_blocks_and_convolutions(loaded: Lo
         ("relu2", -1, "target", "no class -1"),
     ],
 )
-def test_grad_cam_of_what_is_not_there_names_the_remedy(
-    loaded: Loaded, tested: evaluate.TestSet, layer: str, target: int, field: str, words: str
-) -> None:
+def test_grad_cam_of_what_is_not_there_names_the_remedy(loaded: Loaded, tested: TestSet, layer: str, target: int, field: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         grad_cam.explain(loaded, tested.pixels([0]), layer, target)
     assert caught.value.field == field
