@@ -58,10 +58,9 @@ def key_of(classes: Sequence[str], labels: Sequence[int], digests: Sequence[str]
 
 def root_of(home: Home, run_id: str, dataset: str) -> Path | None:
     """The folder that a run's pictures lie in, as far as anybody has said; it need not be there. None for a dataset that is no folder."""
-    recipe = read_recipe(home.run_folder(run_id))
-    if recipe is not None and recipe.root is not None:
-        return Path(recipe.root)
-    return datasets.folder_of(dataset)
+    folder = datasets.folder_of(dataset)
+    recipe = read_recipe(home.run_folder(run_id)) if folder else None
+    return Path(recipe.root) if recipe is not None and recipe.root is not None else folder
 
 
 def is_listed(home: Home, run_id: str) -> bool:
