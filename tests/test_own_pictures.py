@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,8 +77,16 @@ class World:
         return evaluate.evaluate(self.home, self.run_id)
 
 
-def config_of(folder: Path, **changes: object) -> RunConfig:
-    values = {"dataset": f"folder:{folder}", "model": "mlp", "image_size": 16, "batch_size": 8, "epochs": 12, "threads": 1, "learning_rate": 0.01}
+def config_of(folder: Path, **changes: Any) -> RunConfig:
+    values: dict[str, Any] = {
+        "dataset": f"folder:{folder}",
+        "model": "mlp",
+        "image_size": 16,
+        "batch_size": 8,
+        "epochs": 12,
+        "threads": 1,
+        "learning_rate": 0.01,
+    }
     return RunConfig(**{**values, **changes})
 
 
@@ -146,7 +155,7 @@ def test_pictures_of_arrays_have_numbers_in_their_source_and_digests_of_their_pi
 def test_the_list_has_true_classes_and_what_is_really_trained_on(home: Home) -> None:
     config = RunConfig(dataset="digits", model="mlp", image_size=16)
 
-    def listed(**changes: object) -> list[Picture]:
+    def listed(**changes: Any) -> list[Picture]:
         data = break_data(prepare(config.replace(**changes), home, silent, listed=True), config.replace(**changes))
         return [each for each in data.pictures() if each.part == "train"]
 
@@ -167,7 +176,13 @@ def test_a_second_look_reads_no_file_again_and_sees_each_change(tmp_path: Path, 
     first = file_digests(asked, tmp_path / "photos", tmp_path / "cache", silent)
     assert first == [*(hashlib.sha256(file.read_bytes()).hexdigest() for file in files), None, None]
     read: list[Path] = []
-    monkeypatch.setattr(digests, "_digest", lambda file, before=digests._digest: read.append(file) or before(file))
+    before = digests._digest
+
+    def noted(file: Path) -> bytes | None:
+        read.append(file)
+        return before(file)
+
+    monkeypatch.setattr(digests, "_digest", noted)
     assert file_digests(asked, tmp_path / "photos", tmp_path / "cache", silent) == first
     assert read == []
     # Another picture of the same size, put in with the times of the one before.
@@ -340,7 +355,6 @@ def test_the_folder_above_is_understood(world: World, tmp_path: Path) -> None:
 def test_the_screen_asks_where_a_missing_folder_is(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(world.folder, tmp_path / "new place")
     shutil.rmtree(world.folder)
-    world.home.run_folder(world.run_id)
     monkeypatch.setenv("THAW_HOME", str(world.home.path))
     app = AppTest.from_file(ROOT / "pages" / "_app.py", default_timeout=60).run()
     app.switch_page("evaluate.py")
@@ -431,7 +445,7 @@ def test_a_home_that_was_moved_has_its_weights(world: World, tmp_path: Path, cap
 # Starting from a run's weights
 
 
-def continued(world: World, **changes: object) -> Data:
+def continued(world: World, **changes: Any) -> Data:
     weights = weights_of(world.home, world.run)
     return prepare(world.run.config.replace(starting_weights=str(weights), **changes), world.home, silent, listed=True)
 

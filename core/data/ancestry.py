@@ -86,7 +86,9 @@ def run_of(weights: str, runs: Path) -> str | None:
 def ancestry(starting_weights: str, runs: Path) -> Ancestry | None:
     """The runs that these starting weights came from, nearest first; None where they are not a run's."""
     first = run_of(starting_weights, runs)
-    run_id, lists, unlisted = first, [], []
+    run_id = first
+    lists: list[tuple[Picture, ...]] = []
+    unlisted: list[str] = []
     seen: set[str] = set()
     while run_id is not None and run_id not in seen:
         seen.add(run_id)

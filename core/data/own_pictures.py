@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.config import ConfigError
 from core.data import datasets
@@ -98,7 +99,7 @@ class _Found:
 
     there: list[bool]
     changed: int
-    images: np.typing.NDArray[np.uint8] | tuple[Path, ...]
+    images: NDArray[np.uint8] | tuple[Path, ...]
     renamed: int = 0
     relabelled: int = 0
 

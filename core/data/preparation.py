@@ -69,7 +69,7 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
 
     before = ancestry(config.starting_weights, home.runs)
     stores: dict[Part, Store] = {"train": train, "validation": validation, "test": test}
-    sources = {"train": raw.train, "validation": own_validation or raw.train, "test": raw.test or raw.train}
+    sources: dict[Part, Source] = {"train": raw.train, "validation": own_validation or raw.train, "test": raw.test or raw.train}
     root = datasets.folder_of(entry.name)
     origins = _origins(stores, sources, root, home, progress) if listed or before else {}
     known = before.known(origins) if before else {}

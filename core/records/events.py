@@ -393,8 +393,8 @@ class RunPlan:
 class RunResult:
     """What a run ended with. `seconds` are all since the first step, pauses left out; `samples_per_second` is over training steps alone.
 
-    `weights` is the path of the saved `state_dict` from the home, of older runs an absolute one: ask `core.store.checkpoint.weights_of`. Metrics are None
-    where nothing was measured.
+    `weights` is the path of the saved `state_dict` from the home, of older runs an absolute one: ask `core.store.checkpoint.weights_of`. Metrics
+    are None where nothing was measured.
     """
 
     epochs: int
