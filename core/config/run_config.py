@@ -23,6 +23,7 @@ EXAMPLES: Mapping[str, str] = {
     "model": "resnet18",
     "starting_weights": "random",
     "image_size": "64",
+    "fit": "crop",
     "freeze": "'head only'",
     "head_dropout": "0.2",
     "head_hidden": "256",
@@ -92,6 +93,13 @@ DOUBLES: Mapping[str, str] = {
 }
 """What becomes of pictures that are in two sets: name to what it does, in words for a screen."""
 
+FITS: Mapping[str, str] = {
+    "crop": "The middle square of each picture is used; what lies beyond it is never seen.",
+    "squash": "All of each picture is used, its longer side pressed together until it is a square: shapes are distorted.",
+    "pad": "All of each picture is used in its own shape, with black at two of its sides to make it a square: details get smaller.",
+}
+"""How pictures that are not square become squares: name to what it does, in words for a screen."""
+
 OptionValue = bool | int | float | str | list[float] | None
 
 
@@ -108,6 +116,10 @@ class RunConfig(BaseModel):
     model: str = Field("resnet18", min_length=1, description="A torchvision classification model, small_cnn, mlp, or a network of your own")
     starting_weights: str = Field("random", min_length=1, description="random, pretrained, or the path of a .pth or .safetensors file")
     image_size: int = Field(64, ge=8, le=1024, description="Side of the square that every image is resized to, in pixels")
+    fit: Literal["crop", "squash", "pad"] = Field(
+        "crop",
+        description="How a picture that is not square becomes one: crop (its middle), squash (all of it, distorted) or pad (all of it, and black)",
+    )
     freeze: FreezePlan = Field(FreezePlan(), description="A preset and/or name patterns, comma separated: 'head only', 'layer1.*, !layer1.0'")
     head_dropout: float = Field(
         0.0, ge=0, lt=1, allow_inf_nan=False, description="Share of what goes into the new head that is dropped at random while training, 0 to 1"

@@ -11,7 +11,7 @@ EXTENSIONS = frozenset(
         *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
     )
 )
-"""The endings of the formats that are decoded (`core.data.intake.FORMATS`), as Pillow knows them."""
+"""The endings of the formats that are decoded (`core.data.decoding.FORMATS`), as Pillow knows them."""
 
 USUAL = (".jpg", ".png", ".webp", ".tif")
 """The endings that a message names."""

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from core.data import decoding
+from core.data.decoding import DECODING_ERRORS, Fit, ValueRange
 from core.data.folders import shown as shown
 from core.data.layouts import read_layout
 from core.data.sources import Progress, Raw
 from core.data.stock import take_stock
 
-FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
-"""The only formats that Pillow may try. Left to itself it would hand an .eps in disguise to Ghostscript."""
-
 MAX_PIXELS = 100_000_000  # 300 MB decoded, more than any camera takes
 
-DECODING_ERRORS = (
-    *(OSError, EOFError, SyntaxError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError),
-    *(RuntimeError, MemoryError, BufferError, struct.error, zlib.error),
-)
-"""What Pillow's decoders raise on damaged files: almost anything."""
+_BEGINNINGS = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+}
 
 
 class UnreadableImage(ValueError):
-    """An image file that cannot be decoded; the text says why in a few words."""
+    """An image file that cannot be decoded; the text says why in a few words, and `kind` what would help."""
+
+    def __init__(self, reason: str, kind: Literal["no image", "too large", "damaged", "out of reach"] = "no image") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 def folder_classes(text: str) -> tuple[str, ...]:
@@ -53,84 +61,88 @@ def read_folder(text: str, progress: Progress) -> Raw:
     return Raw(layout.classes, sources["train"], sources.get("test"), sources.get("validation"), notes, layout)
 
 
-def decode(file: Path, image_size: int) -> NDArray[np.uint8]:
-    """One image, turned the way it was taken, its shorter side brought to `image_size` and the middle cut out: uint8 [3, S, S].
-
-    Transparent parts become white, grey becomes colour, 16 bits become 8. Of an animation the first picture is taken.
+def decode(file: Path, image_size: int, fit: Fit = "crop", value_range: ValueRange | None = None) -> NDArray[np.uint8]:
+    """One image as `core.data.decoding.decode` gives it, uint8 [3, S, S].
 
     Raises:
         UnreadableImage: for anything that is not a whole image of a known format and of a sane size.
     """
-    with readable():
-        square = ImageOps.fit(upright(file, 2 * image_size), (image_size, image_size), method=Image.Resampling.BILINEAR)
+    return decode_and_look(file, image_size, fit, value_range).pixels
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image as it is given to a model, uint8 [3, S, S], and what it was made of.
+
+    `width` and `height` are its own, in pixels (of a JPEG perhaps those of a smaller copy); `flat`: nothing can be seen on it.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+    flat: bool
+
+
+def decode_and_look(file: Path, image_size: int, fit: Fit, value_range: ValueRange | None) -> Decoded:
+    """`decode`, and what is told of the image beside its pixels."""
+    with readable(file):
+        whole = upright(file, 2 * image_size, value_range)
+        square = decoding.fitted(whole, image_size, fit)
         pixels: NDArray[np.uint8] = np.asarray(square).transpose(2, 0, 1)
-        return pixels
+        return Decoded(pixels, whole.width, whole.height, is_flat(square, whole, fit))
+
+
+def is_flat(square: Image.Image, whole: Image.Image, fit: Fit) -> bool:
+    """Whether a picture, made a square, came out in as good as one colour. The black that was put beside it does not count."""
+    if fit == "pad":
+        left, top, width, height = decoding.padded_place(*whole.size, square.width)
+        square = square.crop((left, top, left + width, top + height))
+    return decoding.is_flat(square)
 
 
 @contextmanager
-def readable() -> Iterator[None]:
-    """Have whatever decoding raises inside the `with` block raised as UnreadableImage."""
+def readable(file: Path | io.BytesIO) -> Iterator[None]:
+    """Have whatever decoding `file` raises inside the `with` block raised as UnreadableImage. What is said is chosen by the type of an error."""
     try:
         yield
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        raise UnreadableImage("not an image") from None
+        raise _unidentified(file) from None
     except Image.DecompressionBombError:
-        raise UnreadableImage("far too many pixels") from None
+        raise UnreadableImage("far too many pixels", "too large") from None
+    except MemoryError:
+        raise UnreadableImage("it does not fit into memory", "too large") from None
     except DECODING_ERRORS as error:
-        raise UnreadableImage(str(error).split("\n")[0][:80] or type(error).__name__) from None
+        if isinstance(error, OSError) and error.errno is not None:  # the system's; Pillow's own have no number
+            raise UnreadableImage(error.strerror or type(error).__name__, "out of reach") from None
+        raise UnreadableImage(str(error).split("\n")[0][:80] or type(error).__name__, "damaged") from None
 
 
-def upright(file: Path, side: int, shrink: Callable[[Image.Image], Image.Image] = lambda image: image) -> Image.Image:
-    """The whole picture in RGB, turned the way it was taken. Call it inside `readable`.
+def _unidentified(file: Path | io.BytesIO) -> UnreadableImage:
+    """What to say of a file that Pillow does not know: some begin like an image all the same."""
+    if isinstance(file, Path):
+        with file.open("rb") as stream:
+            start = stream.read(16)
+    else:
+        start = file.getvalue()[:16]
+    kind = next((kind for beginning, kind in _BEGINNINGS.items() if start.startswith(beginning)), None)
+    if kind is None:
+        return UnreadableImage("not an image")
+    return UnreadableImage(f"it begins as a {kind}, but is damaged or of a kind that cannot be read, such as colours in floats", "damaged")
 
-    Args:
-        side: a JPEG may be decoded at a half, a quarter or an eighth of its size, where its sides stay at least this long, in pixels.
-        shrink: makes a large picture smaller, in the mode that it was saved in.
-    """
+
+def upright(
+    file: Path, side: int, value_range: ValueRange | None = None, shrink: Callable[[Image.Image], Image.Image] = lambda image: image
+) -> Image.Image:
+    """The whole picture in RGB, as `core.data.decoding.upright` gives it, if it is of a sane size. Call it inside `readable`."""
     if file.stat().st_size == 0:
         raise UnreadableImage("empty file")
-    with Image.open(file, formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise UnreadableImage(f"too large, {width:,} x {height:,} pixels")
-        # Decoding a JPEG at an eighth of its size is several times faster. Twice the size that is wanted leaves the antialiasing its work.
-        image.draft("RGB", (side, side))
-        image.load()
-        turn = _TURNS.get(_orientation(image))
-        picture = _to_rgb(shrink(image))
-        return picture if turn is None else picture.transpose(turn)
+    return decoding.upright(file, side, value_range, check_size, shrink)
 
 
-def _orientation(image: Image.Image) -> int:
-    """How the camera was held, 1 to 8 as in EXIF; 1, upright, if the file does not say."""
-    try:
-        return int(image.getexif().get(0x0112, 1))
-    except DECODING_ERRORS:  # the picture is whole, so a damaged note about it is no reason to leave it out
-        return 1
-
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        # Pillow's own conversion cuts everything above 255 off, so that most 16-bit images turn white.
-        values = np.asarray(image, dtype=np.float64)
-        highest = 65535.0 if image.mode.startswith("I") and (";16" in image.mode or values.max(initial=0) > 255) else 255.0
-        return Image.fromarray(np.clip(np.nan_to_num(values) / highest * 255, 0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        picture = Image.new("RGB", layer.size, "white")
-        picture.paste(layer, mask=layer)
-        return picture
-    return image if image.mode == "RGB" else image.convert("RGB")
+def check_size(image: Image.Image) -> None:
+    """Raises UnreadableImage for a picture of more than `MAX_PIXELS`; nothing of it needs to be decoded."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage(f"too large, {width:,} x {height:,} pixels", "too large")

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional
 
+from core.data.decoding import Fit, padded_place
 from core.machine.bits import digest
 from core.records import cost
 
@@ -86,19 +87,21 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         indices: int64 [N], the samples of this dataset; two datasets (training, validation) can share one store.
         image_size: side of what is given out, in pixels.
         key: a text that is another one for other pixels; None: it is worked out from `images` when it is asked for.
+        fit: how images that are not square become squares.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, indices: Tensor, image_size: int, key: str | None = None) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, indices: Tensor, image_size: int, key: str | None = None, fit: Fit = "crop") -> None:
         self.images = images
         self.labels = labels
         self.indices = indices
         self.image_size = image_size
         self.store_key = key
+        self.fit: Fit = fit
 
     @cached_property
     def key(self) -> str:
         """Tells apart what this dataset gives at the same places of its store from what another gives."""
-        return f"{self.store_key or digest([self.images])} {self.image_size}"
+        return f"{self.store_key or digest([self.images])} {self.image_size}" + ("" if self.fit == "crop" else f" {self.fit}")
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -114,7 +117,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         return Batch(self.labels[chosen], chosen, lambda: self._read(chosen))
 
     def _read(self, chosen: Tensor) -> Tensor:
-        images = resize(self.images[chosen], self.image_size)
+        images = resize(self.images[chosen], self.image_size, self.fit)
         return images.repeat(1, 3, 1, 1) if images.shape[1] == 1 else images  # models expect colour: a grey image has three equal channels
 
 
@@ -238,7 +241,7 @@ class Loader:
 
     def of(self, labels: Tensor, indices: Tensor) -> Loader:
         """The same for other samples of the same store (int64 [N]), or other labels (int64 [M])."""
-        images = ImageDataset(self.images.images, labels, indices, self.images.image_size, self.images.store_key)
+        images = ImageDataset(self.images.images, labels, indices, self.images.image_size, self.images.store_key, self.images.fit)
         return Loader(images, self.batch_size, self.seed, self.augmentation, self.pin_memory)
 
     @property
@@ -290,10 +293,22 @@ class Normalise(nn.Module):
         return images.to(self.mean.dtype, memory_format=self.memory_format).div_(255).sub_(self.mean).div_(self.std)
 
 
-def resize(images: Tensor, image_size: int) -> Tensor:
-    """uint8 [N, C, H, W] to squares of `image_size` pixels, bilinear and antialiased. The same tensor where nothing is to do."""
-    if images.shape[-2:] == (image_size, image_size):
+def resize(images: Tensor, image_size: int, fit: Fit = "crop") -> Tensor:
+    """uint8 [N, C, H, W] to squares of `image_size` pixels, bilinear and antialiased, as `core.data.decoding.fitted` makes squares of files.
+
+    The same tensor where nothing is to do.
+    """
+    height, width = images.shape[-2:]
+    if (height, width) == (image_size, image_size):
         return images
+    if fit == "pad" and height != width:
+        left, top, across, down = padded_place(width, height, image_size)
+        right, bottom = image_size - left - across, image_size - top - down
+        inside: Tensor = functional.resize(images, [down, across], antialias=True)
+        return nn.functional.pad(inside, (left, right, top, bottom))
+    if fit == "crop":
+        side = min(height, width)
+        images = images[..., (height - side) // 2 :, (width - side) // 2 :][..., :side, :side]
     resized: Tensor = functional.resize(images, [image_size, image_size], antialias=True)
     return resized
 

@@ -1,7 +1,7 @@
 """Pictures from outside that a model is to look at: uploads and files. They are taken to be hostile. No torch.
 
-A picture goes the way that the images of the run's test set went: those that are files are scaled and cropped by Pillow (`core.data.intake.decode`),
-those that come as arrays are resized as tensors (`core.data.images`).
+A picture goes the way that the images of the run's test set went: those that are files are made squares by Pillow (`core.data.decoding.fitted`),
+those that come as arrays are resized as tensors (`core.data.loader.resize`).
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from core.config import ConfigError
-from core.data.intake import FORMATS, MAX_PIXELS, UnreadableImage, readable, shown, upright
+from core.data.decoding import FORMATS, File, Fit, ValueRange, fitted, is_deep, sparing_notes
+from core.data.intake import MAX_PIXELS, UnreadableImage, check_size, is_flat, readable, shown, upright
 from core.machine.files import written_whole
 from core.machine.home import Home
 
@@ -37,12 +38,22 @@ LARGE = 16_000_000
 """Pixels above which a picture is averaged down before it is converted, so that memory stays bounded."""
 
 _ENDINGS = {"JPEG": ".jpg", "TIFF": ".tif"}
-_OTHERS = "choose a JPEG, PNG, WebP, GIF, BMP or TIFF file"
+_REMEDIES = {
+    "no image": "choose a JPEG, PNG, WebP, GIF, BMP or TIFF file",
+    "too large": f"scale it down to {MAX_PIXELS / 1e6:.0f} megapixels or less",
+    "damaged": "it is damaged, or it ends too early: copy or save it again",
+    "out of reach": "allow this user to read it, or copy it elsewhere",
+}
+_FITTED: Mapping[Fit, str] = {
+    "crop": "Its middle square was cut out of",
+    "squash": "It was pressed together into a square, from",
+    "pad": "Black was put at two sides of it, to make a square of",
+}
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture's middle square, uint8 [3, H, H], and what had to be done to get it, in sentences."""
+    """A picture, uint8 [3, H, W], and what had to be done to get it, in sentences."""
 
     pixels: NDArray[np.uint8]
     notes: tuple[str, ...]
@@ -60,15 +71,11 @@ def keep(home: Home, data: bytes, name: str) -> Path:
     if len(data) > MOST_BYTES:
         what = f"{title!r} has {len(data) / 1e6:,.0f} MB, more than {MOST_BYTES / 1e6:,.0f} MB"
         raise ConfigError("picture", f"{what}; save it smaller, or as JPEG")
-    with _in_words(title), readable(), warnings.catch_warnings():
+    with _in_words(title), readable(io.BytesIO(data)), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if not data:
             raise UnreadableImage("empty file")
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            kind = image.format or "PNG"
-        if width * height > MAX_PIXELS:
-            raise UnreadableImage(f"too large, {width:,} x {height:,} pixels")
+        kind = sparing_notes(io.BytesIO(data), _format)
     folder = home.cache / "uploads"
     key = hashlib.sha256(data).hexdigest()[:20]
     stem = re.sub(r"[^\w-]+", "_", Path(title).stem)[:60].strip("_") or "picture"
@@ -86,14 +93,16 @@ def keep(home: Home, data: bytes, name: str) -> Path:
     return path
 
 
-def open_picture(path: Path, image_size: int, as_files: bool) -> Opened:
-    """The middle square of the picture at `path`, turned the way it was taken, in RGB.
+def open_picture(path: Path, image_size: int, as_files: bool, fit: Fit = "crop", value_range: ValueRange | None = None) -> Opened:
+    """The picture at `path`, turned the way it was taken, in RGB.
 
-    Transparent parts become white, 16 bits become 8, of an animation the first picture is taken.
+    Transparent parts become white, more than 8 bits a channel become 8, of an animation the first picture is taken.
 
     Args:
-        as_files: whether the test set's images are files: the square has `image_size` pixels a side then, made as theirs are. Else it comes
-            in its own size, to be resized as a tensor.
+        as_files: whether the test set's images are files: the picture is a square of `image_size` pixels a side then, made as theirs are.
+            Else it comes in its own size, to be resized as a tensor: its middle square for `fit` crop, all of it for the others.
+        fit: of the run.
+        value_range: what those values of the run's pictures that have more than 8 bits are out of; None: they all have 8.
 
     Raises:
         ConfigError: on `picture`, there is no such file, or it is no whole picture of at most `core.data.intake.MAX_PIXELS` pixels.
@@ -103,13 +112,16 @@ def open_picture(path: Path, image_size: int, as_files: bool) -> Opened:
         raise ConfigError("picture", f"there is no file {str(path)!r} (any more); check the path, or upload it again")
     if not path.is_file():
         raise ConfigError("picture", f"{str(path)!r} is no file; give the path of a picture")
-    with _in_words(title), readable(), warnings.catch_warnings():
+    with _in_words(title), readable(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow finds odd in a file that it can read
-        notes = _notes(path, image_size)
-        whole = upright(path, 2 * image_size, lambda image: _shrunk(image, max(4 * image_size, 1024)))
-        side = image_size if as_files else min(whole.size)
-        square = whole if not as_files and whole.width == whole.height else ImageOps.fit(whole, (side, side), method=Image.Resampling.BILINEAR)
-        return Opened(np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1)), notes)
+        whole = upright(path, 2 * image_size, value_range, lambda image: _shrunk(image, max(4 * image_size, 1024)))
+        notes = _notes(path, image_size, fit, value_range)
+        seen = fitted(whole, image_size, fit)
+        if is_flat(seen, whole, fit):
+            notes = (*notes, "Nothing can be seen on it: for the model it is of nearly one colour.")
+        if not as_files:
+            seen = whole if fit != "crop" or whole.width == whole.height else fitted(whole, min(whole.size), fit)
+        return Opened(np.ascontiguousarray(np.asarray(seen).transpose(2, 0, 1)), notes)
 
 
 def data_uri(pixels: NDArray[np.uint8], side: int | None = None) -> str:
@@ -122,33 +134,61 @@ def data_uri(pixels: NDArray[np.uint8], side: int | None = None) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def _notes(path: Path, image_size: int) -> tuple[str, ...]:
+def _format(file: File) -> str:
+    """The format of a file that is a picture of a size that is taken."""
+    with Image.open(file, formats=FORMATS) as image:
+        check_size(image)
+        return image.format or "PNG"
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What the head of a file says of a picture."""
+
+    size: tuple[int, int]
+    mode: str
+    grey: bool
+    deep: bool
+    turned: bool
+    pictures: int
+    transparent: bool
+
+
+def _head(file: File) -> _Head:
+    with Image.open(file, formats=FORMATS) as image:
+        return _Head(
+            size=image.size,
+            mode=image.mode,
+            grey=image.getbands()[0] in ("1", "L", "I", "F") or is_deep(image),
+            deep=is_deep(image) or any(";16" in str(tile.args) for tile in image.tile),
+            turned=image.getexif().get(0x0112, 1) in range(2, 9),
+            pictures=getattr(image, "n_frames", 1),
+            transparent=image.has_transparency_data,
+        )
+
+
+def _notes(path: Path, image_size: int, fit: Fit, value_range: ValueRange | None) -> tuple[str, ...]:
     """What is unusual about a picture, from its head, and what is done about it."""
     notes = []
-    if path.stat().st_size == 0:
-        raise UnreadableImage("empty file")
-    with Image.open(path, formats=FORMATS) as image:
-        width, height = image.size
-        mode, bands = image.mode, image.getbands()
-        deep = mode.startswith("I") or mode == "F" or any(";16" in str(tile[3]) for tile in image.tile if len(tile) > 3)
-        turned = image.getexif().get(0x0112, 1) in range(2, 9)
-        pictures = getattr(image, "n_frames", 1)
-        transparent = image.has_transparency_data
-    if pictures > 1:
-        notes.append(f"It has {pictures:,} pictures, an animation or pages: the first was taken.")
-    if turned:
+    head = sparing_notes(path, _head)
+    width, height = head.size
+    if head.pictures > 1:
+        notes.append(f"It has {head.pictures:,} pictures, an animation or pages: the first was taken.")
+    if head.turned:
         notes.append("It was turned the way the camera was held, as its EXIF data say.")
-    if transparent:
+    if head.transparent:
         notes.append("Its transparent parts were put on white.")
-    if deep:
-        notes.append("It has more than 8 bits a channel, and was brought down to 8.")
-    if bands[0] in ("1", "L", "I", "F") or mode.startswith("I"):
+    if head.deep:
+        own = "a usual range that holds its own values, since the run's pictures have 8 bits each,"
+        scale = own if value_range is None else f"{value_range[0]:,.6g} to {value_range[1]:,.6g}, as in the run's pictures,"
+        notes.append(f"It has more than 8 bits a channel, and was brought down to 8: {scale} became 0 to 255.")
+    if head.grey:
         notes.append("It is grey: all three colour channels are equal.")
-    if mode in ("CMYK", "YCCK"):
+    if head.mode in ("CMYK", "YCCK"):
         notes.append("It is in print colours (CMYK), and was converted to RGB without a colour profile.")
     if width != height:
-        notes.append(f"Its middle square was cut out of {width:,} x {height:,} pixels.")
-    side = min(width, height)
+        notes.append(f"{_FITTED[fit]} {width:,} x {height:,} pixels.")
+    side = max(width, height) if fit == "pad" else min(width, height)
     if side < image_size / 2:
         notes.append(f"It was scaled up from {side:,} to {image_size:,} pixels a side: the model sees a blur.")
     elif width * height > LARGE or side >= 8 * image_size:
@@ -164,12 +204,12 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
         return image
     if image.mode in ("1", "P", "PA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    if not (image.mode.startswith("I") or image.mode == "F"):
+    if not is_deep(image):
         return image.reduce(factor)
     values = np.asarray(image)
     height, width = values.shape[0] // factor, values.shape[1] // factor
     blocks = values[: height * factor, : width * factor].reshape(height, factor, width, factor)
-    # Pillow reads the range of the values off the type: it has to stay what it was.
+    # The type decides what the values are taken to be out of: it has to stay what it was.
     return Image.fromarray(blocks.mean(axis=(1, 3), dtype=np.float32).astype(np.uint16 if ";16" in image.mode else values.dtype))
 
 
@@ -179,16 +219,7 @@ def _in_words(title: str) -> Iterator[None]:
     try:
         yield
     except UnreadableImage as error:
-        reason = str(error)
-    else:
-        return
-    if "truncated" in reason or "broken" in reason:
-        remedy = "it ends too early: copy or save it again"
-    elif "too large" in reason or "too many pixels" in reason:
-        remedy = f"scale it down to {MAX_PIXELS / 1e6:.0f} megapixels or less"
-    else:
-        remedy = _OTHERS
-    raise ConfigError("picture", f"{title!r} cannot be read as a picture ({reason}); {remedy}")
+        raise ConfigError("picture", f"{title!r} cannot be read as a picture ({error}); {_REMEDIES[error.kind]}") from None
 
 
 def _title(name: str) -> str:

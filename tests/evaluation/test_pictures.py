@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from core.config import ConfigError
-from core.data import intake
+from core.data import decoding
 from core.data.intake import decode
 from core.evaluation import pictures
 from core.evaluation.pictures import data_uri, keep, open_picture
@@ -148,13 +148,13 @@ def test_a_picture_becomes_what_the_images_of_a_dataset_of_files_become(tmp_path
 @pytest.mark.parametrize("mode", ["RGB", "I;16"])
 def test_fifty_megapixels_are_averaged_down(home: Home, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     converted: list[Image.Image] = []
-    convert = intake._to_rgb
+    convert = decoding._to_rgb
 
-    def to_rgb(image: Image.Image) -> Image.Image:
+    def to_rgb(image: Image.Image, value_range: decoding.ValueRange | None) -> Image.Image:
         converted.append(image)
-        return convert(image)
+        return convert(image, value_range)
 
-    monkeypatch.setattr(intake, "_to_rgb", to_rgb)
+    monkeypatch.setattr(decoding, "_to_rgb", to_rgb)
     # Two thirds of the width dark, the rest bright.
     pixels = np.full((6_250, 8_000), 40, np.uint8)
     pixels[:, 5_000:] = 200
