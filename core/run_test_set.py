@@ -14,8 +14,11 @@ from core import catalog
 from core.config import ConfigError, RunConfig
 from core.data import Loader, own_pictures
 from core.data.datasets import find_dataset, folder_of
+from core.data.decoding import ValueRange
+from core.data.depth import find_depth
 from core.data.images import Store, open_images, open_kept
 from core.data.loader import ImageDataset
+from core.data.manifest import read_recipe
 from core.data.origins import origin_of
 from core.data.own_pictures import TestPictures
 from core.data.sources import Source
@@ -71,17 +74,29 @@ def open_test_set(home: Home, run: Run, progress: Progress) -> TestSet:
     config = run.config
     classes = run.plan.classes if run.plan else catalog.class_names(config.dataset, home.data)
     found = own_pictures.find(home, run.id, config.dataset, classes, progress)
-    store, places = _decoded_by_run(home, run, found) or (open_images(found.source, config.image_size, home.cache, "test images", progress), None)
+    value_range = range_of(home, run)
+    kept = _decoded_by_run(home, run, found, value_range)
+    store, places = kept or (open_images(found.source, config.image_size, home.cache, "test images", progress, config.fit, value_range), None)
     here = store.numbers if places is None else np.arange(len(places))
     indices = torch.arange(len(here)) if places is None else torch.from_numpy(places)
     labels = store.labels.clone()
     labels[indices] = torch.from_numpy(found.source.labels[here])
-    images = ImageDataset(store.images, labels, indices, config.image_size, store.key)
+    images = ImageDataset(store.images, labels, indices, config.image_size, store.key, config.fit)
     key = own_pictures.key_of(classes, found.source.labels[here].tolist(), [found.digests[place] for place in here])
     return TestSet(tuple(classes), Loader(images, config.batch_size), key, found.notes)
 
 
-def _decoded_by_run(home: Home, run: Run, found: TestPictures) -> tuple[Store, Places] | None:
+def range_of(home: Home, run: Run) -> ValueRange | None:
+    """Which values became 0 and 255 in those pictures of a run that have more than 8 bits a channel; None where it had none, or did not keep it.
+
+    Raises:
+        ConfigError: on `run`, its recipe is damaged.
+    """
+    recipe = read_recipe(home.run_folder(run.id))
+    return recipe.value_range if recipe else None
+
+
+def _decoded_by_run(home: Home, run: Run, found: TestPictures, value_range: ValueRange | None) -> tuple[Store, Places] | None:
     """The store that the run decoded, all pictures of its folder, and where the test pictures are in it; None where it is not kept any more."""
     if not isinstance(found.source.images, tuple):
         return None
@@ -90,7 +105,7 @@ def _decoded_by_run(home: Home, run: Run, found: TestPictures) -> tuple[Store, P
     except ConfigError:
         return None  # the folder was moved, or changed so that no training could come of it
     source = raw.test or raw.train
-    store = open_kept(source, run.config.image_size, home.cache)
+    store = open_kept(source, run.config.image_size, home.cache, run.config.fit, value_range)
     if store is None or not isinstance(source.images, tuple):
         return None
     places = {source.images[number]: place for place, number in enumerate(store.numbers.tolist())}
@@ -114,13 +129,15 @@ def _drawn_again(home: Home, run: Run, progress: Progress) -> TestSet:
     elif run.started is not None and own_pictures.last_change(root) > run.started:
         change = "files or folders in it are newer than the run"
     else:
-        return replace(test, notes=(note,))
+        return replace(test, notes=(note, *test.notes))
     warning = f"The folder has changed since ({change}): some of these pictures may be among those that it was trained on, and the figures too good."
-    return replace(test, notes=(f"{note} {warning}",))
+    return replace(test, notes=(f"{note} {warning}", *test.notes))
 
 
 def draw_test_set(config: RunConfig, home: Home, progress: Progress) -> TestSet:
     """The test set that a run with this config would have today: the same images in the same batches as `core.data.prepare` gives.
+
+    Its notes say if they have more than 8 bits a channel.
 
     Raises:
         ConfigError: the dataset cannot be had or read.
@@ -130,13 +147,15 @@ def draw_test_set(config: RunConfig, home: Home, progress: Progress) -> TestSet:
     raw = entry.read(home.data, progress)
     source = raw.test or raw.train
     name = "test images" if raw.test else "training images"  # decoded under the same key
-    store = open_images(source, config.image_size, home.cache, name, progress)
+    depth = find_depth(raw, home.cache, progress)
+    store = open_images(source, config.image_size, home.cache, name, progress, config.fit, depth.value_range if depth else None)
     labels = store.labels.numpy()
     indices = np.arange(len(labels)) if raw.test else stratified_split(labels, TEST_SHARE, TEST_SEED)[1]
     if len(indices) == 0:
         raise ConfigError("dataset", f"{len(labels):,} images are too few to set any aside to test on; add images to each class")
-    images = ImageDataset(store.images, store.labels, torch.from_numpy(indices), config.image_size, store.key)
+    images = ImageDataset(store.images, store.labels, torch.from_numpy(indices), config.image_size, store.key, config.fit)
     numbers = store.numbers[indices]
     part = Source(tuple(source.images[number] for number in numbers) if isinstance(source.images, tuple) else source.images[numbers], labels[indices])
     digests = origin_of("test", part, np.arange(len(indices)), folder_of(entry.name), home, progress).digests
-    return TestSet(raw.classes, Loader(images, config.batch_size), own_pictures.key_of(raw.classes, labels[indices].tolist(), digests))
+    notes = (f"{depth.note} A run that did not keep this range scaled them otherwise.",) if depth else ()
+    return TestSet(raw.classes, Loader(images, config.batch_size), own_pictures.key_of(raw.classes, labels[indices].tolist(), digests), notes)

@@ -120,6 +120,16 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
+def has_deep_values(file: File) -> bool:
+    """Whether `deep_values` would give any: only the head of the file is read."""
+
+    def look(file: File) -> bool:
+        with Image.open(file, formats=FORMATS) as image:
+            return is_deep(image) or bool(_low_byte_tiles(image, list(image.tile)))
+
+    return sparing_notes(file, look)
+
+
 def to_8_bits(values: NDArray[Any], value_range: ValueRange | None) -> NDArray[np.uint8]:
     """Values of any type as uint8 of the same shape: `value_range` (None: `usual_range`) becomes 0 to 255. NaN becomes 0."""
     low, high = value_range or usual_range(values)

@@ -14,6 +14,7 @@ from core.config import ConfigError, RunConfig
 from core.config.entry import find
 from core.data import augmentations, datasets
 from core.data.ancestry import FRESH, TESTED, ancestry
+from core.data.depth import find_depth
 from core.data.images import Store, open_images
 from core.data.loader import ImageDataset, Loader
 from core.data.manifest import Picture, Recipe
@@ -22,6 +23,11 @@ from core.data.sources import Progress, Source
 from core.data.splits import TEST_SEED, TEST_SHARE, stratified_split
 from core.machine.home import Home
 from core.networks.models import find_model
+from core.records.findings import Appearance
+
+
+NOTED = 0.25
+"""Share of the median picture beyond its middle square from which on that is noted: photos of 4 : 3 have as much."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class Data:
     notes: tuple[str, ...] = ()
     origins: Mapping[Part, Origin] = field(default_factory=dict)
     recipe: Recipe | None = None
+    appearance: Appearance | None = None
+    """How the pictures come out, if they are files."""
 
     def pictures(self) -> tuple[Picture, ...]:
         """The pictures of the three sets, as the run keeps them. What was changed after `prepare` (doubles, faults) is taken in."""
@@ -50,7 +58,7 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
     """The loaders of a run; the dataset is downloaded, decoded and resized first where that is needed.
 
     Args:
-        config: dataset, image_size, batch_size, augmentation, seed, validation_share and device are used.
+        config: dataset, image_size, fit, batch_size, augmentation, seed, validation_share and device are used.
         home: where datasets and decoded images are kept.
         progress: called with what is going on, in words, and the share done (None: not known).
         listed: find out where each picture comes from, and what it holds: every file is read once.
@@ -62,10 +70,17 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
     augmentation = find(augmentations.AUGMENTATIONS, "augmentation", config.augmentation).build(config.fixed_views)
     progress(f"reading {entry.label}", None)
     raw = entry.read(home.data, progress)
-    train = open_images(raw.train, config.image_size, home.cache, "training images", progress)
-    test = open_images(raw.test, config.image_size, home.cache, "test images", progress) if raw.test else train
+    depth = find_depth(raw, home.cache, progress)
+    value_range = depth.value_range if depth else None
+
+    def opened(source: Source, name: str) -> Store:
+        return open_images(source, config.image_size, home.cache, name, progress, config.fit, value_range)
+
+    train = opened(raw.train, "training images")
+    test = opened(raw.test, "test images") if raw.test else train
     own_validation = raw.validation if config.validation_share > 0 else None
-    validation = open_images(own_validation, config.image_size, home.cache, "validation images", progress) if own_validation else train
+    validation = opened(own_validation, "validation images") if own_validation else train
+    appearance = _appearance(train, *(store for store in (validation, test) if store is not train))
 
     before = ancestry(config.starting_weights, home.runs)
     stores: dict[Part, Store] = {"train": train, "validation": validation, "test": test}
@@ -74,7 +89,8 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
     origins = _origins(stores, sources, root, home, progress) if listed or before else {}
     known = before.known(origins) if before else {}
 
-    notes = [*([raw.layout.sentence] if raw.layout else []), *raw.notes]
+    layout = [raw.layout.sentence] if raw.layout else []
+    notes = [*layout, *raw.notes, *([depth.note] if depth else []), *_cut_away(config, appearance)]
     labels = train.labels.numpy()
     train_indices, test_indices = np.arange(len(labels)), np.arange(len(test.labels))
     if test is train:
@@ -100,7 +116,7 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
     pin_memory = (config.device == "auto" or config.device.startswith("cuda")) and torch.cuda.is_available()
 
     def loader(store: Store, indices: NDArray[np.int64], training: bool = False) -> Loader:
-        images = ImageDataset(store.images, store.labels, torch.from_numpy(indices), config.image_size, store.key)
+        images = ImageDataset(store.images, store.labels, torch.from_numpy(indices), config.image_size, store.key, config.fit)
         if not training:
             return Loader(images, config.batch_size, pin_memory=pin_memory)
         return Loader(images, config.batch_size * config.accumulate, config.seed, augmentation, pin_memory)
@@ -115,14 +131,35 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
         recipe=Recipe(
             dataset=entry.name,
             root=None if root is None else str(root),
+            layout=raw.layout.sentence if raw.layout else "",
             classes=raw.classes,
             image_size=config.image_size,
+            fit=config.fit,
+            value_range=value_range,
             mean=find_model(config.model).normalise[0],
             std=find_model(config.model).normalise[1],
             sources={part: origin.part for part, origin in origins.items()},
             started_from=before.run_id if before else None,
         ),
+        appearance=appearance,
     )
+
+
+def _appearance(*stores: Store) -> Appearance | None:
+    """Of all pictures that are files; None where there are none."""
+    beyond = [store.beyond for store in stores if store.beyond is not None and len(store.beyond)]
+    if not beyond:
+        return None
+    every = np.concatenate(beyond)
+    return Appearance(len(every), sum(store.flat for store in stores), float(np.median(every)))
+
+
+def _cut_away(config: RunConfig, appearance: Appearance | None) -> list[str]:
+    """A note on what is not used of pictures that are not square, where that is more than a little."""
+    if appearance is None or config.fit != "crop" or appearance.beyond < NOTED:
+        return []
+    remedy = "fit pad or squash uses all of each picture"
+    return [f"The middle square of each picture is used, and {100 * appearance.beyond:.0f} % of the median one cut away (fit crop); {remedy}."]
 
 
 def _origins(stores: Mapping[Part, Store], sources: Mapping[Part, Source], root: Path | None, home: Home, progress: Progress) -> dict[Part, Origin]:

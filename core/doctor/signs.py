@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.config import RunConfig
 from core.records.events import AuditReport, ChangeRow, EpochRow, RunPlan, Signal, StepBlock, StepTimes
-from core.records.findings import Birth, Overlap
+from core.records.findings import Appearance, Birth, Overlap
 from core.records.layers import ParameterInfo
 
 KEPT_STEPS = 1024
@@ -43,6 +43,8 @@ class Facts:
     in_optimizer: tuple[str, ...] = ()
     statistics_steps: int = 0
     """Steps after which running statistics of normalisation layers have forgotten what they began with, to 5 %."""
+    appearance: Appearance | None = None
+    """How the pictures look as squares, if they are files."""
 
 
 class Signs:

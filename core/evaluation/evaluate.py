@@ -23,6 +23,7 @@ from core.config.errors import Cancelled
 from core.data import Normalise, own_pictures
 from core.data import torchvision_sets as sets
 from core.data.datasets import find_dataset, folder_of
+from core.data.decoding import ValueRange
 from core.data.loader import resize
 from core.evaluation import embedding, metrics, predictions
 from core.evaluation.pictures import data_uri, open_picture
@@ -35,7 +36,7 @@ from core.networks.models import build, find_model, logits_and_auxiliary
 from core.records.evaluation import Guess, Prediction, Sample
 from core.records.layers import head_options
 from core.records.speed import applied
-from core.run_test_set import TestSet, open_test_set
+from core.run_test_set import TestSet, open_test_set, range_of
 from core.store import Run, RunStore
 from core.store.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from core.training.steps import FORMATS, THREADS, use_threads
@@ -61,6 +62,8 @@ class Loaded:
     model: nn.Module
     normalise: Normalise
     device: torch.device
+    value_range: ValueRange | None = None
+    """The run's own, for pictures with more than 8 bits a channel."""
 
     @property
     def last_layer(self) -> str:
@@ -132,7 +135,7 @@ def load(home: Home, run_id: str, epoch: int | None = None, checkpoint: Checkpoi
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     model = model.to(device).to(memory_format=FORMATS[config.memory_format]).eval()
     normalise = Normalise(*entry.normalise, config.memory_format == "channels_last").to(device)
-    return Loaded(run, checkpoint, config, entry, tuple(classes), model, normalise, device)
+    return Loaded(run, checkpoint, config, entry, tuple(classes), model, normalise, device, range_of(home, run))
 
 
 def evaluate(
@@ -253,9 +256,9 @@ def picture(loaded: Loaded, path: Path) -> tuple[Tensor, tuple[str, ...]]:
     Raises:
         ConfigError: on `picture`, see `core.evaluation.pictures.open_picture`.
     """
-    size = loaded.config.image_size
-    opened = open_picture(path, size, as_files(loaded.config))
-    return resize(torch.from_numpy(opened.pixels)[None], size), opened.notes
+    size, fit = loaded.config.image_size, loaded.config.fit
+    opened = open_picture(path, size, as_files(loaded.config), fit, loaded.value_range)
+    return resize(torch.from_numpy(opened.pixels)[None], size, fit), opened.notes
 
 
 def predict(loaded: Loaded, images: Tensor, notes: Sequence[str] = ()) -> Prediction:

@@ -101,7 +101,7 @@ class Answers:
         stamp = own_pictures.stamp(self._home, run.id, config.dataset)
         # Runs without a list that have the same settings have the same pictures.
         own = (run.id, stamp) if own_pictures.is_listed(self._home, run.id) else None
-        key = (config.dataset, config.image_size, config.batch_size, own)
+        key = (config.dataset, config.image_size, config.fit, config.batch_size, own)
         return _remembered(self._test_sets, TEST_SETS, key, lambda: open_test_set(self._home, run, lambda text, share: None))
 
 

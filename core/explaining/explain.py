@@ -17,6 +17,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules import module as modules
 
+from core.batch_norms import raised_by_norm
 from core.config import ConfigError
 from core.config.errors import Cancelled
 from core.explaining.chain_rule import Bench
@@ -147,7 +148,7 @@ def _explained(looked_at: Specimen) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
+        if not raised_by_norm(error):
             raise
         samples = looked_at.example.samples
         raise ConfigError("samples", f"{samples} gives batch normalisation too few values to learn from; use 2 or more") from None

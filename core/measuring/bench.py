@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from core import catalog
+from core.batch_norms import raised_by_norm
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.config.plans import FreezePlan
@@ -258,7 +259,7 @@ def _memory_explained(config: RunConfig, device: torch.device) -> Iterator[None]
             raise
         raise _too_large(config, device, first_line(error), config.batch_size / 2) from None
     except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
+        if not raised_by_norm(error):
             raise
         remedy = "use 2 or more, or freeze the normalisation layers"
         raise ConfigError("batch_size", f"{config.batch_size} gives batch normalisation too few values to learn from; {remedy}") from None

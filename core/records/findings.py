@@ -104,3 +104,15 @@ class Overlap:
     pictures: int
     other_label: int = 0
     """How many of them have another label there."""
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How the `pictures` of a dataset of files come out as squares: `flat` of them in as good as one colour.
+
+    `beyond` is the share (0 to 1) of a picture's area that lies beyond its middle square, the median of all.
+    """
+
+    pictures: int
+    flat: int
+    beyond: float

@@ -160,6 +160,7 @@ def _facts(config: RunConfig, trainer: Trainer, images: data.Data, layers: Seque
         float(optimizers.settings(config).get("weight_decay", 0.0)),
         tuple(name for name, parameter in trainer.model.named_parameters() if not parameter.requires_grad and id(parameter) in held),
         _statistics_steps(trainer.model),
+        images.appearance,
     )
 
 

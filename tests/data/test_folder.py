@@ -111,7 +111,7 @@ def test_hidden_files_and_other_files_are_left_out(photos: Path, home: Home) -> 
 
 def test_a_second_run_decodes_nothing(photos: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run_on(photos, home)
-    monkeypatch.setattr(images, "decode", lambda *arguments: pytest.fail("decoded again"))
+    monkeypatch.setattr(images, "decode_and_look", lambda *arguments: pytest.fail("decoded again"))
     second = run_on(photos, home)
     assert torch.equal(next(first.train.batches(1)).images, next(second.train.batches(1)).images)
 

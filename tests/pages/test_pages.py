@@ -312,6 +312,7 @@ def test_a_finished_run_shows_its_result_and_offers_its_weights(shared_services:
     [
         ("class imbalance", {"class_weights": "balanced"}, "Class weights", "The rarer a class is among the training pictures, the more"),
         ("leakage", {"doubles": "leave out"}, "Pictures in two sets", "pixel for pixel, are not trained on"),
+        ("much cut away", {"fit": "pad"}, "Pictures that are not square", "in its own shape, with black at two of its sides"),
     ],
 )
 def test_a_finding_about_the_data_is_mended_at_one_click(
@@ -329,6 +330,17 @@ def test_a_finding_about_the_data_is_mended_at_one_click(
     app = press(app, "Use these settings")
     assert (widget(app, label).value, widget(app, "Epochs").value) == (next(iter(settings.values())), 7)
     assert said in shown(app)
+
+
+def test_the_form_shows_what_each_fit_does_to_ones_own_picture(shared_services: Services, tmp_path: Path) -> None:
+    assert "A drawn picture, 144 x 72." in shown(open_page("train.py", **SMALL))
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (30, 30)).save(tmp_path / "photos" / name / "even.png")
+    Image.new("RGB", (64, 16)).save(tmp_path / "photos" / "a" / "long*.png")
+    app = open_page("train.py", **{**SMALL, "dataset": f"folder:{tmp_path / 'photos'}", "fit": "squash"})
+    assert r"Your long\*.png, 64 x 16." in shown(app)
+    assert "its longer side pressed together" in shown(app)
 
 
 def test_home_says_what_to_do_when_nothing_has_run(shared_services: Services) -> None:
@@ -349,7 +361,7 @@ def test_home_starts_the_demo_and_goes_to_it(shared_services: Services) -> None:
 ALL_NEW = {
     "accumulate": 4, "clip_norm": 0.5, "precision": "bfloat16", "memory_format": "channels_last", "fused_optimizer": True, "compile_model": True,
     "fold_norms": True, "threads": 1, "feature_cache": "float16", "feature_cache_gigabytes": 2.5, "augmentation": "shift", "fixed_views": 3,
-    "watch_budget": 0.07, "watch_every": 3, "class_weights": "balanced", "doubles": "leave out",
+    "watch_budget": 0.07, "watch_every": 3, "class_weights": "balanced", "doubles": "leave out", "fit": "pad",
 }  # fmt: skip
 
 
@@ -367,7 +379,7 @@ def test_all_that_is_set_about_speed_and_frozen_layers_is_what_the_run_gets(shar
     for label, value in (
         ("Gradient accumulation", 4), ("Longest gradient", 0.5), ("Precision", "bfloat16"), ("Memory format", "channels_last"), ("Threads", 1),
         ("Room for features (GB)", 2.5), ("Fixed views", 3), ("Watching budget (%)", 7.0), ("Watch every", 3),
-        ("Class weights", "balanced"), ("Pictures in two sets", "leave out"),
+        ("Class weights", "balanced"), ("Pictures in two sets", "leave out"), ("Pictures that are not square", "pad"),
     ):  # fmt: skip
         widget(app, label).set_value(value)
     for box in app.checkbox:

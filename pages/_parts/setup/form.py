@@ -10,6 +10,7 @@ from core.config import CLASS_WEIGHTS, DOUBLES, FAULTS, ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.records.cost import steps_per_epoch
 from core.records.layers import frozen_parameters, head_options, multipliers_by_parameter
+from pages._parts import fit_choice
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.setup import checks, course, freezing, model_choice, speed_choice, suit_model
 from pages._parts.shared import draft, layer_rules, words
@@ -86,6 +87,9 @@ class Form(Fields):
         left, right = st.columns(2)
         model_choice.ask_starting_weights(self, left)
         model_choice.ask_image_size(self, right)
+        left, right = st.columns(2)
+        fit_choice.ask_fit(self, left)
+        fit_choice.show_fits(right)
 
     def training(self) -> None:
         """How it learns."""

@@ -55,7 +55,7 @@ def ask_image_size(fields: Fields, place: DeltaGenerator) -> None:
     with fields.field(place, "image_size"):
         st.number_input("Image size", step=8, key=key("image_size"), persist_state="session")
         entry = find_model(st.session_state[key("model")])
-        fields.say("image_size", f"px a side, every image is resized to it; usual for {entry.label}: {entry.usual} px")
+        fields.say("image_size", f"px a side, every image becomes such a square; usual for {entry.label}: {entry.usual} px")
 
 
 def label(model: str) -> str:

@@ -63,6 +63,7 @@ _LABELS: Mapping[str, str] = {
     "compile_model": "torch.compile",
     "doubles": "Pictures in two sets",
     "fault": "Break it on purpose",
+    "fit": "Pictures that are not square",
     "fold_norms": "Fold BatchNorm",
     "frozen_randomness": "Dropout and stochastic depth in frozen blocks",
     "head_hidden": "Hidden layer",

@@ -1,0 +1,108 @@
+"""What each way to make a picture a square does, shown on one of the person's own where there is one at hand, else on a drawn one. No torch."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from core.config import ConfigError
+from core.data.decoding import FORMATS, File, Fit, fitted, has_deep_values, sparing_notes
+from core.data.intake import EXTENSIONS, UnreadableImage, folder_path, readable, shown, upright
+
+FITS: tuple[Fit, ...] = get_args(Fit)
+
+ENTRIES = 2_000
+"""Files and folders that are looked at until a picture is found that is not square, at most."""
+
+TRIED = 20
+"""Pictures whose heads are looked at for that."""
+
+LARGEST = 25_000_000
+"""Pixels of the largest picture that is decoded for it: a form must not wait long."""
+
+
+@dataclass(frozen=True)
+class FitExample:
+    """One picture, uint8 [3, S, S], as each fit makes it. `name` is that of its file, empty for a drawn one; `width` and `height` are its own.
+
+    `deep`: it has more than 8 bits a channel, and is shown here in a range of its own.
+    """
+
+    name: str
+    width: int
+    height: int
+    pixels: Mapping[Fit, NDArray[np.uint8]]
+    deep: bool = False
+
+
+def fit_example(folder: str | None, image_size: int) -> FitExample:
+    """An example from the pictures of a folder, of the first few the one that is furthest from a square; drawn where there is none."""
+    found = _own(folder, image_size) if folder else None
+    name, picture, deep = found or ("", _drawn(max(image_size, 32)), False)
+    pixels = {fit: np.asarray(fitted(picture, image_size, fit)).transpose(2, 0, 1) for fit in FITS}
+    return FitExample(name, picture.width, picture.height, pixels, deep)
+
+
+def _own(folder: str, image_size: int) -> tuple[str, Image.Image, bool] | None:
+    try:
+        files = [file for file, _ in zip(_first_files(folder_path(folder)), range(TRIED), strict=False)]
+    except (ConfigError, RuntimeError):  # of a person that nobody is: ~nobody
+        return None
+    sizes = {file: size for file in files if (size := _size(file)) and size[0] * size[1] <= LARGEST}
+    for file in sorted(sizes, key=lambda file: max(sizes[file]) / min(sizes[file]), reverse=True):
+        with suppress(UnreadableImage, OSError), readable(file), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return shown(file.name), upright(file, 2 * image_size), has_deep_values(file)
+    return None
+
+
+def _size(file: Path) -> tuple[int, int] | None:
+    """Width and height of a picture, in pixels, from its head; None where it is none."""
+
+    def look(file: File) -> tuple[int, int]:
+        with Image.open(file, formats=FORMATS) as image:
+            return image.size
+
+    with suppress(UnreadableImage, OSError), readable(file), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sparing_notes(file, look)
+    return None
+
+
+def _first_files(folder: Path) -> Iterator[Path]:
+    """Some image files below a folder, in no order of meaning. Links are not followed, and only so much is looked at."""
+    waiting, seen = [folder], 0
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    seen += 1
+                    if seen > ENTRIES:
+                        return
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+                    elif entry.is_file(follow_symlinks=False) and Path(entry.name).suffix.casefold() in EXTENSIONS:
+                        yield Path(entry.path)
+        except OSError:
+            continue
+
+
+def _drawn(side: int) -> Image.Image:
+    """A wide picture, 2 : 1, with something to see in its middle and at both ends."""
+    picture = Image.new("RGB", (2 * side, side), (214, 226, 240))
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((0, 0.7 * side, 2 * side, side), fill=(120, 160, 90))
+    for place, colour in ((0.3, (200, 70, 60)), (1.0, (240, 190, 40)), (1.7, (60, 90, 190))):
+        pen.ellipse(((place - 0.22) * side, 0.28 * side, (place + 0.22) * side, 0.72 * side), fill=colour)
+    return picture
