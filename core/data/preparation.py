@@ -14,6 +14,7 @@ from core.config import ConfigError, RunConfig
 from core.config.entry import find
 from core.data import augmentations, datasets
 from core.data.ancestry import FRESH, TESTED, ancestry
+from core.data.decoding import ValueRange
 from core.data.depth import find_depth
 from core.data.images import Store, open_images
 from core.data.loader import ImageDataset, Loader
@@ -72,14 +73,8 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
     raw = entry.read(home.data, progress)
     depth = find_depth(raw, home.cache, progress)
     value_range = depth.value_range if depth else None
-
-    def opened(source: Source, name: str) -> Store:
-        return open_images(source, config.image_size, home.cache, name, progress, config.fit, value_range)
-
-    train = opened(raw.train, "training images")
-    test = opened(raw.test, "test images") if raw.test else train
     own_validation = raw.validation if config.validation_share > 0 else None
-    validation = opened(own_validation, "validation images") if own_validation else train
+    train, validation, test = _stores((raw.train, own_validation, raw.test), config, home, progress, value_range)
     appearance = _appearance(train, *(store for store in (validation, test) if store is not train))
 
     before = ancestry(config.starting_weights, home.runs)
@@ -160,6 +155,20 @@ def _cut_away(config: RunConfig, appearance: Appearance | None) -> list[str]:
         return []
     remedy = "fit pad or squash uses all of each picture"
     return [f"The middle square of each picture is used, and {100 * appearance.beyond:.0f} % of the median one cut away (fit crop); {remedy}."]
+
+
+def _stores(
+    sources: tuple[Source, Source | None, Source | None], config: RunConfig, home: Home, progress: Progress, value_range: ValueRange | None
+) -> tuple[Store, Store, Store]:
+    """The images of the three sets. A set without a source of its own has the store of the training images."""
+
+    def opened(source: Source, name: str) -> Store:
+        return open_images(source, config.image_size, home.cache, name, progress, config.fit, value_range)
+
+    train, validation, test = sources
+    whole = opened(train, "training images")
+    own_test = opened(test, "test images") if test else whole
+    return whole, opened(validation, "validation images") if validation else whole, own_test
 
 
 def _origins(stores: Mapping[Part, Store], sources: Mapping[Part, Source], root: Path | None, home: Home, progress: Progress) -> dict[Part, Origin]:
