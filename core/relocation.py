@@ -9,7 +9,9 @@ from pathlib import Path
 
 from core.config import ConfigError
 from core.data.digests import file_digests
-from core.data.intake import folder_classes, folder_path, shown
+from core.data.folders import Folders, shown
+from core.data.intake import folder_classes
+from core.data.layouts import place
 from core.data.manifest import Picture, Recipe, read_pictures, read_recipe, write_recipe
 from core.data.own_pictures import image_files, root_of
 from core.data.sources import Progress
@@ -35,7 +37,8 @@ def moved(home: Home, run: Run, path: str, progress: Progress = lambda text, sha
     before = root_of(home, run.id, run.config.dataset)
     if before is None:
         raise ConfigError("dataset", f"{run.id} was trained on {run.config.dataset}, which is no folder of yours and so cannot be moved")
-    folder = folder_path(path)
+    folder, _ = place(path)
+    Folders().check(folder)
     recipe = read_recipe(home.run_folder(run.id)) or _recipe_of(run)
     pictures = read_pictures(home.run_folder(run.id))
     if pictures is None:

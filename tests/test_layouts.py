@@ -15,8 +15,9 @@ from core import catalog
 from core.config import ConfigError, RunConfig
 from core.data import layouts, prepare, stock
 from core.data.datasets import find_dataset, folder_of
+from core.data.decoding import FORMATS
 from core.data.endings import EXTENSIONS, is_picture
-from core.data.intake import FORMATS, decode, read_folder
+from core.data.intake import decode, read_folder
 from core.data.layouts import Layout, LayoutQuestion, read_layout, split_kind
 from core.data.sources import Raw
 from core.machine.home import Home

@@ -9,6 +9,6 @@ same changes (`step N: ...`).
 """
 
 from core.config.errors import ConfigError
-from core.config.run_config import CLASS_WEIGHTS, DOUBLES, EXAMPLES, FAULTS, MEASURED, PRECISIONS, OptionValue, RunConfig
+from core.config.run_config import CLASS_WEIGHTS, DOUBLES, EXAMPLES, FAULTS, FITS, MEASURED, PRECISIONS, OptionValue, RunConfig
 
-__all__ = ["CLASS_WEIGHTS", "DOUBLES", "EXAMPLES", "FAULTS", "MEASURED", "PRECISIONS", "ConfigError", "OptionValue", "RunConfig"]
+__all__ = ["CLASS_WEIGHTS", "DOUBLES", "EXAMPLES", "FAULTS", "FITS", "MEASURED", "PRECISIONS", "ConfigError", "OptionValue", "RunConfig"]

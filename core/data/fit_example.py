@@ -16,7 +16,10 @@ from PIL import Image, ImageDraw
 
 from core.config import ConfigError
 from core.data.decoding import FORMATS, File, Fit, fitted, has_deep_values, sparing_notes
-from core.data.intake import EXTENSIONS, UnreadableImage, folder_path, readable, shown, upright
+from core.data.endings import is_picture
+from core.data.folders import Folders
+from core.data.intake import UnreadableImage, readable, shown, upright
+from core.data.layouts import place
 
 FITS: tuple[Fit, ...] = get_args(Fit)
 
@@ -54,9 +57,11 @@ def fit_example(folder: str | None, image_size: int) -> FitExample:
 
 def _own(folder: str, image_size: int) -> tuple[str, Image.Image, bool] | None:
     try:
-        files = [file for file, _ in zip(_first_files(folder_path(folder)), range(TRIED), strict=False)]
-    except (ConfigError, RuntimeError):  # of a person that nobody is: ~nobody
+        root, _ = place(folder)
+        Folders().check(root)
+    except ConfigError:
         return None
+    files = [file for file, _ in zip(_first_files(root), range(TRIED), strict=False)]
     sizes = {file: size for file in files if (size := _size(file)) and size[0] * size[1] <= LARGEST}
     for file in sorted(sizes, key=lambda file: max(sizes[file]) / min(sizes[file]), reverse=True):
         with suppress(UnreadableImage, OSError), readable(file), warnings.catch_warnings():
@@ -92,7 +97,7 @@ def _first_files(folder: Path) -> Iterator[Path]:
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(Path(entry.path))
-                    elif entry.is_file(follow_symlinks=False) and Path(entry.name).suffix.casefold() in EXTENSIONS:
+                    elif entry.is_file(follow_symlinks=False) and is_picture(entry.name):
                         yield Path(entry.path)
         except OSError:
             continue
@@ -103,6 +108,6 @@ def _drawn(side: int) -> Image.Image:
     picture = Image.new("RGB", (2 * side, side), (214, 226, 240))
     pen = ImageDraw.Draw(picture)
     pen.rectangle((0, 0.7 * side, 2 * side, side), fill=(120, 160, 90))
-    for place, colour in ((0.3, (200, 70, 60)), (1.0, (240, 190, 40)), (1.7, (60, 90, 190))):
-        pen.ellipse(((place - 0.22) * side, 0.28 * side, (place + 0.22) * side, 0.72 * side), fill=colour)
+    for middle, colour in ((0.3, (200, 70, 60)), (1.0, (240, 190, 40)), (1.7, (60, 90, 190))):
+        pen.ellipse(((middle - 0.22) * side, 0.28 * side, (middle + 0.22) * side, 0.72 * side), fill=colour)
     return picture

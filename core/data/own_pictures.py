@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from core.config import ConfigError
 from core.data import datasets
 from core.data.digests import file_digests, pixel_digests
-from core.data.intake import EXTENSIONS, MAX_FILES, shown
+from core.data.endings import is_picture
+from core.data.folders import shown
 from core.data.manifest import PICTURES, Picture, read_pictures, read_recipe
 from core.data.sources import Progress, Source
+from core.data.stock import MAX_FILES
 from core.machine.home import Home
 
 TOUCHED = " touched"
@@ -170,7 +172,7 @@ def image_files(root: Path) -> list[Path]:
     found: list[Path] = []
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += (Path(folder, name) for name in sorted(files) if not name.startswith(".") and Path(name).suffix.casefold() in EXTENSIONS)
+        found += (Path(folder, name) for name in sorted(files) if not name.startswith(".") and is_picture(name))
         if len(found) > MAX_FILES:
             break
     return found[:MAX_FILES]

@@ -26,7 +26,6 @@ from core.machine.home import Home
 from core.networks.models import find_model
 from core.records.findings import Appearance
 
-
 NOTED = 0.25
 """Share of the median picture beyond its middle square from which on that is noted: photos of 4 : 3 have as much."""
 
