@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core import catalog
 from core.config import ConfigError, RunConfig
-from core.data import Loader, own_pictures
+from core.data import Loader, layouts, own_pictures
 from core.data.datasets import find_dataset, folder_of
 from core.data.decoding import ValueRange
 from core.data.depth import find_depth
@@ -120,8 +120,8 @@ def _drawn_again(home: Home, run: Run, progress: Progress) -> TestSet:
     if root is None:
         return draw_test_set(run.config, home, progress)
     own_pictures.check_there(root, run.id)
-    config = run.config if root == folder_of(run.config.dataset) else run.config.replace(dataset=f"folder:{root}")
-    test = draw_test_set(config, home, progress)
+    text = run.config.dataset if root == folder_of(run.config.dataset) else f"folder:{root}"
+    test = draw_test_set(run.config.replace(dataset=f"folder:{layouts.before(text)}"), home, progress)
     note = "This run was made before Thaw kept lists of pictures: its test set was drawn again from today's folder."
     then = run.plan.test_samples if run.plan else None
     if then is not None and then != len(test.images):
