@@ -116,15 +116,13 @@ def find_run(home: Home, run_id: str) -> Run:
     """The run with this id.
 
     Raises:
-        ConfigError: on `run`, there is none; or on the field of its config that this Thaw cannot read any more.
+        ConfigError: on `run`, there is none, or its row is damaged; or on the field of its config that this Thaw does not know.
     """
     store = RunStore(home.database)
     try:
         return store.run(run_id)
     except KeyError:
         raise ConfigError("run", f"there is no run {run_id!r}, or it was deleted; list the runs with: python -m core runs") from None
-    except ConfigError as error:
-        raise ConfigError(error.field, f"the settings of run {run_id} cannot be read any more: {error.message}") from None
     finally:
         store.close()
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
+
+from core.trouble import ANOTHER, RECOVER, StoreError
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -112,30 +115,38 @@ MIGRATIONS: tuple[str, ...] = (
 )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the database to the newest schema, all steps in one transaction; a store that is newer than this code is refused.
+def migrate(connection: sqlite3.Connection, database: Path) -> None:
+    """Bring the database to the newest schema, all steps in one transaction. One that is not Thaw's, or newer than this code, is left as it is.
 
     Raises:
-        RuntimeError: the store was written by a newer Thaw.
+        StoreError: the store was written by a newer Thaw, or is another program's.
     """
-    if _version(connection) == len(MIGRATIONS):
+    if _version(connection, database) == len(MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Asked again under the lock: server and worker may both have found an old schema.
-        version = _version(connection)
-        if version > len(MIGRATIONS):
-            raise RuntimeError(f"The store has schema {version}, this Thaw knows {len(MIGRATIONS)}: update Thaw, or set THAW_HOME to another folder.")
-        for script in MIGRATIONS[version:]:
+        for script in MIGRATIONS[_version(connection, database) :]:
             # Not executescript: it would commit our transaction before it starts.
             for statement in filter(str.strip, script.split(";")):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
         raise
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+def _version(connection: sqlite3.Connection, database: Path) -> int:
+    """Number of migrations that were made; 0 for an empty file."""
+    # One statement: between two of them another process may have made the tables.
+    query = "SELECT user_version, (SELECT count(*) FROM sqlite_master), (SELECT count(*) FROM sqlite_master WHERE name = 'runs')"
+    version, tables, ours = connection.execute(f"{query} FROM pragma_user_version").fetchone()
+    if version > len(MIGRATIONS):
+        reason = f"was written by a newer Thaw (it has schema {version}, this Thaw knows {len(MIGRATIONS)})"
+        raise StoreError(str(database), "newer", reason, f"update Thaw, or {ANOTHER}")
+    if tables and not (version and ours) or version and not tables:
+        reason = "is a database of another program, or a damaged one: it has no runs"
+        raise StoreError(str(database), "foreign", reason, f"{ANOTHER}, or have {RECOVER} move it away and take in the runs found on disk")
+    return int(version)

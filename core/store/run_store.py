@@ -12,10 +12,9 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from core.config import RunConfig
+from core.reading import PLAN, RESULT, TIMES, UnreadableRun, read_run, readable
 from core.records.events import (  # fmt: skip
     AuditReport,
     ChangeRow,
@@ -45,19 +45,28 @@ from core.records.speed import Tuning
 from core.records.summaries import LevelRow, block_of
 from core.store.migrations import migrate
 from core.store.rows import StepColumns, as_blob, level_values, step_columns, step_values
+from core.trouble import StoreError, in_words
 
-_PLAN = TypeAdapter(RunPlan)
-_RESULT = TypeAdapter(RunResult)
+__all__ = ["Run", "RunStore", "Statement", "StoreError", "UnreadableRun"]
+
 Long = TypeVar("Long")
 
 _AUDIT = TypeAdapter(AuditReport)
-_TIMES = TypeAdapter(StepTimes)
 _PROFILE = TypeAdapter(Profile)
 _TUNING = TypeAdapter(Tuning)
 _DIAGNOSIS = TypeAdapter(Diagnosis)
 _REUSE = TypeAdapter(Reuse)
 _HISTOGRAM = TypeAdapter(Histogram)
 
+Statement = tuple[str, Sequence[Sequence[Any]]]
+"""SQL, and the rows of values that it is carried out with."""
+
+PATIENCE = 10.0
+"""Seconds that a read or a write waits while another process holds the lock."""
+
+_ADD_STEPS = "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_LEVELS = "INSERT INTO levels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_CHANGE = "INSERT INTO changes (run, step, source, text, learning_rate, frozen, multipliers) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ADD_EPOCH = "INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _REFUSE_COMMANDS = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
 
@@ -102,55 +111,107 @@ class Run:
         return self.active_seconds / self.step * (self.plan.total_steps - self.step)
 
 
+@dataclass(frozen=True)
+class Working:
+    """What is known of the process of a run that should have one. Times are Unix seconds."""
+
+    id: str
+    created: float
+    pid: int | None
+    process_started: float | None
+
+
 _RUN = ", ".join(field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
-
-
-class StoreError(OSError):
-    """The store could not be written: a full disk, a folder without write permission, a lock held for half a minute."""
 
 
 class RunStore:
     """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
 
-    Whatever writes raises `StoreError`, with nothing half-written, where the file cannot be written.
-
-    Raises:
-        RuntimeError: the file was written by a newer Thaw.
+    Whatever reads or writes raises `StoreError`, with nothing half-written, where the file cannot be used. The next call opens it anew: a
+    file that was mended, or put in place of another, is used at once.
     """
 
-    def __init__(self, database: Path) -> None:
-        self._database = database
+    def __init__(self, database: Path, patience: float = PATIENCE) -> None:
+        """Open `database`, made if it is not there. `patience`: seconds to wait for a lock.
+
+        Raises:
+            StoreError: it cannot be opened, is not Thaw's, or was written by a newer Thaw.
+        """
+        self.database = database
+        self._patience = patience
         self._local = threading.local()
-        migrate(self._connection)
+        self._openings = 0
+        with self._told():
+            self._connection  # noqa: B018 opens it
 
     @property
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None and self._local.opened != (self._openings, _identity(self.database)):
+            self.close()
+            connection = None
         if connection is None:
             # Kept open: opening and closing for each write costs 7 ms.
-            connection = sqlite3.connect(self._database, isolation_level=None, timeout=30)
+            connection = self._open()
+            self._local.connection = connection
+            self._local.opened = (self._openings, _identity(self.database))
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.database, isolation_level=None, timeout=self._patience)
+        try:
             connection.row_factory = sqlite3.Row
+            # A byte that is no text spoils its own value, and no other row.
+            connection.text_factory = lambda text: str(text, "utf-8", "replace")
+            migrate(connection, self.database)  # first: what is not ours is not touched
             connection.execute("PRAGMA journal_mode = WAL")
             # FULL, not NORMAL: in WAL mode NORMAL may lose the last commits when the power goes.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            self._local.connection = connection
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connection
+    def _told(self) -> Iterator[None]:
+        """Within it, what SQLite complains of is said for a person, and after trouble with the file all threads open it anew."""
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):
-                remedy = "free some space, or set THAW_HOME to another folder"
-                raise StoreError(f"The store {self._database} cannot be written ({error}); {remedy}.") from error
-            raise
+            yield
+        except sqlite3.Error as error:
+            trouble = in_words(self.database, error)
+            if trouble is None:
+                raise
+            if trouble.kind not in ("locked", "full"):
+                self._openings += 1
+            raise trouble from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._told():
+            connection = self._connection
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _write(self, *statements: Statement) -> None:
+        """Carry out all of them in one transaction."""
+        with self._transaction() as connection:
+            for sql, rows in statements:
+                connection.executemany(sql, rows)
+
+    def _read(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        with self._told():
+            return self._connection.execute(query, values).fetchall()
+
+    def _wait_for_locks(self, seconds: float) -> None:
+        """How long this thread waits for a lock from now on."""
+        self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * seconds)}")
 
     def close(self) -> None:
         """Close this thread's connection. Another call opens it again."""
@@ -177,23 +238,81 @@ class RunStore:
 
         Raises:
             KeyError: there is none.
+            UnreadableRun: its row was written by a newer Thaw, or is damaged.
         """
-        row = self._connection.execute(f"SELECT {_RUN} FROM runs WHERE id = ?", (run_id,)).fetchone()
-        if row is None:
-            raise _unknown(run_id)
-        return _run(row)
+        return _run(self._row(_RUN, run_id))
 
     def runs(self, limit: int = 50, active: bool | None = None) -> list[Run]:
-        """The newest runs, newest first; with `active` only those that still have (or have no longer) a process."""
-        statuses = [status for status in RunStatus if active is None or status.active == active]
-        marks = ", ".join("?" * len(statuses))
-        query = f"SELECT {_RUN} FROM runs WHERE status IN ({marks}) ORDER BY created DESC, id DESC LIMIT ?"
-        return [_run(row) for row in self._connection.execute(query, (*statuses, limit))]
+        """The newest runs that can be read, newest first; with `active` only those that still have (or have no longer) a process."""
+        return [run for run in self._entries(active, limit, lambda run: isinstance(run, Run)) if isinstance(run, Run)]
+
+    def entries(self, limit: int = 50, active: bool | None = None) -> list[Run | UnreadableRun]:
+        """The newest runs as `runs` gives them, and in their places those that cannot be read, with the reason."""
+        return self._entries(active, limit, lambda run: True)
+
+    def _entries(self, active: bool | None, limit: int, wanted: Callable[[Run | UnreadableRun], bool]) -> list[Run | UnreadableRun]:
+        going = [status for status in RunStatus if status.active]
+        # A status that only a newer Thaw knows is not taken for that of a run that goes on.
+        condition = "" if active is None else f"WHERE status {'' if active else 'NOT '}IN ({', '.join('?' * len(going))})"
+        found: list[Run | UnreadableRun] = []
+        with self._told():
+            rows = self._connection.execute(f"SELECT {_RUN} FROM runs {condition} ORDER BY created DESC, id DESC", () if active is None else going)
+            for row in rows:
+                if len(found) >= limit:
+                    break
+                run = _run_or_reason(row)
+                if wanted(run):
+                    found.append(run)
+        return found
+
+    def ids(self) -> set[str]:
+        """The ids of all runs, also of those that cannot be read."""
+        return {str(row["id"]) for row in self._read("SELECT id FROM runs")}
+
+    def processes(self) -> list[Working]:
+        """The runs that should have a process, whatever else of their rows can be read."""
+        going = [status for status in RunStatus if status.active]
+        query = f"SELECT id, created, pid, process_started FROM runs WHERE status IN ({', '.join('?' * len(going))})"
+        return [Working(*row) for row in self._read(query, going)]
 
     def delete_run(self, run_id: str) -> None:
         """Forget a run and all its rows. Its folder is the caller's to remove."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+    def columns(self, run_id: str) -> dict[str, Any]:
+        """All columns of a run's row as they lie in the store. Raises KeyError for an unknown run."""
+        return dict(self._row("*", run_id))
+
+    def take_in(
+        self,
+        columns: Mapping[str, Any],
+        blocks: Sequence[StepBlock],
+        levels: Sequence[LevelRow],
+        epochs: Sequence[EpochRow],
+        changes: Sequence[ChangeRow],
+        over: bool = False,
+    ) -> None:
+        """Add what is known of a run and missing here, all at once; `over`: its row takes these `columns` even where it is here."""
+        run_id = columns["id"]
+        known = [row["name"] for row in self._read("SELECT name FROM pragma_table_info('runs')")]
+        names = [name for name in columns if name in known]
+        with self._transaction() as connection:
+            here = connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is not None
+            values = [columns[name] for name in names]
+            if here and over:
+                connection.execute(f"UPDATE runs SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?", (*values, run_id))
+            elif not here:
+                connection.execute(f"INSERT INTO runs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
+            for sql, rows in (
+                (_ADD_STEPS, [row for block in blocks for row in step_values(run_id, block)]),
+                (_ADD_LEVELS, [level_values(run_id, row) for row in levels]),
+                (_ADD_EPOCH, [(run_id, *asdict(row).values()) for row in epochs]),
+            ):
+                connection.executemany(sql.replace("INSERT", "INSERT OR IGNORE"), rows)
+            there = {tuple(row) for row in connection.execute("SELECT step, source, text FROM changes WHERE run = ?", (run_id,))}
+            missing = [_change_values(run_id, row) for row in changes if (row.step, row.source, row.text) not in there]
+            connection.executemany(_ADD_CHANGE, missing)
 
     def set_process(self, run_id: str, pid: int, process_started: float) -> None:
         """Remember which process works on the run: a pid alone may belong to somebody else by now."""
@@ -201,7 +320,7 @@ class RunStore:
 
     def begin(self, run_id: str, plan: RunPlan) -> None:
         """The run has its model and data and takes its first step now."""
-        self._update(run_id, status=RunStatus.RUNNING, activity="", activity_share=None, started=time.time(), plan=_PLAN.dump_json(plan).decode())
+        self._update(run_id, status=RunStatus.RUNNING, activity="", activity_share=None, started=time.time(), plan=PLAN.dump_json(plan).decode())
 
     def set_status(self, run_id: str, status: RunStatus, activity: str = "", share: float | None = None) -> None:
         """Move an active run between its states. `activity` says what it is doing, for a person; `share` from 0 to 1 how much of that is done."""
@@ -209,13 +328,11 @@ class RunStore:
 
     def end(self, run_id: str, status: RunStatus, result: RunResult | None = None, error: str | None = None) -> None:
         """The run has ended with `status`: the worker's own word. Commands still open get an error: nobody is left to obey them."""
-        text = _RESULT.dump_json(result).decode() if result else None
-        with self._transaction() as connection:
-            connection.execute(
-                "UPDATE runs SET status = ?, activity = '', activity_share = NULL, ended = ?, result = ?, error = ? WHERE id = ?",
-                (status, time.time(), text, error, run_id),
-            )
-            connection.execute(_REFUSE_COMMANDS, (f"the run had already ended ({status})", run_id))
+        text = RESULT.dump_json(result).decode() if result else None
+        self._write(
+            self._assign(run_id, status=status, activity="", activity_share=None, ended=time.time(), result=text, error=error),
+            (_REFUSE_COMMANDS, [(f"the run had already ended ({status})", run_id)]),
+        )
 
     def lose(self, run_id: str, error: str) -> bool:
         """The run's process is gone. False if the run has ended after all: what a worker said of itself is never overwritten."""
@@ -231,9 +348,17 @@ class RunStore:
         return changed > 0
 
     def _update(self, run_id: str, **columns: Any) -> None:
-        assignments = ", ".join(f"{name} = ?" for name in columns)
-        with self._transaction() as connection:
-            connection.execute(f"UPDATE runs SET {assignments} WHERE id = ?", (*columns.values(), run_id))
+        self._write(self._assign(run_id, **columns))
+
+    def _assign(self, run_id: str, **columns: Any) -> Statement:
+        """The statement that sets columns of a run's row."""
+        return f"UPDATE runs SET {', '.join(f'{name} = ?' for name in columns)} WHERE id = ?", [(*columns.values(), run_id)]
+
+    def _row(self, columns: str, run_id: str) -> sqlite3.Row:
+        rows = self._read(f"SELECT {columns} FROM runs WHERE id = ?", (run_id,))
+        if not rows:
+            raise _unknown(run_id)
+        return rows[0]
 
     # Steps and epochs
 
@@ -255,23 +380,16 @@ class RunStore:
         if not len(steps):
             return
         block = steps if isinstance(steps, StepBlock) else block_of(steps)
-        with self._transaction() as connection:
-            connection.executemany("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", step_values(run_id, block))
-            connection.executemany("INSERT INTO levels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (level_values(run_id, row) for row in levels))
-            connection.executemany(_ADD_EPOCH, [(run_id, *asdict(row).values()) for row in epochs])
-            connection.execute(
-                "UPDATE runs SET step = ?, epoch = ?, active_seconds = coalesce(?, active_seconds), step_seconds = coalesce(?, step_seconds),"
-                " watch_seconds = coalesce(?, watch_seconds), stages = coalesce(?, stages) WHERE id = ?",
-                (
-                    int(block.step[-1]), int(block.epoch[-1]), active_seconds, step_seconds, watch_seconds,
-                    _TIMES.dump_json(times).decode() if times else None, run_id,
-                ),
-            )  # fmt: skip
+        self._write(
+            (_ADD_STEPS, list(step_values(run_id, block))),
+            (_ADD_LEVELS, [level_values(run_id, row) for row in levels]),
+            (_ADD_EPOCH, [(run_id, *asdict(row).values()) for row in epochs]),
+            self._assign(run_id, **progress_of(block, active_seconds, step_seconds, watch_seconds, times)),
+        )
 
     def append_epoch(self, run_id: str, row: EpochRow) -> None:
         """Add a finished epoch."""
-        with self._transaction() as connection:
-            connection.execute(_ADD_EPOCH, (run_id, *asdict(row).values()))
+        self._write((_ADD_EPOCH, [(run_id, *asdict(row).values())]))
 
     def steps_after(self, run_id: str, level: int, after: int, limit: int = 10_000) -> StepColumns:
         """Complete buckets of `level` (0: the steps themselves) that end after step `after`, oldest first."""
@@ -281,18 +399,19 @@ class RunStore:
                 " loss AS loss_low, loss AS loss_high, learning_rate, gradient_norms, update_norms, weight_norms"
                 " FROM steps WHERE run = ? AND step > ? ORDER BY step LIMIT ?"
             )
-            rows = self._connection.execute(query, (run_id, after, limit)).fetchall()
+            rows = self._read(query, (run_id, after, limit))
         else:
             query = (
                 "SELECT step, finite, loss, loss_low, loss_high, learning_rate, gradient_norms, update_norms, weight_norms"
                 " FROM levels WHERE run = ? AND level = ? AND step > ? ORDER BY step LIMIT ?"
             )
-            rows = self._connection.execute(query, (run_id, level, after, limit)).fetchall()
-        return step_columns(rows)
+            rows = self._read(query, (run_id, level, after, limit))
+        with readable(run_id, "steps"):
+            return step_columns(rows)
 
     def last_step(self, run_id: str) -> int:
         """Number of steps recorded."""
-        return int(self._connection.execute("SELECT coalesce(max(step), 0) FROM steps WHERE run = ?", (run_id,)).fetchone()[0])
+        return int(self._read("SELECT coalesce(max(step), 0) FROM steps WHERE run = ?", (run_id,))[0][0])
 
     def epochs_after(self, run_id: str, after: int = 0) -> list[EpochRow]:
         """Epochs whose number is above `after`, oldest first."""
@@ -300,53 +419,41 @@ class RunStore:
             "SELECT epoch, step, time, train_loss, train_accuracy, validation_loss, validation_accuracy"
             " FROM epochs WHERE run = ? AND epoch > ? ORDER BY epoch"
         )
-        return [_epoch(row) for row in self._connection.execute(query, (run_id, after))]
+        return [_epoch(row) for row in self._read(query, (run_id, after))]
 
     # What was changed, looked into and proved
 
     def append_change(self, run_id: str, row: ChangeRow) -> None:
         """Add what holds from a step on. `row.id` is given here."""
-        with self._transaction() as connection:
-            connection.execute(
-                "INSERT INTO changes (run, step, source, text, learning_rate, frozen, multipliers) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (run_id, row.step, row.source, row.text, row.learning_rate, row.frozen.astype(np.uint8).tobytes(), as_blob(row.multipliers)),
-            )
+        self._write((_ADD_CHANGE, [_change_values(run_id, row)]))
 
     def changes_after(self, run_id: str, after: int = 0) -> list[ChangeRow]:
         """Changes whose id is above `after`, in the order in which they were made."""
-        rows = self._connection.execute(
-            "SELECT id, step, source, text, learning_rate, frozen, multipliers FROM changes WHERE run = ? AND id > ? ORDER BY id", (run_id, after)
-        )
-        return [
-            ChangeRow(
-                **{
-                    **dict(row),
-                    "frozen": np.frombuffer(row["frozen"], np.uint8).astype(np.bool_),
-                    "multipliers": np.frombuffer(row["multipliers"], "<f4"),
-                }
-            )
-            for row in rows
-        ]
+        query = "SELECT id, step, source, text, learning_rate, frozen, multipliers FROM changes WHERE run = ? AND id > ? ORDER BY id"
+        with readable(run_id, "changes"):
+            return [_change(row) for row in self._read(query, (run_id, after))]
 
     def append_inspection(self, run_id: str, row: Inspection) -> None:
         """Add the histograms of one tensor. `row.id` is given here."""
         gradient = _HISTOGRAM.dump_json(row.gradient).decode() if row.gradient else None
-        with self._transaction() as connection:
-            connection.execute(
+        self._write(
+            (
                 "INSERT INTO inspections (run, step, name, weight, gradient) VALUES (?, ?, ?, ?, ?)",
-                (run_id, row.step, row.name, _HISTOGRAM.dump_json(row.weight).decode(), gradient),
+                [(run_id, row.step, row.name, _HISTOGRAM.dump_json(row.weight).decode(), gradient)],
             )
+        )
 
     def inspections_after(self, run_id: str, after: int = 0) -> list[Inspection]:
         """Inspections whose id is above `after`, oldest first."""
         query = "SELECT id, step, name, weight, gradient FROM inspections WHERE run = ? AND id > ? ORDER BY id"
-        return [
-            Inspection(
-                row["id"], row["step"], row["name"], _HISTOGRAM.validate_json(row["weight"]),
-                _HISTOGRAM.validate_json(row["gradient"]) if row["gradient"] else None,
-            )
-            for row in self._connection.execute(query, (run_id, after))
-        ]  # fmt: skip
+        with readable(run_id, "histograms"):
+            return [
+                Inspection(
+                    row["id"], row["step"], row["name"], _HISTOGRAM.validate_json(row["weight"]),
+                    _HISTOGRAM.validate_json(row["gradient"]) if row["gradient"] else None,
+                )
+                for row in self._read(query, (run_id, after))
+            ]  # fmt: skip
 
     def set_audit(self, run_id: str, report: AuditReport) -> None:
         """Keep the newest freeze audit in place of the one before."""
@@ -390,10 +497,9 @@ class RunStore:
 
     def _long_column(self, run_id: str, name: str, kind: TypeAdapter[Long]) -> Long | None:
         """A column that is no part of `Run`, because it is long and seldom wanted; None while it is empty. KeyError for an unknown run."""
-        row = self._connection.execute(f"SELECT {name} FROM runs WHERE id = ?", (run_id,)).fetchone()
-        if row is None:
-            raise _unknown(run_id)
-        return kind.validate_json(row[name]) if row[name] else None
+        text = self._row(name, run_id)[name]
+        with readable(run_id, name):
+            return kind.validate_json(text) if text else None
 
     # Commands
 
@@ -421,12 +527,12 @@ class RunStore:
         condition = "AND applied_at_step IS NULL AND error IS NULL" if waiting else ""
         columns = "id, run AS run_id, kind, requested_at, requested_at_step, payload, applied_at_step, error"
         query = f"SELECT {columns} FROM commands WHERE run = ? {condition} ORDER BY id"
-        return [Command(**{**dict(row), "kind": CommandKind(row["kind"])}) for row in self._connection.execute(query, (run_id,))]
+        with readable(run_id, "commands"):
+            return [Command(**{**dict(row), "kind": CommandKind(row["kind"])}) for row in self._read(query, (run_id,))]
 
     def acknowledge(self, command: Command, step: int, error: str | None = None) -> None:
         """The command took effect after `step` steps, or was refused with `error`."""
-        with self._transaction() as connection:
-            connection.execute("UPDATE commands SET applied_at_step = ?, error = ? WHERE id = ?", (step, error, command.id))
+        self._write(("UPDATE commands SET applied_at_step = ?, error = ? WHERE id = ?", [(step, error, command.id)]))
 
 
 def _unknown(run_id: str) -> KeyError:
@@ -440,17 +546,45 @@ def _epoch(row: sqlite3.Row) -> EpochRow:
     return EpochRow(**{**values, **{name: math.nan for name in measured if values[name] is None}})
 
 
-@lru_cache(maxsize=64)
-def _plan(text: str) -> RunPlan:
-    # Every tick of every viewer reads a plan, some hundreds of layers, that never changes.
-    return _PLAN.validate_json(text)
+def _run_or_reason(row: sqlite3.Row) -> Run | UnreadableRun:
+    try:
+        return _run(row)
+    except UnreadableRun as error:
+        return error
 
 
 def _run(row: sqlite3.Row) -> Run:
-    values = dict(row)
-    values["config"] = RunConfig.from_json(values["config"])
-    values["status"] = RunStatus(values["status"])
-    values["plan"] = _plan(values["plan"]) if values["plan"] else None
-    values["stages"] = _TIMES.validate_json(values["stages"]) if values["stages"] else None
-    values["result"] = _RESULT.validate_json(values["result"]) if values["result"] else None
-    return Run(**values)
+    return Run(**read_run(row))
+
+
+def _change(row: sqlite3.Row) -> ChangeRow:
+    frozen = np.frombuffer(row["frozen"], np.uint8).astype(np.bool_)
+    return ChangeRow(**{**dict(row), "frozen": frozen, "multipliers": np.frombuffer(row["multipliers"], "<f4")})
+
+
+def _change_values(run_id: str, row: ChangeRow) -> tuple[Any, ...]:
+    return run_id, row.step, row.source, row.text, row.learning_rate, row.frozen.astype(np.uint8).tobytes(), as_blob(row.multipliers)
+
+
+def progress_of(
+    block: StepBlock, active_seconds: float | None, step_seconds: float | None, watch_seconds: float | None, times: StepTimes | None
+) -> dict[str, Any]:
+    """The columns of a run's row that these steps change."""
+    columns = {
+        "step": int(block.step[-1]),
+        "epoch": int(block.epoch[-1]),
+        "active_seconds": active_seconds,
+        "step_seconds": step_seconds,
+        "watch_seconds": watch_seconds,
+        "stages": TIMES.dump_json(times).decode() if times else None,
+    }
+    return {name: value for name, value in columns.items() if value is not None}
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Which file lies there now: another one of the same name is another one."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

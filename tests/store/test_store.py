@@ -184,7 +184,7 @@ def test_store_of_a_newer_thaw_is_refused(home: Home) -> None:
     connection = sqlite3.connect(home.database)
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     connection.close()
-    with pytest.raises(RuntimeError, match="update Thaw"):
+    with pytest.raises(StoreError, match="update Thaw"):
         RunStore(home.database)
 
 
