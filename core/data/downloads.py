@@ -132,6 +132,26 @@ def _locked(file: TextIO) -> bool:
     return True
 
 
+def remove_unfinished(folder: Path) -> list[Path]:
+    """Remove what downloads that were killed left in the data folder; those that go on hold their lock. Returns what was removed."""
+    if os.name != "posix":  # no locks there, so nobody knows which download goes on
+        return []
+    removed = []
+    below = folder / ".downloading"
+    for staging in [place for place in below.glob("*") if place.is_dir()]:
+        with suppress(OSError), staging.with_suffix(".lock").open("a") as file:
+            if _locked(file):
+                shutil.rmtree(staging)
+                removed.append(staging)
+    for lock in below.glob("*.lock"):
+        with suppress(OSError), lock.open("a") as file:
+            if _locked(file):
+                lock.unlink()
+    with suppress(OSError):
+        below.rmdir()
+    return removed
+
+
 def _start_with(files: tuple[str, ...], folder: Path, staging: Path) -> None:
     """An empty staging folder, with the downloaded files that a person put in place: torchvision takes those that are whole."""
     shutil.rmtree(staging, ignore_errors=True)

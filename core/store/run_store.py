@@ -209,9 +209,17 @@ class RunStore:
         with self._told():
             return self._connection.execute(query, values).fetchall()
 
+    def damage(self) -> str:
+        """What a look through the whole file finds wrong with it; empty if it is well."""
+        found = str(self._read("PRAGMA quick_check(1)")[0][0])
+        return "" if found == "ok" else found
+
     def _wait_for_locks(self, seconds: float) -> None:
         """How long this thread waits for a lock from now on."""
-        self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * seconds)}")
+        self._patience = seconds
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.execute(f"PRAGMA busy_timeout = {int(1000 * seconds)}")
 
     def close(self) -> None:
         """Close this thread's connection. Another call opens it again."""
@@ -380,11 +388,17 @@ class RunStore:
         if not len(steps):
             return
         block = steps if isinstance(steps, StepBlock) else block_of(steps)
-        self._write(
+        columns = progress_of(block, active_seconds, step_seconds, watch_seconds, times)
+        self._write(*self._appending(run_id, block, levels, epochs, columns))
+
+    def _appending(
+        self, run_id: str, block: StepBlock, levels: Sequence[LevelRow], epochs: Sequence[EpochRow], columns: Mapping[str, Any]
+    ) -> tuple[Statement, ...]:
+        return (
             (_ADD_STEPS, list(step_values(run_id, block))),
             (_ADD_LEVELS, [level_values(run_id, row) for row in levels]),
             (_ADD_EPOCH, [(run_id, *asdict(row).values()) for row in epochs]),
-            self._assign(run_id, **progress_of(block, active_seconds, step_seconds, watch_seconds, times)),
+            self._assign(run_id, **columns),
         )
 
     def append_epoch(self, run_id: str, row: EpochRow) -> None:
@@ -525,8 +539,9 @@ class RunStore:
     def commands(self, run_id: str, waiting: bool = False) -> list[Command]:
         """The run's commands in the order of request; with `waiting` only those not yet obeyed or refused."""
         condition = "AND applied_at_step IS NULL AND error IS NULL" if waiting else ""
+        kinds = ", ".join(f"'{kind}'" for kind in CommandKind)  # what only a newer Thaw can ask for is no command here
         columns = "id, run AS run_id, kind, requested_at, requested_at_step, payload, applied_at_step, error"
-        query = f"SELECT {columns} FROM commands WHERE run = ? {condition} ORDER BY id"
+        query = f"SELECT {columns} FROM commands WHERE run = ? AND kind IN ({kinds}) {condition} ORDER BY id"
         with readable(run_id, "commands"):
             return [Command(**{**dict(row), "kind": CommandKind(row["kind"])}) for row in self._read(query, (run_id,))]
 

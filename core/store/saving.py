@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -107,7 +108,7 @@ class Checkpoints:
 
     def _fail(self, error: OSError) -> None:
         self._failed = True
-        sys.stderr.write(f"No more epochs keep their weights: {error}\n")
+        log(f"No more epochs keep their weights: {error}")
 
     def _thin(self) -> None:
         """Drop epochs where they lie closest, until few enough are left. The first and the newest stay."""
@@ -124,6 +125,25 @@ def _crowded(kept: list[Checkpoint]) -> Checkpoint:
     return kept[min(inner or [1], key=lambda place: kept[place + 1].epoch - kept[place - 1].epoch)]
 
 
+def cannot_save(error: OSError, path: Path) -> str:
+    """Why weights could not be written, and what to do, in a sentence."""
+    left = "those that were saved before are still there" if path.exists() else "none were saved before"
+    return f"{error.strerror or error} ({path.parent}); {left}. Free some space or make the folder writable, and train again."
+
+
+def log(text: str) -> None:
+    """Write to the run's log, if that can be written: a full disk takes no line either, and that must end nothing."""
+    with suppress(OSError, ValueError):  # ValueError: it was closed
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
 def _write(state: dict[str, Tensor], path: Path) -> None:
     with written_whole(path) as file:
-        torch.save(state, file)
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            # torch says "unexpected pos" where the file could not be written; why, Python has kept.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise

@@ -31,12 +31,13 @@ from core.data.leakage import Search
 from core.data.manifest import write_pictures, write_recipe
 from core.doctor import Doctor
 from core.machine.home import Home
+from core.patience import Limits, PatientStore, open_patiently
 from core.records.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
 from core.records.layers import matches
 from core.signals.profiling import Profiler
 from core.signals.watch import histogram
-from core.store import RunStore
-from core.store.saving import Checkpoints, save_weights
+from core.store import RunStore, StoreError
+from core.store.saving import Checkpoints, cannot_save, log, save_weights
 from core.training.audit import Audit, left_over
 from core.training.birth import birth
 from core.training.trainer import ChangeReport, EpochReport, EvaluationReport, FinalReport, Score, StepReport, TrainedReport, Trainer
@@ -68,9 +69,9 @@ PROFILE_AFTER = 20
 class Worker:
     """Carries out one run of the store."""
 
-    def __init__(self, home: Home, store: RunStore, run_id: str) -> None:
+    def __init__(self, home: Home, store: RunStore, run_id: str, limits: Limits | None = None) -> None:
         self.home = home
-        self.store = store
+        self.store = PatientStore(store, run_id, home.run_folder(run_id), limits)
         self.run_id = run_id
         self.config = store.run(run_id).config
         self.weights = home.run_folder(run_id) / "weights.pth"
@@ -78,6 +79,9 @@ class Worker:
         self.step = 0
         self.epochs = 0
         self._stopping = False
+        self._signals = 0
+        self._unsaved = False
+        self._ended = False
         self._last_look = 0.0
         self._last_activity = 0.0
         self._next_audit = 0.0
@@ -91,6 +95,7 @@ class Worker:
     def stop_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
         """Stop and save after the step at hand. Fit for a signal handler."""
         self._stopping = True
+        self._signals += 1
 
     def run(self) -> RunStatus:
         """Do the whole run and say how it ended. Whatever goes wrong ends up in the store, with its traceback.
@@ -104,12 +109,15 @@ class Worker:
             self.store.end(self.run_id, RunStatus.STOPPED)
             return RunStatus.STOPPED
         except ConfigError as error:
-            self.store.end(self.run_id, RunStatus.FAILED, error=str(error))
+            if not self._ended:
+                self.store.end(self.run_id, RunStatus.FAILED, error=str(error))
             raise
         except Exception as error:
-            traceback.print_exc()
-            self.store.end(self.run_id, RunStatus.FAILED, error=f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+            self.store.end(self.run_id, RunStatus.FAILED, error=_unexpected(error))
             return RunStatus.FAILED
+        finally:
+            asked = self._signals
+            self.store.settle(give_up=lambda: self._signals > asked)
 
     def _run(self) -> RunStatus:
         self.store.set_status(self.run_id, RunStatus.PREPARING, "starting")
@@ -126,20 +134,69 @@ class Worker:
         trainer.watch.on_bad_loss = lambda step, batch: doctor.born(birth(trainer, step, batch))
         search = Search(assembly.images, self.home.cache, doctor.overlap)
         recorder = Recorder(self.store, self.run_id, trainer, doctor)
+        status, test, problems = RunStatus.FAILED, None, list[str]()
+        refused: ConfigError | None = None
         try:
             status, test = self._train(trainer, recorder, audit)
-        finally:
-            recorder.flush()
-            search.wait()
+        except ConfigError as error:
+            refused = error
+            problems.append(str(error))
+        except Exception as error:  # told below, once the weights at hand are saved
+            problems.append(_unexpected(error))
+
+        def diagnose() -> None:
             self.store.set_findings(self.run_id, doctor.finish())
-            trainer.partition.close()
-            self._checkpoints.close()
-        save_weights(trainer.model, self.weights)
-        # Early stopping brings back an earlier epoch; a run that was stopped ends in the middle of one.
+
+        for close in (recorder.flush, search.wait, diagnose, trainer.partition.close, self._checkpoints.close):
+            try:
+                close()
+            except Exception as error:  # one that fails keeps none of the others from being done
+                problems.append(_unexpected(error))
+        problems += self._save_at_the_end(trainer, status)
+        status = RunStatus.FAILED if problems else status
+        result = self._result(trainer, recorder, test) if self.step or not problems else None
+        self.store.end(self.run_id, status, result, "\n\n".join(problems) or None)
+        self._ended = True
+        if refused is not None:
+            raise refused
+        return status
+
+    def _save_at_the_end(self, trainer: Trainer, status: RunStatus) -> list[str]:
+        """Save the weights at hand, be the run well or not, and try again for a while where the disk does not take them; what went wrong."""
+        end, asked = time.monotonic() + self.store.limits.last, self._signals
+        while True:
+            try:
+                save_weights(trainer.model, self.weights)
+                break
+            except OSError as error:
+                self._not_saved(error)
+                if time.monotonic() > end or self._signals > asked:
+                    return [f"The weights could not be saved: {cannot_save(error, self.weights)}"]
+                self.store.retry()
+                time.sleep(min(0.5, self.store.limits.retry))
+            except Exception as error:  # a device that is gone, too little memory
+                return [f"The weights could not be saved. {_unexpected(error)}"]
+        # Early stopping brings back an earlier epoch; a run that was stopped, or failed, ends in the middle of one.
         brought_back = trainer.epoch if status == RunStatus.FINISHED else None
         self._checkpoints.finish(*((brought_back.epoch, brought_back.step) if brought_back else (self.epochs, self.step)), self.weights)
-        self.store.end(self.run_id, status, self._result(trainer, recorder, test))
-        return status
+        return []
+
+    def _save_meanwhile(self, trainer: Trainer) -> None:
+        """Save the weights while the run goes on; a disk that does not take them now may do so later."""
+        try:
+            save_weights(trainer.model, self.weights)
+        except OSError as error:
+            self._not_saved(error)
+        else:
+            if self._unsaved:
+                self._unsaved = False
+                self.store.set_status(self.run_id, RunStatus.RUNNING)
+
+    def _not_saved(self, error: OSError) -> None:
+        if not self._unsaved:
+            log(f"The weights could not be saved, and will be tried again: {error}")
+        self._unsaved = True
+        self.store.set_status(self.run_id, RunStatus.RUNNING, f"the weights cannot be saved just now ({error.strerror or error}); trying again")
 
     def _list_pictures(self, images: Data) -> None:
         """Keep what the run trains and is measured on, before it begins: its test set stays its own, whatever becomes of the dataset."""
@@ -174,7 +231,7 @@ class Worker:
                     self._checkpoints.epoch(trainer.model, self.epochs, self.step)
                     recorder.not_a_step()
                     if time.monotonic() - last_save > SAVE_SECONDS:
-                        save_weights(trainer.model, self.weights)
+                        self._save_meanwhile(trainer)
                         last_save = time.monotonic()
                 case TrainedReport():
                     self._end_profile(trainer, self.config.batch_size)
@@ -344,12 +401,19 @@ class Worker:
             test_accuracy=test.accuracy if test else None,
             seconds=recorder.clock.seconds,
             samples_per_second=recorder.samples / recorder.step_seconds if recorder.step_seconds else 0.0,
-            weights=self.weights.relative_to(self.home.path).as_posix(),
+            weights=self.weights.relative_to(self.home.path).as_posix() if self.weights.exists() else None,
         )
 
 
 class _Stopped(Exception):
     """The run was asked to stop."""
+
+
+def _unexpected(error: Exception) -> str:
+    """An error that nobody foresaw, for the store, with its traceback; the log has it too."""
+    text = "".join(traceback.format_exception(error))
+    log(text)
+    return f"{type(error).__name__}: {error}\n\n{text}"
 
 
 def _epoch_row(report: EpochReport, seconds: float) -> EpochRow:
@@ -371,10 +435,9 @@ def work(home: Home, run_id: str) -> RunStatus:
     Raises:
         ConfigError: what the config asks for cannot be had; the store has it too.
     """
-    store = RunStore(home.database)
     me = psutil.Process()
-    store.set_process(run_id, me.pid, me.create_time())
-    worker = Worker(home, store, run_id)
+    worker = Worker(home, open_patiently(home.database), run_id)
+    worker.store.set_process(run_id, me.pid, me.create_time())
     before = {number: signal.signal(number, worker.stop_soon) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         return worker.run()
@@ -404,8 +467,8 @@ def main() -> int:
     os.nice(5)
     try:
         return 0 if work(home, run_id) is not RunStatus.FAILED else 1
-    except ConfigError as error:
-        print(error, file=sys.stderr)
+    except (ConfigError, StoreError) as error:
+        log(str(error))
         return 1
 
 

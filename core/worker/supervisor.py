@@ -17,18 +17,23 @@ from typing import IO
 
 import psutil
 
-from core import catalog
+from core import catalog, recovery
 from core.config import RunConfig
 from core.config.plans import Change
+from core.leftovers import remove_left_over
 from core.machine.home import Home, child_environment
 from core.records.events import CommandKind
-from core.store import Run, RunStore
+from core.store import RunStore, StoreError, Working
 
 LAUNCH_SECONDS = 60.0
 """A queued run without a process is given this long before it counts as lost."""
 
 STANDBY_PAUSE_SECONDS = 20.0
 """A new standby waits this long after a start: its imports would slow the run's first seconds down."""
+
+
+CLEARING_SECONDS = 600.0
+"""How often unfinished files are looked for where no run was lost meanwhile."""
 
 
 @dataclass
@@ -51,6 +56,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._standby: _Standby | None = None
         self._last_start = 0.0
+        self._next_clearing = 0.0
         self._children: list[subprocess.Popen[bytes]] = []
 
     def start(self, config: RunConfig) -> str:
@@ -67,6 +73,8 @@ class Supervisor:
             self.store.set_process(run_id, process.pid, psutil.Process(process.pid).create_time())
         except psutil.NoSuchProcess:
             pass  # it is gone already: `reconcile` will say so
+        except StoreError:
+            pass  # it says so itself, once the store can be written
         return run_id
 
     def pause(self, run_id: str) -> None:
@@ -94,16 +102,20 @@ class Supervisor:
         return self.store.request(run_id, CommandKind.PROFILE)
 
     def reconcile(self) -> None:
-        """Mark as lost every active run whose process is gone, with the end of its log as the reason. Cheap: call it often."""
+        """Mark as lost every active run whose process is gone, with the end of its log as the reason; clear up after the killed.
+
+        Cheap: call it often.
+        """
         with self._lock:
             # poll() buries children that have ended; a zombie would still have a pid.
             self._children = [child for child in self._children if child.poll() is None]
-        for run in self.store.runs(limit=1000, active=True):
+        for run in self.store.processes():
             if not _lives(run) and not (run.pid is None and time.time() - run.created < LAUNCH_SECONDS):
-                tail = self.log_tail(run.id, lines=20)
-                self.store.lose(
-                    run.id, "The process of this run is gone (killed, out of memory, or the machine went down)." + (f"\n\n{tail}" if tail else "")
-                )
+                recovery.bury(self.home, self.store, run, self.log_tail(run.id, lines=20))
+                self._next_clearing = 0.0
+        if time.monotonic() >= self._next_clearing:
+            self._next_clearing = time.monotonic() + CLEARING_SECONDS
+            remove_left_over(self.home)
 
     def keep_standby(self) -> None:
         """See to it that a standby worker waits, or will soon. Cheap: call it often."""
@@ -169,7 +181,7 @@ class Supervisor:
         return process
 
 
-def _lives(run: Run) -> bool:
+def _lives(run: Working) -> bool:
     if run.pid is None or run.process_started is None:
         return False
     try:

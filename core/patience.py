@@ -1,0 +1,311 @@
+"""The store as one worker sees it: what cannot be written waits in memory, is tried again, and never ends the run.
+
+Everything that is written is kept in the run's folder too (`core.run_folder`), so a store that was lost meanwhile gets the run back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.records.events import NOT_MEASURED, ChangeRow, Command, EpochRow, RunPlan, RunResult, RunStatus, Signal, StepBlock, StepRow, StepTimes
+from core.records.summaries import NOTHING, LevelRow, block_of
+from core.recovery import levels_of
+from core.run_folder import Notice, RunFolder, read_rows
+from core.store import RunStore, Statement, progress_of
+from core.trouble import StoreError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How patient a worker is. Times in seconds."""
+
+    wait: float = 2.0
+    """How long a write waits for a lock while all is well: training stands still meanwhile."""
+    short_wait: float = 0.2
+    """The same while the store is known not to be writable."""
+    retry: float = 1.0
+    """Time between two tries then."""
+    last: float = 30.0
+    """How long the end of a run waits for store and disk."""
+    most_bytes: int = 256_000_000
+    """What may wait in memory; past it, rows are thinned."""
+
+
+MOST_THINNING = 30
+"""By then one step of half a billion is left."""
+
+
+@dataclass
+class _Waiting:
+    """One transaction that waits. `step` is the last step that it tells of, where it is in the run's folder too; else 0."""
+
+    statements: tuple[Statement, ...]
+    step: int = 0
+    size = 0  # there are few of them, and each takes the place of the one before
+
+    @property
+    def key(self) -> str:
+        """What takes the place of an earlier one with the same key: the newest audit, the newest status."""
+        return self.statements[0][0] if all(sql.startswith("UPDATE runs") for sql, _ in self.statements) else ""
+
+
+@dataclass
+class _Steps:
+    """Steps that wait, with all that came with them. `count` is how many there were before any were dropped."""
+
+    block: StepBlock
+    levels: Sequence[LevelRow]
+    epochs: Sequence[EpochRow]
+    columns: dict[str, Any]
+    count: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.count = len(self.block)
+
+    @property
+    def step(self) -> int:
+        return int(self.columns["step"])
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in memory."""
+        signals = (self.block.gradient_norms, self.block.update_norms, self.block.weight_norms)
+        norms = sum(signal.rows.nbytes + signal.place.nbytes for signal in signals)
+        levels = sum(300 + sum(part.nbytes for part in row[-3:] if part is not None) for row in self.levels)
+        return 48 * len(self.block) + norms + levels + 300 * len(self.epochs) + 2000
+
+    def thin(self, times: int) -> None:
+        """Drop the norms first; then all but every second step, every fourth, ... The summaries of what goes stay."""
+        blank = np.full_like(self.block.blank, NOT_MEASURED)
+        every = 2 ** (times - 1)
+        stays = self.block.step % every == 0
+        columns = {name: getattr(self.block, name)[stays] for name in ("step", "epoch", "time", "loss", "learning_rate", "samples_per_second")}
+        nothing = Signal(np.full(int(stays.sum()), -1), NOTHING)
+        self.block = replace(self.block, **columns, gradient_norms=nothing, update_norms=nothing, weight_norms=nothing, blank=blank)
+        self.levels = [row._replace(gradient_norms=blank, update_norms=None, weight_norms=None) for row in self.levels if row.level >= times - 1]
+        self.epochs = [row for row in self.epochs if row.epoch % every == 0]
+
+
+class PatientStore(RunStore):
+    """`store` for the worker of one run. Writing never fails; reading commands gives none while the store cannot be read.
+
+    For the worker's main thread alone.
+    """
+
+    def __init__(self, store: RunStore, run_id: str, folder: Path, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        super().__init__(store.database, self.limits.wait)
+        self.run_id = run_id
+        self.folder = RunFolder(folder)
+        self.folder.begin()
+        self._row_now = self.columns(run_id)
+        self._checked: object = self._connection
+        self._queue: deque[_Waiting | _Steps] = deque()
+        self._answered: set[int] = set()
+        self._trouble: StoreError | None = None
+        self._since = 0.0
+        self._next_try = 0.0
+        self._thinned = 0
+        self._bytes = 0
+
+    @property
+    def waiting(self) -> int:
+        """Steps that wait in memory to be written."""
+        return sum(each.count for each in self._queue if isinstance(each, _Steps))
+
+    @property
+    def trouble(self) -> StoreError | None:
+        """Why the store cannot be written now; None while it can."""
+        return self._trouble
+
+    # What is written
+
+    def begin(self, run_id: str, plan: RunPlan) -> None:
+        """As in `RunStore`."""
+        super().begin(run_id, plan)
+        self.folder.renew(self._now, now=True)
+
+    def end(self, run_id: str, status: RunStatus, result: RunResult | None = None, error: str | None = None) -> None:
+        """As in `RunStore`; `settle` waits until it is written."""
+        super().end(run_id, status, result, error)
+        self.folder.renew(self._now, now=True)
+
+    def append(
+        self,
+        run_id: str,
+        steps: StepBlock | Sequence[StepRow],
+        levels: Sequence[LevelRow] = (),
+        active_seconds: float | None = None,
+        step_seconds: float | None = None,
+        watch_seconds: float | None = None,
+        times: StepTimes | None = None,
+        epochs: Sequence[EpochRow] = (),
+    ) -> None:
+        """As in `RunStore`."""
+        if not len(steps):
+            return
+        block = steps if isinstance(steps, StepBlock) else block_of(steps)
+        self.folder.add(block, epochs)
+        columns = progress_of(block, active_seconds, step_seconds, watch_seconds, times)
+        self._row_now |= columns
+        self._offer(_Steps(block, levels, epochs, columns))
+
+    def append_epoch(self, run_id: str, row: EpochRow) -> None:
+        """As in `RunStore`."""
+        self.folder.add(epochs=[row])
+        super().append_epoch(run_id, row)
+
+    def append_change(self, run_id: str, row: ChangeRow) -> None:
+        """As in `RunStore`."""
+        self.folder.add(change=row)
+        super().append_change(run_id, row)
+
+    def acknowledge(self, command: Command, step: int, error: str | None = None) -> None:
+        """As in `RunStore`."""
+        self._answered.add(command.id)
+        super().acknowledge(command, step, error)
+
+    def _assign(self, run_id: str, **columns: Any) -> Statement:
+        self._row_now |= columns
+        return super()._assign(run_id, **columns)
+
+    def _write(self, *statements: Statement) -> None:
+        self._offer(_Waiting(statements))
+
+    # What is read
+
+    def commands(self, run_id: str, waiting: bool = False) -> list[Command]:
+        """As in `RunStore`, without those that were answered already; none while the store cannot be read."""
+        if self._trouble is not None and not self.retry():
+            return []
+        try:
+            found = super().commands(run_id, waiting)
+        except StoreError as error:
+            self._begin_trouble(error)
+            return []
+        return [command for command in found if not (waiting and command.id in self._answered)]
+
+    # Patience
+
+    def retry(self, now: bool = False) -> bool:
+        """Write what waits, if that is due or to be tried `now`. True if nothing waits any more."""
+        if self._trouble is None:
+            return True
+        if not now and time.monotonic() < self._next_try:
+            return False
+        try:
+            while self._queue:
+                work = self._queue[0]
+                self._carry_out(work)
+                if self._queue and self._queue[0] is work:
+                    self._bytes -= self._queue.popleft().size
+            self._read("SELECT 1 FROM runs LIMIT 1")
+        except StoreError as error:
+            self._begin_trouble(error)
+            return False
+        self._trouble = None
+        self._thinned = 0
+        self._wait_for_locks(self.limits.wait)
+        self.folder.all_well()
+        return True
+
+    def settle(self, give_up: Callable[[], bool]) -> bool:
+        """Wait until everything is written, for `limits.last` seconds at most or until `give_up` says so. True if it is."""
+        end = time.monotonic() + self.limits.last
+        while not self.retry():
+            if give_up() or time.monotonic() > end:
+                self.folder.renew(self._now, now=True)
+                return False
+            time.sleep(min(0.1, self.limits.retry))
+        return True
+
+    def _now(self) -> dict[str, Any]:
+        return self._row_now
+
+    def _offer(self, work: _Waiting | _Steps) -> None:
+        if self._trouble is None:
+            try:
+                self._carry_out(work)
+            except StoreError as error:
+                self._begin_trouble(error)
+                self._keep(work)
+        else:
+            self._keep(work)
+            self.retry()
+        self.folder.renew(self._now)
+
+    def _carry_out(self, work: _Waiting | _Steps) -> None:
+        with self._told():
+            connection = self._connection
+        if connection is not self._checked:  # opened anew: perhaps it is another file
+            known = self._see_to_the_row()
+            self._checked = connection
+            if 0 < work.step <= known:
+                return
+        statements = (
+            work.statements if isinstance(work, _Waiting) else self._appending(self.run_id, work.block, work.levels, work.epochs, work.columns)
+        )
+        super()._write(*statements)
+
+    def _see_to_the_row(self) -> int:
+        """Take the run in again where the store has lost it. Up to which step what waits is in there by that; 0 where nothing had to be done."""
+        if self.run_id in self.ids():
+            return 0
+        self.folder.renew(self._now, now=True)
+        rows = read_rows(self.folder.path)
+        self.take_in(self._row_now, rows.blocks, levels_of(rows.blocks), rows.epochs, rows.changes)
+        known = int(rows.blocks[-1].step[-1]) if rows.blocks else 0
+        self._queue = deque(each for each in self._queue if not 0 < each.step <= known)
+        self._bytes = sum(each.size for each in self._queue)
+        return known
+
+    def _begin_trouble(self, error: StoreError) -> None:
+        if self._trouble is None:
+            self._since = time.time()
+            self._wait_for_locks(self.limits.short_wait)
+        self._trouble = error
+        self._next_try = time.monotonic() + self.limits.retry
+        thinned = ("", "gradient norms were dropped to save memory")[min(self._thinned, 1)]
+        if self._thinned > 1:
+            thinned = f"of which one of {2 ** (self._thinned - 1)} stays, without gradient norms, to save memory"
+        self.folder.say(Notice(self._since, f"{error.reason}; {error.remedy}", self.waiting, thinned))
+
+    def _keep(self, work: _Waiting | _Steps) -> None:
+        if isinstance(work, _Waiting) and work.key:
+            self._queue = deque(each for each in self._queue if not (isinstance(each, _Waiting) and each.key == work.key))
+        self._queue.append(work)
+        self._bytes += work.size
+        while self._bytes > self.limits.most_bytes and self._thinned < MOST_THINNING:
+            self._thin()
+
+    def _thin(self) -> None:
+        """What waits takes too much memory: drop of all of it what was dropped before, then more."""
+        self._thinned += 1
+        for each in self._queue:
+            if isinstance(each, _Steps):
+                each.thin(self._thinned)
+        self._bytes = sum(each.size for each in self._queue)
+
+
+def open_patiently(database: Path, limits: Limits | None = None) -> RunStore:
+    """The store, for a worker that has just started: one that is locked or broken just now may be well in a moment.
+
+    Raises:
+        StoreError: it was not within `limits.last` seconds.
+    """
+    limits = limits or Limits()
+    end = time.monotonic() + limits.last
+    while True:
+        try:
+            return RunStore(database, limits.wait)
+        except StoreError as error:
+            if not error.passing or time.monotonic() > end:
+                raise
+            time.sleep(min(limits.retry, 1.0))
