@@ -30,6 +30,7 @@ from starlette.websockets import WebSocket
 from core.machine.home import Home
 from core.machine.sockets import send_at_once
 from core.records.events import RunStatus
+from core.store import RunStore, StoreError, UnreadableRun
 from core.store.stream import Cursor, message
 from pages._parts.shared import assets
 from pages._parts.shared.services import Services, services
@@ -38,7 +39,7 @@ FIRST_TICK, TICK, IDLE_TICK = 0.1, 0.5, 2.0  # seconds between looks at the stor
 HOUSEKEEPING = 2.0  # seconds between looks for runs whose process is gone
 LAB_DELAY = 3.0  # seconds that the standby worker gets to import torch before the lab does the same on the other core
 
-NO_SUCH_RUN, BAD_CURSOR = 4404, 4400  # close codes of /live, read by live_chart.js
+NO_SUCH_RUN, BAD_CURSOR, UNREADABLE = 4404, 4400, 4422  # close codes of /live, read by live_chart.js
 
 
 async def live(socket: WebSocket) -> None:
@@ -60,6 +61,11 @@ async def live(socket: WebSocket) -> None:
                 body, at = await anyio.to_thread.run_sync(message, store, run_id, cursor)
             except KeyError:
                 return await socket.close(NO_SUCH_RUN)
+            except UnreadableRun:
+                return await socket.close(UNREADABLE)
+            except StoreError:  # the page says so; once it is mended, the chart goes on where it was
+                await asyncio.wait({hang_up}, timeout=IDLE_TICK)
+                continue
             cursor, tick = at, IDLE_TICK
             if body is not None:
                 await socket.send_text(json.dumps(body, separators=(",", ":")))
@@ -98,7 +104,8 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
     """Open the services, look after them while the server runs, and send their helper processes away at the end. Runs go on."""
     send_at_once()
     shared = services()
-    shared.supervisor.reconcile()
+    with suppress(StoreError):  # locked just now: every page says so, and the next look comes soon
+        shared.supervisor.reconcile()
     shared.supervisor.keep_standby()
     import pandas  # noqa: F401  the first table would wait 0.3 s for it
 
@@ -145,12 +152,17 @@ def _is_loopback(address: str) -> bool:
 
 
 def end_without_home() -> None:
-    """End the server with one clear line, before it begins, if it could not keep anything."""
+    """End the server with one clear line, before it begins, if it could not keep anything, or cannot use what it kept."""
     try:
         home = Home.from_environment()
         tempfile.TemporaryFile(dir=home.path).close()
     except OSError as error:
         sys.exit(f"Thaw cannot keep anything in its folder ({error}). Make it writable, or name another one in THAW_HOME.")
+    try:
+        RunStore(home.database).close()
+    except StoreError as error:
+        sys.stderr.write(f"thaw: {error}\n")
+        sys.exit(2)
 
 
 end_without_home()

@@ -215,10 +215,8 @@ def _unpacked(part: bytes) -> tuple[list[StepBlock], list[EpochRow], list[Change
         sizes = arrays["sizes"]
         columns = {name: np.split(arrays[name], np.cumsum(sizes)[:-1]) for name in _COLUMNS} if len(sizes) else {}
         signals = {name: _signals(arrays, name, sizes) for name in _SIGNALS}
-        blocks = [
-            StepBlock(*(columns[name][number] for name in _COLUMNS), *(signals[name][number] for name in _SIGNALS), arrays["blank"][number])
-            for number in range(len(sizes))
-        ]
+        by_name: dict[str, Any] = {**columns, **signals, "blank": arrays["blank"] if len(sizes) else []}
+        blocks = [StepBlock(**{name: values[number] for name, values in by_name.items()}) for number in range(len(sizes))]
         rest = json.loads(str(arrays["rest"]))
     known = {field.name for field in fields(EpochRow)}
     epochs = [EpochRow(**{name: value for name, value in row.items() if name in known}) for row in rest["epochs"]]

@@ -105,23 +105,32 @@ def _room(database: Path) -> int | None:
 def _closed(database: Path, name: str) -> tuple[Kind, str, str]:
     """Why a file cannot be opened or written, after what the system says of it and its folder."""
     folder = database.parent
-    if database.is_dir():
+    try:
+        a_folder, without_folder = database.is_dir(), not folder.is_dir()
+    except OSError as error:  # a folder above it may not be entered
+        return "denied", f"may not be read: {error.strerror or error} ({name})", f"give yourself the right to use its folder, or {ANOTHER}"
+    if a_folder:
         return "folder", "is a folder, where a file should be", f"move it away, or {ANOTHER}"
-    if not folder.is_dir():
+    if without_folder:
         return "denied", "cannot be opened: its folder is gone", f"bring it back, or {ANOTHER}"
-    if not os.access(folder, os.X_OK) or (database.exists() and not os.access(database, os.R_OK)):
+    if not _may(folder, os.X_OK) or (database.exists() and not _may(database, os.R_OK)):
         return "denied", f"may not be read: permission denied ({name})", f"give yourself the right to read and write it and its folder, or {ANOTHER}"
     if _disk_is_read_only(folder):
         return "read-only", f"cannot be written: its disk is read-only ({name})", f"make it writable, or {ANOTHER}"
-    if database.exists() and not os.access(database, os.W_OK):
+    if database.exists() and not _may(database, os.W_OK):
         return "read-only", f"cannot be written: the file is read-only ({name})", f"make it writable, or {ANOTHER}"
-    if not os.access(folder, os.W_OK):
+    if not _may(folder, os.W_OK):
         return "read-only", f"cannot be written: its folder is read-only ({name})", f"make it writable, or {ANOTHER}"
     for beside in (database.with_name(f"{database.name}-wal"), database.with_name(f"{database.name}-shm")):
-        if beside.is_dir() or (beside.exists() and not os.access(beside, os.R_OK | os.W_OK)):
+        if beside.is_dir() or (beside.exists() and not _may(beside, os.R_OK | os.W_OK)):
             return "read-only", f"cannot be used: {beside.name} beside it cannot be written ({name})", f"make that writable, or {ANOTHER}"
     kind: Kind = "read-only" if name.startswith("SQLITE_READONLY") else "denied"
     return kind, f"cannot be {'written' if kind == 'read-only' else 'opened'} ({name})", f"make it writable, or {ANOTHER}"
+
+
+def _may(path: Path, what: int) -> bool:
+    """Whether this process may do `what` (os.R_OK, os.W_OK, os.X_OK) with it; asked of the user that it acts for, where the system can tell."""
+    return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _disk_is_read_only(folder: Path) -> bool:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages._parts.store_told import store_told
+
 LOGO = str(Path(__file__).parent / "_parts" / "shared" / "thaw.svg")
 
 st.set_page_config(page_title="Thaw", page_icon=LOGO, layout="wide")
@@ -20,4 +22,5 @@ page = st.navigation(
     ],
     position="top",
 )
-page.run()
+with store_told():
+    page.run()

@@ -9,6 +9,7 @@ from core.config import ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.machine.hardware import cores
 from core.records import telling
+from pages._parts import found_on_disk
 from pages._parts.components.live_chart import load_ahead
 from pages._parts.shared import draft
 from pages._parts.shared.history import history
@@ -38,14 +39,15 @@ if start:
 
 def runs() -> None:
     """Running and recent runs."""
-    active = shared.store.runs(limit=10, active=True)
-    recent = shared.store.runs(limit=10, active=False)
+    active = shared.store.entries(limit=10, active=True)
+    recent = shared.store.entries(limit=10, active=False)
+    found_on_disk.offer(shared)
     if active:
         st.subheader("Running now", anchor=False)
-        history(active)
+        history(shared, active)
     st.subheader("Recent runs", anchor=False)
     if recent:
-        history(recent)
+        history(shared, recent)
     else:
         st.caption("Runs appear here once they have ended." if active else "No run yet. Start the demo above, or set up a run of your own.")
 

@@ -6,6 +6,8 @@
 import streamlit as st
 
 from core.config import RunConfig
+from core.store import UnreadableRun
+from pages._parts import found_on_disk
 from pages._parts.components.live_chart import load_ahead
 from pages._parts.run import run_view
 from pages._parts.setup import form as setup
@@ -31,10 +33,13 @@ else:
     except KeyError:
         st.error("Choose one of the runs below, or set up a new one.", title=f"There is no run {run_id}", icon=":material/error:")
         st.button("Set up a run", type="primary", icon=":material/add:", on_click=lambda: st.query_params.from_dict({draft.SET_UP: "1"}))
+    except UnreadableRun as error:
+        st.error("Below is why, and what can be done.", title="This run cannot be read", icon=":material/error:")
+        found_on_disk.unreadable(shared, error, "unreadable")
     else:
         run_view.show(shared, run)
 
-others = [run for run in shared.store.runs(limit=6) if run.id != run_id][:5]
+others = [run for run in shared.store.entries(limit=6) if run.id != run_id][:5]
 if others:
     st.subheader("Recent runs", anchor=False)
-    history(others)
+    history(shared, others)

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from core.machine.home import Home
 
-_MODULES = ("core.commands.explain", "core.commands.evaluate", "core.commands.findings", "core.commands.profile")
+_MODULES = ("core.commands.explain", "core.commands.evaluate", "core.commands.findings", "core.commands.profile", "core.commands.recover")
 
 
 class CommandModule(Protocol):

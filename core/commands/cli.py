@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from core import catalog, commands, networks
+from core import catalog, commands, networks, recovery
 from core.code import network_code
 from core.commands import settings
 from core.commands.missing import missing
@@ -27,7 +27,7 @@ from core.paths import pasted
 from core.records import telling
 from core.records.events import RunStatus
 from core.records.speed import Tuning
-from core.store import Run, RunStore
+from core.store import Run, RunStore, StoreError, UnreadableRun
 from core.store.checkpoint import weights_of
 from core.worker.supervisor import Supervisor
 
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:
         print(f"thaw: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, StoreError) else 1
     except KeyError as error:
         print(f"thaw: {error.args[0]}", file=sys.stderr)
         return 2
@@ -183,7 +183,11 @@ def _model(home: Home, config: RunConfig, as_json: bool) -> int:
 def _runs(home: Home, limit: int, as_json: bool) -> int:
     store = RunStore(home.database)
     Supervisor(home, store).reconcile()
-    runs = store.runs(limit)
+    runs = store.entries(limit)
+    found = recovery.found(home, store)
+    if found:
+        remedy = "take in again those that can be with: python -m core recover"
+        print(f"thaw: {len(found):,} {'run lies' if len(found) == 1 else 'runs lie'} on disk and not in this list; {remedy}", file=sys.stderr)
     if as_json:
         print(json.dumps([_summary(home, run) for run in runs]))
     elif not runs:
@@ -191,6 +195,9 @@ def _runs(home: Home, limit: int, as_json: bool) -> int:
     else:
         print(f"{'run':22} {'status':10} {'epochs':>9} {'steps':>8} {'validation':>10} {'test':>7}  what")
         for run in runs:
+            if isinstance(run, UnreadableRun):
+                print(f"{run.id:22} {'unreadable':10} {run.reason}; take it off this list with: python -m core forget {run.id}")
+                continue
             result = run.result
             print(
                 f"{run.id:22} {run.status:10} {f'{run.epoch}/{run.config.epochs}':>9} {run.step:>8} "
@@ -330,7 +337,9 @@ def _catalog(as_json: bool) -> int:
     return 0
 
 
-def _summary(home: Home, run: Run) -> dict[str, Any]:
+def _summary(home: Home, run: Run | UnreadableRun) -> dict[str, Any]:
+    if isinstance(run, UnreadableRun):
+        return {"run_id": run.id, "status": "unreadable", "error": run.reason}
     result = run.result
     return {
         "run_id": run.id,

@@ -6,11 +6,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from tqdm import tqdm
 
 from core.machine.home import Home
-from core.store import RunStore
+from core.run_folder import read_notice
+from core.store import RunStore, StoreError
 
 
 @contextmanager
@@ -19,14 +21,23 @@ def progress_bar(home: Home, run_id: str) -> Iterator[None]:
     done = threading.Event()
 
     def follow() -> None:
-        store = RunStore(home.database)
+        store: RunStore | None = None
         with tqdm(unit="step", file=sys.stderr, dynamic_ncols=True) as bar:
             shown: tuple[str, int] | None = None
             last = False
+            said = ""
             while not last:
                 # A terminal shows a moving bar; a log file would only grow.
                 last = done.wait(0.25 if sys.stderr.isatty() else 5.0)
-                run = store.run(run_id)
+                notice = read_notice(home.run_folder(run_id))
+                try:
+                    store = store or RunStore(home.database)
+                    run = store.run(run_id)
+                    epochs = store.epochs_after(run_id)[-1:]
+                except (StoreError, KeyError) as error:  # KeyError: the store was lost, and the worker has not told another of its run yet
+                    said = _say(bar, str(notice or error.args[0]), said)
+                    continue
+                said = _say(bar, str(notice), said) if notice else ""
                 what = run.activity or (f"epoch {run.epoch} of {run.config.epochs}" if run.epoch else str(run.status))
                 if (what, run.step) == shown and not last:
                     continue
@@ -34,10 +45,11 @@ def progress_bar(home: Home, run_id: str) -> Iterator[None]:
                 bar.total = run.plan.total_steps if run.plan else None
                 bar.n = run.step
                 bar.set_description(what, refresh=False)
-                for epoch in store.epochs_after(run_id)[-1:]:
+                for epoch in epochs:
                     bar.set_postfix(train_loss=f"{epoch.train_loss:.4f}", validation_accuracy=percent(epoch.validation_accuracy), refresh=False)
                 bar.refresh()
-        store.close()
+        if store is not None:
+            store.close()
 
     thread = threading.Thread(target=follow, name="progress-bar", daemon=True)
     thread.start()
@@ -46,6 +58,14 @@ def progress_bar(home: Home, run_id: str) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+def _say(bar: tqdm[NoReturn], text: str, said: str) -> str:
+    """Print a line above the bar, but not the same trouble again at every look; returns what tells them apart."""
+    what = text.partition(";")[0]
+    if what != said:
+        bar.write(f"thaw: {text}", file=sys.stderr)
+    return what
 
 
 def percent(share: float | None) -> str:

@@ -23,7 +23,7 @@ from core.evaluation import metrics
 from core.machine.files import written_whole
 from core.machine.home import Home
 from core.records.evaluation import Difference, Evaluation
-from core.store import Run, RunStore
+from core.store import Run, RunStore, StoreError
 from core.store.checkpoint import Checkpoint, checkpoints, newest
 
 FORMAT = 3
@@ -116,15 +116,15 @@ def find_run(home: Home, run_id: str) -> Run:
     """The run with this id.
 
     Raises:
-        ConfigError: on `run`, there is none, or its row is damaged; or on the field of its config that this Thaw does not know.
+        ConfigError: on `home`, the store cannot be read;
+            on `run`, there is none, or its row is damaged; or on the field of its config that this Thaw does not know.
     """
-    store = RunStore(home.database)
     try:
-        return store.run(run_id)
+        return RunStore(home.database).run(run_id)
+    except StoreError as error:
+        raise ConfigError("home", str(error)) from None
     except KeyError:
         raise ConfigError("run", f"there is no run {run_id!r}, or it was deleted; list the runs with: python -m core runs") from None
-    finally:
-        store.close()
 
 
 def find_checkpoint(home: Home, run: Run, epoch: int | None = None) -> Checkpoint:

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.config import ConfigError
 from core.helpers.helper import LabError
 from core.records.events import RunPlan, RunStatus
-from core.store import Run
+from core.store import Run, UnreadableRun
 from core.store.checkpoint import Checkpoint, checkpoints, newest
 from pages._parts.evaluate import state as evaluation_state
 from pages._parts.shared import draft, words
@@ -82,7 +82,9 @@ def in_words(run: Run, last: Checkpoint) -> str:
 
 def ask_subject(shared: Services, head: DeltaGenerator) -> Subject | None:
     """Ask for run and weights. None where there is nothing to look at; the screen says then what to do. In the `head` stands how the run is."""
-    runs = shared.store.runs(limit=MOST_RUNS)
+    entries = shared.store.entries(limit=MOST_RUNS)
+    runs = [run for run in entries if isinstance(run, Run)]
+    _say_unreadable([run for run in entries if isinstance(run, UnreadableRun)])
     if not runs:
         st.info("There is no run yet. Train a model first: its test pictures, mistakes and maps appear here.", icon=":material/model_training:")
         row = st.container(horizontal=True)
@@ -101,11 +103,20 @@ def ask_subject(shared: Services, head: DeltaGenerator) -> Subject | None:
                 icon=":material/error:",
             )
             wanted = None
+        except UnreadableRun as error:
+            st.error(f"{words.plain(error.message)}. Below is another one.", title="This run cannot be read", icon=":material/error:")
+            wanted = None
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     run = found[wanted or _first(shared, runs)]
     st.session_state[RUN_BOX] = run.id
     left.selectbox("Run", list(found), key=RUN_BOX, format_func=lambda each: label(found[each]), on_change=_chose_run)
     return _weights(shared, run, right, head)
+
+
+def _say_unreadable(runs: Sequence[UnreadableRun]) -> None:
+    if runs:
+        named = "; ".join(words.plain(f"{run.id}: {run.reason}") for run in runs[:3]) + ("; ..." if len(runs) > 3 else "")
+        st.caption(f":material/help: {len(runs):,} {'run' if len(runs) == 1 else 'runs'} cannot be read and cannot be chosen: {named}")
 
 
 def label(run: Run) -> str:

@@ -10,6 +10,7 @@ from core.store import Run
 from pages._parts.components.step_time import Cell, Line, Slice, bar, table
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
+from pages._parts.store_told import careful
 
 TICK = 1.0
 """Seconds between looks while a run goes on."""
@@ -106,7 +107,7 @@ def _ask(shared: Services, run: Run, profile: Profile | None) -> None:
         icon=":material/timer:",
         disabled=waiting or not run.status.active or run.plan is None,
         help="Measures the next five steps layer by layer. Training itself goes on as it would have, to the bit.",
-        on_click=_ask_for_one,
+        on_click=careful(_ask_for_one),
         args=(shared, run.id),
     )
     if waiting:

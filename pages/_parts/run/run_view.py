@@ -10,6 +10,7 @@ from core.config import ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.records import telling
 from core.records.events import CommandKind, RunPlan, RunStatus
+from core.run_folder import read_notice
 from core.store import Run
 from core.store.checkpoint import weights_of
 from pages._parts.components.live_chart import live_chart
@@ -20,6 +21,7 @@ from pages._parts.setup.form import ABOUT_CODE
 from pages._parts.shared import draft, words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
+from pages._parts.store_told import careful
 
 TICK = 1.0  # seconds between looks at the status; the charts have their own, faster line
 
@@ -75,6 +77,9 @@ def _status(shared: Services, shown: Run, steered: Steered) -> None:
     if run.status.active:
         _buttons(row, shared, run, waiting)
         st.progress(_share(run), text=_pace(run))
+        notice = read_notice(shared.home.run_folder(run.id))
+        if notice is not None:
+            st.warning(words.plain(str(notice)), icon=":material/lock_clock:")
     steering_view.requests(shared, run)
 
 
@@ -124,7 +129,7 @@ def _buttons(row: DeltaGenerator, shared: Services, run: Run, waiting: set[Comma
         first = ("Pause", ":material/pause:", supervisor.pause, CommandKind.PAUSE)
     steer = (first, ("Stop and save", ":material/stop:", supervisor.stop, CommandKind.STOP))
     for label, icon, act, kind in steer:
-        row.button(label, key=f"steer_{kind}", icon=icon, disabled=stopping or kind in waiting, on_click=act, args=(run.id,))
+        row.button(label, key=f"steer_{kind}", icon=icon, disabled=stopping or kind in waiting, on_click=careful(act), args=(run.id,))
 
 
 def _position(run: Run, waiting: set[CommandKind]) -> str:
@@ -228,7 +233,7 @@ def _result(shared: Services, run: Run) -> None:
 def _inspect(shared: Services, run: Run, name: str) -> None:
     """Ask for histograms of a layer. What is no layer of the run was not sent by our chart."""
     if run.plan is not None and any(layer.name == name for layer in run.plan.layers):
-        shared.supervisor.inspect(run.id, name)
+        careful(shared.supervisor.inspect)(run.id, name)
 
 
 def _set_up_another() -> None:

@@ -21,6 +21,7 @@ from pages._parts.setup import checks
 from pages._parts.shared import words
 from pages._parts.shared.fields import sentence
 from pages._parts.shared.services import Services
+from pages._parts.store_told import careful
 
 SHOWN = 3
 """How many requests are shown without a click: the newest."""
@@ -102,7 +103,7 @@ def _request(shared: Services, run: Run, command: Command, changes: Sequence[Cha
         type="tertiary",
         icon=":material/undo:",
         help="Asks for the opposite: what this changed goes back to what it was.",
-        on_click=_take_back,
+        on_click=careful(_take_back),
         args=(shared, run, place),
     )
 
@@ -148,13 +149,13 @@ def _learning_rate(shared: Services, run: Run) -> None:
     place = f"steer_rate_{run.id}"
     row = st.container(horizontal=True, vertical_alignment="bottom")
     row.text_input("New learning rate", placeholder=f"{now:g} now", key=place, width=180)
-    row.button("Apply", key=f"{place}_apply", on_click=_set_rate, args=(shared, run, place))
+    row.button("Apply", key=f"{place}_apply", on_click=careful(_set_rate), args=(shared, run, place))
     for factor in QUICK:
         row.button(
             f"x {factor:g}",
             key=f"{place}_{factor:g}",
             help=f"{factor:g} times the learning rate of this moment",
-            on_click=_scale_rate,
+            on_click=careful(_scale_rate),
             args=(shared, run, factor),
         )
     scheduled = "" if run.config.schedule == "constant" else f" The schedule `{run.config.schedule}` goes on from the new value."
@@ -201,7 +202,7 @@ def _multiplier(shared: Services, run: Run, plan: RunPlan, state: State) -> None
     row = st.container(horizontal=True, vertical_alignment="bottom")
     row.selectbox("Block", list(held), format_func=lambda block: f"{block}  (x {held[block]})", key=f"{place}_block", width=230)
     row.text_input("Multiplier", placeholder="0.1", key=place, width=110)
-    row.button("Apply", key=f"{place}_apply", on_click=_set_factor, args=(shared, run, place))
+    row.button("Apply", key=f"{place}_apply", on_click=careful(_set_factor), args=(shared, run, place))
     st.caption("The block learns at the learning rate times its multiplier.")
 
 

@@ -6,15 +6,20 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.store import Run
+from core.store import Run, UnreadableRun
+from pages._parts import found_on_disk
 from pages._parts.shared import words
+from pages._parts.shared.services import Services
 
 TRAIN = "train.py"
 
 
-def history(runs: Sequence[Run]) -> None:
-    """One row a run: status, what it is about, what is frozen, how far it came, how well it did, when."""
+def history(shared: Services, runs: Sequence[Run | UnreadableRun]) -> None:
+    """One row a run: status, what it is about, what is frozen, how far it came, how well it did, when. Of one that cannot be read, why."""
     for run in runs:
+        if isinstance(run, UnreadableRun):
+            found_on_disk.unreadable(shared, run, "history")
+            continue
         word, icon, colour = words.STATUS[run.status]
         with st.container(border=True, key=f"history_{run.id}"):
             status, subject, facts, when = st.columns([2, 4, 8, 2], vertical_alignment="center")

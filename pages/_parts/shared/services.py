@@ -8,6 +8,7 @@ from functools import cache
 from core.lab.lab import Lab
 from core.machine.home import Home
 from core.store import RunStore
+from core.trouble import StoreError
 from core.worker.supervisor import Supervisor
 
 
@@ -22,8 +23,14 @@ class Services:
 
 
 def services() -> Services:
-    """The services of the home that `THAW_HOME` names at this moment. Raises OSError where that folder cannot be written."""
-    return _open(Home.from_environment())
+    """The services of the home that `THAW_HOME` names at this moment. Raises StoreError where folder or store cannot be used."""
+    try:
+        return _open(Home.from_environment())
+    except StoreError:
+        raise
+    except OSError as error:
+        name = str(error.filename or "")
+        raise StoreError(name, "denied", f"cannot be kept there ({error.strerror or error})", "make that folder writable, or name another") from None
 
 
 @cache

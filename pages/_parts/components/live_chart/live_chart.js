@@ -4,7 +4,7 @@
 
 const RECONNECT_AFTER = 1000; // milliseconds
 const SLOW_REDRAW_AFTER = 1000; // milliseconds: all but loss and accuracy are drawn less often than messages come
-const NO_SUCH_RUN = 4404; // close code of the /live route
+const NO_SUCH_RUN = 4404, UNREADABLE = 4422; // close codes of the /live route
 const SLOW = ["heat", "lane", "rate", "table", "layer"];
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`); // all modules carry one digest, see assets.py
@@ -126,6 +126,7 @@ class LiveChart {
     socket.onclose = ({ code }) => {
       if (this.closed) return;
       if (code === NO_SUCH_RUN) return spoken.say(this, "lost", "This run is gone");
+      if (code === UNREADABLE) return spoken.say(this, "lost", "This run cannot be read");
       spoken.say(this, "lost", "Reconnecting");
       this.retry = setTimeout(() => this.connect(), RECONNECT_AFTER);
     };
