@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from core.leftovers import remove_left_over
 from core.machine.files import LEFT_OVER, written_whole
+from core.machine.home import Home
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -84,3 +89,64 @@ def test_the_file_is_on_the_disk_before_it_gets_its_name_and_the_name_before_it_
     with written_whole(path) as file:
         file.write(b"new")
     assert seen == [(False, False, 3), (True, True, 0)]
+
+
+def partial(folder: Path, writer: int | str, age: float = 0.0) -> Path:
+    """An unfinished file of a process, last written `age` seconds ago."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f".weights.pth.partial-{writer}-1"
+    file.write_bytes(b"half")
+    os.utime(file, (time.time() - age,) * 2)
+    return file
+
+
+def test_partial_files_of_dead_processes_go_from_runs_caches_and_downloads_and_no_other(
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    run = home.run_folder("one")
+    dead = [
+        partial(run, ended.pid),
+        partial(run / "checkpoints", ended.pid),
+        partial(home.cache / "images", ended.pid),
+        partial(home.features, ended.pid),
+        partial(home.networks, ended.pid),
+        partial(home.cache, os.getpid(), age=365 * 86_400),  # by another process of the same number: this one was not there then
+        partial(home.cache, "nobody", age=LEFT_OVER + 60),
+    ]
+    features = home.features / f"abc.partial-{ended.pid}-7"
+    features.write_bytes(b"half")
+    torch_files = tmp_path / "torch" / "hub" / "checkpoints"
+    torch_files.mkdir(parents=True)
+    weights = torch_files / f"resnet18-f37072fd.pth.{'a' * 32}.partial"
+    weights.write_bytes(b"half")
+    os.utime(weights, (time.time() - LEFT_OVER - 60,) * 2)
+    staging = home.data / ".downloading" / "MNIST"
+    staging.mkdir(parents=True)
+    (staging / "half.gz").write_bytes(b"half")
+    (staging.parent / "MNIST.lock").touch()
+    being_written = [
+        partial(run, os.getpid()),
+        partial(home.cache, "somebody"),
+        torch_files / f"resnet18-f37072fd.pth.{'b' * 32}.partial",
+        torch_files / "of-another-program.partial",
+        run / "weights.pth",
+    ]
+    for file in being_written[2:]:
+        file.write_bytes(b"whole or new")
+    assert set(remove_left_over(home)) == {*dead, features, weights, staging}
+    assert [file for file in (*dead, features, weights, staging) if file.exists()] == []
+    assert all(file.exists() for file in being_written)
+    assert not staging.parent.exists()
+
+
+def test_download_that_goes_on_is_not_disturbed(home: Home) -> None:
+    staging = home.data / ".downloading" / "MNIST"
+    staging.mkdir(parents=True)
+    with (staging.parent / "MNIST.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert remove_left_over(home) == []
+        assert staging.exists()
+    assert remove_left_over(home) == [staging]
