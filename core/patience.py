@@ -81,6 +81,11 @@ class _Steps:
         levels = sum(300 + sum(part.nbytes for part in row[-3:] if part is not None) for row in self.levels)
         return 48 * len(self.block) + norms + levels + 300 * len(self.epochs) + 2000
 
+    @property
+    def empty(self) -> bool:
+        """True where nothing of it is left but how far the run had come."""
+        return not (len(self.block) or self.levels or self.epochs)
+
     def thin(self, times: int) -> None:
         """Drop the norms first; then all but every second step, every fourth, ... The summaries of what goes stay."""
         blank = np.full_like(self.block.blank, NOT_MEASURED)
@@ -114,6 +119,7 @@ class PatientStore(RunStore):
         self._next_try = 0.0
         self._thinned = 0
         self._bytes = 0
+        self._newest: _Steps | None = None
 
     @property
     def waiting(self) -> int:
@@ -282,15 +288,25 @@ class PatientStore(RunStore):
             self._queue = deque(each for each in self._queue if not (isinstance(each, _Waiting) and each.key == work.key))
         self._queue.append(work)
         self._bytes += work.size
+        if isinstance(work, _Steps):
+            self._newest = work  # it says how far the run has come
         while self._bytes > self.limits.most_bytes and self._thinned < MOST_THINNING:
             self._thin()
 
     def _thin(self) -> None:
         """What waits takes too much memory: drop of all of it what was dropped before, then more."""
         self._thinned += 1
+        kept: deque[_Waiting | _Steps] = deque()
+        gone = 0
         for each in self._queue:
             if isinstance(each, _Steps):
                 each.thin(self._thinned)
+                if each.empty and each is not self._newest:
+                    gone += each.count
+                    continue
+                each.count, gone = each.count + gone, 0
+            kept.append(each)
+        self._queue = kept
         self._bytes = sum(each.size for each in self._queue)
 
 
