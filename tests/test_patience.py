@@ -107,7 +107,7 @@ def test_command_that_was_answered_while_nothing_could_be_written_is_not_obeyed_
 
 
 def test_memory_is_bounded_and_what_was_dropped_is_said(home: Home, store: RunStore) -> None:
-    limits = Limits(wait=0.01, short_wait=0.01, retry=0.01, last=5, most_bytes=60_000)
+    limits = Limits(wait=0.01, short_wait=0.01, retry=0.01, last=5, most_bytes=600_000)
     patiently, summarizer = patient(home, store, limits), Summarizer()
     with locked(home):
         for first in range(1, 4000, 100):

@@ -27,6 +27,7 @@ from core.paths import pasted
 from core.records import telling
 from core.records.events import RunStatus
 from core.records.speed import Tuning
+from core.run_folder import read_notice
 from core.store import Run, RunStore, StoreError, UnreadableRun
 from core.store.checkpoint import weights_of
 from core.worker.supervisor import Supervisor
@@ -139,6 +140,9 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
             print(f"data: {note}", file=sys.stderr)
     if run.error:
         print(f"thaw: {run.error}", file=sys.stderr)
+    if run.status.active:
+        why = read_notice(home.run_folder(run_id)) or "The store could not be written."
+        print(f"thaw: {why} How the run ended is kept in {home.run_folder(run_id)}, and comes into the list by itself.", file=sys.stderr)
     if as_json:
         print(json.dumps({**_summary(home, run), **_data(run)}), flush=True)
     elif run.result is not None:

@@ -566,3 +566,14 @@ def test_every_model_can_be_cut_before_its_head(name: str) -> None:
     size = -(-max(entry.smallest, 32) // entry.multiple) * entry.multiple
     found: Split = split(planned(name, "head only", size, training=False), torch.rand(3, 3, size, size))
     assert found.layers >= found.all_layers - len(entry.family.head)
+
+
+def test_a_mark_is_written_only_once_its_row_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = open_table(tmp_path, "ordered", [Column((4,), (0, 1), "float32", "float32")], 8, 8, 10**6)
+    seen: list[str] = []
+    fsync, pwrite = os.fsync, os.pwrite
+    monkeypatch.setattr(os, "fsync", lambda file: (seen.append("on the disk"), fsync(file))[1])
+    monkeypatch.setattr(os, "pwrite", lambda file, data, place: (seen.append("written"), pwrite(file, data, place))[1])
+    table.write(torch.tensor([2]), [torch.ones(1, 4)])
+    table.settle(wait=True)
+    assert seen == ["written", "on the disk", "written", "on the disk"], "the row, then its mark"
