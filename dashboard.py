@@ -9,29 +9,34 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import os
+import socket as network
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from ipaddress import ip_address
-from urllib.parse import urlparse
 
+import anyio
 import anyio.to_thread
 import streamlit as st
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
+from streamlit import config, runtime
 
+from core import handles
 from core.machine.home import Home
 from core.machine.sockets import send_at_once
+from core.origins import Callers
 from core.records.events import RunStatus
 from core.store import RunStore, StoreError, UnreadableRun
 from core.store.stream import Cursor, message
+from pages._parts import closed_sessions
+from pages._parts.door import Door
 from pages._parts.shared import assets
 from pages._parts.shared.services import Services, services
 
@@ -39,14 +44,16 @@ FIRST_TICK, TICK, IDLE_TICK = 0.1, 0.5, 2.0  # seconds between looks at the stor
 HOUSEKEEPING = 2.0  # seconds between looks for runs whose process is gone
 LAB_DELAY = 3.0  # seconds that the standby worker gets to import torch before the lab does the same on the other core
 
+LOG = logging.getLogger("thaw")
+
+READERS = anyio.CapacityLimiter(8)
+"""Threads that read for live charts at a time: each has a connection to the store, which is three open files."""
+
 NO_SUCH_RUN, BAD_CURSOR, UNREADABLE = 4404, 4400, 4422  # close codes of /live, read by live_chart.js
 
 
 async def live(socket: WebSocket) -> None:
     """Send what is new about `?run=ID` after the cursor in `after`, `level`, `heat`, `epoch`, `change`, `inspection`, until the browser hangs up."""
-    origin = socket.headers.get("origin")
-    if origin is not None and urlparse(origin).netloc != socket.headers.get("host"):
-        return await socket.close(1008)  # Streamlit checks who opens its own socket, not ours
     await socket.accept()
     try:
         cursor = _cursor(socket)
@@ -58,7 +65,7 @@ async def live(socket: WebSocket) -> None:
     try:
         while not hang_up.done():
             try:
-                body, at = await anyio.to_thread.run_sync(message, store, run_id, cursor)
+                body, at = await anyio.to_thread.run_sync(message, store, run_id, cursor, limiter=READERS)
             except KeyError:
                 return await socket.close(NO_SUCH_RUN)
             except UnreadableRun:
@@ -102,7 +109,10 @@ async def asset(request: Request) -> FileResponse:
 @asynccontextmanager
 async def lifespan(_app: st.App) -> AsyncIterator[None]:
     """Open the services, look after them while the server runs, and send their helper processes away at the end. Runs go on."""
+    handles.take_all()
     send_at_once()
+    asyncio.get_running_loop().set_exception_handler(shortage)
+    closed_sessions.install(runtime.get_instance(), sessions)
     shared = services()
     with suppress(StoreError):  # locked just now: every page says so, and the next look comes soon
         shared.supervisor.reconcile()
@@ -125,30 +135,32 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
 async def _keep_house(shared: Services) -> None:
     await asyncio.sleep(LAB_DELAY)
     shared.lab.warm()
+    said = ""
     while True:
-        await anyio.to_thread.run_sync(shared.supervisor.reconcile)
-        await anyio.to_thread.run_sync(shared.supervisor.keep_standby)
+        sessions.tidy()
+        try:
+            await anyio.to_thread.run_sync(shared.supervisor.reconcile)
+            await anyio.to_thread.run_sync(shared.supervisor.keep_standby)
+            said = ""
+        except OSError as error:  # no handle left, a full disk: it may be better next time
+            if str(error) != said:
+                said = str(error)
+                LOG.warning("Thaw could not look after its runs (%s). It tries again every %g s.", error, HOUSEKEEPING)
         await asyncio.sleep(HOUSEKEEPING)
 
 
-def allowed_hosts() -> list[str]:
-    """Names under which this server may be called: those of this machine, and those in `THAW_HOSTS` (comma separated).
+def callers() -> Callers:
+    """Names under which this server may be called beside `localhost` and IP addresses, and pages of other addresses that may call it.
 
-    A server that was opened to the network on purpose answers to every name, unless `THAW_HOSTS` says which.
+    Those in `THAW_HOSTS` (comma separated; `*` for every name), this machine's own name, and what Streamlit's options name.
     """
-    named = [name.strip() for name in os.environ.get("THAW_HOSTS", "").split(",") if name.strip()]
-    address = st.get_option("server.address") or "0.0.0.0"
-    local = ["localhost", "127.0.0.1", "[::1]"]
-    if _is_loopback(address):
-        return [*local, *named]
-    return [*local, address, *named] if named else ["*"]
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return address == "localhost" or ip_address(address).is_loopback
-    except ValueError:
-        return False
+    own = network.gethostname()
+    entries = [*os.environ.get("THAW_HOSTS", "").split(","), st.get_option("server.address") or "", *st.get_option("server.corsAllowedOrigins")]
+    if config.is_manually_set("browser.serverAddress"):
+        entries.append(f"{st.get_option('browser.serverAddress')}:{st.get_option('browser.serverPort')}")
+    found = Callers.named(entries)
+    # The machine's own name is one to be called by; what else answers at it, at the usual ports, is not this server.
+    return Callers(found.names | {own.lower(), f"{own.lower()}.local", *st.get_option("server.allowedHosts")}, found.pages)
 
 
 def end_without_home() -> None:
@@ -166,9 +178,11 @@ def end_without_home() -> None:
 
 
 end_without_home()
+sessions = closed_sessions.ClosedSessions(st.get_option("server.disconnectedSessionTTL"))
+shortage = handles.Shortage(sessions.let_go)
 app = st.App(
     "pages/_app.py",
     lifespan=lifespan,
     routes=[WebSocketRoute("/live", live), Route("/assets/{name}", asset)],
-    middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts()), Middleware(assets.Ahead)],
+    middleware=[Middleware(Door, callers=callers(), shortage=shortage), Middleware(assets.Ahead)],
 )

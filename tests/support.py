@@ -62,9 +62,11 @@ def free_port() -> int:
 class Server:
     """`streamlit run dashboard.py` on loopback, with its own home. The port stays the same over a restart."""
 
-    def __init__(self, home: Path, log: Path) -> None:
+    def __init__(self, home: Path, log: Path, handles: int | None = None) -> None:
         self.home = home
         self.log = log
+        self.handles = handles
+        """How many open files and connections it may have; None: as many as the test itself."""
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -85,6 +87,8 @@ class Server:
         command += ["--server.port", str(self.port), "--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
         with self.log.open("ab") as log:
             environment = {**os.environ, "THAW_HOME": str(self.home)}
+            if self.handles is not None:
+                command = ["sh", "-c", f'ulimit -n {self.handles} && exec "$@"', "sh", *command]
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         wait_until(self.answers, timeout=60, what="the server's first answer")
 
