@@ -35,7 +35,7 @@ def example_of(kind: str, zero_grad: bool) -> Example | None:
         return Example(kind, zero_grad=zero_grad)  # type: ignore[arg-type]
     config, errors = checks.checked(shared)
     for name, message in errors.items():
-        st.error(f"{words.field(name)}: {sentence(message)}", icon=":material/error:")
+        st.error(f"{words.field(name)}: {words.plain(sentence(message))}", icon=":material/error:")
     if config is None:
         st.info("The step appears here once what is set up on the Model screen fits together.", icon=":material/account_tree:")
         return None
@@ -52,9 +52,9 @@ def look(example: Example) -> Walkthrough | None:
                 st.session_state.get(_CLIENT)  # here Streamlit ends this run where a person has chosen something else
             return walkthrough
     except ConfigError as error:
-        st.error(f"{words.field(error.field)}: {sentence(error.message)}", icon=":material/error:")
+        st.error(f"{words.field(error.field)}: {words.plain(sentence(error.message))}", icon=":material/error:")
     except LabError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(words.plain(str(error)), icon=":material/error:")
     return None
 
 
@@ -99,9 +99,9 @@ if example and walkthrough:
     name = autograd_choice.name_of(example)
     left, right = st.columns([4, 5], gap="large") if kind == FINE_TUNING else (st.container(), None)
     with left:
-        st.markdown(walkthrough.about)
+        st.markdown(words.plain(walkthrough.about))
         for note in walkthrough.notes:
-            st.caption(note)
+            st.caption(words.plain(note))
     if right is not None:
         right.caption(ABOUT_CODE)
         right.code(walkthrough.code, language="python", height=330)

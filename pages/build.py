@@ -10,7 +10,7 @@ from pages._parts.build import network_draft
 from pages._parts.build.network_draft import CLASSES, EDITOR, NAME, SIZE
 from pages._parts.components.network_editor import network_editor
 from pages._parts.setup import suit_model
-from pages._parts.shared import draft
+from pages._parts.shared import draft, words
 from pages._parts.shared.services import services
 
 MODEL_PAGE = "model.py"
@@ -96,7 +96,7 @@ network_draft.keep_in_url()
 
 problem = network_draft.problem()
 if problem:
-    about_name.error(problem, icon=":material/error:")
+    about_name.error(words.plain(problem), icon=":material/error:")
 else:
     about_name.caption("letters, digits, _ and -: what it is called among the models and in your code")
 ready = bool(rows) and sketch.fits and not problem
@@ -107,18 +107,18 @@ if row.button("Use it", icon=":material/arrow_forward:", disabled=not ready, hel
     use(network_draft.text(), image_size)
 if ready:
     entry = networks.entry(network_draft.text())
-    row.caption(f"Smallest image: {entry.smallest} px a side" + (". Its parameters depend on the image size." if entry.family.fixed else ""))
+    row.caption(f"Smallest image: {entry.smallest:,} px a side" + (". Its parameters depend on the image size." if entry.family.fixed else ""))
 elif rows and not sketch.fits:
     row.caption("Something above does not fit yet; the row says what to do.")
 
 if st.session_state.get(TAKEN) == st.session_state[NAME] and ready:
     row = st.container(horizontal=True, vertical_alignment="center")
-    row.warning(f"Another network is saved as {st.session_state[TAKEN]}. Choose another name, or replace it.", icon=":material/warning:")
-    row.button(f"Replace {st.session_state[TAKEN]}", icon=":material/sync:", on_click=save, args=(True,))
+    row.warning(f"Another network is saved as {words.plain(st.session_state[TAKEN])}. Choose another name, or replace it.", icon=":material/warning:")
+    row.button(f"Replace {words.plain(st.session_state[TAKEN])}", icon=":material/sync:", on_click=save, args=(True,))
 note = st.session_state.pop(NOTE, None)
 if note:
     kind, message = note
-    (st.error if kind == "error" else st.success)(message, icon=f":material/{'error' if kind == 'error' else 'check_circle'}:")
+    (st.error if kind == "error" else st.success)(words.plain(message), icon=f":material/{'error' if kind == 'error' else 'check_circle'}:")
 
 left, right = st.columns([7, 4], gap="large")
 with left:
@@ -130,14 +130,15 @@ with left:
     else:
         code = network_code(network_draft.text(), image_size, count)
         st.download_button(
-            f"Download {st.session_state[NAME]}.py",
+            f"Download {words.plain(st.session_state[NAME])}.py",
             data=code,
             file_name=f"{st.session_state[NAME]}.py",
             mime="text/x-python",
             icon=":material/download:",
             on_click="ignore",
         )
-        st.caption(f"The weights of a run load into `{class_name(st.session_state[NAME])}({count})` as they are.")
+        made = f"{class_name(st.session_state[NAME])}({count})"
+        st.caption(f"The weights of a run load into {words.code(made)} as they are.")
         st.code(code, language="python")
 
 with right:
@@ -146,19 +147,19 @@ with right:
     deleted = st.session_state.get(DELETED)
     if deleted:
         row = st.container(horizontal=True, vertical_alignment="center")
-        row.info(f"{deleted} was deleted.", icon=":material/delete:")
+        row.info(f"{words.plain(deleted)} was deleted.", icon=":material/delete:")
         row.button("Undo", key="build_restore", icon=":material/undo:", on_click=restore, args=(deleted,))
     if not shelf.networks:
         st.caption("None yet. What you save stands here and among the models.")
     for name, text in shelf.networks.items():
         with st.container(border=True, key=f"build_saved_{name}"):
             entry = networks.entry(text)
-            st.markdown(f"**{name}** · {entry.parameters:,} parameters at {entry.usual} px")
-            st.caption(text.partition(": ")[2])
+            st.markdown(f"**{words.plain(name)}** · {entry.parameters:,} parameters at {entry.usual:,} px")
+            st.caption(words.plain(text.partition(": ")[2]))
             row = st.container(horizontal=True)
             row.button("Open", key=f"build_open_{name}", icon=":material/edit:", on_click=network_draft.fill, args=(text,))
             if row.button("Use it", key=f"build_use_{name}", icon=":material/arrow_forward:"):
                 use(text)
             row.button("Delete", key=f"build_delete_{name}", icon=":material/delete:", on_click=delete, args=(name,))
     for notice in shelf.notices:
-        st.warning(notice, icon=":material/warning:")
+        st.warning(words.plain(notice), icon=":material/warning:")

@@ -11,7 +11,7 @@ from core.machine.hardware import cores
 from core.records import telling
 from pages._parts import found_on_disk
 from pages._parts.components.live_chart import load_ahead
-from pages._parts.shared import draft
+from pages._parts.shared import draft, words
 from pages._parts.shared.history import history
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import services
@@ -32,7 +32,7 @@ if start:
     try:
         run_id = shared.supervisor.start(DEMO)
     except (ConfigError, OSError) as error:
-        st.error(f"Nothing was started. {error}", icon=":material/error:")
+        st.error(f"Nothing was started. {words.plain(str(error))}", icon=":material/error:")
     else:
         st.switch_page("train.py", query_params={"run": run_id})
 
@@ -64,23 +64,25 @@ def machine(looking: bool) -> None:
         return
     if looking:
         st.rerun(scope="app")  # once more, and then without a timer
-    found = shared.lab.machine()
+    try:
+        found = shared.lab.machine()
+    except LabError as error:  # here, since nothing that a fragment raises gets out of it
+        devices.metric("Devices", "not known", border=True)
+        st.error(words.plain(str(error)))
+        return
     devices.metric("Devices", len(found.devices), border=True)
     for device in found.devices:
         icon = ":material/memory:" if device.name == "cpu" else ":material/developer_board:"
         size = f" · {telling.size(device.memory_bytes)}" if device.memory_bytes else ""
-        st.markdown(f"{icon} `{device.name}` {device.label}{size}")
-    versions = f"torch {found.torch_version} · torchvision {found.torchvision_version} · Python {platform.python_version()}"
-    st.caption(f"{versions} · runs are kept in `{shared.home.path}`")
+        st.markdown(f"{icon} {words.code(device.name)} {words.plain(device.label)}{size}")
+    versions = f"torch {words.plain(found.torch_version)} · torchvision {words.plain(found.torchvision_version)} · Python {platform.python_version()}"
+    st.caption(f"{versions} · runs are kept in {words.code(str(shared.home.path))}")
 
 
 alone(runs, every=2.0)
 st.subheader("This machine", anchor=False)
-try:
-    looking = not shared.lab.ready
-    if looking:
-        shared.lab.warm()
-    alone(machine, looking, every=1.0 if looking else None)
-except LabError as error:
-    st.error(str(error))
+looking = not shared.lab.ready
+if looking:
+    shared.lab.warm()
+alone(machine, looking, every=1.0 if looking else None)
 load_ahead()

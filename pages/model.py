@@ -63,7 +63,7 @@ def next_step(fields: Fields, config: RunConfig | None, table: LayerTable) -> No
     row.page_link(TRAIN_PAGE, label="Other settings on Train", icon=":material/tune:", query_params={draft.SET_UP: "1"})
     elsewhere = {name: message for name, message in fields.errors.items() if not fields.has_room_for(name)}
     for name, message in elsewhere.items():
-        st.error(f"{words.field(name)}: {message}", icon=":material/error:")
+        st.error(f"{words.field(name)}: {words.plain(message)}", icon=":material/error:")
     # Written only where it is looked at: it is most of what a toggle would send.
     code = st.expander("Show the PyTorch", icon=":material/code:", key="model_code", on_change="rerun")
     if not code.open:

@@ -9,9 +9,10 @@ from core.config import RunConfig
 from core.store import UnreadableRun
 from pages._parts import found_on_disk
 from pages._parts.components.live_chart import load_ahead
+from pages._parts.evaluate.subject import LONGEST_ID
 from pages._parts.run import run_view
 from pages._parts.setup import form as setup
-from pages._parts.shared import draft
+from pages._parts.shared import draft, words
 from pages._parts.shared.history import history
 from pages._parts.shared.services import services
 
@@ -31,7 +32,9 @@ else:
     try:
         run = shared.store.run(run_id)
     except KeyError:
-        st.error("Choose one of the runs below, or set up a new one.", title=f"There is no run {run_id}", icon=":material/error:")
+        st.error(
+            "Choose one of the runs below, or set up a new one.", title=f"There is no run {words.plain(run_id[:LONGEST_ID])}", icon=":material/error:"
+        )
         st.button("Set up a run", type="primary", icon=":material/add:", on_click=lambda: st.query_params.from_dict({draft.SET_UP: "1"}))
     except UnreadableRun as error:
         st.error("Below is why, and what can be done.", title="This run cannot be read", icon=":material/error:")

@@ -120,7 +120,7 @@ def test_weights_of_both_sides_are_chosen_and_their_pictures_are_leafed_through(
     expect(place.first).to_have_attribute("data-index", str(only_first[48]))
     # The run against itself: what the last epoch has brought.
     page.get_by_role("combobox", name=re.compile("Compare with")).click()
-    page.get_by_role("option", name=re.compile("The same run with other weights")).click()
+    page.get_by_role("option", name=re.compile(run.id)).click()
     page.wait_for_url(re.compile(f"with={run.id}"))
     # The other run was at its weights before training too, so the figure alone does not say that the page has been drawn anew.
     expect(page.get_by_test_id("stCaptionContainer").filter(has_text=run.id)).to_have_count(2)

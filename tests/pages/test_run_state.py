@@ -134,7 +134,7 @@ def test_a_change_is_said_in_plain_words(text: str, said: str) -> None:
 
 
 def test_markdown_does_nothing_to_a_name() -> None:
-    assert words.plain("layer1.*_x [a](b) :red: `c`") == r"layer1.\*\_x \[a\](b) \:red\: \`c\`"
+    assert words.plain("layer1.*_x no_such [a](b) :red[d] `c`: e") == r"layer1.\*\_x no_such \[a\](b) \:red\[d\] \`c\`: e"
 
 
 def test_an_unknown_model_keeps_its_name() -> None:

@@ -54,9 +54,9 @@ def about_own(shared: Services) -> None:
     rate = given["learning_rate"]
     facts = [
         f"**{words.plain(_label(str(given['model'])))}** on **{words.plain(str(given['dataset']))}**",
-        f"images of {given['image_size']} px",
+        f"images of {words.plain(str(given['image_size']))} px",
         f"freeze plan “{words.plain(str(given['freeze']))}”",
-        str(given["optimizer"]) + (f" at learning rate {rate:g}" if isinstance(rate, int | float) else ""),
+        words.plain(str(given["optimizer"])) + (f" at learning rate {rate:g}" if isinstance(rate, int | float) else ""),
     ]
     row = st.container(horizontal=True, vertical_alignment="center", gap="medium")
     row.markdown(", ".join(facts), width="stretch")

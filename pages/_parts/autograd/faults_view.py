@@ -31,7 +31,7 @@ def show(shared: Services) -> None:
     )
     failed = st.session_state.pop(_ERROR, None)
     if failed:
-        st.error(f"Nothing was started. {failed}", icon=":material/error:")
+        st.error(f"Nothing was started. {words.plain(failed)}", icon=":material/error:")
     before = _last_runs(shared)
     presets = list(PRESETS.values())
     _cards(shared, presets[:FIRST], before)

@@ -57,7 +57,7 @@ def _ahead(shared: Services, subject: Subject, wanted: bool) -> None:
         work, found = _ask(shared, subject, kept)
         if work.state == "failed":
             st.session_state.pop(_WANTED, None)
-            st.error(f"Weights {subject.named(kept)}: {work.message}", icon=":material/error:")
+            st.error(f"Weights {subject.named(kept)}: {words.plain(work.message)}", icon=":material/error:")
             return
         if found is None:
             share = work.share or 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
@@ -18,7 +19,7 @@ from core.store.checkpoint import newest
 from pages._parts.evaluate import state as evaluation_state
 from pages._parts.evaluate import words as evaluation_words
 from pages._parts.evaluate.pictures import wall
-from pages._parts.evaluate.subject import MOST_RUNS, NEWEST, TICK, Subject, label, offer_newer, subject_of
+from pages._parts.evaluate.subject import MOST_RUNS, NEWEST, TICK, Subject, how_it_is, label, offer_newer, subject_of
 from pages._parts.evaluate.work import evaluation
 from pages._parts.shared import words
 from pages._parts.shared.places import alone
@@ -55,11 +56,12 @@ def show(shared: Services, subject: Subject) -> None:
         key=_BOX,
         index=None,
         placeholder="Choose a run on the same test set",
-        format_func=lambda each: f"The same run with other weights · {each}" if each == subject.run.id else label(others[each]),
+        format_func=lambda each: label(others[each]),
         on_change=_chose,
+        args=(tuple(others),),
     )
     if wanted not in others or wanted is None:
-        st.caption("Both runs' answers are compared picture by picture. Runs on the same dataset are listed, and this run with its other weights.")
+        st.caption(f"Both runs' answers are compared picture by picture. Runs on the same dataset are listed, and {_this_run(subject)}.")
         return
     other = _ask_weights(shared, subject, others[wanted], right)
     if other is not None:
@@ -97,7 +99,7 @@ def _ask_weights(shared: Services, subject: Subject, run: Run, place: DeltaGener
         other = found
     if len(other.kept) > 1:
         st.session_state[_EPOCH] = other.chosen
-        place.select_slider("Weights of B", other.kept, key=_EPOCH, format_func=other.named, on_change=_chose_epoch)
+        place.select_slider("Weights of B", other.kept, key=_EPOCH, format_func=other.option, on_change=_chose_epoch)
     else:
         place.caption(f"B: {other.only_one}" if run.id != subject.run.id else f"B: the weights {other.here}.")
     if run.status.active and run.id != subject.run.id:
@@ -106,7 +108,13 @@ def _ask_weights(shared: Services, subject: Subject, run: Run, place: DeltaGener
     return other
 
 
-def _chose() -> None:
+def _this_run(subject: Subject) -> str:
+    return f"this run ({subject.run.id}) with its other weights"
+
+
+def _chose(offered: Sequence[str]) -> None:
+    if st.session_state[_BOX] is not None and st.session_state[_BOX] not in offered:
+        return  # a browser may still have the list of before
     evaluation_state.choose(**{"with": st.session_state[_BOX]}, with_epoch=None)
 
 
@@ -128,7 +136,7 @@ def _compare(shared: Services, subject: Subject, other: Subject) -> None:
     try:
         found = difference(ours, theirs)
     except ConfigError as error:
-        st.error(f"{words.field(error.field)}: {error.message}", title="These two cannot be compared", icon=":material/error:")
+        st.error(f"{words.field(error.field)}: {words.plain(error.message)}", title="These two cannot be compared", icon=":material/error:")
         return
     for name, predictions in (("A", ours), ("B", theirs)):
         for note in predictions.notes_on_pictures:
@@ -158,7 +166,7 @@ def _figures(subject: Subject, other: Subject, first: Evaluation, second: Evalua
             delta_arrow="off",
             border=True,
         )
-        card.caption(words.plain(label(whose.run)))
+        card.caption(words.plain(f"{label(whose.run)} · {how_it_is(whose.run)}"))
     cards[2].metric(
         "McNemar's exact test",
         evaluation_words.p_value(found.p_value),

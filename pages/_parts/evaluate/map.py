@@ -39,7 +39,7 @@ def show(shared: Services, subject: Subject) -> None:
     assert before is not None
     st.session_state[_BEFORE] = before
     left, right = st.columns([8, 5], gap="large")
-    right.selectbox("Compare with the weights", others, key=_BEFORE, format_func=subject.named, on_change=_chose_before)
+    right.selectbox("Compare with the weights", others, key=_BEFORE, format_func=subject.option, on_change=_chose_before)
     method = evaluation_state.get("method")
     st.session_state[_METHOD] = method if method in METHODS else "pca"
     right.segmented_control("Projection", METHODS, key=_METHOD, required=True, format_func=lambda name: METHODS[name], on_change=_chose_method)
@@ -65,7 +65,7 @@ def show(shared: Services, subject: Subject) -> None:
 
 def _about(subject: Subject, found: EmbeddingMap, before: int) -> None:
     by = METHODS.get(found.method.lower(), found.method)
-    about = f"{len(found.points):,} test pictures, as `{words.plain(found.layer)}` gets them, projected to two dimensions by {by}."
+    about = f"{len(found.points):,} test pictures, as `{words.plain(found.layer)}` gets them, projected to two dimensions by {words.plain(by)}."
     first, second = found.explained
     if isnan(first) or isnan(second):
         about += " It keeps neighbours together, and says nothing about how far groups are from each other."

@@ -62,9 +62,9 @@ def attempt(ask: Callable[[], Answer]) -> Answer | None:
         with st.spinner("Asking the model. The first answer takes some seconds"):  # it is not shown where the answer is there at once
             return ask()
     except ConfigError as error:
-        st.error(f"{words.field(error.field)}: {error.message}", icon=":material/error:")
+        st.error(f"{words.field(error.field)}: {words.plain(error.message)}", icon=":material/error:")
     except LabError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(words.plain(str(error)), icon=":material/error:")
     return None
 
 

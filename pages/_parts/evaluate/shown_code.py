@@ -22,6 +22,6 @@ def show(shared: Services, subject: Subject) -> None:
         try:
             code = evaluation_code(subject.run.config, subject.classes, name)
         except ConfigError as error:
-            st.error(f"There is no code for this run. {words.field(error.field)}: {error.message}", icon=":material/error:")
+            st.error(f"There is no code for this run. {words.field(error.field)}: {words.plain(error.message)}", icon=":material/error:")
         else:
             st.code(code, language="python")

@@ -23,6 +23,8 @@ TICK = 2.0
 """Seconds between looks for new weights while the run goes on."""
 
 MOST_RUNS = 200
+LONGEST_ID = 60
+"""Characters of a run's id from a link that are repeated where there is no such run."""
 _HELD = "evaluate_held_still"
 RUN_BOX, EPOCH_BOX = "evaluate_run", "evaluate_epoch"
 
@@ -62,6 +64,10 @@ class Subject:
             return in_words(self.run, self.last)
         return "before training" if kept == 0 else f"after epoch {kept:,}"
 
+    def option(self, kept: int) -> str:
+        """Some of the weights as a choice: `named`, but for the newest, which are always called that. What they are changes with the run."""
+        return "the newest" if kept == NEWEST else self.named(kept)
+
     @property
     def only_one(self) -> str:
         """What is said in place of a choice where there is none."""
@@ -99,7 +105,7 @@ def ask_subject(shared: Services, head: DeltaGenerator) -> Subject | None:
         except KeyError:
             st.error(
                 "It was deleted, or the link is wrong. Below is another one; choose the one that you want.",
-                title=f"There is no run {wanted}",
+                title=f"There is no run {words.plain(wanted[:LONGEST_ID])}",
                 icon=":material/error:",
             )
             wanted = None
@@ -109,8 +115,10 @@ def ask_subject(shared: Services, head: DeltaGenerator) -> Subject | None:
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     run = found[wanted or _first(shared, runs)]
     st.session_state[RUN_BOX] = run.id
-    left.selectbox("Run", list(found), key=RUN_BOX, format_func=lambda each: label(found[each]), on_change=_chose_run)
-    return _weights(shared, run, right, head)
+    left.selectbox("Run", list(found), key=RUN_BOX, format_func=lambda each: label(found[each]), on_change=_chose_run, args=(tuple(found),))
+    subject = _weights(shared, run, right, head)
+    st.caption(words.plain(how_it_is(run)))
+    return subject
 
 
 def _say_unreadable(runs: Sequence[UnreadableRun]) -> None:
@@ -120,13 +128,19 @@ def _say_unreadable(runs: Sequence[UnreadableRun]) -> None:
 
 
 def label(run: Run) -> str:
-    """A run in a list: 'digits with resnet18 · head only · finished · test accuracy 93.1 % · 12 min ago'."""
-    parts = [words.subject(run.config), str(run.config.freeze), words.STATUS[run.status][0].lower()]
+    """A run in a list: 'digits with resnet18 · head only · 20261128-140512-3f2a' (its id, which says when). Nothing of it ever changes.
+
+    A browser says what was chosen by this text. If it were another one meanwhile, it would come back as if it were a run's id.
+    """
+    return " · ".join([words.subject(run.config), str(run.config.freeze), run.id])
+
+
+def how_it_is(run: Run) -> str:
+    """What changes about a run: 'finished · test accuracy 93.1 % · 12 min ago'."""
+    parts = [words.STATUS[run.status][0].lower()]
     if run.result and run.result.test_accuracy is not None:
         parts.append(f"test accuracy {words.percent(run.result.test_accuracy)}")
-    elif run.status.active:
-        parts.append(f"epoch {run.epoch:,} of {run.config.epochs:,}")
-    return " · ".join([*parts, words.ago(run.created), run.id]).replace(" %", "\u00a0%")
+    return " · ".join([*parts, words.ago(run.created)]).replace(" %", "\u00a0%")
 
 
 def _first(shared: Services, runs: Sequence[Run]) -> str:
@@ -134,7 +148,9 @@ def _first(shared: Services, runs: Sequence[Run]) -> str:
     return next((run.id for run in runs if newest(shared.home, run) is not None), runs[0].id)
 
 
-def _chose_run() -> None:
+def _chose_run(offered: Sequence[str]) -> None:
+    if st.session_state[RUN_BOX] not in offered:
+        return  # a browser may still have the list of before
     # What was chosen about the other run means nothing for this one; the part of the screen and the picture do.
     chosen = st.session_state[RUN_BOX]
     evaluation_state.choose(
@@ -152,7 +168,9 @@ def _weights(shared: Services, run: Run, place: DeltaGenerator, head: DeltaGener
         return None
     if len(subject.kept) > 1:
         st.session_state[EPOCH_BOX] = subject.chosen
-        place.select_slider("Weights", subject.kept, key=EPOCH_BOX, format_func=subject.named, on_change=_chose_epoch)
+        place.select_slider("Weights", subject.kept, key=EPOCH_BOX, format_func=subject.option, on_change=_chose_epoch)
+        if subject.chosen == NEWEST:
+            place.caption(f"The newest are those {subject.here}.")
     else:
         place.caption(subject.only_one)
     with head:
@@ -255,7 +273,7 @@ def _without_weights(shared: Services, run: Run) -> None:
             )
         case RunStatus.FAILED | RunStatus.LOST:
             reason = (run.error or "").strip().partition("\n")[0]
-            st.error(f"It ended before it kept any. {reason}", title="This run has no weights", icon=":material/error:")
+            st.error(f"It ended before it kept any. {words.plain(reason)}", title="This run has no weights", icon=":material/error:")
         case _:
             st.warning(
                 "Its files were deleted, or it was stopped before its first step. Choose another run, or train it again.",

@@ -63,9 +63,11 @@ def _waiting(ask: Ask[object], doing: str, key: str, waiting: bool) -> None:
             message = work.message or doing
             if work.share is None and work.message:
                 message = f"{doing}: {work.message}"
-            st.progress(share, text=f"{message[:1].upper()}{message[1:]}{known}")
+            st.progress(share, text=f"{words.plain(message[:1].upper() + message[1:])}{known}")
         case "failed":
-            st.error(work.message or "It did not work out, and nothing says why.", title=f"{doing}: this failed", icon=":material/error:")
+            st.error(
+                words.plain(work.message or "It did not work out, and nothing says why."), title=f"{doing}: this failed", icon=":material/error:"
+            )
             st.button("Try again", key=f"again_{key}", icon=":material/replay:", on_click=_again, args=(ask,))
         case _:
             st.rerun(scope="app")

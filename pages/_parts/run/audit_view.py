@@ -75,7 +75,7 @@ def show(shared: Services, run: Run) -> None:
             st.caption(":material/policy: Freeze audit: the first look is still to come.")
         return
     faulty = any(row.verdict.fault for row in report.rows)
-    st.markdown(f"{':material/report:' if faulty else ':material/verified_user:'} **Freeze audit: {headline(report)}**")
+    st.markdown(f"{':material/report:' if faulty else ':material/verified_user:'} **Freeze audit: {words.plain(headline(report))}**")
     # Not the headline: an expander whose label changes is another one, and closed.
     box = st.expander("Every tensor of the freeze audit, and the proof", key=f"audit_{run.id}", expanded=faulty, on_change="rerun")
     if not box.open:
@@ -83,7 +83,7 @@ def show(shared: Services, run: Run) -> None:
     with box:
         for verdict in REMEDIES:
             _fault(shared, run, verdict, [row for row in report.rows if row.verdict == verdict])
-        st.caption(about(report))
+        st.caption(words.plain(about(report)))
         audit_table(run.id, report)
 
 
@@ -127,7 +127,7 @@ def _fault(shared: Services, run: Run, verdict: Verdict, rows: list[AuditRow]) -
     remedy = REMEDIES[verdict]
     icon = ":material/error:" if verdict in (Verdict.LEAKING, Verdict.NO_OPTIMIZER) else ":material/warning:"
     names = [row.name for row in rows]
-    listed = ", ".join(f"`{name}`" for name in names[:6]) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
+    listed = ", ".join(words.code(name) for name in names[:6]) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
     box = st.container(border=True, key=f"fault_{verdict.name.lower()}", horizontal=True, vertical_alignment="center")
     with box:
         text = box.container(gap="xxsmall", width="stretch")
@@ -139,7 +139,7 @@ def _fault(shared: Services, run: Run, verdict: Verdict, rows: list[AuditRow]) -
         elif run.status.active:
             ask_button(box, shared, run, remedy.label, Change(rules=rules), key=f"mend_{verdict.name.lower()}")
         else:
-            about = f"Opens the form with these settings and the freeze plan changed: {words.change(', '.join(rules))}"
+            about = f"Opens the form with these settings and the freeze plan changed: {words.plain(words.change(', '.join(rules)))}"
             label = f"Set up a run that does: {remedy.label[:1].lower()}{remedy.label[1:]}"
             if st.button(label, key=f"again_{verdict.name.lower()}", icon=":material/replay:", help=about):
                 _use_mended(run, rules)

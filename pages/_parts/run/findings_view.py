@@ -42,14 +42,14 @@ def show(shared: Services, run: Run) -> None:
         if run.status.active:
             st.caption(":material/stethoscope: Findings: the doctor looks once the run has its model and data.")
         return
-    st.markdown(f":material/stethoscope: **{headline(run, diagnosis)}**")
+    st.markdown(f":material/stethoscope: **{words.plain(headline(run, diagnosis))}**")
     for finding in diagnosis.open:
         _finding(shared, run, finding)
     if diagnosis.resolved:
         with st.expander("Resolved findings", icon=":material/task_alt:", key=f"resolved_{run.id}", type="compact"):
             for finding in diagnosis.resolved:
                 word, icon, _ = LOOKS[finding.severity]
-                st.markdown(f"{icon} **{finding.title}** ({word.lower()}, steps {finding.since_step:,} to {finding.resolved_step:,})")
+                st.markdown(f"{icon} **{words.plain(finding.title)}** ({word.lower()}, steps {finding.since_step:,} to {finding.resolved_step:,})")
                 st.caption(words.plain(finding.cause))
                 evidence_link(run.id, finding, key=f"evidence_link_{run.id}_{finding.rule}_{finding.since_step}")
     with st.expander("What the doctor looks at", icon=":material/checklist:", key=f"rules_{run.id}", type="compact"):
@@ -73,7 +73,7 @@ def broken(config: RunConfig) -> None:
     if preset is not None:
         st.info(f"{preset.what} **What to look for:** {preset.watch_for}", title=f"Broken on purpose: {preset.label}", icon=":material/science:")
     elif config.fault != "none":
-        st.info(FAULTS[config.fault], title=f"Broken on purpose: {config.fault}", icon=":material/science:")
+        st.info(FAULTS[config.fault], title=f"Broken on purpose: {words.plain(config.fault)}", icon=":material/science:")
 
 
 def _finding(shared: Services, run: Run, finding: Finding) -> None:
@@ -83,7 +83,7 @@ def _finding(shared: Services, run: Run, finding: Finding) -> None:
         head = st.container(horizontal=True, vertical_alignment="center", gap="small")
         head.badge(word, icon=icon, color=colour)
         since = "from the start" if not finding.since_step else f"since step {finding.since_step:,}"
-        head.markdown(f"**{finding.title}** · {since}", width="stretch")
+        head.markdown(f"**{words.plain(finding.title)}** · {since}", width="stretch")
         st.markdown(words.plain(finding.cause))
         st.markdown(f":material/build: {words.plain(finding.remedy.advice)}")
         _buttons(st.container(horizontal=True, vertical_alignment="center"), shared, run, finding, key)
@@ -111,7 +111,7 @@ def _buttons(row: DeltaGenerator, shared: Services, run: Run, finding: Finding, 
             "Use these settings",
             key=f"mend_next_{key}",
             icon=":material/replay:",
-            help=f"Opens the form with the settings of this run and what mends it: {said}",
+            help=f"Opens the form with the settings of this run and what mends it: {words.plain(said)}",
             on_click=_use,
             args=(mended,),
         )

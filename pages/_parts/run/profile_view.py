@@ -84,9 +84,9 @@ def _stage_table(run: Run, times: StepTimes) -> None:
     )
     columns = ("Stage", f"Last {times.recent_steps:,} steps", f"All {times.steps:,} steps", "What it is")
     table(f"stage_table_{run.id}", "Time a step by stage", columns, lines)
-    device = run.plan.device if run.plan else "the device"
+    device = words.code(run.plan.device) if run.plan else "the device"
     st.caption(
-        f"On `{device}` these are the times to launch work, and the work itself shows up as waiting. The profile waits for it at each border."
+        f"On {device} these are the times to launch work, and the work itself shows up as waiting. The profile waits for it at each border."
         if times.launches
         else "Time of training steps alone: validation, pauses and saving are not in it."
     )
@@ -121,7 +121,7 @@ def _ask(shared: Services, run: Run, profile: Profile | None) -> None:
         by = "as asked" if profile.asked else "by itself, near the start"
         medians = f"Medians of steps {profile.first_step:,} to {profile.last_step:,}, taken {by}"
         step = f"{milliseconds(profile.seconds)} a step with the profiler's own work"
-        row.caption(f"{medians} · {profile.samples:,} images a step on `{profile.device}` · {step}.")
+        row.caption(f"{medians} · {profile.samples:,} images a step on {words.code(profile.device)} · {step}.")
 
 
 def _ask_for_one(shared: Services, run_id: str) -> None:

@@ -29,7 +29,7 @@ TICK = 1.0  # seconds between looks at the status; the charts have their own, fa
 def show(shared: Services, run: Run) -> None:
     """Show a run, live while it is active."""
     title, another = st.columns([3, 1], vertical_alignment="center")
-    title.title(words.subject(run.config))
+    title.title(words.plain(words.subject(run.config)))
     another.button("Set up another run", icon=":material/add:", width="stretch", on_click=_set_up_another)
     st.caption(_facts(run))
     if run.plan is not None:
@@ -50,7 +50,7 @@ def show(shared: Services, run: Run) -> None:
         tuning_view.show(shared, run)
     with st.container():
         for note in run.plan.notes if run.plan else ():
-            st.info(note, icon=":material/info:")
+            st.info(words.plain(note), icon=":material/info:")
         if run.status in (RunStatus.FAILED, RunStatus.LOST):
             _what_went_wrong(shared, run)
         if run.result is not None:
@@ -113,7 +113,7 @@ def _code(shared: Services, run: Run, plan: RunPlan, again: RunConfig) -> None:
             try:
                 changing = phases(again, steering_view.layers(shared, run).description.parameters)
             except (ConfigError, LabError) as error:
-                st.warning(f"The code leaves the timeline out. {error}", icon=":material/info:")
+                st.warning(f"The code leaves the timeline out. {words.plain(str(error))}", icon=":material/info:")
         layers = [(layer.name, layer.frozen) for layer in plan.layers]
         factors = {layer.name: layer.multiplier for layer in plan.layers}
         st.code(pytorch_code(again, len(plan.classes), layers, factors, () if not again.timeline.changes else changing), language="python")
@@ -143,9 +143,10 @@ def _position(run: Run, waiting: set[CommandKind]) -> str:
         case RunStatus.QUEUED:
             return "Waiting for a process"
         case RunStatus.PREPARING:
-            return (run.activity or "Getting ready")[:1].upper() + (run.activity or "Getting ready")[1:]
+            doing = run.activity or "Getting ready"
+            return words.plain(doing[:1].upper() + doing[1:])
         case RunStatus.RUNNING | RunStatus.PAUSED if run.plan:
-            activity = f" · {run.activity}" if run.activity else ""
+            activity = f" · {words.plain(run.activity)}" if run.activity else ""
             return f"Epoch {max(run.epoch, 1):,} of {run.config.epochs:,} · step {run.step:,} of {run.plan.total_steps:,}{activity}"
         case _ if run.ended and run.step:
             return f"{run.step:,} steps in {words.duration(run.active_seconds)} · ended {words.ago(run.ended)}"
@@ -169,14 +170,14 @@ def _pace(run: Run) -> str:
 
 def _facts(run: Run) -> str:
     config = run.config
-    rate = f"{config.optimizer} at {config.learning_rate:g}"
-    data = f" · {run.plan.train_samples:,} training images on {run.plan.device}" if run.plan else ""
+    rate = f"{words.plain(config.optimizer)} at {config.learning_rate:g}"
+    data = f" · {run.plan.train_samples:,} training images on {words.plain(run.plan.device)}" if run.plan else ""
     named = config.starting_weights in ("random", "pretrained")
-    weights = f"{config.starting_weights} weights" if named else f"weights of `{config.starting_weights}`"
+    weights = f"{words.plain(config.starting_weights)} weights" if named else f"weights of {words.code(config.starting_weights)}"
     course = f" · timeline {words.plain(str(config.timeline))}" if config.timeline.changes else ""
     factors = f" · multipliers {words.plain(str(config.learning_rate_multipliers))}" if config.learning_rate_multipliers.rules else ""
     freezing = f"Freeze: {words.plain(str(config.freeze))}{course}{factors}"
-    return f"{freezing} · {weights} · {config.image_size} px · {rate} · batches of {config.batch_size} images{data} · `{run.id}`"
+    return f"{freezing} · {weights} · {config.image_size:,} px · {rate} · batches of {config.batch_size:,} images{data} · {words.code(run.id)}"
 
 
 def _what_went_wrong(shared: Services, run: Run) -> None:
@@ -185,7 +186,7 @@ def _what_went_wrong(shared: Services, run: Run) -> None:
     if colon and field in RunConfig.model_fields:
         reason = f"{words.field(field)}: {message}"
     title = "The run was lost" if run.status == RunStatus.LOST else "The run failed"
-    st.error(reason, title=title, icon=":material/error:")
+    st.error(words.plain(reason), title=title, icon=":material/error:")
     log = shared.supervisor.log_tail(run.id)
     if details.strip() or log:
         with st.expander("Details and the end of its log", icon=":material/terminal:"):
@@ -225,7 +226,7 @@ def _result(shared: Services, run: Run) -> None:
         type="primary",
         on_click="ignore",
     )
-    row.caption(f"A `state_dict` of {telling.size(weights.stat().st_size)}, kept at `{weights}`")
+    row.caption(f"A `state_dict` of {telling.size(weights.stat().st_size)}, kept at {words.code(str(weights))}")
     with st.expander("Load these weights in PyTorch", icon=":material/deployed_code:"):
         st.code(loading_code(run.config, run.plan.classes if run.plan else (), name), language="python")
 

@@ -55,7 +55,7 @@ def panel(shared: Services, run: Run) -> None:
     with box:
         failed = st.session_state.pop(_ERROR, None)
         if failed:
-            st.error(sentence(failed), icon=":material/error:")
+            st.error(words.plain(sentence(failed)), icon=":material/error:")
         st.caption("What you change here holds from the next step on. It is shown as requested first, then as applied or refused.")
         changes = shared.store.changes_after(run.id)
         state = state_now(plan, changes)
@@ -89,9 +89,7 @@ def requests(shared: Services, run: Run) -> None:
 def _request(shared: Services, run: Run, command: Command, changes: Sequence[ChangeRow], place: int | None) -> None:
     row = st.container(horizontal=True, vertical_alignment="center", gap="small")
     icon, answer = _answer(command)
-    row.caption(
-        f"{icon} **{words.plain(_what(command))}** · requested at step {command.requested_at_step:,} · {words.plain(answer)}", width="content"
-    )
+    row.caption(f"{icon} **{words.plain(_what(command))}** · requested at step {command.requested_at_step:,} · {answer}", width="content")
     if place is None or not run.status.active or run.plan is None:
         return
     if goal_without(run.plan, changes, place) is None:
@@ -117,8 +115,9 @@ def _take_back(shared: Services, run: Run, place: int) -> None:
 
 
 def _answer(command: Command) -> tuple[str, str]:
+    """An icon, and in Markdown what came of a request."""
     if command.error:
-        return ":material/block:", f"refused: {command.error}"
+        return ":material/block:", words.plain(f"refused: {command.error}")
     if command.applied_at_step is None:
         return ":material/schedule:", "waiting for the step at hand"
     return ":material/check_circle:", f"applied after step {command.applied_at_step:,}"
@@ -158,7 +157,7 @@ def _learning_rate(shared: Services, run: Run) -> None:
             on_click=careful(_scale_rate),
             args=(shared, run, factor),
         )
-    scheduled = "" if run.config.schedule == "constant" else f" The schedule `{run.config.schedule}` goes on from the new value."
+    scheduled = "" if run.config.schedule == "constant" else f" The schedule {words.code(run.config.schedule)} goes on from the new value."
     st.caption(f"That of layers whose multiplier is 1.{scheduled}")
 
 
@@ -200,10 +199,11 @@ def _multiplier(shared: Services, run: Run, plan: RunPlan, state: State) -> None
     held = _factors(plan, state)
     place = f"steer_factor_{run.id}"
     row = st.container(horizontal=True, vertical_alignment="bottom")
-    row.selectbox("Block", list(held), format_func=lambda block: f"{block}  (x {held[block]})", key=f"{place}_block", width=230)
+    row.selectbox("Block", list(held), key=f"{place}_block", width=230)
     row.text_input("Multiplier", placeholder="0.1", key=place, width=110)
     row.button("Apply", key=f"{place}_apply", on_click=careful(_set_factor), args=(shared, run, place))
-    st.caption("The block learns at the learning rate times its multiplier.")
+    now = held.get(st.session_state[f"{place}_block"], "1")
+    st.caption(f"The block learns at the learning rate times its multiplier, which is {words.plain(now)} now.")
 
 
 def _factors(plan: RunPlan, state: State) -> dict[str, str]:
@@ -235,7 +235,7 @@ def _freezing(shared: Services, run: Run, plan: RunPlan, state: State) -> None:
     try:
         table = layers(shared, run)
     except (ConfigError, LabError) as error:
-        st.warning(f"The layer switches cannot be shown. {error}", icon=":material/info:")
+        st.warning(f"The layer switches cannot be shown. {words.plain(str(error))}", icon=":material/info:")
         return
     frozen = frozenset(layer.name for layer, still in zip(plan.layers, state.frozen, strict=True) if still)
     waiting = [command for command in shared.store.commands(run.id, waiting=True) if command.kind == CommandKind.CHANGE]
@@ -299,5 +299,5 @@ def _ask_text(shared: Services, run: Run, text: str) -> bool:
 
 def ask_button(place: DeltaGenerator, shared: Services, run: Run, label: str, change: Change, key: str) -> None:
     """A button that asks the run for `change`."""
-    about = f"Asks the run for: {words.change(str(change))}"
-    place.button(label, key=key, icon=":material/build:", help=about, on_click=_ask, args=(shared, run, change))
+    about = f"Asks the run for: {words.plain(words.change(str(change)))}"
+    place.button(words.plain(label), key=key, icon=":material/build:", help=about, on_click=_ask, args=(shared, run, change))

@@ -68,7 +68,8 @@ def about(tuning: Tuning) -> list[str]:
         return ["Nothing was changed: the run trains as exact says."]
     few = f"{tuning.images:,} of a batch's {tuning.batch_size:,}" if tuning.images < tuning.batch_size else f"batches of {tuning.batch_size:,}"
     lines = [
-        f"{tuning.measured[:1].upper()}{tuning.measured[1:]}, with this model on {few} real training pictures on `{tuning.device}`: forward, "
+        f"{words.plain(tuning.measured[:1].upper() + tuning.measured[1:])}, with this model on {few} real training pictures "
+        f"on {words.code(tuning.device)}: forward, "
         "backward and update, reading pictures left out. The other ways combine parts that were slower alone.",
         f"A way may change gradients by up to {words.percent(tuning.tolerance)} here: a third of what another batch changes them, which is as if "
         "batches were a tenth smaller. Of ways less than 3 % apart, the one nearest to exact is taken.",

@@ -82,12 +82,12 @@ def backward_in_words(table: LayerTable, frozen: frozenset[str]) -> str:
     if crossed > _NEARLY_ALL and learning < 0.5:
         return (
             f"Only {_percent(learning)} of the parameters learn, yet **the backward pass still crosses {_percent(crossed)} of the network**: "
-            f"gradients must pass every layer behind `{first}`. What is saved are the frozen layers' own gradients, "
+            f"gradients must pass every layer behind {words.code(first)}. What is saved are the frozen layers' own gradients, "
             f"which leaves about {_percent(left)} of its work."
         )
     return (
-        f"The backward pass goes back to `{first}`, the first layer that learns: it crosses **{_percent(crossed)} of the network** and is about "
-        f"{_percent(left)} of the work of a full one."
+        f"The backward pass goes back to {words.code(first)}, the first layer that learns: it crosses **{_percent(crossed)} of the network** "
+        f"and is about {_percent(left)} of the work of a full one."
     )
 
 
@@ -146,9 +146,9 @@ def _show(shared: Services, table: LayerTable, frozen: frozenset[str], config: R
     _figures(table, frozen, measured, "…" if measured.waiting else "not known")
     match state.status:
         case "measuring":
-            st.caption(f":material/timer: {(state.message or 'measuring a few real steps').capitalize()}")
+            st.caption(f":material/timer: {words.plain(state.message or 'measuring a few real steps').capitalize()}")
         case "failed":
-            st.warning(f"The cost could not be measured. {state.message}", icon=":material/info:")
+            st.warning(f"The cost could not be measured. {words.plain(state.message)}", icon=":material/info:")
         case _ if state.cost is not None:
             st.caption(_how(state.cost, config, measured.phases))
 
@@ -162,8 +162,9 @@ def _how(cost: Cost, config: RunConfig, phases: Sequence[Phase]) -> str:
     elif len(plans(config.freeze, config.timeline)) > 1:
         later = " Times hold for what learns at the start: the timeline, which changes it many times, may make later epochs longer."
     few = f", worked out from batches of {cost.images_measured:,}" if cost.images_measured < config.batch_size else ""
-    images = f"batches of {config.batch_size:,} images of {config.image_size} px{few}"
-    return f"Median of {cost.steps_measured} real steps on `{cost.device}`, {images}{peak}. Reading images and validation come on top.{later}"
+    images = f"batches of {config.batch_size:,} images of {config.image_size:,} px{few}"
+    steps = f"{cost.steps_measured:,} real steps on {words.code(cost.device)}"
+    return f"Median of {steps}, {images}{peak}. Reading images and validation come on top.{later}"
 
 
 def _figures(table: LayerTable, frozen: frozenset[str], measured: Measured | None, unknown: str) -> None:

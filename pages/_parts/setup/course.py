@@ -9,7 +9,7 @@ from core.config.plans import FreezePlan, Timeline
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.components.timeline_editor import Factor, Painted, edits, grid, patterns, timeline_editor
 from pages._parts.setup.freezing import put_plan
-from pages._parts.shared import layer_rules
+from pages._parts.shared import layer_rules, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, sentence
 
@@ -36,9 +36,9 @@ def ask_course(fields: Fields, table: LayerTable) -> None:
         st.space(14)
         _buttons(table)
     layer_rules.show_note(_EDITOR)
-    course, words = read_course(table)
+    course, said = read_course(table)
     if course:
-        st.markdown(words)
+        st.markdown(words.plain(said))
         _grid(table, course)
     else:
         st.caption("The grid of blocks and epochs appears here once freeze rules and timeline can be used.")
@@ -137,7 +137,7 @@ def _edit(table: LayerTable, epochs: int) -> None:
             put_plan(desk, plan, table)
             desk.put(timeline=str(timeline))
         except ConfigError as error:
-            desk.notes[_EDITOR] = f"{sentence(error.message)} The edit was taken back."
+            desk.notes[_EDITOR] = f"{words.plain(sentence(error.message))} The edit was taken back."
 
 
 def _painted(plan: FreezePlan, timeline: Timeline, edit: Painted, table: LayerTable, epochs: int) -> tuple[FreezePlan, Timeline]:

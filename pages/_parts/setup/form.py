@@ -98,7 +98,7 @@ class Form(Fields):
         with self.field(first, "learning_rate"):
             st.number_input("Learning rate", step=1e-4, format="%g", key=key("learning_rate"), persist_state="session")
             optimizer = OPTIMIZERS[st.session_state[key("optimizer")]]
-            self.say("learning_rate", f"usual for {optimizer.name}: {optimizer.learning_rate:g}")
+            self.say("learning_rate", f"usual for {words.plain(optimizer.name)}: {optimizer.learning_rate:g}")
         with self.field(second, "epochs"):
             st.number_input("Epochs", step=1, key=key("epochs"), persist_state="session")
             self.say("epochs", "times that all images are seen")
@@ -125,7 +125,7 @@ class Form(Fields):
         with self.field(left, "device"):
             labels = self._devices()
             name = st.selectbox("Device", list(labels), key=key("device"), persist_state="session")
-            self.say("device", labels[name])
+            self.say("device", words.plain(labels[name]))
         with self.field(right, "seed"):
             st.number_input("Seed", step=1, key=key("seed"), persist_state="session")
             self.say("seed", "where all chance starts from: same seed, same run")
@@ -188,7 +188,7 @@ class Form(Fields):
         options = draft.options(field, chosen)
         if not options:
             return
-        st.markdown(f"**Options of {chosen}**")
+        st.markdown(f"**Options of {words.plain(str(chosen))}**")
         for start in range(0, len(options), 3):
             for column, given in zip(st.columns(3), options[start : start + 3], strict=False):
                 with column:
@@ -236,8 +236,8 @@ class Form(Fields):
         given = draft.values()
         timeline, multipliers, dropout, hidden = (given[name] for name in ("timeline", "learning_rate_multipliers", "head_dropout", "head_hidden"))
         said = {
-            "timeline": f"Timeline `{timeline}`. {course.read_course(table)[1] if table else ''}" if timeline else "",
-            "learning_rate_multipliers": f"Learning rates `{multipliers}`" if multipliers else "",
+            "timeline": f"Timeline {words.code(str(timeline))}. {words.plain(course.read_course(table)[1]) if table else ''}" if timeline else "",
+            "learning_rate_multipliers": f"Learning rates {words.code(str(multipliers))}" if multipliers else "",
             "head_dropout": f"Head dropout {dropout:g}" if dropout else "",
             "head_hidden": f"A hidden layer of {hidden:,} units in the head" if hidden else "",
         }

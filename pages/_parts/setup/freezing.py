@@ -12,7 +12,7 @@ from core.config.plans import PRESETS, FreezePlan
 from core.records.layers import ParameterInfo, frozen_parameters, matches
 from pages._parts.components.freeze_tree import freeze_tree, toggles
 from pages._parts.components.freeze_tree.tree import LayerTable
-from pages._parts.shared import layer_rules
+from pages._parts.shared import layer_rules, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, sentence
 from pages._parts.shared.layer_rules import CUSTOM, Desk
@@ -94,4 +94,4 @@ def _toggle(table: LayerTable) -> None:
         try:
             put_plan(desk, desk.rules.plan().with_module(path, freeze), table)
         except ConfigError as error:
-            desk.notes[_TREE] = f"{sentence(error.message)} The switch of `{path}` was put back."
+            desk.notes[_TREE] = f"{words.plain(sentence(error.message))} The switch of {words.code(path)} was put back."

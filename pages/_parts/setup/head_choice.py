@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.records.layers import HeadInfo
 from pages._parts.components.freeze_tree.tree import LayerTable
+from pages._parts.shared import words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields
 
@@ -35,8 +36,11 @@ def _said(head: HeadInfo, classes: int) -> str:
     """The place, the old layer and the new one: 'fc: Linear(512 → 1000) becomes Linear(512 → 10)'."""
     new = f"```python\n{head.path} = {head.new}\n```"
     if not head.old:
-        return f"**`{head.path}`** is made for the {classes:,} classes of the dataset and takes {head.in_features:,} numbers an image.\n{new}"
-    return f"**`{head.path}`** was `{head.old}` for ImageNet's 1,000 classes. For the {classes:,} classes of the dataset it becomes\n{new}"
+        return (
+            f"**{words.code(head.path)}** is made for the {classes:,} classes of the dataset and takes {head.in_features:,} numbers an image.\n{new}"
+        )
+    was = f"**{words.code(head.path)}** was {words.code(head.old)} for ImageNet's 1,000 classes"
+    return f"{was}. For the {classes:,} classes of the dataset it becomes\n{new}"
 
 
 def _inputs(heads: tuple[HeadInfo, ...]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from contextlib import nullcontext
 
 import streamlit as st
@@ -16,10 +18,9 @@ from pages._parts import folder_view
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.setup import checks
 from pages._parts.setup.suit_model import suit_model
-from pages._parts.shared import draft
+from pages._parts.shared import draft, words
 from pages._parts.shared.draft import FILE, FOLDER, key
 from pages._parts.shared.fields import Fields
-from pages._parts.shared.services import Services
 
 
 def ask_dataset(fields: Fields, place: DeltaGenerator) -> None:
@@ -29,16 +30,23 @@ def ask_dataset(fields: Fields, place: DeltaGenerator) -> None:
         if name == FOLDER:
             st.text_input("Folder", key=key("dataset", "path"), placeholder="/path/to/photos", persist_state="session")
             folder_view.show()
-        fields.say("dataset", _about_dataset(name))
+        fields.say("dataset", words.plain(_about_dataset(name)))
 
 
 def ask_model(fields: Fields, place: DeltaGenerator) -> None:
     """The catalogue's models, and behind them the networks that somebody built here."""
     with fields.field(place, "model"):
+        saved = networks.saved(fields.shared.home)
         name = st.selectbox(
-            "Model", _names(fields.shared), format_func=label, key=key("model"), on_change=suit_model, args=(fields.shared,), persist_state="session"
+            "Model",
+            _names(saved),
+            format_func=lambda each: option(each, saved),
+            key=key("model"),
+            on_change=suit_model,
+            args=(fields.shared,),
+            persist_state="session",
         )
-        fields.say("model", find_model(name).about)
+        fields.say("model", words.plain(find_model(name).about))
 
 
 def ask_starting_weights(fields: Fields, place: DeltaGenerator) -> None:
@@ -47,7 +55,7 @@ def ask_starting_weights(fields: Fields, place: DeltaGenerator) -> None:
         kind = st.selectbox("Starting weights", ["random", "pretrained", FILE], key=key("starting_weights"), persist_state="session")
         if kind == FILE:
             st.text_input("Weights file", key=key("starting_weights", "path"), placeholder="/path/to/weights.pth", persist_state="session")
-        fields.say("starting_weights", _about_weights(kind, st.session_state[key("model")]))
+        fields.say("starting_weights", words.plain(_about_weights(kind, st.session_state[key("model")])))
 
 
 def ask_image_size(fields: Fields, place: DeltaGenerator) -> None:
@@ -55,12 +63,18 @@ def ask_image_size(fields: Fields, place: DeltaGenerator) -> None:
     with fields.field(place, "image_size"):
         st.number_input("Image size", step=8, key=key("image_size"), persist_state="session")
         entry = find_model(st.session_state[key("model")])
-        fields.say("image_size", f"px a side, every image becomes such a square; usual for {entry.label}: {entry.usual} px")
+        fields.say("image_size", f"px a side, every image becomes such a square; usual for {words.plain(entry.label)}: {entry.usual:,} px")
 
 
 def label(model: str) -> str:
     """A model's name as a person reads it."""
     return find_model(model).label
+
+
+def option(model: str, saved: Mapping[str, str]) -> str:
+    """A model as a choice. Where a run's own network has the name of a saved one but other layers, a digest of these tells them apart."""
+    name = label(model)
+    return name if saved.get(name, model) == model else f"{name} · {hashlib.sha256(model.encode()).hexdigest()[:6]}"
 
 
 def look(fields: Fields) -> LayerTable | None:
@@ -80,7 +94,7 @@ def look(fields: Fields) -> LayerTable | None:
         fields.errors[error.field] = error.message
         return look(fields) if error.field in ("head_dropout", "head_hidden") and not wrong_head else None
     except LabError as error:
-        st.error(str(error))
+        st.error(words.plain(str(error)))
     return None
 
 
@@ -105,9 +119,9 @@ def amount(number: float) -> str:
     return f"{number:g}"
 
 
-def _names(shared: Services) -> list[str]:
+def _names(saved: Mapping[str, str]) -> list[str]:
     """What can be chosen: a run's own network too, whatever became of the saved one."""
-    names = [*MODELS, *networks.saved(shared.home).values()]
+    names = [*MODELS, *saved.values()]
     chosen = st.session_state[key("model")]
     return names if chosen in names else [*names, chosen]
 

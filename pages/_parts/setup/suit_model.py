@@ -14,7 +14,7 @@ from core.helpers.helper import LabError
 from core.records.layers import PLAIN_HEAD, check_timeline, frozen_parameters, multipliers_by_parameter
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.setup import checks
-from pages._parts.shared import draft, layer_rules
+from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.layer_rules import Desk
 from pages._parts.shared.services import Services
@@ -33,7 +33,7 @@ def suit_model(shared: Services) -> None:
         return  # said elsewhere
     desk = layer_rules.desk()
     parts = (_plan, _multipliers, _timeline, _head)
-    st.session_state[_NOTES] = [f"{entry.label} {note}" for part in parts for note in part(desk, table)]
+    st.session_state[_NOTES] = [f"{words.plain(entry.label)} {note}" for part in parts for note in part(desk, table)]
 
 
 def notes() -> None:
@@ -66,7 +66,7 @@ def _plan(desk: Desk, table: LayerTable) -> Iterator[str]:
     plan = desk.rules.plan()
     if _refused(frozen_parameters, plan, table.description.parameters):
         desk.put(freeze=plan.preset)
-        yield f"has other layers, so the rules `{plan}` were dropped; `{plan.preset}` is left."
+        yield f"has other layers, so the rules {words.code(str(plan))} were dropped; {words.code(plan.preset)} is left."
 
 
 def _multipliers(desk: Desk, table: LayerTable) -> Iterator[str]:
@@ -78,14 +78,14 @@ def _multipliers(desk: Desk, table: LayerTable) -> Iterator[str]:
     gone = [rule for rule in given.rules if _refused(multipliers_by_parameter, Multipliers(rules=(rule,)), parameters)]
     if gone:
         desk.put(learning_rate_multipliers=str(Multipliers(rules=tuple(rule for rule in given.rules if rule not in gone))))
-        yield f"has other layers, so the learning-rate multipliers `{', '.join(gone)}` were dropped."
+        yield f"has other layers, so the learning-rate multipliers {words.code(', '.join(gone))} were dropped."
 
 
 def _timeline(desk: Desk, table: LayerTable) -> Iterator[str]:
     text = desk.rules.timeline
     if not _refused(desk.rules.config) and _refused(check_timeline, desk.rules.config(), table.description.parameters):
         desk.put(timeline="")
-        yield f"has other layers, so the timeline `{text}` was dropped."
+        yield f"has other layers, so the timeline {words.code(text)} was dropped."
 
 
 def _head(_desk: Desk, table: LayerTable) -> Iterator[str]:

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.catalog import Option
-from pages._parts.shared import draft
+from pages._parts.shared import draft, words
 from pages._parts.shared.services import Services
 
 
@@ -39,7 +39,7 @@ class Fields:
 
     def show_error(self, name: str, message: str) -> None:
         """Put an error where its widget is."""
-        self._slots[name].error(sentence(message), icon=":material/error:")
+        self._slots[name].error(words.plain(sentence(message)), icon=":material/error:")
 
     def show_errors(self, rest: str | None = None) -> None:
         """Put each error where its widget is; those without one at `rest`, or nowhere."""

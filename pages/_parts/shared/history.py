@@ -24,8 +24,8 @@ def history(shared: Services, runs: Sequence[Run | UnreadableRun]) -> None:
         with st.container(border=True, key=f"history_{run.id}"):
             status, subject, facts, when = st.columns([2, 4, 8, 2], vertical_alignment="center")
             status.badge(word, icon=icon, color=colour)
-            subject.page_link(TRAIN, label=f"**{words.subject(run.config)}**", query_params={"run": run.id}, help=f"Open run {run.id}")
-            facts.caption(_line(run))
+            subject.page_link(TRAIN, label=f"**{words.plain(words.subject(run.config))}**", query_params={"run": run.id}, help=f"Open run {run.id}")
+            facts.caption(words.plain(_line(run)))
             when.caption(words.ago(run.created))
 
 

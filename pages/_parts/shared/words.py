@@ -79,9 +79,50 @@ def field(name: str) -> str:
     return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
+_MARKUP = re.compile(
+    r"""
+    (?P<apart> :(?=[\w+-]+:|//|material/)           # :smile:, :streamlit:, :material_home:, and the start of an address
+             | (?<!\S)[-<>~](?=(?:->|>|-|=)(?!\S))  # ->, <-, <->, --, >=, <=, ~= that stand alone
+             | (?<=www)\.(?=\S) | (?<=[\w.+-])@(?=\w) )  # www.a.b and a@b
+    | (?P<mark> [\\`*\[\]~|$] | (?<![^\W_])_ | _(?![^\W_]) | <(?=[A-Za-z/!?]) | :(?=[A-Za-z:]) | &(?=\#|\w+;) )
+    | (?P<start> ^[ ]*(?:>|[-+](?=\s|$)|-{2,}|=+(?=\s*$)|\#{1,6}(?=\s|$)|\d+[.)](?=\s|$)) )
+    | (?P<indent> ^(?:[ ]{4}|[ ]*\t)[ \t]* )
+    | (?P<line> [ \t]*\n )
+    """,
+    re.VERBOSE | re.MULTILINE,
+)
+
+
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is: a name pattern's stars make nothing bold."""
-    return re.sub(r"([\\`*_{}\[\]<>#~|$:])", r"\\\1", text)
+    """Text that Streamlit's Markdown shows as it is: a name pattern's stars make nothing bold, an address in it loads no picture.
+
+    A backslash is enough for what Markdown itself knows. What Streamlit looks for afterwards, in the text that is left (icons, emojis, arrows,
+    addresses), has to come in two pieces: `:color[...]` without a colour changes nothing but that.
+    """
+    return _MARKUP.sub(_as_it_is, text.strip())
+
+
+def _as_it_is(found: re.Match[str]) -> str:
+    part = found.group()
+    match found.lastgroup:
+        case "apart":
+            return f":color[\\{part}]{{}}"
+        case "mark":
+            return f"\\{part}"
+        case "start":
+            return f"{part[:-1]}\\{part[-1]}"
+        case "indent":
+            return "\u00a0" * len(part.expandtabs(4))
+        case _:
+            return "\\\n"
+
+
+def code(text: str) -> str:
+    """A name as code, whatever is in it."""
+    line = " ".join(text.split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{space}{line}{space}{fence}" if line and ":material" not in line else plain(line)
 
 
 def model(config: RunConfig) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from core.config.plans import Change, FreezePlan, Multipliers, TimedChange, Timeline
 from core.records.layers import ParameterInfo
 from pages._parts.components.timeline_editor.grid import Stretch
+from pages._parts.shared import words
 
 STEP_DOWN = 2.6
 """How much faster each block learns than the one before it: Howard & Ruder, Universal Language Model Fine-tuning, 2018."""
@@ -76,11 +77,11 @@ def in_words(course: Sequence[Stretch], parameters: Iterable[ParameterInfo], blo
 
 
 def in_other_words(timeline: Timeline) -> tuple[str, ...]:
-    """What a timeline says that a grid of epochs cannot show: changes that come at a step, and those of learning rates."""
+    """What a timeline says that a grid of epochs cannot show: changes that come at a step, and those of learning rates. As Markdown."""
     said = []
     for timed in timeline.changes:
         parts = [f"the learning rate becomes {timed.change.learning_rate:g}"] if timed.change.learning_rate is not None else []
-        parts += [f"the learning rate of `{pattern}` is multiplied by {factor:g}" for pattern, factor in timed.change.multipliers]
+        parts += [f"the learning rate of {words.code(pattern)} is multiplied by {factor:g}" for pattern, factor in timed.change.multipliers]
         if timed.unit == "step":
             parts = [_freezing(rule) for rule in timed.change.freezing] + parts
         if parts:
@@ -90,8 +91,8 @@ def in_other_words(timeline: Timeline) -> tuple[str, ...]:
 
 def _freezing(rule: str) -> str:
     if " " in rule:
-        return f"what learns begins anew with `{rule}`"
-    return f"`{rule[1:]}` learns" if rule.startswith("!") else f"`{rule}` is frozen"
+        return f"what learns begins anew with {words.code(rule)}"
+    return f"{words.code(rule[1:])} learns" if rule.startswith("!") else f"{words.code(rule)} is frozen"
 
 
 def _unfreeze(epoch: int, paths: Iterable[str]) -> TimedChange:
