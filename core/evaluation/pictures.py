@@ -93,6 +93,11 @@ def keep(home: Home, data: bytes, name: str) -> Path:
     return path
 
 
+def drop(kept: Path) -> None:
+    """Forget an upload that `keep` took in and that turned out to be broken."""
+    kept.unlink(missing_ok=True)
+
+
 def open_picture(path: Path, image_size: int, as_files: bool, fit: Fit = "crop", value_range: ValueRange | None = None) -> Opened:
     """The picture at `path`, turned the way it was taken, in RGB.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core.code.evaluation import evaluation_code
 from core.config import RunConfig
 from core.data import prepare
+from core.evaluation import pictures
+from core.lab.lab import Lab
 from core.machine.home import Home
 from core.networks import models
-from core.records.evaluation import Bin, ClassScore, Difference, Evaluation, Interval
+from core.records.evaluation import Bin, ClassScore, Difference, Evaluation, Guess, Interval, Prediction
 from core.records.events import RunPlan, RunStatus
 from core.store import Run, RunStore
 from core.store.checkpoint import Checkpoint, checkpoint_path
@@ -223,6 +227,73 @@ def test_newest_run_with_weights_is_chosen_before_a_newer_one_without(home: Home
     file.write_bytes(b"no weights, but a name")
     written(store, RunStatus.FAILED)
     assert open_page(home, monkeypatch, view="nonsense", epoch="nonsense", cell="99-x", picture="../../secret").selectbox[0].value == older.id
+
+
+# A picture that is brought along
+
+
+def picture(side: int = 40) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((side, side), 50).convert("RGB").save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def trying(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """ "Try it" with its box for uploads, over a lab that looks at the picture and knows one class."""
+    run = written(store, RunStatus.STOPPED)
+    file = checkpoint_path(home.run_folder(run.id), 1, 36, True)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+
+    def predict(lab: Lab, run_id: str, source: int | str, epoch: int | None = None) -> Prediction:
+        if isinstance(source, str):
+            pictures.open_picture(Path(source), 16, as_files=True)
+        return Prediction("data:,", (Guess(3, "three", 0.9),), 1, 36)
+
+    monkeypatch.setattr(Lab, "predict", predict)
+    monkeypatch.setattr(Lab, "samples", lambda *_: ())
+    monkeypatch.setattr(Lab, "cam_layers", lambda *_: ())
+    app = open_page(home, monkeypatch, run=run.id)
+    return choose(app, "Upload")
+
+
+def choose(app: AppTest, where: str) -> AppTest:
+    app.session_state["evaluate_from"] = where
+    return healthy(app.run())
+
+
+def healthy(app: AppTest) -> AppTest:
+    assert not app.exception, app.exception[0].value
+    return app
+
+
+def bring(app: AppTest, name: str, data: bytes) -> AppTest:
+    return healthy(app.file_uploader[0].set_value((name, data, "image/png")).run())
+
+
+def complaints(app: AppTest) -> list[str]:
+    return [f"{error.proto.title} {error.value}" for error in app.error]
+
+
+def test_an_error_belongs_to_the_upload_that_it_is_about(trying: AppTest) -> None:
+    app = bring(trying, "notes.png", b"these are only notes")
+    assert ["notes.png" in each for each in complaints(app)] == [True]
+    assert complaints(bring(app, "good.png", picture())) == []
+    assert "good.png" in str(app.query_params["picture"])
+    (again,) = complaints(bring(app, "more.png", b"still only notes"))
+    assert "more.png" in again
+    assert complaints(healthy(app.file_uploader[0].clear().run())) == [], "it was taken away"
+
+
+def test_an_upload_that_turns_out_to_be_broken_is_not_kept(trying: AppTest, home: Home) -> None:
+    app = bring(trying, "half.png", picture()[:-200])
+    assert "half.png" in complaints(app)[0]
+    assert list((home.cache / "uploads").iterdir()) == []
+    assert "picture" not in app.query_params
+    assert "half.png" in complaints(healthy(app.run()))[0], "why it is not there stays to be seen"
+    assert complaints(bring(app, "good.png", picture())) == []
+    assert [file.name.partition("-")[2] for file in (home.cache / "uploads").iterdir()] == ["good.png"]
 
 
 # The PyTorch

@@ -68,9 +68,7 @@ def _ask_picture(shared: Services, subject: Subject) -> Source | None:
     picture = evaluation_state.get("picture") or ""
     if _FROM not in st.session_state:
         st.session_state[_FROM] = TEST if not picture or picture.isdigit() else UPLOAD
-    st.segmented_control(
-        "Picture", (TEST, UPLOAD, WEBCAM), key=_FROM, required=True, width="stretch", label_visibility="collapsed", on_change=_forget_error
-    )
+    st.segmented_control("Picture", (TEST, UPLOAD, WEBCAM), key=_FROM, required=True, width="stretch", label_visibility="collapsed")
     match st.session_state[_FROM]:
         case "Upload":
             st.file_uploader(
@@ -84,9 +82,9 @@ def _ask_picture(shared: Services, subject: Subject) -> Source | None:
             st.camera_input("Take a picture", key=_SHOT, on_change=_take, args=(shared.home, _SHOT))
         case _:
             return _ask_test_picture(subject, picture)
-    error = st.session_state.get(_ERROR)
+    error = _upload_error()
     if error:
-        st.error(error, title="This picture cannot be used", icon=":material/broken_image:")
+        st.error(words.plain(error), title="This picture cannot be used", icon=":material/broken_image:")
     kept = kept_upload(shared.home, picture)
     if kept is None and not error:
         gone = picture and not picture.isdigit()
@@ -123,16 +121,28 @@ def _take(home: Home, key: str) -> None:
     try:
         kept = pictures.keep(home, file.getvalue(), file.name)
     except ConfigError as error:
-        st.session_state[_ERROR] = f"{error.message[:1].upper()}{error.message[1:]}"
+        _refuse(error.message)
     except OSError as error:
-        st.session_state[_ERROR] = f"It could not be kept ({error})."
+        _refuse(f"it could not be kept ({error})")
     else:
-        st.session_state[_ERROR] = None
         evaluation_state.choose(picture=kept.name, target=None)
 
 
-def _forget_error() -> None:
-    st.session_state[_ERROR] = None
+def _refuse(message: str) -> None:
+    """What was brought along last is no picture: remember why. The one of before stays."""
+    st.session_state[_ERROR] = (_brought(), f"{message[:1].upper()}{message[1:]}")
+
+
+def _upload_error() -> str | None:
+    """What is wrong with what is held in the box above. What was wrong with an earlier upload is not said of the next, or of none."""
+    brought, message = st.session_state.get(_ERROR) or (None, None)
+    return message if brought and brought == _brought() else None
+
+
+def _brought() -> str | None:
+    """Which upload the box above holds; None: none."""
+    file = st.session_state.get({UPLOAD: _FILE, WEBCAM: _SHOT}.get(st.session_state[_FROM], ""))
+    return None if file is None else str(file.file_id)
 
 
 def _chose_index() -> None:
@@ -166,8 +176,19 @@ def _chose_picture(index: int) -> None:
 
 
 def _predicted(shared: Services, subject: Subject, source: Source) -> Prediction | None:
-    """Ask the model, and show its answer."""
-    found = attempt(lambda: shared.lab.predict(subject.run.id, source, subject.epoch))
+    """Ask the model, and show its answer. An upload that turns out to be broken is not kept."""
+
+    def ask() -> Prediction:
+        try:
+            return shared.lab.predict(subject.run.id, source, subject.epoch)
+        except ConfigError as error:
+            if isinstance(source, str) and error.field == "picture":
+                pictures.drop(Path(source))
+                _refuse(error.message)
+                evaluation_state.choose(picture=None, target=None)
+            raise
+
+    found = attempt(ask)
     if found is None:
         return None
     label = None
@@ -249,12 +270,12 @@ def _ask_cam(shared: Services, subject: Subject, source: Source, layers: tuple[s
     likeliest = prediction.guesses[0].label if prediction.guesses else 0
     target = evaluation_state.number("target", most=len(subject.classes) - 1)
     st.session_state[_TARGET] = likeliest if target is None else target
-    names = {guess.label: f"{guess.name} (predicted)" for guess in prediction.guesses[:1]}
     second.selectbox(
         "Evidence for",
         range(len(subject.classes)),
         key=_TARGET,
-        format_func=lambda each: names.get(each, subject.classes[each]),
+        format_func=lambda each: subject.classes[each],
+        help="Until you choose a class it is the likeliest one.",
         on_change=_chose_target,
     )
     named = {"none": NOTHING, "newest": NEWEST}
@@ -262,7 +283,7 @@ def _ask_cam(shared: Services, subject: Subject, source: Source, layers: tuple[s
     wanted = named[text] if text in named else evaluation_state.number("other")
     st.session_state[_OTHER] = wanted if wanted in others else others[min(1, len(others) - 1)]
     third.selectbox(
-        "Beside it", others, key=_OTHER, format_func=lambda each: "nothing" if each == NOTHING else subject.named(each), on_change=_chose_other
+        "Beside it", others, key=_OTHER, format_func=lambda each: "nothing" if each == NOTHING else subject.option(each), on_change=_chose_other
     )
     return st.session_state[_LAYER], st.session_state[_TARGET], st.session_state[_OTHER]
 
@@ -299,7 +320,7 @@ def _cam(shared: Services, subject: Subject, kept: int, source: Source, layer: s
     try:
         return shared.lab.cam(subject.run.id, subject.epoch_at(kept), source, layer, target)
     except (ConfigError, LabError) as error:
-        st.error(f"Weights {subject.named(kept)}: {error}", icon=":material/error:")
+        st.error(f"Weights {subject.named(kept)}: {words.plain(str(error))}", icon=":material/error:")
         return None
 
 
