@@ -1,7 +1,7 @@
 """Thaw's web server: `streamlit run dashboard.py`.
 
 The composition root. It opens what the pages share, serves the pages, and adds two routes to Streamlit's own: `/live`, the
-WebSocket that feeds the charts, and `/assets`, the scripts of our browser components. Neither route changes anything.
+WebSocket that feeds the charts, and `/assets`, the scripts of our browser components, both below `server.baseUrlPath`. Neither changes anything.
 """
 
 from __future__ import annotations
@@ -178,11 +178,12 @@ def end_without_home() -> None:
 
 
 end_without_home()
+base = assets.base_path(st.get_option("server.baseUrlPath"))
 sessions = closed_sessions.ClosedSessions(st.get_option("server.disconnectedSessionTTL"))
 shortage = handles.Shortage(sessions.let_go)
 app = st.App(
     "pages/_app.py",
     lifespan=lifespan,
-    routes=[WebSocketRoute("/live", live), Route("/assets/{name}", asset)],
-    middleware=[Middleware(Door, callers=callers(), shortage=shortage), Middleware(assets.Ahead)],
+    routes=[WebSocketRoute(f"{base}/live", live), Route(f"{base}/assets/{{name}}", asset)],
+    middleware=[Middleware(Door, callers=callers(), shortage=shortage), Middleware(assets.Ahead, base=base)],
 )

@@ -60,9 +60,10 @@ def free_port() -> int:
 
 
 class Server:
-    """`streamlit run dashboard.py` on loopback, with its own home. The port stays the same over a restart."""
+    """`streamlit run dashboard.py` on loopback, with its own home, below the path `base`. The port stays the same over a restart."""
 
-    def __init__(self, home: Path, log: Path, handles: int | None = None) -> None:
+    def __init__(self, home: Path, log: Path, handles: int | None = None, base: str = "") -> None:
+        self.base = base
         self.home = home
         self.log = log
         self.handles = handles
@@ -73,7 +74,7 @@ class Server:
     @property
     def address(self) -> str:
         """Where a browser finds it, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.base}"
 
     @property
     def pid(self) -> int:
@@ -85,6 +86,7 @@ class Server:
         """Start the server and wait until it answers."""
         command = [sys.executable, "-m", "streamlit", "run", "dashboard.py", "--server.headless", "true", "--server.address", "127.0.0.1"]
         command += ["--server.port", str(self.port), "--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
+        command += ["--server.baseUrlPath", self.base] if self.base else []
         with self.log.open("ab") as log:
             environment = {**os.environ, "THAW_HOME": str(self.home)}
             if self.handles is not None:

@@ -51,7 +51,7 @@ def test_scripts_are_there_before_they_are_needed(server: Server, page: Page) ->
     page.on("request", lambda request: asked.append(request.url.removeprefix(server.address)))
     with page.expect_response(f"{server.address}/autograd") as response:
         page.goto(f"{server.address}/autograd")
-    named = re.findall("<([^>]+)>; rel=modulepreload", response.value.all_headers()["link"])
+    named = [f"/{address}" for address in re.findall("<([^>]+)>; rel=modulepreload", response.value.all_headers()["link"])]
     shown(page)
     own = [address for address in asked if address.startswith("/assets/")]
     assert own, "the page has scripts of its own"

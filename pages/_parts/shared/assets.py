@@ -1,4 +1,8 @@
-"""Files that browser components load from `/assets`: each with an address that changes with its content."""
+"""Files that browser components load from `assets/`: each with an address that changes with its content.
+
+No address begins with a slash. The server may lie below a path (`server.baseUrlPath`), or behind a proxy that puts one in front and
+takes it away again, of which the server knows nothing: every address is relative to the page's, as those of Streamlit's own page are.
+"""
 
 from __future__ import annotations
 
@@ -22,29 +26,34 @@ FILES: Mapping[str, Path] = {
     "plotly.min.js": Path(str(distribution("plotly").locate_file("plotly/package_data/plotly.min.js"))),
     **{path.name: path for path in sorted(_PARTS.rglob("*.js"))},
 }
-"""What `/assets/NAME` serves: Plotly and the scripts of our own components, whose names all differ. Nothing else is served."""
+"""What `assets/NAME` serves: Plotly and the scripts of our own components, whose names all differ. Nothing else is served."""
+
+
+def base_path(option: str | None) -> str:
+    """Streamlit's option `server.baseUrlPath` as what stands before the path of every route: '' or '/lab/thaw'."""
+    return f"/{option.strip('/')}" if option and option.strip("/") else ""
 
 
 @cache
 def address(name: str) -> str:
-    """The URL path of an asset, with a digest of its content so that browsers may keep it for ever. KeyError for an unknown name.
+    """The address of an asset beside a page, with a digest of its content so that browsers may keep it for ever. KeyError for an unknown name.
 
     Scripts in one folder import each other under the same digest, so it is that of them all.
     """
     own = FILES[name]
     beside = sorted(path for path in FILES.values() if path.parent == own.parent)
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in beside)).hexdigest()[:12]
-    return f"/assets/{name}?v={digest}"
+    return f"assets/{name}?v={digest}"
 
 
 def loader(name: str, *needs: str, mount: str = "mount") -> str:
-    """A component's inline script: it loads the real one from `/assets` once. Inline scripts travel again with every update.
+    """A component's inline script: it loads the real one from `assets/` once. Inline scripts travel again with every update.
 
     The script's function `mount` is called with Streamlit's component and then with the modules that it `needs`, in their order.
     """
     addresses = json.dumps([address(each) for each in (name, *needs)])
     return f"""
-const modules = Promise.all({addresses}.map((path) => import(new URL(path, location.origin)))); // this script itself has no address to start from
+const modules = Promise.all({addresses}.map((path) => import(new URL(path, document.baseURI)))); // this script itself has no address to start from
 export default function (component) {{
   let unmount = null;
   let gone = false;
@@ -60,12 +69,14 @@ class Ahead:
     Otherwise a browser hears of them one after the other, each time after another script has run: four round trips, at the end of the load.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, base: str = "") -> None:
+        """`base` as `base_path` has it."""
         self._app = app
+        self._base = base
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        page = scope["path"] if scope["type"] == "http" else ""
+        page = scope["path"].removeprefix(self._base) if scope["type"] == "http" else ""
 
         async def with_header(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
@@ -98,4 +109,4 @@ def _mounting() -> list[str]:
             continue
         found.append(name)
         waiting += re.findall(r'from"\./([\w.-]+\.js)"', (folder / name).read_text())
-    return [f"/static/js/{name}" for name in found]
+    return [f"static/js/{name}" for name in found]

@@ -13,6 +13,16 @@ const [{ RunHistory }, { baseLayout, merge, mixed, readColours }, { drawLoss, dr
 const [{ markers }, { fitNames, layerRows, layerTable }, { OneLayer }, spoken, { Evidence }, { PANELS, PAGE }, { Press }] =
   await Promise.all(["markers", "layer_table", "one_layer", "spoken", "evidence", "panels", "press"].map(beside));
 
+// Thaw may lie below a path that only a proxy knows of, and the page's address may have changed since: this script lies in its assets/.
+const HOME = new URL("..", import.meta.url);
+
+/** The address of the live line with this query, beside the assets of a Thaw at `home`: ws:// for http://, wss:// for https://. */
+export function line(query, home = HOME) {
+  const address = new URL(`live?${query}`, home);
+  address.protocol = address.protocol.replace("http", "ws");
+  return address.href;
+}
+
 const charts = new WeakMap();
 
 export function mount({ data, parentElement, setTriggerValue }) {
@@ -32,7 +42,7 @@ function loadPlotly(address) {
   plotly ??= new Promise((resolve, reject) => {
     if (window.Plotly) return resolve(window.Plotly);
     const script = document.createElement("script");
-    script.src = address;
+    script.src = new URL(address, HOME);
     script.onload = () => resolve(window.Plotly);
     script.onerror = () => { plotly = null; reject(new Error("plotly.min.js could not be loaded")); };
     document.head.append(script);
@@ -118,8 +128,7 @@ class LiveChart {
   connect() {
     const numbers = Object.entries(this.cursor ?? {}).filter(([, value]) => typeof value === "number");
     const at = numbers.map(([name, value]) => `&${name === "step" ? "after" : name}=${value}`).join("");
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/live?run=${encodeURIComponent(this.run)}${at}`);
+    const socket = new WebSocket(line(`run=${encodeURIComponent(this.run)}${at}`));
     this.socket = socket;
     socket.onopen = () => spoken.say(this, "live", "Live");
     socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
