@@ -25,7 +25,7 @@ from core.machine.home import Home
 from core.networks.grammar import EXAMPLE
 from core.paths import pasted
 from core.records import telling
-from core.records.events import RunStatus
+from core.records.events import Reuse, RunStatus
 from core.records.speed import Tuning
 from core.run_folder import read_notice
 from core.store import Run, RunStore, StoreError, UnreadableRun
@@ -217,7 +217,7 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     run = store.run(run_id)
     if as_json:
         epochs = [{name: _json_number(value) for name, value in asdict(row).items()} for row in store.epochs_after(run_id)]
-        found = {"history": epochs, "tuning": _tuning(store.tuning(run_id)), **_data(run)}
+        found = {"history": epochs, "tuning": _tuning(store.tuning(run_id)), **_data(run), "notes": _notes(run, store.reuse(run_id))}
         print(json.dumps({**_summary(home, run), "config": run.config.model_dump(), "error": run.error, **found}))
         return 0
     print(f"run {run.id}, {run.status}, created {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(run.created))}")
@@ -228,7 +228,7 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
             f"data: {len(run.plan.classes):,} classes, {run.plan.train_samples:,} training, {run.plan.validation_samples:,} validation and "
             f"{run.plan.test_samples:,} test images"
         )
-    for note in run.plan.notes if run.plan else ():
+    for note in _notes(run, store.reuse(run_id)):
         print(note)
     for row in store.epochs_after(run_id):
         print(
@@ -246,6 +246,12 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     if run.error:
         print(run.error)
     return 0
+
+
+def _notes(run: Run, reuse: Reuse | None) -> tuple[str, ...]:
+    """What there is to know of a run: from its beginning, and what became of torch.compile."""
+    given_up = telling.given_up(reuse)
+    return (*(run.plan.notes if run.plan else ()), *([given_up] if given_up else []))
 
 
 def _tuning(tuning: Tuning | None) -> dict[str, Any] | None:

@@ -254,6 +254,7 @@ class Reuse:
     `picture_bytes` is what one picture takes, `kept` of `pictures` are there, at most `budget_bytes` may be used,
     `place` says where. `found`: they come from an earlier run. `checked` pictures were computed again and compared, bit for bit.
     `saved_seconds` is what serving has saved up to now, worked out from what computing took.
+    Where the model is translated (`compile_model`), batches went through it `passes` times, `untranslated` of them without translated code.
     """
 
     state: Literal["off", "filling", "serving", "dropped"]
@@ -271,6 +272,8 @@ class Reuse:
     checked: int = 0
     saved_seconds: float = 0.0
     chance: str = ""
+    passes: int = 0
+    untranslated: int = 0
 
 
 Stage = Literal["data", "static prefix", "forward", "backward", "optimizer", "watching", "recording", "waiting"]

@@ -111,6 +111,16 @@ def reuse_in_words(reuse: Reuse) -> str:
     return f"{reuse_headline(reuse)}{': ' if reuse.state in ('off', 'dropped') else ' · '}{reuse_details(reuse)}"
 
 
+def given_up(reuse: Reuse | None) -> str:
+    """That torch.compile has given up, and what that means; '' where it has not."""
+    if reuse is None or not reuse.untranslated:
+        return ""
+    return (
+        f"torch.compile gave up: {reuse.untranslated:,} of {reuse.passes:,} passes of a batch ran as they would without it. Results are right, only "
+        "not as fast. PyTorch translates the same code a few times at most; the end of the run's log has its reason."
+    )
+
+
 def _kept_layers(reuse: Reuse) -> str:
     names = [*reuse.border[:2], f"{len(reuse.border) - 2:,} more"] if len(reuse.border) > 3 else list(reuse.border)
     border = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

@@ -12,7 +12,7 @@ import platform
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ import torch
 import torchvision
 from torch import Tensor, fx, nn
 
+from core.compiling import Translator
 from core.data import Loader, Normalise
 from core.data.loader import Batch
 from core.machine.bits import digest
@@ -89,7 +90,9 @@ class Partition:
         self.compiled = compiled
         self.news = False
         """Whether `tell` has something new to say."""
-        self._whole = _compiled(model) if compiled else model
+        self._translator = Translator() if compiled else None
+        self._whole = self._translator.translated(model) if self._translator else model
+        self._learning = self._what_learns()
         self._splits: dict[bool, Split | NotSplit] = {}
         self._ways: dict[Pass, _Way] = {}
         self._tables: dict[str, Table] = {}
@@ -116,6 +119,12 @@ class Partition:
         self._splits.clear()
         self._ways.clear()
         self.news = True
+        before, self._learning = self._learning, self._what_learns()
+        if self._translator and self._learning != before:
+            self._translator.forget()
+
+    def _what_learns(self) -> list[bool]:
+        return [parameter.requires_grad for parameter in self.model.parameters()]
 
     def forward(self, batch: Batch, stages: Stages | None = None) -> Any:
         """What the model returns for the images of `batch`. Call it as the model: in its mode, under autocast and inference mode."""
@@ -134,6 +143,10 @@ class Partition:
         """How far it is."""
         self.news = False
         self._said = time.perf_counter()
+        passes, untranslated = (self._translator.passes, self._translator.untranslated) if self._translator else (0, 0)
+        return replace(self._reuse(), passes=passes, untranslated=untranslated)
+
+    def _reuse(self) -> Reuse:
         way = self._ways.get("train") or self._ways.get(self._pass)
         checked = sum(way.checked for way in self._ways.values())
         saved = sum(way.saved_seconds for way in self._ways.values())
@@ -283,7 +296,7 @@ class Partition:
                     "random changes make every picture a new one in each epoch; choose an augmentation without them, flip alone, or fixed_views"
                 )
             images = self._loader.images
-            way.use(self._split(), self.keeping.fold, self.compiled)
+            way.use(self._split(), self.keeping.fold, self._translator)
             columns = [Column.of(tensor, self.keeping.half) for tensor in way.compute(self._probe())]
             stored = len(images.images)
             way.pictures = torch.cat([images.indices + view * stored for view in range(views)])
@@ -356,10 +369,10 @@ class _Way:
         self._seconds = 0.0
         self._counted = 0
 
-    def use(self, parts: Split, fold: bool, compiled: bool) -> None:
+    def use(self, parts: Split, fold: bool, translator: Translator | None) -> None:
         self.split = parts
         self.prefix = fold_norms(parts.prefix) if fold else parts.prefix
-        self.suffix = _compiled(parts.suffix) if compiled else parts.suffix
+        self.suffix = translator.translated(parts.suffix) if translator else parts.suffix
 
     def compute(self, images: Tensor) -> list[Tensor]:
         """The border tensors of these images."""
@@ -377,7 +390,3 @@ class _Way:
         if warm or self.batches > self.WARM:
             self._seconds += seconds
             self._counted += pictures
-
-
-def _compiled(module: nn.Module) -> Any:
-    return torch.compile(module)

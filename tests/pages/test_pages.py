@@ -20,7 +20,7 @@ from core.config.plans import Change
 from core.lab.lab import Lab
 from core.machine.home import Home
 from core.model import anatomy
-from core.records.events import EpochRow, Layer, RunPlan, RunResult, RunStatus
+from core.records.events import EpochRow, Layer, Reuse, RunPlan, RunResult, RunStatus
 from core.records.findings import Diagnosis, Finding, Remedy
 from core.records.layers import frozen_parameters
 from core.store import RunStore
@@ -305,6 +305,14 @@ def test_a_finished_run_shows_its_result_and_offers_its_weights(shared_services:
     assert figures(app)["Test accuracy"] == "91.2 %"
     assert [getattr(button, "label", None) for button in app.get("download_button")] == ["Download weights"]
     assert any("load_state_dict" in code.value for code in app.code)
+
+
+def test_a_run_whose_torch_compile_gave_up_says_so(shared_services: Services) -> None:
+    run_id = shared_services.store.create_run(RunConfig(**SMALL, compile_model=True))
+    shared_services.store.set_reuse(run_id, Reuse("off", "it is switched off", passes=1200, untranslated=1100))
+    app = open_page("train.py", run=run_id)
+    (warning,) = app.warning
+    assert warning.value.startswith("torch.compile gave up: 1,100 of 1,200 passes of a batch ran as they would without it.")
 
 
 @pytest.mark.parametrize(

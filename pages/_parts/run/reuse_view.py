@@ -18,6 +18,9 @@ def show(shared: Services, run: Run) -> None:
     reuse = shared.store.reuse(run.id)
     if reuse is None:
         return
+    given_up = telling.given_up(reuse)
+    if given_up:
+        st.warning(given_up, icon=":material/warning:")
     headline, details = words.plain(telling.reuse_headline(reuse)), words.plain(telling.reuse_details(reuse))
     match reuse.state:
         case "dropped":
