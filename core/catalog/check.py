@@ -12,6 +12,7 @@ from core.config import ConfigError, RunConfig
 from core.config.entry import Entry, by_name, check_options, find, suggest
 from core.data.augmentations import AUGMENTATIONS, AugmentationEntry
 from core.data.datasets import FOLDER, find_dataset
+from core.limits import quoted
 from core.machine.hardware import cores
 from core.networks.model_entries import ModelEntry
 from core.networks.models import find_model
@@ -72,7 +73,7 @@ def _check_together(config: RunConfig, optimizer: OptimizerEntry, augmentation: 
 def _dataset(value: str) -> str:
     name = find_dataset(value).name
     if name == FOLDER:
-        raise ConfigError("dataset", f"{value!r} needs a path: write folder:PATH, for example folder:photos")
+        raise ConfigError("dataset", f"{quoted(value)} needs a path: write folder:PATH, for example folder:photos")
     return name
 
 
@@ -85,7 +86,7 @@ def _starting_weights(value: str, model: ModelEntry) -> str:
     except ConfigError:
         files = " or ".join(WEIGHT_FILES)
         raise ConfigError(
-            "starting_weights", f"{value!r} is neither a name nor the path of a {files} file; {suggest(STARTING_WEIGHTS, value)}"
+            "starting_weights", f"{quoted(value)} is neither a name nor the path of a {files} file; {suggest(STARTING_WEIGHTS, value)}"
         ) from None
     if entry.name == "pretrained" and not model.pretrained:
         remedy = "use random, or a model such as resnet18"
@@ -102,8 +103,8 @@ def weights_file(value: str) -> Path:
     path = pasted(value, "starting_weights")
     if path.suffix.lower() not in WEIGHT_FILES:
         remedy = "save a state_dict with torch.save or safetensors"
-        raise ConfigError("starting_weights", f"{value!r} does not end in {' or '.join(WEIGHT_FILES)}; {remedy}")
+        raise ConfigError("starting_weights", f"{quoted(value)} does not end in {' or '.join(WEIGHT_FILES)}; {remedy}")
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise ConfigError("starting_weights", f"{str(path)!r} {what}; give the path of a weights file, or use random or pretrained")
+        raise ConfigError("starting_weights", f"{quoted(str(path))} {what}; give the path of a weights file, or use random or pretrained")
     return path

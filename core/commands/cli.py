@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 from core import catalog, commands, networks, recovery
 from core.code import network_code
@@ -21,6 +21,7 @@ from core.commands.missing import missing
 from core.commands.progress import percent, progress_bar
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
+from core.limits import cut, quoted
 from core.machine.home import Home
 from core.networks.grammar import EXAMPLE
 from core.paths import pasted
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "model":
                 return _model(home, settings.config(arguments, home), arguments.json)
             case "runs":
-                return _runs(home, arguments.limit, arguments.json)
+                return _runs(home, settings.whole_number("limit", arguments.limit, 1, 1_000_000, 50), arguments.json)
             case "show":
                 return _show(home, arguments.run, arguments.json)
             case "catalog":
@@ -68,12 +69,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"thaw: {error}", file=sys.stderr)
         return 2 if isinstance(error, StoreError) else 1
     except KeyError as error:
-        print(f"thaw: {error.args[0]}", file=sys.stderr)
+        print(f"thaw: {cut(str(error.args[0]))}", file=sys.stderr)
         return 2
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that does not write out everything that it was given, however long."""
+
+    def error(self, message: str) -> NoReturn:
+        """See `ArgumentParser`."""
+        super().error(cut(message))
+
+
 def _parser(rooms: Sequence[commands.CommandModule]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m core", description="Fine-tuning that you can see through, without the browser.")
+    parser = _Parser(prog="python -m core", description="Fine-tuning that you can see through, without the browser.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--home", metavar="DIR", help="where everything is kept (default: $THAW_HOME or .thaw)")
@@ -85,7 +94,7 @@ def _parser(rooms: Sequence[commands.CommandModule]) -> argparse.ArgumentParser:
         "model", parents=[shared, as_json, settings.flags()], help="print a model's layers, which are frozen, and what training them costs"
     )
     runs = subparsers.add_parser("runs", parents=[shared, as_json], help="list the newest runs")
-    runs.add_argument("--limit", type=int, default=50, help="how many at most (default: 50)")
+    runs.add_argument("--limit", metavar="N", default="50", help="how many at most (default: 50)")
     for name, text in (
         ("show", "print one run"),
         ("audit", "print what is frozen, what learns, and the proof; exit status 1 if anything is not as it should be"),
@@ -115,7 +124,8 @@ def _home(path: str | None) -> Home:
     try:
         return Home.from_environment(str(pasted(path, "home")) if path else None)
     except OSError as error:
-        raise ConfigError("home", f"{error.filename!r} cannot be made ({error.strerror}); give another folder with --home or THAW_HOME") from None
+        remedy = "give another folder with --home or THAW_HOME"
+        raise ConfigError("home", f"{quoted(error.filename)} cannot be made ({error.strerror}); {remedy}") from None
 
 
 def _train(home: Home, config: RunConfig, as_json: bool) -> int:

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from core.commands import settings
 from core.commands.progress import percent
 from core.config import ConfigError
 from core.evaluation import predictions
@@ -66,10 +67,7 @@ def _moved(home: Home, run_id: str, folder: str, stream: TextIO) -> int:
 def _epoch(text: str | None) -> int | None:
     if text is None:
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError("epoch", f"{text!r} is no epoch; give a whole number, 0 being before training") from None
+    return settings.whole_number("epoch", text, 0, 100_000, 0)
 
 
 def _check(home: Home, run_id: str, epoch: int | None) -> None:

@@ -40,7 +40,7 @@ def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.Argume
 def run(home: Home, arguments: argparse.Namespace) -> int:
     """Print the step, or one node of its graph. Raises ConfigError for what cannot be used."""
     example = _example(home, arguments)
-    number = _whole("node", arguments.node) if arguments.node is not None else None
+    number = settings.whole_number("node", arguments.node, 0, 10**9, 4) if arguments.node is not None else None
     # Not at the top: hearing of a misspelt name must not take the two seconds that torch needs.
     from core import catalog
     from core.explaining import explain
@@ -67,15 +67,8 @@ def _example(home: Home, arguments: argparse.Namespace) -> Example:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise ConfigError(kind, f"is always the same example and takes no settings; leave out {flags}, or leave out --{kind}")
         return Example(kind, zero_grad=zero_grad)  # type: ignore[arg-type]  # one of the two
-    samples = _whole("samples", arguments.samples) if arguments.samples is not None else Example("own").samples
+    samples = settings.whole_number("samples", arguments.samples, 1, 64, 4) if arguments.samples is not None else Example("own").samples
     return Example("own", settings.config(arguments, home), zero_grad, samples)
-
-
-def _whole(field: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(field, f"must be a whole number, got {text!r}; try 4") from None
 
 
 # In words

@@ -1,4 +1,4 @@
-"""A run's settings on the command line: a flag for each field of `RunConfig`, and a file that they win over."""
+"""A run's settings on the command line: a flag for each field of `RunConfig`, a file that they win over, and other numbers that are given."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from core import networks
-from core.config import ConfigError, RunConfig
+from core.config import EXAMPLES, ConfigError, RunConfig
+from core.limits import LARGEST_FILE, TooMuch, quoted, read_json
 from core.machine.home import Home
+
+MAY_BE_EMPTY = tuple(name for name, field in RunConfig.model_fields.items() if field.default is None)
+"""The fields for which nothing, or none, can be given."""
 
 
 def flags() -> argparse.ArgumentParser:
@@ -40,22 +44,24 @@ def config(arguments: argparse.Namespace, home: Home) -> RunConfig:
     values: dict[str, Any] = {}
     if arguments.config is not None:
         try:
-            values = RunConfig.from_json(arguments.config.read_text()).changes()
+            values = RunConfig.from_json(_text_of(arguments.config)).changes()
         except OSError as error:
-            raise ConfigError("config", f"{str(arguments.config)!r} cannot be read ({error.strerror}); give the path of a JSON file") from None
+            raise ConfigError("config", f"{quoted(str(arguments.config))} cannot be read ({error.strerror}); give the path of a JSON file") from None
         except UnicodeDecodeError:
-            raise ConfigError("config", f"{str(arguments.config)!r} is not text; give the path of a JSON file") from None
+            raise ConfigError("config", f"{quoted(str(arguments.config))} is not text; give the path of a JSON file") from None
     for name in RunConfig.model_fields:
         text = getattr(arguments, name)
         if text is None:
             continue
         if name.endswith("_options"):
             try:
-                values[name] = json.loads(text)
-            except json.JSONDecodeError:
-                raise ConfigError(name, f"{text!r} is not JSON; write for example '{{\"nesterov\": true}}'") from None
+                values[name] = read_json(text)
+            except TooMuch as error:
+                raise ConfigError(name, f"{error}; write for example {EXAMPLES[name]}") from None
+            except ValueError:
+                raise ConfigError(name, f"{quoted(text)} is not JSON; write for example '{EXAMPLES[name]}'") from None
         else:
-            values[name] = None if text == "" or text == "none" and name in ("momentum", "weight_decay", "early_stopping", "head_hidden") else text
+            values[name] = None if name in MAY_BE_EMPTY and text.strip().lower() in ("", "none") else text
     if values.get("model") in (saved := networks.saved(home)):
         values["model"] = saved[values["model"]]
     if arguments.unfreeze_at:
@@ -65,9 +71,27 @@ def config(arguments: argparse.Namespace, home: Home) -> RunConfig:
     return RunConfig(**values)
 
 
+def _text_of(path: Path) -> str:
+    """The text of a JSON file in any of the encodings that JSON may have, with or without a byte order mark. OSError, UnicodeDecodeError."""
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)  # /dev/zero has no end
+    return content.decode(json.detect_encoding(content))
+
+
+def whole_number(field: str, text: str, low: int, high: int, example: int) -> int:
+    """A whole number from `low` to `high` that a flag was given. Raises ConfigError on `field`, naming value and remedy, for anything else."""
+    try:
+        number = int(text) if len(text) < 20 else high + 1
+    except ValueError:
+        raise ConfigError(field, f"must be a whole number, got {quoted(text)}; try {example}") from None
+    if not low <= number <= high:
+        raise ConfigError(field, f"must be {low:,} to {high:,}, got {quoted(text)}; try {example}")
+    return number
+
+
 def _unfreeze_at(text: str) -> str:
     """`EPOCH:LAYER` as a part of a timeline."""
     epoch, colon, layer = (part.strip() for part in text.partition(":"))
     if not (colon and layer and epoch.isdecimal()):
-        raise ConfigError("unfreeze_at", f"{text!r} is not an epoch, a colon and a layer; write for example 3:layer4, or 6:all")
+        raise ConfigError("unfreeze_at", f"{quoted(text)} is not an epoch, a colon and a layer; write for example 3:layer4, or 6:all")
     return f"{epoch}: {'train everything' if layer == 'all' else '!' + layer.removeprefix('!')}"

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from core.config.errors import ConfigError
 from core.config.run_config import OptionValue
+from core.limits import LONGEST_NAME, quoted
 
 OptionKind = Literal["bool", "int", "float", "choice", "floats"]
 
@@ -61,7 +62,7 @@ class Option:
                 number = self._number(field, value)
                 if number != int(number):
                     raise self._error(field, value)
-                return int(number)
+                return _exactly(value)
             case "float":
                 return self._number(field, value)
             case "floats":
@@ -96,7 +97,9 @@ class Option:
 
     def _error(self, field: str, value: Any) -> ConfigError:
         remedy = f" ({self.about})" if self.about else ""
-        return ConfigError(field, f"{self.name} must be {self.accepts}, got {value!r}{remedy}")
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return ConfigError(field, f"{self.name} is empty, and must be {self.accepts}{remedy}")
+        return ConfigError(field, f"{self.name} must be {self.accepts}, got {quoted(value)}{remedy}")
 
     @property
     def accepts(self) -> str:
@@ -159,6 +162,10 @@ def find(entries: Mapping[str, E], field: str, name: str) -> E:
     """
     if name in entries:
         return entries[name]
+    if not name.strip():
+        raise ConfigError(field, f"is empty; {suggest(entries, name)}")
+    if len(name) > LONGEST_NAME:
+        raise ConfigError(field, f"{quoted(name)} has {len(name):,} characters, more than any name; {suggest(entries, '')}")
     # Separators count first: regnet_x_16gf and regnet_x_1_6gf are two models that differ in nothing else.
     for fold in (_fold, _squeeze):
         wanted = fold(name)
@@ -166,14 +173,14 @@ def find(entries: Mapping[str, E], field: str, name: str) -> E:
         if len(found) == 1:
             return found[0]
         if found:
-            raise ConfigError(field, f"{name!r} could be {' or '.join(entry.name for entry in found)}; write it with its underscores")
-    raise ConfigError(field, f"there is no {field.replace('_', ' ')} {name!r}; {suggest(entries, name)}")
+            raise ConfigError(field, f"{quoted(name)} could be {' or '.join(entry.name for entry in found)}; write it with its underscores")
+    raise ConfigError(field, f"there is no {field.replace('_', ' ')} {quoted(name)}; {suggest(entries, name)}")
 
 
 def suggest(names: Iterable[str], name: str) -> str:
     """The remedy for a name that does not exist: the closest names, or all of them when they are few."""
     names = tuple(names)
-    wanted = _squeeze(name)
+    wanted = _squeeze(name[:LONGEST_NAME])
     squeezed = {_squeeze(known): known for known in names}
     close = [known for folded, known in squeezed.items() if len(wanted) >= 3 and (wanted in folded or (len(folded) >= 4 and folded in wanted))]
     close += [squeezed[folded] for folded in difflib.get_close_matches(wanted, squeezed, n=4, cutoff=0.6) if squeezed[folded] not in close]
@@ -199,7 +206,7 @@ def check_options(entry: Entry, field: str, values: Mapping[str, Any]) -> dict[s
         if option is None:
             names = [known.name for known in entry.options]
             raise ConfigError(
-                field, f"{entry.name} has no option {name!r}; " + (suggest(names, name) if names else "it has no further options, leave it out")
+                field, f"{entry.name} has no option {quoted(name)}; " + (suggest(names, name) if names else "it has no further options, leave it out")
             )
         checked[option.name] = option.parse(field, value)
     return checked
@@ -208,6 +215,14 @@ def check_options(entry: Entry, field: str, values: Mapping[str, Any]) -> dict[s
 def with_defaults(entry: Entry, values: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
     """Every option of `entry`: the value from `values`, else its default."""
     return {option.name: values.get(option.name, option.default) for option in entry.options}
+
+
+def _exactly(value: int | float | str) -> int:
+    """A whole number, every digit of it: by way of a float the last ones of a long one would be lost."""
+    try:
+        return int(value)
+    except ValueError:  # '32.0'
+        return int(float(value))
 
 
 def _fold(name: str) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_serializer, model_validator
 
 from core.config.errors import ConfigError
+from core.limits import LONGEST_NAME, MOST_PARTS, TooMuch, check_size, quoted
 
 PRESETS: Mapping[str, str] = {
     "train everything": "Every layer learns.",
@@ -39,9 +40,11 @@ class _Rules(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
+        check_size(value)
         if isinstance(value, str):
             value = value.split(",")
         if isinstance(value, list | tuple):
+            _check_parts(value)
             return {"rules": tuple(str(rule).strip() for rule in value if str(rule).strip())}
         return value
 
@@ -205,9 +208,12 @@ class Timeline(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
+        check_size(value)
         if not isinstance(value, str):
             return value
-        return {"changes": tuple(_timed_change(part.strip()) for part in value.split(";") if part.strip())}
+        parts = value.split(";")
+        _check_parts(parts)
+        return {"changes": tuple(_timed_change(part.strip()) for part in parts if part.strip())}
 
     @model_serializer
     def _as_text(self) -> str:
@@ -225,7 +231,7 @@ def _timed_change(text: str) -> TimedChange:
     when, colon, change = text.partition(":")
     found = re.fullmatch(r"(?:(epoch|step)\s+)?(\d{1,9})", when.strip())
     if not colon or not found or int(found[2]) < 1:
-        raise ValueError(f"{text!r} does not begin with an epoch and a colon; write for example '3: !layer4' or 'step 900: learning_rate=0.0001'")
+        raise ValueError(f"{quoted(text)} does not begin with an epoch and a colon; write for example '3: !layer4' or 'step 900: learning_rate=1e-4'")
     try:
         return TimedChange(unit="step" if found[1] == "step" else "epoch", at=int(found[2]), change=Change.model_validate(change))
     except ValidationError as error:
@@ -233,20 +239,33 @@ def _timed_change(text: str) -> TimedChange:
         raise ValueError(f"at {when.strip()}: {cause}") from None
 
 
+def _check_parts(parts: Sequence[object]) -> None:
+    """See that there are not too many. TooMuch, a ValueError, if there are."""
+    if len(parts) > MOST_PARTS:
+        raise TooMuch(f"has {len(parts):,} parts, more than the {MOST_PARTS:,} that can be used")
+
+
 def _check_freeze_rules(rules: tuple[str, ...]) -> None:
     for place, rule in enumerate(rules):
+        _check_pattern(rule)
         if rule in PRESETS and place > 0:
-            raise ValueError(f"the preset {rule!r} must come first, before any pattern")
+            raise ValueError(f"the preset {quoted(rule)} must come first, before any pattern")
         if rule == "!" or ("=" in rule or " " in rule) and rule not in PRESETS:
-            raise ValueError(f"{rule!r} is neither a preset ({', '.join(PRESETS)}) nor a name pattern such as 'layer1.*'")
+            raise ValueError(f"{quoted(rule)} is neither a preset ({', '.join(PRESETS)}) nor a name pattern such as 'layer1.*'")
+
+
+def _check_pattern(rule: str) -> None:
+    if len(rule) > LONGEST_NAME:
+        raise TooMuch(f"has a rule of {len(rule):,} characters, more than the {LONGEST_NAME} that a name pattern may have")
 
 
 def _check_multiplier(rule: str) -> str:
     """`rule` in its canonical spelling. ValueError for one that is no multiplier."""
+    _check_pattern(rule)
     pattern, equals, _ = rule.rpartition("=")
     pattern = pattern.strip()
     if not equals or not pattern or " " in pattern and pattern not in ROLES:
-        raise ValueError(f"{rule!r} is no multiplier; write a layer or one of {', '.join(ROLES)}, then = and a number: 'layer4=0.3'")
+        raise ValueError(f"{quoted(rule)} is no multiplier; write a layer or one of {', '.join(ROLES)}, then = and a number: 'layer4=0.3'")
     return f"{pattern}={_check_number(rule, pattern, 1000):g}"
 
 
@@ -256,5 +275,8 @@ def _check_number(rule: str, name: str, high: float) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number <= high:
-        raise ValueError(f"{rule!r} needs a number above 0 and up to {high:g} behind the =, for example '{name}=0.1'; to stop a layer, freeze it")
+        example = f"{name[:LONGEST_NAME]}=0.1"
+        raise ValueError(
+            f"{quoted(rule)} needs a number above 0 and up to {high:g} behind the =, for example '{example}'; to stop a layer, freeze it"
+        )
     return number

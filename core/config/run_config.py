@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from core.config.errors import ConfigError as ConfigError  # what a config raises is imported from here
 from core.config.plans import FreezePlan, Multipliers, Timeline
+from core.limits import LONGEST_NAME, LONGEST_PATH, LONGEST_TEXT, MOST_PARTS, TooMuch, check_size, quoted, read_json
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -201,6 +202,7 @@ class RunConfig(BaseModel):
     ] = Field("none", description="Break the run on purpose, to see what goes wrong: " + ", ".join(FAULTS))  # fmt: skip
 
     def __init__(self, **values: Any) -> None:
+        _check_sizes(values)
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -255,8 +257,10 @@ class RunConfig(BaseModel):
             ConfigError: for text that is not a JSON object, and for any field that cannot be used.
         """
         try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
+            values = read_json(text)
+        except TooMuch as error:
+            raise ConfigError("config", f"the JSON text {error}; write an object of fields and values") from None
+        except ValueError as error:
             raise ConfigError("config", f'is not JSON ({error}); write an object such as {{"dataset": "digits"}}') from None
         if not isinstance(values, dict):
             raise ConfigError("config", f"must be a JSON object of field names and values, got {type(values).__name__}")
@@ -284,39 +288,69 @@ def _config_error(error: ValidationError) -> ConfigError:
         return cause
     field = str(first["loc"][0]) if first["loc"] else "config"
     if first["type"] == "extra_forbidden":
-        return ConfigError(field, f"is not a field of a run (got {first['input']!r}); the fields are {', '.join(RunConfig.model_fields)}")
+        return ConfigError(field, f"is not a field of a run (got {quoted(first['input'])}); the fields are {', '.join(RunConfig.model_fields)}")
     value = first["input"]
     if field in ("freeze", "learning_rate_multipliers"):
         value = value.get("rules", value) if isinstance(value, dict) else value
         value = ", ".join(value) if isinstance(value, tuple | list) else value
     elif isinstance(value, float) and math.isnan(value):
         value = "NaN"
+    if value is None or (isinstance(value, str) and not value.strip()):
+        wanted = str(cause or _in_words(first))
+        return ConfigError(field, wanted if "empty" in wanted else f"is empty, and {wanted}; try {EXAMPLES[field]}")
     if cause is not None:
-        return ConfigError(field, f"{cause}, got {value!r}")
-    return ConfigError(field, f"{_in_words(first)}, got {value!r}; try {EXAMPLES[field]}")
+        got = "" if quoted(value) in str(cause) else f", got {quoted(value)}"
+        return ConfigError(field, f"{cause}{got}")
+    return ConfigError(field, f"{_in_words(first)}, got {quoted(value)}; try {EXAMPLES[field]}")
+
+
+_LONGEST = {"dataset": LONGEST_PATH, "starting_weights": LONGEST_PATH}
+_IN_PARTS = ("model", "freeze", "timeline", "learning_rate_multipliers")
+
+
+def _check_sizes(values: Mapping[str, Any]) -> None:
+    """Look at lengths and depths first: what is far too much would be searched, compared and quoted for a minute before it is refused."""
+    if len(values) > MOST_PARTS:
+        raise ConfigError("config", f"has {len(values):,} fields; a run has {len(RunConfig.model_fields)}")
+    for field, value in values.items():
+        try:
+            check_size(value, LONGEST_TEXT if field in _IN_PARTS else _LONGEST.get(field, LONGEST_NAME))
+        except TooMuch as error:
+            begins = f" (it begins with {quoted(value[:40])})" if isinstance(value, str) else ""
+            example = f"; try {EXAMPLES[field]}" if field in EXAMPLES else ""
+            raise ConfigError(field, f"{error}{begins}{example}") from None
+
+
+def _figure(limit: float) -> str:
+    """A limit with all of its digits."""
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
 
 
 def _in_words(error: Any) -> str:
+    if len(error["loc"]) > 1 and str(error["loc"][0]).endswith("_options"):
+        return "an option must be a number, a text, true, false, null or a list of numbers"
     limits = error.get("ctx", {})
     match error["type"]:
         case "greater_than":
-            return f"must be above {limits['gt']:g}"
+            return f"must be above {_figure(limits['gt'])}"
         case "greater_than_equal":
-            return f"must be {limits['ge']:g} or more"
+            return f"must be {_figure(limits['ge'])} or more"
         case "less_than":
-            return f"must be below {limits['lt']:g}"
+            return f"must be below {_figure(limits['lt'])}"
         case "less_than_equal":
-            return f"must be {limits['le']:g} or less"
+            return f"must be {_figure(limits['le'])} or less"
         case "literal_error":
             return f"must be one of {limits['expected']}"
         case "int_parsing" | "int_type" | "int_from_float":
             return "must be a whole number"
+        case "int_parsing_size":
+            return "must be a smaller number"
         case "float_parsing" | "float_type" | "finite_number":
             return "must be a finite number"
         case "bool_parsing" | "bool_type":
             return "must be true or false"
         case "string_too_short":
-            return "must not be empty"
+            return f"must not be empty; try {EXAMPLES[str(error['loc'][0])]}"
         case "string_type":
             return "must be text"
         case _:

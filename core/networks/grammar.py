@@ -16,6 +16,7 @@ from functools import cached_property, lru_cache
 
 from core.config import ConfigError, OptionValue
 from core.config.entry import Option, suggest
+from core.limits import quoted
 from core.networks.layer_entry import LayerEntry, Values
 from core.networks.model_entries import MODELS
 from core.networks.network_layers import LAYERS
@@ -88,9 +89,9 @@ def parse(text: str) -> Network:
     check_label(label)
     for place, row in enumerate(rows, start=1):
         if row.error:
-            raise ConfigError(_FIELD, f"layer {place}, {row.text!r}: {row.error}")
+            raise ConfigError(_FIELD, f"layer {place}, {quoted(row.text)}: {row.error}")
     if not rows:
-        raise ConfigError(_FIELD, f"{label!r} has no layers; write at least one behind the colon, for example '{EXAMPLE}'")
+        raise ConfigError(_FIELD, f"{quoted(label)} has no layers; write at least one behind the colon, for example '{EXAMPLE}'")
     if len(rows) > MOST_LAYERS:
         raise ConfigError(_FIELD, f"{label} has {len(rows)} layers, more than the {MOST_LAYERS} that a network may have; leave some out")
     return Network(label, tuple(row.layer for row in rows if row.layer))
@@ -133,7 +134,7 @@ def read_row(text: str) -> Row:
         if found:
             kind, implied = found
             return _read_options(text, LAYERS[kind], implied, words[length:])
-    return Row(text, error=f"there is no layer {words[0]!r}; {suggest(LAYER_WORDS, words[0])}")
+    return Row(text, error=f"there is no layer {quoted(words[0])}; {suggest(LAYER_WORDS, words[0])}")
 
 
 def _read_options(text: str, entry: LayerEntry, implied: Mapping[str, OptionValue], words: list[str]) -> Row:
@@ -225,10 +226,10 @@ def _implies_defaults(entry: LayerEntry, implied: Mapping[str, OptionValue]) -> 
 def _no_such_option(entry: LayerEntry, word: str, name: str) -> str:
     names = [option.name for option in entry.options]
     if not names:
-        return f"{entry.name} has no options; leave {word!r} out"
+        return f"{entry.name} has no options; leave {quoted(word)} out"
     if not name:
-        return f"{entry.name} takes no value without a name; write for example '{names[0]}={word}'"
-    return f"{entry.name} has no option {name!r}; {suggest(names, name)}"
+        return f"{entry.name} takes no value without a name; write for example '{names[0]}={word[:20]}'"
+    return f"{entry.name} has no option {quoted(name)}; {suggest(names, name)}"
 
 
 def _example(entry: LayerEntry, option: str, choice: str) -> str:

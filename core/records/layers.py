@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from core.config import ConfigError, RunConfig
 from core.config.plans import PRESETS, ROLES, FreezePlan, Multipliers, Role
+from core.limits import quoted
 
 
 @dataclass(frozen=True)
@@ -95,18 +96,44 @@ def frozen_parameters(plan: FreezePlan, parameters: Iterable[ParameterInfo]) -> 
     Raises:
         ConfigError: for a pattern that matches no parameter, and for a plan that leaves nothing to train.
     """
-    parameters = tuple(parameters)
-    frozen = {parameter.name for parameter in parameters if _preset_freezes(plan.preset, parameter)}
-    for pattern, freezes in plan.patterns:
-        matched = {parameter.name for parameter in parameters if any(matches(pattern, name) for name in parameter.names)}
-        if not matched:
-            raise ConfigError("freeze", _matches_nothing(pattern, parameters))
-        frozen = frozen | matched if freezes else frozen - matched
-    if len(frozen) == len(parameters):
-        raise ConfigError(
-            "freeze", f"{str(plan)!r} freezes every layer, so nothing would learn; leave at least one trainable, for example with 'head only'"
-        )
-    return frozenset(frozen)
+    found = _Found(tuple(parameters))
+    frozen = found.frozen(plan)
+    return frozenset(parameter.name for place, parameter in enumerate(found.parameters) if frozen >> place & 1)
+
+
+class _Found:
+    """Which of a model's tensors each rule is about, looked up once a rule: a timeline has the same rules again and again.
+
+    A set of tensors is a number whose bit i stands for tensor i.
+    """
+
+    def __init__(self, parameters: tuple[ParameterInfo, ...]) -> None:
+        self.parameters = parameters
+        self._found: dict[str, int] = {}
+
+    def frozen(self, plan: FreezePlan) -> int:
+        """What `plan` freezes. Raises ConfigError as `frozen_parameters`."""
+        if plan.preset not in self._found:
+            self._found[plan.preset] = self._those(lambda parameter: _preset_freezes(plan.preset, parameter))
+        frozen = self._found[plan.preset]
+        for pattern, freezes in plan.patterns:
+            matched = self.matched(pattern)
+            if not matched:
+                raise ConfigError("freeze", _matches_nothing(pattern, self.parameters))
+            frozen = frozen | matched if freezes else frozen & ~matched
+        if frozen == (1 << len(self.parameters)) - 1:
+            remedy = "leave at least one trainable, for example with 'head only'"
+            raise ConfigError("freeze", f"{quoted(str(plan))} freezes every layer, so nothing would learn; {remedy}")
+        return frozen
+
+    def matched(self, pattern: str) -> int:
+        """What `pattern` is about."""
+        if pattern not in self._found:
+            self._found[pattern] = self._those(lambda parameter: any(matches(pattern, name) for name in parameter.names))
+        return self._found[pattern]
+
+    def _those(self, are: Callable[[ParameterInfo], bool]) -> int:
+        return sum(1 << place for place, parameter in enumerate(self.parameters) if are(parameter))
 
 
 def multipliers_by_parameter(multipliers: Multipliers, parameters: Iterable[ParameterInfo]) -> dict[str, float]:
@@ -120,7 +147,7 @@ def multipliers_by_parameter(multipliers: Multipliers, parameters: Iterable[Para
     for pattern, factor in multipliers.patterns:
         matched = [parameter.name for parameter in parameters if parameter.role == pattern or any(matches(pattern, name) for name in parameter.names)]
         if not matched and pattern not in ROLES:
-            raise ConfigError("learning_rate_multipliers", f"{_matches_nothing(pattern, parameters)}, its roles are {', '.join(ROLES)}")
+            raise ConfigError("learning_rate_multipliers", _no_multiplier(pattern, parameters))
         found.update(dict.fromkeys(matched, factor))
     return found
 
@@ -131,14 +158,16 @@ def check_timeline(config: RunConfig, parameters: Iterable[ParameterInfo]) -> No
     Raises:
         ConfigError: on `timeline`, for a pattern that matches nothing and for a change that would leave nothing to train.
     """
-    parameters = tuple(parameters)
-    plan, multipliers = config.freeze, config.learning_rate_multipliers
+    found = _Found(tuple(parameters))
+    plan = config.freeze
     # Epochs and steps cannot be put in one order before the data is read: each kind by itself.
     for timed in sorted(config.timeline.changes, key=lambda timed: (timed.unit, timed.at)):
-        plan, multipliers = plan.then(timed.change), multipliers.then(timed.change)
+        plan = plan.then(timed.change)
         try:
-            frozen_parameters(plan, parameters)
-            multipliers_by_parameter(multipliers, parameters)
+            found.frozen(plan)
+            for pattern, _ in timed.change.multipliers:
+                if pattern not in ROLES and not found.matched(pattern):
+                    raise ConfigError("learning_rate_multipliers", _no_multiplier(pattern, found.parameters))
         except ConfigError as error:
             raise ConfigError("timeline", f"'{timed}': {error.message}") from None
 
@@ -234,9 +263,13 @@ def _has_modules(groups: dict[str, tuple[str, ...]]) -> bool:
     return any(name != path for path, members in groups.items() for name in members)
 
 
+def _no_multiplier(pattern: str, parameters: tuple[ParameterInfo, ...]) -> str:
+    return f"{_matches_nothing(pattern, parameters)}, its roles are {', '.join(ROLES)}"
+
+
 def _matches_nothing(pattern: str, parameters: tuple[ParameterInfo, ...]) -> str:
     known = dict.fromkeys(parameter.name.split(".")[0] for parameter in parameters)
-    return f"the pattern {pattern!r} matches no layer of this model; its layers start with {', '.join(sorted(known))}"
+    return f"the pattern {quoted(pattern)} matches no layer of this model; its layers start with {', '.join(sorted(known))}"
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -257,4 +290,4 @@ def _preset_freezes(preset: str, parameter: ParameterInfo) -> bool:
         case "norms only":
             return not (parameter.is_norm or parameter.role == "head")
         case _:
-            raise ConfigError("freeze", f"{preset!r} is not a preset; use one of {', '.join(PRESETS)}")
+            raise ConfigError("freeze", f"{quoted(preset)} is not a preset; use one of {', '.join(PRESETS)}")

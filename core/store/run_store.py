@@ -22,6 +22,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from core.config import RunConfig
+from core.limits import quoted
 from core.reading import PLAN, RESULT, TIMES, UnreadableRun, read_run, readable
 from core.records.events import (  # fmt: skip
     AuditReport,
@@ -551,7 +552,7 @@ class RunStore:
 
 
 def _unknown(run_id: str) -> KeyError:
-    return KeyError(f"There is no run {run_id!r}; list the runs with: python -m core runs")
+    return KeyError(f"There is no run {quoted(run_id)}; list the runs with: python -m core runs")
 
 
 def _epoch(row: sqlite3.Row) -> EpochRow:

@@ -194,7 +194,7 @@ def test_writer_killed_in_the_middle_loses_no_committed_step(store: RunStore, ho
 import os, signal
 import numpy as np
 from pathlib import Path
-from core.events import StepRow
+from core.records.events import StepRow
 from core.store import RunStore
 store = RunStore(Path({str(home.database)!r}))
 for step in range(1, 10**6):
