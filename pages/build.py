@@ -75,19 +75,28 @@ row.markdown("Start from")
 for name, template in TEMPLATES.items():
     row.button(template.label, key=f"build_template_{name}", help=template.about, on_click=start_from, args=(name,))
 
+
+def said(wrong: str, about: str) -> None:
+    """Below a widget: what is wrong with its value, else what it means."""
+    if wrong:
+        st.error(wrong, icon=":material/error:")
+    else:
+        st.caption(about)
+
+
 label, size, classes = st.columns([6, 3, 3])
 with label.container(gap="xxsmall"):
     st.text_input("Name", key=NAME, placeholder="mynet", max_chars=40, persist_state="session")
     about_name = st.empty()
 with size.container(gap="xxsmall"):
-    st.number_input("Image size", 8, 1024, step=8, key=SIZE, persist_state="session")
-    st.caption("px a side, for the shapes below")
+    st.number_input("Image size", step=8.0, format="%g", key=SIZE, persist_state="session")
+    said(network_draft.wrong(SIZE), "px a side, for the shapes below")
 with classes.container(gap="xxsmall"):
-    st.number_input("Classes", 2, 100_000, step=1, key=CLASSES, persist_state="session")
-    st.caption("which the head tells apart")
+    st.number_input("Classes", step=1.0, format="%g", key=CLASSES, persist_state="session")
+    said(network_draft.wrong(CLASSES), "which the head tells apart")
 
 rows = network_draft.rows()
-image_size, count = st.session_state[SIZE], st.session_state[CLASSES]
+image_size, count = network_draft.whole(SIZE), network_draft.whole(CLASSES)
 sketch = networks.sketch(rows, image_size, count)
 network_editor(rows, sketch, image_size, network_draft.origin(), EDITOR, network_draft.take_edit)
 network_draft.keep_in_url()

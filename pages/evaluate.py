@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
+from core.limits import quoted
 from pages._parts import evaluation_folder
 from pages._parts.evaluate import compare as evaluation_compare
 from pages._parts.evaluate import confusion as evaluation_confusion
@@ -17,6 +18,7 @@ from pages._parts.evaluate import state as evaluation_state
 from pages._parts.evaluate import subject as evaluation_subject
 from pages._parts.evaluate import try_it as evaluation_try
 from pages._parts.evaluate.subject import Subject
+from pages._parts.shared import words
 from pages._parts.shared.services import Services, services
 
 # By their name in the URL. Only the open one is worked out. (A text below this would be drawn on the page: it is a script of Streamlit's.)
@@ -45,6 +47,8 @@ if subject is not None:
     evaluation_folder.ask_folder(shared, subject.run)
     part = evaluation_state.get("view")
     st.session_state[_PART] = part if part in PARTS else "try"
+    if part is not None and part not in PARTS:
+        st.warning(f"The link asks for the part {words.plain(quoted(part))}, which there is not; this is “Try it”.", icon=":material/link_off:")
     st.segmented_control(
         "Part", list(PARTS), key=_PART, format_func=lambda name: PARTS[name][0], required=True, label_visibility="collapsed", on_change=_chose_part
     )

@@ -29,6 +29,7 @@ TORCH_FREE = (
     "core.records.findings",
     "core.records.speed",
     "core.records.layers",
+    "core.batches",
     "core.machine.home",
     "core.machine.files",
     "core.handles",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from core.catalog import optimizers, schedules
@@ -11,9 +12,9 @@ from core.catalog.schedules import SCHEDULES
 from core.config import ConfigError, RunConfig
 from core.config.entry import Entry, by_name, check_options, find, suggest
 from core.data.augmentations import AUGMENTATIONS, AugmentationEntry
-from core.data.datasets import FOLDER, find_dataset
+from core.data.datasets import DATASETS, FOLDER, find_dataset
 from core.limits import quoted
-from core.machine.hardware import cores
+from core.machine.hardware import cores, cpp_compiler
 from core.networks.model_entries import ModelEntry
 from core.networks.models import find_model
 from core.paths import is_there, pasted
@@ -43,6 +44,7 @@ def check(config: RunConfig) -> RunConfig:
     schedule = find(SCHEDULES, "schedule", config.schedule)
     augmentation = find(AUGMENTATIONS, "augmentation", config.augmentation)
     _check_together(config, optimizer, augmentation)
+    _check_steps(config)
     return config.replace(
         dataset=_dataset(config.dataset),
         model=model.name,
@@ -68,6 +70,29 @@ def _check_together(config: RunConfig, optimizer: OptimizerEntry, augmentation: 
     if config.threads is not None and config.threads > cores():
         few = f"{cores()} or less" if cores() > 1 else "1"
         raise ConfigError("threads", f"{config.threads} are more than this machine's {cores()} processor cores; use {few}, or leave it empty")
+
+
+def _check_steps(config: RunConfig) -> None:
+    """See that the timeline's steps come, where it is known how many pictures there are to train on, at most."""
+    entry = DATASETS.get(config.dataset)
+    if entry is None or not entry.train_images:
+        return
+    images = entry.train_images - round(entry.train_images * config.validation_share)
+    most = -(-images // (config.batch_size * config.accumulate)) * config.epochs
+    late = [timed for timed in config.timeline.changes if timed.unit == "step" and timed.at > most]
+    if late:
+        raise ConfigError("timeline", f"'{late[0]}' comes after the last step ({most:,}); give an earlier step, or train for more epochs")
+
+
+def check_compiling(config: RunConfig, device: str) -> None:
+    """See that torch.compile finds what it needs on a device of this type.
+
+    Raises:
+        ConfigError: on `compile_model`, where the processor is to be used and there is no C++ compiler.
+    """
+    if config.compile_model and device == "cpu" and shutil.which(cpp_compiler()) is None:
+        remedy = "install one, name another in the environment variable CXX, or set compile_model to false"
+        raise ConfigError("compile_model", f"true needs a C++ compiler on the processor, and {quoted(cpp_compiler())} is not here; {remedy}")
 
 
 def _dataset(value: str) -> str:

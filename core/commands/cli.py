@@ -388,8 +388,11 @@ def _sentence(home: Home, run: Run) -> str:
     result = run.result
     assert result is not None
     measured = [f"validation accuracy {percent(result.validation_accuracy)}", f"test accuracy {percent(result.test_accuracy)}"]
+    weights = weights_of(home, run)
+    if result.test_accuracy is None and weights is not None:
+        measured.append(f"measure it with: python -m core evaluate {run.id}")
     ended = f"{run.status} after {result.epochs} epochs, {result.steps} steps, {result.seconds:.1f} s"
-    return f"{ended}; {', '.join(measured)}; weights: {weights_of(home, run)}"
+    return f"{ended}; {', '.join(measured)}; weights: {weights}"
 
 
 def _json_number(value: float | None) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 
 import psutil
@@ -30,3 +32,9 @@ class Machine:
 def cores() -> int:
     """Processor cores of this machine: the most threads that can run at once. A core that plays two counts as two."""
     return psutil.cpu_count() or 1
+
+
+def cpp_compiler() -> str:
+    """The C++ compiler that torch.compile calls on a processor, as a path or a name: `$CXX`, or what this system usually has."""
+    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    return os.environ.get("CXX") or usual

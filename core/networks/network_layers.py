@@ -75,6 +75,9 @@ def _norm_returns(shape: Shape, values: Values) -> Shape:
     match values.choice("function"):
         case "group":
             _divides(values.whole("groups"), shape[0])
+            if values.whole("groups") == shape[0] and values_of(shape[1:]) == 1:
+                remedy = "use fewer groups, or fewer pools and strides before it"
+                raise LayerError(f"group norm needs more than one value a group, and {shape[0]} groups have one each; {remedy}")
         case "instance":
             _maps("instance norm", shape)
             if values_of(shape[1:]) == 1:

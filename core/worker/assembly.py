@@ -11,7 +11,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from core import catalog, data
+from core.batches import check_batches
 from core.catalog import losses, optimizers
+from core.catalog.check import check_compiling
 from core.config import RunConfig
 from core.data.leakage import with_doubles_as_asked
 from core.doctor import Doctor, Facts
@@ -56,12 +58,13 @@ def check(config: RunConfig, home: Home) -> RunConfig:
         ConfigError: a name, option, device, image size, freeze plan, timeline or multiplier cannot be used.
     """
     config = catalog.check(config)
-    devices.resolve(config.device)
+    check_compiling(config, devices.resolve(config.device).type)
     classes = len(catalog.class_names(config.dataset, home.data))
-    layers = anatomy.describe(config.model, classes, config.image_size, head_options(config)).parameters
-    frozen_parameters(config.freeze, layers)
-    multipliers_by_parameter(config.learning_rate_multipliers, layers)
-    check_timeline(config, layers)
+    description = anatomy.describe(config.model, classes, config.image_size, head_options(config))
+    frozen_parameters(config.freeze, description.parameters)
+    multipliers_by_parameter(config.learning_rate_multipliers, description.parameters)
+    check_timeline(config, description.parameters)
+    check_batches(config, description)
     return config
 
 

@@ -440,7 +440,7 @@ def test_a_request_is_shown_as_requested_then_refused_or_applied_and_taken_back(
     field = page.get_by_label("New learning rate")
     field.fill("fast")
     page.get_by_role("button", name="Apply").first.click()
-    expect(page.get_by_role("alert").filter(has_text="needs a number above 0")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="'fast' is no number; enter one such as")).to_be_visible()
     assert store.commands(run.id, waiting=True) == [], "what is no number was not asked for"
     field.fill("0.0004")
     page.get_by_role("button", name="Apply").first.click()

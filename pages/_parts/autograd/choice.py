@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.catalog import find_model
 from core.config import ConfigError
+from core.limits import quoted
 from core.records.walkthrough import Example
 from pages._parts.shared import draft, words
 from pages._parts.shared.services import Services
@@ -19,7 +20,7 @@ EXAMPLES: Mapping[str, str] = {CLASSIC: "Classic step", FINE_TUNING: "Freeze for
 
 MODEL_PAGE = "model.py"
 
-_EXAMPLE, _ZERO_GRAD = "autograd_example", "autograd_zero_grad"
+_EXAMPLE, _ZERO_GRAD, _UNKNOWN = "autograd_example", "autograd_zero_grad", "autograd_unknown_example"
 _IN_BROWSER = ("at", "plan", "node")
 """What the components on the page write into the URL: the moment of the step, the plan of the graph, and the node that is looked at."""
 
@@ -29,6 +30,7 @@ def ask() -> tuple[str, bool]:
     if _EXAMPLE not in st.session_state or draft.went_back():
         asked = st.query_params.get("example", CLASSIC)
         st.session_state[_EXAMPLE] = asked if asked in EXAMPLES else CLASSIC
+        st.session_state[_UNKNOWN] = "" if asked in EXAMPLES else asked
         st.session_state[_ZERO_GRAD] = st.query_params.get("zero_grad") != "off"
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="large")
     kind = row.segmented_control(
@@ -45,6 +47,10 @@ def ask() -> tuple[str, bool]:
         help="Switched off, the second backward pass adds its gradients to those of the first, as PyTorch does.",
         persist_state="session",
     )
+    unknown = st.session_state.get(_UNKNOWN)
+    if unknown and kind == CLASSIC:
+        said = f"The link asks for the example {words.plain(quoted(unknown))}, which there is not; this is “{EXAMPLES[CLASSIC]}”."
+        st.warning(said, icon=":material/link_off:")
     return kind or CLASSIC, zero_grad
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import streamlit as st
@@ -24,6 +25,7 @@ LATE = 5.0
 """Seconds for which a URL that we have replaced can still come back from the browser."""
 
 _LAYERS, _ORIGIN, _USUAL = "build_layers", "build_origin", "build_usual"
+_RANGE = {SIZE: (8, 1024), CLASSES: (2, 100_000)}
 _SEEN, _LEFT = "build_seen_in_url", "build_left_urls"
 
 
@@ -38,8 +40,9 @@ def open_network(shared: Services) -> None:
         state[_USUAL] = (_draft_size(), _draft_classes(shared))
         state[SIZE], state[CLASSES] = state[_USUAL]
     if NETWORK in query and query != state.get(_SEEN) and not _is_late(query):
-        state[SIZE] = _number(query.get("size"), 8, 1024, state[SIZE])
-        state[CLASSES] = _number(query.get("classes"), 2, 100_000, state[CLASSES])
+        for name, place in (("size", SIZE), ("classes", CLASSES)):
+            if name in query:
+                state[place] = _number(query[name])
         if query[NETWORK] != text():
             fill(query[NETWORK])
         state[_SEEN] = query
@@ -93,7 +96,7 @@ def keep_in_url() -> None:
     if state[_LAYERS] or state[NAME]:
         wanted[NETWORK] = text()
         size, classes = state[_USUAL]
-        wanted |= {name: str(value) for name, value, usual in (("size", state[SIZE], size), ("classes", state[CLASSES], classes)) if value != usual}
+        wanted |= {name: str(value) for name, value, usual in (("size", whole(SIZE), size), ("classes", whole(CLASSES), classes)) if value != usual}
     before = st.query_params.to_dict()
     if wanted != before:
         state[_LEFT] = [*state.get(_LEFT, [])[-20:], (time.monotonic(), before)]
@@ -112,7 +115,8 @@ def _joined(rows: tuple[Row, ...]) -> str:
 
 
 def _draft_size() -> int:
-    return int(st.session_state.get(draft.key("image_size")) or RunConfig().image_size)
+    low, high = _RANGE[SIZE]
+    return int(min(max(draft.number("image_size", RunConfig().image_size), low), high))
 
 
 def _draft_classes(shared: Services) -> int:
@@ -123,8 +127,26 @@ def _draft_classes(shared: Services) -> int:
         return 10
 
 
-def _number(text: str | None, low: int, high: int, otherwise: int) -> int:
+def _number(text: str) -> float | None:
+    """A number of the URL, whatever it is: the screen says what is wrong with it. None where it is none."""
     try:
-        return min(max(int(text or ""), low), high)
+        number = float(text)
     except ValueError:
-        return otherwise
+        return None
+    return number if math.isfinite(number) else None
+
+
+def whole(place: str) -> int:
+    """The image size or the number of classes, or the usual one where what the widget holds cannot be used."""
+    value = st.session_state[place]
+    return int(st.session_state[_USUAL][place == CLASSES] if wrong(place) else value)
+
+
+def wrong(place: str) -> str:
+    """What is wrong with the image size or the number of classes, '' if nothing is."""
+    value, (low, high) = st.session_state[place], _RANGE[place]
+    usual = st.session_state[_USUAL][place == CLASSES]
+    if value is not None and low <= value <= high and value == int(value):
+        return ""
+    got = "It is empty, and must" if value is None else f"{value:.12g} cannot be used: it must"
+    return f"{got} be a whole number from {low:,} to {high:,}. The shapes are those for {usual:,}."

@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.config import ConfigError
 from core.helpers.helper import LabError
+from core.limits import quoted
 from core.records.events import RunPlan, RunStatus
 from core.store import Run, UnreadableRun
 from core.store.checkpoint import Checkpoint, checkpoints, newest
@@ -166,6 +167,10 @@ def _weights(shared: Services, run: Run, place: DeltaGenerator, head: DeltaGener
     if subject is None:
         _without_weights(shared, run)
         return None
+    asked, here = evaluation_state.get("epoch"), subject.last.epoch if subject.chosen == NEWEST else subject.chosen
+    if asked is not None and evaluation_state.number("epoch") != here:
+        wrong = f"The link asks for the weights of epoch {words.plain(quoted(asked))}, which this run has not kept"
+        st.warning(f"{wrong}; these are those {subject.here}.", icon=":material/link_off:")
     if len(subject.kept) > 1:
         st.session_state[EPOCH_BOX] = subject.chosen
         place.select_slider("Weights", subject.kept, key=EPOCH_BOX, format_func=subject.option, on_change=_chose_epoch)

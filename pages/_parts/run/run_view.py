@@ -87,7 +87,7 @@ def _settings(run: Run, again: RunConfig) -> None:
     """What was chosen for the run, and the ways to use it again. `again` has what was changed live in its timeline."""
     st.json(run.config.changes() or {"everything": "as it comes"}, expanded=True)
     row = st.container(horizontal=True)
-    row.button("Use these settings again", key="again_settings", icon=":material/replay:", on_click=draft.set_up, args=(run.config,))
+    row.button("Use these settings again", key="again_settings", icon=":material/replay:", on_click=draft.set_up, args=(run.config, run.error or ""))
     if again != run.config:
         row.button(
             "Use them with what was changed live",
@@ -194,7 +194,9 @@ def _what_went_wrong(shared: Services, run: Run) -> None:
                 st.code(details.strip(), language=None)
             if log:
                 st.code(log, language=None)
-    st.button("Use these settings again", type="primary", icon=":material/replay:", on_click=draft.set_up, args=(run.config,))
+    about = "The form opens with these settings, and with what went wrong beside the field that it is about."
+    again = (run.config, run.error or "")
+    st.button("Use these settings again", type="primary", icon=":material/replay:", help=about, on_click=draft.set_up, args=again)
 
 
 def _result(shared: Services, run: Run) -> None:
@@ -211,6 +213,11 @@ def _result(shared: Services, run: Run) -> None:
     for column, (label, value, about) in zip(st.columns(len(figures)), figures, strict=True):
         column.metric(label, value, help=about, border=True)
     weights = weights_of(shared.home, run)
+    if result.test_accuracy is None and weights is not None and weights.is_file():
+        row = st.container(horizontal=True, vertical_alignment="center")
+        measure = {"run": run.id, "view": "metrics"}
+        row.page_link("evaluate.py", label="Measure the test accuracy", icon=":material/query_stats:", query_params=measure)
+        row.caption("The run ended before its test pictures were looked at; its weights are kept, so it can be done now.")
     if weights is None or not weights.is_file():
         st.caption("This run left no weights.")
         return

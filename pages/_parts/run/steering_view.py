@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.config import ConfigError
 from core.config.plans import PRESETS, Change
 from core.helpers.helper import LabError
+from core.limits import quoted
 from core.records.events import ChangeRow, Command, CommandKind, RunPlan
 from core.records.layers import blocks, head_options
 from core.store import Run
@@ -29,7 +31,9 @@ SHOWN = 3
 QUICK = (0.1, 0.5, 2.0)
 """What the learning rate can be multiplied by with one click."""
 
-_ERROR = "steering_error"
+_ERROR = "steering_errors"
+_RATE, _FACTOR, _FREEZE = "rate", "factor", "freeze"
+"""The parts of the panel: what is wrong with a request is said in the part that it came from."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,6 @@ def panel(shared: Services, run: Run) -> None:
     if not box.open or plan is None:
         return
     with box:
-        failed = st.session_state.pop(_ERROR, None)
-        if failed:
-            st.error(words.plain(sentence(failed)), icon=":material/error:")
         st.caption("What you change here holds from the next step on. It is shown as requested first, then as applied or refused.")
         changes = shared.store.changes_after(run.id)
         state = state_now(plan, changes)
@@ -65,6 +66,37 @@ def panel(shared: Services, run: Run) -> None:
             _multiplier(shared, run, plan, state)
         with right:
             _freezing(shared, run, plan, state)
+
+
+def _refuse(part: str, message: str) -> None:
+    """Say in a part of the panel why nothing was asked for. For callbacks."""
+    st.session_state.setdefault(_ERROR, {})[part] = message
+
+
+def _show_refusal(part: str, shared: Services, run: Run) -> None:
+    """What is wrong with what was last asked for in this part: at once, or what the run answered, until something else is asked for."""
+    failed = st.session_state.get(_ERROR, {}).pop(part, None)
+    if failed is None:
+        changes = [command for command in shared.store.commands(run.id) if command.kind == CommandKind.CHANGE]
+        if changes and changes[-1].error and part_of(Change.parse(changes[-1].payload)) == part:
+            failed = f"the run refused {words.change(changes[-1].payload)}: {in_screen_words(changes[-1].error)}"
+    if failed:
+        st.error(words.plain(sentence(failed)), icon=":material/error:")
+
+
+def part_of(change: Change) -> str:
+    """The part of the panel that a change belongs to."""
+    return _FREEZE if change.freezing else _RATE if change.learning_rate is not None else _FACTOR
+
+
+def in_screen_words(message: str) -> str:
+    """Why a run refused a change, without the grammar of plans, which nobody has typed here."""
+    if "freezes every layer" in message:
+        return NOTHING_LEARNS
+    return message
+
+
+NOTHING_LEARNS = "every layer would be frozen, so nothing would learn; leave at least one switched on"
 
 
 def requests(shared: Services, run: Run) -> None:
@@ -117,7 +149,7 @@ def _take_back(shared: Services, run: Run, place: int) -> None:
 def _answer(command: Command) -> tuple[str, str]:
     """An icon, and in Markdown what came of a request."""
     if command.error:
-        return ":material/block:", words.plain(f"refused: {command.error}")
+        return ":material/block:", words.plain(f"refused: {in_screen_words(command.error) if command.kind == CommandKind.CHANGE else command.error}")
     if command.applied_at_step is None:
         return ":material/schedule:", "waiting for the step at hand"
     return ":material/check_circle:", f"applied after step {command.applied_at_step:,}"
@@ -157,6 +189,7 @@ def _learning_rate(shared: Services, run: Run) -> None:
             on_click=careful(_scale_rate),
             args=(shared, run, factor),
         )
+    _show_refusal(_RATE, shared, run)
     scheduled = "" if run.config.schedule == "constant" else f" The schedule {words.code(run.config.schedule)} goes on from the new value."
     st.caption(f"That of layers whose multiplier is 1.{scheduled}")
 
@@ -177,18 +210,40 @@ def _rate_before(shared: Services, run: Run, change: ChangeRow) -> float:
 
 
 def _set_rate(shared: Services, run: Run, place: str) -> None:
-    rate = st.session_state[place].strip()
-    if not rate:
-        st.session_state[_ERROR] = f"enter a new learning rate first, for example {rate_now(shared, run) / 2:g}"
-    elif _ask_text(shared, run, f"learning_rate={rate}"):
+    rate = _number(st.session_state[place], "the new learning rate", f"{rate_now(shared, run) / 2:g}", _RATE)
+    if rate is not None:
+        _ask(shared, run, Change(rules=(f"learning_rate={rate:.12g}",)), _RATE)
         st.session_state[place] = ""
+
+
+def _number(text: str, what: str, example: str, part: str) -> float | None:
+    """What somebody typed as a number above 0, as `core.config.plans` takes it; None, and why, where it is none."""
+    text = text.strip()
+    if not text:
+        _refuse(part, f"enter {what} first, for example {example}")
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        dotted = text.replace(",", ".")
+        comma = f"; write a point in place of the comma: {dotted}" if re.fullmatch(r"\d*,\d+", text) else ""
+        _refuse(part, f"{quoted(text)} is no number{comma or f'; enter one such as {example}'}")
+        return None
+    if not 0 < number <= 1000:
+        _refuse(part, f"{what} must be above 0 and 1000 or less, not {quoted(text)}; enter for example {example}, or freeze what is not to learn")
+        return None
+    return number
 
 
 def _scale_rate(shared: Services, run: Run, factor: float) -> None:
     # Of what was asked for last: two quick clicks halve it twice.
     waiting = [Change.parse(command.payload) for command in shared.store.commands(run.id, waiting=True) if command.kind == CommandKind.CHANGE]
     asked = [change.learning_rate for change in waiting if change.learning_rate is not None]
-    _ask_text(shared, run, f"learning_rate={(asked[-1] if asked else rate_now(shared, run)) * factor:.6g}")
+    rate = (asked[-1] if asked else rate_now(shared, run)) * factor
+    if not 0 < rate <= 1000:
+        _refuse(_RATE, f"{factor:g} times the learning rate is {rate:g}; it must be above 0 and 1000 or less")
+        return
+    _ask(shared, run, Change(rules=(f"learning_rate={rate:.6g}",)), _RATE)
 
 
 # Multipliers
@@ -202,6 +257,7 @@ def _multiplier(shared: Services, run: Run, plan: RunPlan, state: State) -> None
     row.selectbox("Block", list(held), key=f"{place}_block", width=230)
     row.text_input("Multiplier", placeholder="0.1", key=place, width=110)
     row.button("Apply", key=f"{place}_apply", on_click=careful(_set_factor), args=(shared, run, place))
+    _show_refusal(_FACTOR, shared, run)
     now = held.get(st.session_state[f"{place}_block"], "1")
     st.caption(f"The block learns at the learning rate times its multiplier, which is {words.plain(now)} now.")
 
@@ -217,10 +273,10 @@ def _factors(plan: RunPlan, state: State) -> dict[str, str]:
 
 
 def _set_factor(shared: Services, run: Run, place: str) -> None:
-    factor, block = st.session_state[place].strip(), st.session_state[f"{place}_block"]
-    if not factor:
-        st.session_state[_ERROR] = f"enter a multiplier for {block} first, for example 0.1"
-    elif _ask_text(shared, run, f"{block}={factor}"):
+    block = st.session_state[f"{place}_block"]
+    factor = _number(st.session_state[place], f"the multiplier of {block}", "0.1", _FACTOR)
+    if factor is not None:
+        _ask(shared, run, Change(rules=(f"{block}={factor:.12g}",)), _FACTOR)
         st.session_state[place] = ""
 
 
@@ -231,7 +287,8 @@ def _freezing(shared: Services, run: Run, plan: RunPlan, state: State) -> None:
     st.markdown("**Freeze and unfreeze**")
     presets = st.container(horizontal=True, gap="xsmall")
     for preset, about in PRESETS.items():
-        presets.button(preset, key=f"steer_preset_{preset}_{run.id}", help=about, on_click=_ask, args=(shared, run, Change(rules=(preset,))))
+        presets.button(preset, key=f"steer_preset_{preset}_{run.id}", help=about, on_click=_ask, args=(shared, run, Change(rules=(preset,)), _FREEZE))
+    _show_refusal(_FREEZE, shared, run)
     try:
         table = layers(shared, run)
     except (ConfigError, LabError) as error:
@@ -243,7 +300,7 @@ def _freezing(shared: Services, run: Run, plan: RunPlan, state: State) -> None:
     for command in waiting:
         frozen = frozen_after(Change.parse(command.payload), frozen, table.description.parameters)
     place = f"steer_tree_{run.id}"
-    freeze_tree(table, frozen, key=place, on_toggle=lambda: _toggle(shared, run, place))
+    freeze_tree(table, frozen, key=place, on_toggle=lambda: _toggle(shared, run, place, table, frozen))
     total = table.description.count
     still = sum(parameter.count for parameter in table.description.parameters if parameter.name in frozen)
     asked = f", once {len(waiting):,} {'request is' if len(waiting) == 1 else 'requests are'} applied" if waiting else ""
@@ -264,17 +321,24 @@ def layers(shared: Services, run: Run) -> LayerTable:
         return ask()
 
 
-def _toggle(shared: Services, run: Run, place: str) -> None:
+def _toggle(shared: Services, run: Run, place: str, table: LayerTable, frozen: frozenset[str]) -> None:
     for path, freeze in toggles(place):
-        _ask(shared, run, Change(rules=(path if freeze else f"!{path}",)))
+        change = Change(rules=(path if freeze else f"!{path}",))
+        after = frozen_after(change, frozen, table.description.parameters)
+        if len(after) == len(table.description.parameters):
+            _refuse(_FREEZE, f"{path} was not frozen: {NOTHING_LEARNS}")
+            continue
+        frozen = after
+        _ask(shared, run, change, _FREEZE)
 
 
 # Asking
 
 
-def _ask(shared: Services, run: Run, change: Change) -> None:
+def _ask(shared: Services, run: Run, change: Change, part: str = "") -> None:
     """Ask the run for a change; the store keeps the request, and the reason if it has ended meanwhile.
 
+    `part` is where it is said that nothing could be asked for; '': where the change belongs.
     What was asked for last and is still waiting is not asked for again: on a busy machine Streamlit plays a click back a second time.
     """
     try:
@@ -283,18 +347,7 @@ def _ask(shared: Services, run: Run, change: Change) -> None:
             return
         shared.supervisor.change(run.id, change)
     except (OSError, KeyError) as error:
-        st.session_state[_ERROR] = f"nothing was asked for: {error}"
-
-
-def _ask_text(shared: Services, run: Run, text: str) -> bool:
-    """The same for a change that a person typed; False if it is none."""
-    try:
-        change = Change.parse(text)
-    except ConfigError as error:
-        st.session_state[_ERROR] = error.message
-        return False
-    _ask(shared, run, change)
-    return True
+        _refuse(part or part_of(change), f"nothing was asked for: {error}")
 
 
 def ask_button(place: DeltaGenerator, shared: Services, run: Run, label: str, change: Change, key: str) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from core import catalog
+from core.batches import check_batches
 from core.catalog import DATASETS
+from core.catalog.check import check_compiling
 from core.config import ConfigError, RunConfig
 from core.data.stock import planned
 from core.lab.lab import Lab
@@ -39,6 +41,9 @@ def check(shared: Services, config: RunConfig) -> RunConfig:
     folder_view.look(config.dataset)
     if shared.lab.ready and config.device not in (known := ["auto", "cuda", *(device.name for device in shared.lab.machine().devices)]):
         raise ConfigError("device", f"{config.device!r} is not on this machine; choose {' or '.join(name for name in known if name != 'cuda')}")
+    if shared.lab.ready:
+        only_cpu = {device.name for device in shared.lab.machine().devices} == {"cpu"}
+        check_compiling(config, "cpu" if config.device == "cpu" or (config.device == "auto" and only_cpu) else config.device)
     images = training_images(config.dataset, config.validation_share)
     if images is not None and config.batch_size > images:
         raise ConfigError("batch_size", f"{config.batch_size:,} is more than the {images:,} images there are to train on; use {images:,} or less")
@@ -54,10 +59,11 @@ def check_layers(config: RunConfig, table: LayerTable) -> None:
     frozen_parameters(config.freeze, parameters)
     multipliers_by_parameter(config.learning_rate_multipliers, parameters)
     check_timeline(config, parameters)
+    check_batches(config, table.description)
 
 
 def rule_errors(table: LayerTable, known: Mapping[str, str]) -> dict[str, str]:
-    """What is wrong with the draft's rules for this model's layers, field to message. What has an error in `known` is passed over."""
+    """What is wrong with the draft for these layers, field to message: rules, then batches. What has an error in `known` is passed over."""
     given = draft.values()
     found: dict[str, str] = {}
     # The timeline last: it begins with the other two, and the same message twice would help nobody.
@@ -67,6 +73,11 @@ def rule_errors(table: LayerTable, known: Mapping[str, str]) -> dict[str, str]:
                 check_layers(RunConfig(**{name: given[name] for name in names}, epochs=100_000), table)
             except ConfigError as error:
                 found[error.field] = error.message
+    if not known and not found:
+        try:
+            check_batches(RunConfig(**given), table.description)
+        except ConfigError as error:
+            found[error.field] = error.message
     return found
 
 

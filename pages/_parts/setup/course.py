@@ -9,7 +9,7 @@ from core.config.plans import FreezePlan, Timeline
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.components.timeline_editor import Factor, Painted, edits, grid, patterns, timeline_editor
 from pages._parts.setup.freezing import put_plan
-from pages._parts.shared import layer_rules, words
+from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, sentence
 
@@ -27,7 +27,7 @@ def ask_course(fields: Fields, table: LayerTable) -> None:
     """Ask for timeline and multipliers, by pointing or as texts, and say in words what they do."""
     epochs, rate, buttons = st.columns([2, 2, 7])
     with fields.field(epochs, "epochs"):
-        st.number_input("Epochs", step=1, key=key("epochs"), persist_state="session")
+        st.number_input("Epochs", step=1.0, format="%g", key=key("epochs"), persist_state="session")
         fields.say("epochs")
     with fields.field(rate, "learning_rate"):
         st.number_input("Learning rate", step=1e-4, format="%g", key=key("learning_rate"), persist_state="session")
@@ -119,8 +119,7 @@ def _texts(fields: Fields) -> None:
 
 def _epochs() -> int:
     """The draft's epochs, or what comes nearest where they cannot be used."""
-    epochs = st.session_state[key("epochs")]
-    return min(max(1, epochs or 1), 100_000)
+    return int(min(max(1, draft.number("epochs", 1)), 100_000))
 
 
 def _edit(table: LayerTable, epochs: int) -> None:

@@ -54,6 +54,8 @@ def show(shared: Services) -> None:
     form = Form(shared)
     config, form.errors = checks.checked(shared)
     st.title("Set up a run", anchor=False)
+    if draft.NOWHERE in (said := draft.notes()):
+        st.warning(said[draft.NOWHERE], icon=":material/link_off:")
     left, right = st.columns([11, 9], gap="large")
     with left:
         form.data_and_model()
@@ -100,14 +102,15 @@ class Form(Fields):
             optimizer = OPTIMIZERS[st.session_state[key("optimizer")]]
             self.say("learning_rate", f"usual for {words.plain(optimizer.name)}: {optimizer.learning_rate:g}")
         with self.field(second, "epochs"):
-            st.number_input("Epochs", step=1, key=key("epochs"), persist_state="session")
+            st.number_input("Epochs", step=1.0, format="%g", key=key("epochs"), persist_state="session")
             self.say("epochs", "times that all images are seen")
         with self.field(third, "batch_size"):
-            st.number_input("Batch size", step=8, key=key("batch_size"), persist_state="session")
+            st.number_input("Batch size", step=8.0, format="%g", key=key("batch_size"), persist_state="session")
             self.say("batch_size", "images in one step" + _steps() if st.session_state[key("accumulate")] == 1 else "images computed at once")
         left, right = st.columns(2)
         with self.field(left, "accumulate"):
-            st.number_input(words.field("accumulate"), step=1, key=key("accumulate"), help=ABOUT_ACCUMULATE, persist_state="session")
+            label, about = words.field("accumulate"), ABOUT_ACCUMULATE
+            st.number_input(label, step=1.0, format="%g", key=key("accumulate"), help=about, persist_state="session")
             self.say("accumulate", _update())
         with self.field(right, "clip_norm"):
             st.number_input(
@@ -127,14 +130,14 @@ class Form(Fields):
             name = st.selectbox("Device", list(labels), key=key("device"), persist_state="session")
             self.say("device", words.plain(labels[name]))
         with self.field(right, "seed"):
-            st.number_input("Seed", step=1, key=key("seed"), persist_state="session")
+            st.number_input("Seed", step=1.0, format="%g", key=key("seed"), persist_state="session")
             self.say("seed", "where all chance starts from: same seed, same run")
 
     def more_settings(self) -> None:
         """What most runs leave alone."""
         entry = OPTIMIZERS[st.session_state[key("optimizer")]]
         # An error must not hide in a closed expander.
-        with st.expander("More settings", expanded=bool(_FURTHER & self.errors.keys()), icon=":material/tune:"):
+        with st.expander("More settings", expanded=self.needs(_FURTHER), icon=":material/tune:"):
             left, right = st.columns(2)
             with self.field(left, "momentum"):
                 usual = _usual(entry.momentum)
@@ -159,7 +162,7 @@ class Form(Fields):
                 st.number_input("Validation share", step=0.05, format="%g", key=key("validation_share"), persist_state="session")
                 self.say("validation_share", "share of the training images held back to measure progress, 0 to 0.9")
             with self.field(right, "early_stopping"):
-                st.number_input("Early stopping", step=1, placeholder="never", key=key("early_stopping"), persist_state="session")
+                st.number_input("Early stopping", step=1.0, format="%g", placeholder="never", key=key("early_stopping"), persist_state="session")
                 self.say("early_stopping", "epochs without a better validation loss before the run stops")
             left, right = st.columns(2)
             with self.field(left, "class_weights"):
@@ -175,7 +178,7 @@ class Form(Fields):
                 st.number_input(label, step=0.5, format="%g", key=key("watch_budget"), persist_state="session")
                 self.say("watch_budget", "of the time that watching may cost; past it, it measures less often")
             with self.field(right, "watch_every"):
-                st.number_input("Watch every", step=5, key=key("watch_every"), persist_state="session")
+                st.number_input("Watch every", step=5.0, format="%g", key=key("watch_every"), persist_state="session")
                 self.say("watch_every", "steps between two looks at weight changes and frozen layers")
             with self.field(st.container(), "fault"):
                 name = st.selectbox(words.field("fault"), list(FAULTS), key=key("fault"), persist_state="session")
@@ -250,7 +253,7 @@ class Form(Fields):
             for name, text in said.items():
                 if text:
                     st.markdown(text)
-                if text or name in self.errors:
+                if text or self.needs({name}):
                     self.say(name)
 
     def code(self, config: RunConfig | None, table: LayerTable | None) -> None:
@@ -322,16 +325,16 @@ def _suit_learning_rate() -> None:
 
 def _update() -> str:
     """What one update of the weights is made of."""
-    batch_size, accumulate = st.session_state[key("batch_size")], st.session_state[key("accumulate")]
-    if not batch_size or not accumulate or batch_size < 1 or accumulate < 2:
+    batch_size, accumulate = draft.number("batch_size", 0), draft.number("accumulate", 0)
+    if not isinstance(batch_size, int) or not isinstance(accumulate, int) or batch_size < 1 or accumulate < 2:
         return "batches added up for one step: a larger batch in the memory of a small one"
     return f"{batch_size:,} x {accumulate:,} = {batch_size * accumulate:,} images in one step{_steps()}"
 
 
 def _steps() -> str:
     """How many steps make an epoch, where that is known."""
-    batch_size, accumulate, share = (st.session_state[key(name)] for name in ("batch_size", "accumulate", "validation_share"))
-    if not batch_size or batch_size < 1 or not accumulate or accumulate < 1 or share is None or not 0 <= share < 1:
+    batch_size, accumulate, share = (draft.number(name, -1) for name in ("batch_size", "accumulate", "validation_share"))
+    if not isinstance(batch_size, int) or batch_size < 1 or not isinstance(accumulate, int) or accumulate < 1 or not 0 <= share < 1:
         return ""
     images = checks.training_images(draft.values()["dataset"], share)
     return f"; {steps_per_epoch(images, batch_size * accumulate):,} steps an epoch" if images else ""

@@ -27,7 +27,14 @@ def ask_head(fields: Fields, table: LayerTable) -> None:
         fields.say("head_dropout", why or "share of what goes into the head that is dropped while training, 0 to 1")
     with fields.field(hidden, "head_hidden"):
         st.number_input(
-            "Hidden layer", step=64, placeholder="none", key=key("head_hidden"), disabled=fixed, on_change=st.rerun, persist_state="session"
+            "Hidden layer",
+            step=64.0,
+            format="%g",
+            placeholder="none",
+            key=key("head_hidden"),
+            disabled=fixed,
+            on_change=st.rerun,
+            persist_state="session",
         )
         fields.say("head_hidden", why or f"units of a layer before the last{_inputs(description.head)}; empty: none")
 

@@ -61,7 +61,7 @@ def ask_starting_weights(fields: Fields, place: DeltaGenerator) -> None:
 def ask_image_size(fields: Fields, place: DeltaGenerator) -> None:
     """How large the images are that it sees: it decides shapes and costs."""
     with fields.field(place, "image_size"):
-        st.number_input("Image size", step=8, key=key("image_size"), persist_state="session")
+        st.number_input("Image size", step=8.0, format="%g", key=key("image_size"), persist_state="session")
         entry = find_model(st.session_state[key("model")])
         fields.say("image_size", f"px a side, every image becomes such a square; usual for {words.plain(entry.label)}: {entry.usual:,} px")
 

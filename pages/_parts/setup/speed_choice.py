@@ -50,7 +50,7 @@ _DEFAULTS = RunConfig()
 
 def ask_speed(fields: Fields) -> None:
     """How it computes: exactly as set here, or as measuring says is fastest."""
-    with st.expander("Speed", expanded=bool(SPEED & fields.errors.keys()), icon=":material/speed:"):
+    with st.expander("Speed", expanded=fields.needs(SPEED), icon=":material/speed:"):
         with fields.field(st.container(), "speed"):
             captions = list(_WAYS.values())
             speed = st.radio(
@@ -75,13 +75,13 @@ def ask_speed(fields: Fields) -> None:
         with fields.field(st.container(), "threads"):
             many = f"all {cores()} cores" if cores() > 1 else "1 core"
             empty = many if speed == "exact" else "measured too"
-            st.number_input("Threads", step=1, placeholder=empty, key=key("threads"), persist_state="session")
+            st.number_input("Threads", step=1.0, format="%g", placeholder=empty, key=key("threads"), persist_state="session")
             fields.say("threads", f"processor threads that training uses; empty: {empty}; with another number the last digits may differ")
 
 
 def ask_reuse(fields: Fields) -> None:
     """What of the frozen layers is computed once and kept."""
-    with st.expander("Frozen layers, computed once", expanded=bool(REUSE & fields.errors.keys()), icon=":material/ac_unit:"):
+    with st.expander("Frozen layers, computed once", expanded=fields.needs(REUSE), icon=":material/ac_unit:"):
         st.caption(
             "Frozen layers compute the same features for the same picture in every epoch. Kept from the first time on, they leave only the "
             "layers that learn to be computed, and the next run with the same frozen layers and data starts with them." + _about_plan()
@@ -102,7 +102,9 @@ def ask_reuse(fields: Fields) -> None:
         with fields.field(right, "fixed_views"):
             about, useful = _about_views(st.session_state[key("augmentation")], kept)
             empty = not useful and st.session_state[key("fixed_views")] is None
-            st.number_input("Fixed views", step=1, placeholder="always new", key=key("fixed_views"), disabled=empty, persist_state="session")
+            st.number_input(
+                "Fixed views", step=1.0, format="%g", placeholder="always new", key=key("fixed_views"), disabled=empty, persist_state="session"
+            )
             fields.say("fixed_views", about)
         with fields.field(st.container(), "frozen_randomness"):
             st.checkbox(words.field("frozen_randomness"), key=key("frozen_randomness"), persist_state="session")

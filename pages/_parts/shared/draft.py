@@ -1,5 +1,7 @@
 """What is being set up, before it is a `RunConfig`: the values of the form's widgets, kept in the URL so that a refresh loses nothing.
 
+What a link or a run asked for and the form cannot show is noted (`notes`), and said beside the widget until that is used.
+
 Each field of a config is a widget whose key is `key(field)`. Two fields are two widgets: a dataset may be a folder with a path, starting
 weights a file with a path. Rules about layers (freeze plan, timeline, multipliers) are held by no widget but by `layer_rules`.
 """
@@ -7,15 +9,19 @@ weights a file with a path. Rules about layers (freeze plan, timeline, multiplie
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.catalog import CATALOGUES, DATASETS, find, find_model
-from core.config import ConfigError, RunConfig
-from pages._parts.shared import layer_rules
+from core.config import EXAMPLES, ConfigError, RunConfig
+from core.config.entry import check_options
+from core.limits import check_size, quoted, read_json
+from pages._parts.shared import layer_rules, words
 from pages._parts.shared.layer_rules import RULE_FIELDS
 
 FOLDER, FILE = "folder", "file"
@@ -29,6 +35,13 @@ PERCENT = ("watch_budget",)
 SET_UP = "new"
 """In the URL: show the form even while a run is active."""
 
+EVIDENCE = ("chart", "steps", "layers", "finding")
+"""In the URL: what the live charts are to show."""
+
+OTHERS_IN_URL = (SET_UP, "run", "example", "zero_grad", "at", "plan", "node", "network", "size", "classes", *EVIDENCE)
+"""What else a screen keeps in the URL beside the fields of a draft."""
+
+_NOTES = "setup_notes"
 _SEEN = "setup_seen_in_url"
 _PAGE = "setup_page"
 _KNOWN = "setup_known_in_url"
@@ -52,13 +65,19 @@ def open_draft() -> None:
     form itself once wrote does not, if nobody went back to it: the browser has not heard of the last change yet.
     """
     in_url = {name: value for name, value in st.query_params.to_dict().items() if name in RunConfig.model_fields}
+    unknown = [name for name in st.query_params.to_dict() if name not in RunConfig.model_fields and name not in OTHERS_IN_URL]
     if key("dataset") not in st.session_state:
         fill(_DEFAULTS)
     _carry_over()
     if in_url and in_url != st.session_state.get(_SEEN) and (went_back() or not _is_known(in_url)):
-        for field, text in in_url.items():
+        _notes().clear()
+        # A model, an optimizer first: the options of another are other ones.
+        for field, text in sorted(in_url.items(), key=lambda item: item[0] in OPTIONS):
             _fill_from_text(field, text)
         _know(in_url)
+    if unknown:
+        names = " and ".join(words.plain(name[:40]) for name in unknown[:3]) + (" and others" if len(unknown) > 3 else "")
+        note(NOWHERE, f"The link sets {names}, which is no setting of a run; it was left out.")
 
 
 def _carry_over() -> None:
@@ -104,19 +123,68 @@ def went_back() -> bool:
     return context is not None and context.is_history_navigation
 
 
-def set_up(config: RunConfig) -> None:
-    """Have the Train screen show the form with a config's values. For callbacks."""
+def set_up(config: RunConfig, failed: str = "") -> None:
+    """Have the Train screen show the form with a config's values. For callbacks.
+
+    `failed`: what the run ended with that had this config. Where it names a field, that is said beside it.
+    """
     fill(config)
+    field, colon, message = failed.partition(": ")
+    if colon and field in RunConfig.model_fields:
+        note(field, f"The run failed because of this: {_first_line(message)}")
+    elif failed:
+        note(NOWHERE, f"The run with these settings failed: {_first_line(failed)}")
     st.query_params.from_dict({SET_UP: "1"})
 
 
+def _first_line(message: str) -> str:
+    """The first line of a message, as plain text."""
+    return words.plain(message.strip().partition("\n")[0])
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something to be said beside a widget for as long as it holds `value`, which it held when that was noted."""
+
+    text: str
+    value: Any
+
+
+NOWHERE = ""
+"""Stands for the field of a note that belongs to no widget."""
+
+
+def note(field: str, text: str) -> None:
+    """Have something said beside a field, until it is used. `text` is Markdown."""
+    given = values()
+    _notes()[field] = Note(text, given if field == NOWHERE else given.get(field))
+
+
+def notes() -> dict[str, str]:
+    """What is to be said beside which field; what belongs to no widget is said until any is used."""
+    given = values()
+    left = {field: found for field, found in _notes().items() if found.value == (given if field == NOWHERE else given.get(field))}
+    st.session_state[_NOTES] = left
+    return {field: found.text for field, found in left.items()}
+
+
+def _notes() -> dict[str, Note]:
+    found: dict[str, Note] = st.session_state.setdefault(_NOTES, {})
+    return found
+
+
 def fill(config: RunConfig) -> None:
-    """Put a config's values into the form. A name that is in no catalogue (any more) gives way to the default."""
+    """Put a config's values into the form. A name that is in no catalogue (any more) gives way to the default, which is noted."""
+    _notes().clear()
+    lost: dict[str, str] = {}
     for field in RunConfig.model_fields:
         try:
             _fill_field(field, getattr(config, field))
-        except ConfigError:
+        except ConfigError as error:
             _fill_field(field, getattr(_DEFAULTS, field))
+            lost[field] = error.message
+    for field, message in lost.items():
+        note(field, f"{words.sentence(words.plain(message))} The form has {_shown_value(field)} instead.")
 
 
 def reset(fields: Iterable[str]) -> None:
@@ -128,7 +196,7 @@ def reset(fields: Iterable[str]) -> None:
 def values() -> dict[str, Any]:
     """The form's values under the names of a config's fields, not validated."""
     state = st.session_state
-    found = {field: state[key(field)] for field in RunConfig.model_fields if key(field) in state}
+    found = {field: _whole(state[key(field)]) for field in RunConfig.model_fields if key(field) in state}
     if found["dataset"] == FOLDER:
         found["dataset"] = f"{FOLDER}:{state[key('dataset', 'path')]}"
     if found["starting_weights"] == FILE:
@@ -139,11 +207,22 @@ def values() -> dict[str, Any]:
     found |= layer_rules.rules().values()
     for field, names in OPTIONS.items():
         found[field] = {
-            option.name: state[place]
+            option.name: _whole(state[place])
             for option in options(field, found[names])
             if (place := option_key(field, found[names], option.name)) in state and state[place] != shown(option.default)
         }
     return found
+
+
+def number(field: str, otherwise: float) -> float:
+    """The number in a field's widget; `otherwise` where there is none. A whole one is an int."""
+    found = _whole(st.session_state.get(key(field)))
+    return found if isinstance(found, int | float) else otherwise
+
+
+def _whole(value: Any) -> Any:
+    """Numbers of a widget are floats, so that a browser rounds nothing: whole ones are given back as ints."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def errors() -> dict[str, str]:
@@ -205,6 +284,7 @@ def _fill_field(field: str, value: Any) -> None:
             layer_rules.desk().put(**{field: str(value)})
         case _ if field in OPTIONS:
             name = state[key(OPTIONS[field])]
+            value = check_options(find(CATALOGUES[OPTIONS[field]], field, name), field, value)
             for option in options(field, name):
                 state[option_key(field, name, option.name)] = shown(value.get(option.name, option.default))
         case _ if field in PERCENT:
@@ -214,21 +294,39 @@ def _fill_field(field: str, value: Any) -> None:
 
 
 def _fill_from_text(field: str, text: str) -> None:
-    """One value of the URL. What cannot be read is left out: the form shows its default then."""
+    """One value of the URL. What cannot be used is noted: the form keeps what it has."""
     if field in RULE_FIELDS:
         layer_rules.desk().put(**{field: text})  # the form says what is wrong with it
         return
     try:
-        value: Any = json.loads(text) if field in OPTIONS else text
+        check_size(text)
+        value: Any = read_json(text) if field in OPTIONS else text
         _fill_field(field, getattr(RunConfig(**{field: value}), field))
-    except (ConfigError, json.JSONDecodeError, AttributeError):
-        number = None if field in OPTIONS else _number(field)
-        try:
-            # Out of range, perhaps, but a number that a browser can show: the form says what is wrong with it.
-            if number is not None and abs(found := number(text)) < 2**53:
-                st.session_state[key(field)] = 100 * found if field in PERCENT else found
-        except ValueError:
-            pass
+        return
+    except ConfigError as error:
+        reason = error.message
+    except ValueError:
+        reason = f"{quoted(text)} cannot be read; write for example {EXAMPLES[field]}"
+    found = _as_number(field, text)
+    if found is not None:  # the form shows it, and says what is wrong with it
+        st.session_state[key(field)] = 100 * found if field in PERCENT else found
+        return
+    note(field, f"The link cannot be followed here. {words.sentence(words.plain(reason))} The form has {_shown_value(field)} instead.")
+
+
+def _as_number(field: str, text: str) -> float | None:
+    """`text` as a number that a widget can show, where the field has one."""
+    try:
+        number = None if field in OPTIONS or _number(field) is None else float(text)
+    except ValueError:
+        return None
+    return number if number is not None and math.isfinite(number) else None
+
+
+def _shown_value(field: str) -> str:
+    """What the form has, in Markdown."""
+    value = values()[field]
+    return "nothing" if value in ("", None, {}) else f"“{words.plain(str(value))}”"
 
 
 def _number(field: str) -> type[int] | type[float] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import streamlit as st
@@ -11,10 +11,14 @@ from streamlit.delta_generator import DeltaGenerator
 from core.catalog import Option
 from pages._parts.shared import draft, words
 from pages._parts.shared.services import Services
+from pages._parts.shared.words import sentence as sentence
 
 
 class Fields:
-    """What is asked on one screen, or in one fragment of it. `errors` are messages by field; `show_errors` puts them where they belong."""
+    """What is asked on one screen, or in one fragment of it. `errors` are messages by field; `show_errors` puts them where they belong.
+
+    So it does with what `draft.notes` says: it stands in no way of a start.
+    """
 
     def __init__(self, shared: Services) -> None:
         self.shared = shared
@@ -33,6 +37,10 @@ class Fields:
         if about:
             slot.caption(about)
 
+    def needs(self, names: Collection[str]) -> bool:
+        """True where one of these fields has something to say that must not hide in a closed expander."""
+        return not self.errors.keys().isdisjoint(names) or not draft.notes().keys().isdisjoint(names)
+
     def has_room_for(self, name: str) -> bool:
         """True where an error of this field can be shown beside its widget."""
         return name in self._slots
@@ -46,6 +54,9 @@ class Fields:
         for name, message in self.errors.items():
             if name in self._slots or rest is not None:
                 self.show_error(name if name in self._slots else str(rest), message)
+        for name, text in draft.notes().items():
+            if name in self._slots and name not in self.errors:
+                self._slots[name].warning(text, icon=":material/link_off:")
 
 
 def option(given: Option, place: str) -> None:
@@ -61,13 +72,6 @@ def option(given: Option, place: str) -> None:
         case "floats":
             st.text_input(given.name, key=place, help=about, placeholder=empty, persist_state="session")
         case "int":
-            st.number_input(given.name, step=1, key=place, help=about, placeholder=empty, persist_state="session")
+            st.number_input(given.name, step=1.0, format="%g", key=place, help=about, placeholder=empty, persist_state="session")
         case "float":
             st.number_input(given.name, step=None, format="%g", key=place, help=about, placeholder=empty, persist_state="session")
-
-
-def sentence(message: str) -> str:
-    """A message as a sentence. A name that it starts with keeps its spelling."""
-    first = message.partition(" ")[0]
-    start = message[:1].upper() + message[1:] if first.isalpha() else message
-    return start + ("" if message.endswith((".", "?", "!")) else ".")

@@ -93,6 +93,13 @@ _MARKUP = re.compile(
 )
 
 
+def sentence(message: str) -> str:
+    """A message as a sentence. A name that it starts with keeps its spelling."""
+    first = message.partition(" ")[0]
+    start = message[:1].upper() + message[1:] if first.isalpha() else message
+    return start + ("" if message.endswith((".", "?", "!")) else ".")
+
+
 def plain(text: str) -> str:
     """Text that Streamlit's Markdown shows as it is: a name pattern's stars make nothing bold, an address in it loads no picture.
 
