@@ -117,6 +117,27 @@ PRESETS: Mapping[str, Preset] = {
             _run(_RELU, optimizer="SGD", learning_rate=1e-6, epochs=5),
         ),
         Preset(
+            "rate-raised", "Rate raised while it trains",
+            "A run that goes well until its timeline raises the learning rate from 0.001 to 0.1 at epoch 5.",
+            "The loss jumps at the step of the change and stays up; the accuracies of the epochs after it lie below those before.",
+            ("worse since a change",),
+            _run(_RELU, timeline="5: learning_rate=0.1", epochs=8),
+        ),
+        Preset(
+            "frozen-random", "Frozen random layers",
+            "The body is frozen with the random weights that it began with; only the head learns.",
+            "Before the first step: the freeze plan says head only, and the starting weights are random.",
+            ("frozen at random",),
+            _run("small_cnn", freeze="head only", epochs=3),
+        ),
+        Preset(
+            "loss-blown-up", "Loss blown up, still at chance",
+            "Four linear layers without normalisation at a learning rate of 1, for four epochs of five steps: too short for a rule that waits.",
+            "A loss of many digits, where guessing has 2.3, and an accuracy that stays at that of guessing.",
+            ("learning rate too high",),
+            _run(_stack("deep-net", "linear 64", "leaky relu", times=4), optimizer="AdamW", learning_rate=1.0, batch_size=256, epochs=4),
+        ),
+        Preset(
             "overfitting", "Overfitting",
             "A wide network and 143 training pictures: the rest is held back.",
             "The training loss goes to 0, while the validation loss turns and rises.",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 
-from core.doctor.rule import Rule, Sign
+from core.doctor.remedies import Settings
+from core.doctor.rule import Rule, Sign, apart
 from core.doctor.signs import Signs
 from core.records.findings import Remedy
 
 GAP_EPOCHS = 3
 """Epochs since the best validation loss after which it counts as rising."""
+
+MOST_BY_CHANCE = 0.1
+"""By how much (0 to 1) a share may lie above that of the most frequent class and still count as no better, however few the pictures."""
 
 SETTLED = 4
 """How many times as long as one layer's running statistics take it may be until those of a whole network are right."""
@@ -26,7 +30,7 @@ SLOW_FOR = 0.7
 
 def overfitting(signs: Signs) -> Sign | None:
     """The validation loss rises while the training loss falls."""
-    rows = [row for row in signs.epochs if row.validation_loss is not None and math.isfinite(row.validation_loss)]
+    rows = [row for row in signs.era_epochs if row.validation_loss is not None and math.isfinite(row.validation_loss)]
     if len(rows) < GAP_EPOCHS + 1:
         return None
     best = min(rows, key=lambda row: row.validation_loss or 0.0)
@@ -34,34 +38,43 @@ def overfitting(signs: Signs) -> Sign | None:
     now = sum(row.validation_loss or 0.0 for row in rows[-2:]) / 2
     lowest, accuracy = best.validation_loss or 0.0, last.validation_accuracy or 0.0
     gap = last.train_accuracy - accuracy
-    if last.epoch - best.epoch < GAP_EPOCHS or not now > 1.2 * lowest or not last.train_loss < 0.7 * now or gap < 0.04:
+    if last.epoch - best.epoch < GAP_EPOCHS or not now > 1.2 * lowest or not last.train_loss < min(0.7 * now, best.train_loss) or gap < 0.04:
         return None
-    settings: dict[str, bool | int | float | str | None] = {"early_stopping": 3}
-    if signs.config.augmentation == "none":
-        settings["augmentation"] = "shift"
+    was, then = apart(best.train_loss, last.train_loss)
+    advice, settings = _against_overfitting(signs)
     return Sign(
         "warning",
-        f"The validation loss has risen from {lowest:.4g} (epoch {best.epoch:,}) to {now:.4g}, while the training loss fell to "
-        f"{last.train_loss:.4g}: "
+        f"The validation loss has risen from {lowest:.4g} (epoch {best.epoch:,}) to {now:.4g} (mean of epochs {rows[-2].epoch:,} and "
+        f"{last.epoch:,}), while the training loss fell from {was} to {then}: "
         f"{100 * last.train_accuracy:.1f} % of the training pictures are right, and {100 * accuracy:.1f} % of the validation pictures.",
-        Remedy(
-            f"Stop at the best epoch (early_stopping 3) and change the training pictures by chance (augmentation"
-            f"{' shift' if 'augmentation' in settings else ''}); more pictures help most.",
-            "",
-            settings,
-        ),
+        Remedy(advice, "", settings),
         "accuracy", best.step, last.step,
     )  # fmt: skip
+
+
+def _against_overfitting(signs: Signs) -> tuple[str, Settings]:
+    """What makes a run stop sooner, or its training pictures more, of what is not chosen already."""
+    settings: Settings = {}
+    said = []
+    patience = signs.config.early_stopping
+    if patience is None or patience > GAP_EPOCHS:
+        settings["early_stopping"] = GAP_EPOCHS
+        said.append(f"stop once the validation loss has not fallen for {GAP_EPOCHS} epochs (early_stopping {GAP_EPOCHS})")
+    if signs.config.augmentation == "none":
+        settings["augmentation"] = "shift"
+        said.append("change the training pictures by chance (augmentation shift)")
+    advice = " and ".join(said)
+    return f"{advice[:1].upper()}{advice[1:]}; more pictures help most." if said else "More pictures help most.", settings
 
 
 def by_chance(signs: Signs) -> Sign | None:
     """No better than saying the most frequent class each time."""
     rows = signs.epochs[-3:]
     count = sum(signs.facts.validation_counts)
-    if len(rows) < 3 or signs.step < 60 or not count or any(row.validation_accuracy is None for row in rows):
+    if len(rows) < 3 or not count or any(row.validation_accuracy is None for row in rows):
         return None
     chance = signs.chance
-    limit = min(chance + 3 * math.sqrt(chance * (1 - chance) / count), 0.95)
+    limit = chance + min(3 * math.sqrt(chance * (1 - chance) / count), MOST_BY_CHANCE)
     reached = sorted(row.validation_accuracy or 0.0 for row in rows)[1]
     if reached > limit or chance > 0.9:
         return None
@@ -70,18 +83,19 @@ def by_chance(signs: Signs) -> Sign | None:
     forget = signs.facts.statistics_steps
     if rows[0].step < SETTLED * forget:
         return _lagging(signs, reached, training, forget) if by_heart else None
-    if not by_heart and rows[-1].train_loss < 0.98 * rows[0].train_loss:
+    if rows[-1].step - rows[0].step < signs.plan.steps_per_epoch or (not by_heart and rows[-1].train_loss < 0.98 * rows[0].train_loss):
         return None  # slow, but on its way
     settings: dict[str, bool | int | float | str | None] = {"fault": "none"} if signs.config.fault != "none" else {}
     why = (
-        "it learns the training pictures by heart, and nothing that holds for others: their labels do not fit the pictures"
+        "it gets right what it was trained on, and nothing else: labels that do not fit the pictures do that"
         if by_heart
-        else "nothing is learned that tells the classes apart: labels that do not fit the pictures, or a learning rate or network that cannot learn"
+        else "neither tells the classes apart: labels that do not fit the pictures do that, and a learning rate or network that cannot learn"
     )
     return Sign(
         "serious",
-        f"After {rows[-1].epoch:,} epochs {100 * reached:.1f} % of the validation pictures are right (median of the last 3), where always saying the "
-        f"most frequent class would give {100 * chance:.1f} %, and {100 * training:.1f} % of the training pictures; {why}.",
+        f"After {rows[-1].epoch:,} epochs {100 * reached:.1f} % of {count:,} validation pictures are right (median of the last 3 epochs), where always "
+        f"saying the most frequent class would give {100 * chance:.1f} %, give or take {100 * (limit - chance):.1f} by chance, and "
+        f"{100 * training:.1f} % of the training pictures; {why}.",
         Remedy("Look at some training pictures with their labels first; then try another learning rate.", "", settings),
         "accuracy", rows[0].step, rows[-1].step,
     )  # fmt: skip
@@ -171,8 +185,8 @@ def slow_data(signs: Signs) -> Sign | None:
         settings["image_size"] = max(64, config.image_size // 2)
     return Sign(
         "warning",
-        f"Reading and changing the pictures takes {1000 * data / times.recent_steps:,.1f} ms of a step, {100 * data / total:.0f} % of it: the model "
-        f"needs {1000 * (total - data) / times.recent_steps:,.1f} ms and waits for the rest.",
+        f"Reading and changing the pictures takes {1000 * data / times.recent_steps:,.1f} ms of a step, {100 * data / total:.0f} % of it, and all else "
+        f"{1000 * (total - data) / times.recent_steps:,.1f} ms (means of the last {times.recent_steps:,} steps, without watching them).",
         Remedy(advice, "", settings),
         "settings", max(1, signs.step - times.recent_steps + 1), signs.step,
     )  # fmt: skip
@@ -182,6 +196,7 @@ RULES = (
     Rule(
         "overfitting", "It learns by heart", "validation loss against its lowest, and training loss",
         "A validation set of very few pictures; a loss that rises on a few pictures while the accuracy still rises.", overfitting, hold=1, clear=1,
+        ready=lambda signs: len(signs.era_epochs) > GAP_EPOCHS or signs.changed == 1,
     ),
     Rule(
         "no better than chance", "No better than chance", "validation accuracy of the last 3 epochs against always saying the most frequent class",
@@ -189,7 +204,7 @@ RULES = (
         by_chance, hold=1, clear=1,
         explained_by=(
             "not a number", "nothing learns", "dead units", "vanishing gradients", "gradients add up", "learning rate too high",
-            "learning rate too low",
+            "learning rate too low", "worse since a change", "loss blown up",
         ),
     ),
     Rule(

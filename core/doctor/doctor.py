@@ -19,13 +19,19 @@ from core.records.events import AuditReport, ChangeRow, EpochRow, RunPlan, StepB
 from core.records.findings import Birth, Diagnosis, Finding, Overlap, Severity
 
 LOOKS = 100
-"""About how often the rules are asked in a run, as long as that is every 5 to 250 steps; at its beginning more often."""
+"""About how often the rules are asked in a run, as long as that is every 5 to 250 steps; at its beginning more often.
+
+Runs of fewer than 100 steps are looked at every 1 to 4 steps, so that the shortest are looked at as well.
+"""
 
 EARLY = 20
 """They are asked again at the latest after this part of the steps so far: what goes wrong at the beginning is seen at the beginning."""
 
 SHARE = 0.15
 """Part of the budget for watching that the doctor may take. Where looks cost more, some are left out."""
+
+RENEWED_SECONDS = 10.0
+"""How often it is told that all is as before, so that nobody reads an old step."""
 
 REFRESH_SECONDS = 3.0
 """How often a finding that is still the same is told again with its newest figures."""
@@ -68,8 +74,9 @@ class Doctor:
         self, config: RunConfig, plan: RunPlan, facts: Facts, rules: Mapping[str, Rule] = RULES, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self.signs = Signs(config, plan, facts)
-        self._every = min(max(plan.total_steps // LOOKS, 5), 250)
-        self._due = 5  # the step at which the rules are asked next
+        self._least = min(5, max(plan.total_steps // EARLY, 1))
+        self._every = min(max(plan.total_steps // LOOKS, self._least), 250)
+        self._due = self._least  # the step at which the rules are asked next
         self.seconds = 0.0
         """What looking has cost so far."""
         self._rules = dict(sorted(rules.items(), key=lambda item: _depth(item[0], rules)))  # what others explain comes after them
@@ -82,21 +89,23 @@ class Doctor:
         self._news = True
         self._fresh = False
         self._told = -REFRESH_SECONDS
+        self._looked = self._said = 0  # the step of the last look, and of the last one that was told
         self._look()  # at what is known before the first step
 
     # What is told
 
     @property
     def news(self) -> bool:
-        """Whether a finding opened, was resolved or got worse since the last `diagnosis`, or has other figures since a while."""
-        return self._news or (self._fresh and self._clock() - self._told > REFRESH_SECONDS)
+        """Whether a finding opened, was resolved or got worse since the last `diagnosis`, or has other figures, or was looked at, since a while."""
+        ago = self._clock() - self._told
+        return self._news or (self._fresh and ago > REFRESH_SECONDS) or (self._looked > self._said and ago > RENEWED_SECONDS)
 
     def diagnosis(self) -> Diagnosis:
         """What is known now."""
         self._news = self._fresh = False
-        self._told = self._clock()
+        self._told, self._said = self._clock(), self._looked
         found = sorted((case.finding for case in self._cases.values() if case.finding), key=lambda finding: _ORDER[finding.severity])
-        return Diagnosis(self.signs.step, self.signs.final, tuple(self._rules), (*found, *reversed(self._resolved)))
+        return Diagnosis(self._looked, self.signs.final, tuple(self._rules), (*found, *reversed(self._resolved)))
 
     # What is seen
 
@@ -118,7 +127,7 @@ class Doctor:
                 place = int(block.gradient_norms.place[look.step - int(numbers[0])])
                 self.signs.add_units(look.frozen, look.rows, block.gradient_norms.rows[place])
             if numbers[last - 1] >= due:
-                self._due = due + min(max(due // EARLY, 5), self._every)
+                self._due = due + min(max(due // EARLY, self._least), self._every)
                 if self._may_look(began):
                     self._admit_epochs(due)
                     self._look()
@@ -131,7 +140,10 @@ class Doctor:
 
     def change(self, row: ChangeRow) -> None:
         """Another plan holds from a step on. Call it after all steps before that one."""
+        self._admit_epochs(row.step - 1)
         self.signs.change(row)
+        for case in self._cases.values():
+            case.seen = 0
 
     def audited(self, report: AuditReport) -> None:
         """Take what the freeze audit found out."""
@@ -170,6 +182,8 @@ class Doctor:
     def _look(self) -> None:
         """Ask each rule."""
         self._looks += 1
+        self._looked = self.signs.step
+        self.signs.looked()
         for name, rule in list(self._rules.items()):
             try:
                 with np.errstate(all="ignore"):
@@ -188,13 +202,15 @@ class Doctor:
 
     def _judge(self, rule: Rule, case: _Case, sign: Sign | None, explained: bool = False) -> None:
         if sign is None:
-            case.seen, case.missed = 0, case.missed + 1
+            case.seen, case.missed = 0, case.missed + (1 if rule.ready(self.signs) else 0)
             if case.finding and (explained or (rule.clear is not None and case.missed >= rule.clear)):
                 self._resolved = [*self._resolved, replace(case.finding, resolved_step=self.signs.step)][-MOST_RESOLVED:]
                 case.finding, self._news = None, True
             return
         case.seen, case.missed = case.seen + 1, 0
-        if case.finding is None and case.seen < rule.hold:
+        # A run that was over before it could be looked at often is believed at its last look.
+        hold = 1 if self.signs.final and self._looks < 4 * rule.hold else rule.hold
+        if case.finding is None and case.seen < hold:
             return
         finding = _finding(rule, sign, self.signs.step if case.finding is None else case.finding.since_step)
         if case.finding is not None and _ORDER[case.finding.severity] < _ORDER[finding.severity]:

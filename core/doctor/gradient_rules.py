@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from core.doctor.rule import Rule, Sign, listed, rounded
+from core.doctor.remedies import Settings, other_rate
+from core.doctor.rule import Rule, Sign, listed
 from core.doctor.signs import UNIT_LOOKS, Signs, median
 from core.records.findings import Remedy, Severity
 
@@ -24,22 +25,26 @@ def exploding(signs: Signs) -> Sign | None:
     """Gradients much longer than in the first steps, or very long by themselves."""
     totals = signs.total_norms()
     now, first = median(totals), min(signs.first_totals[:3], default=math.nan)
-    if len(totals) < 5 or math.isnan(now) or not (now > 1000 or now > LONG_GRADIENT * max(first, 1.0)):
+    if len(totals) < min(5, signs.window) or math.isnan(now) or not (now > 1000 or now > LONG_GRADIENT * max(first, 1.0)):
         return None
     clipped = signs.config.clip_norm is not None
     severity: Severity = "note" if clipped else "serious" if now > 1e4 else "warning"
     largest = np.argsort(-np.nan_to_num(signs.recent_norms()))[:3]
     rest = f" clip_norm cuts them to {signs.config.clip_norm:g}." if clipped else ""
-    rate = rounded(signs.rate / 10)
-    against = f"{now / first:,.3g} times as long as in the first steps ({first:,.3g})" if now > 2 * first else f"as in the first steps ({first:,.3g})"
+    lower = other_rate(signs, 0.1)
+    cut = "" if clipped else "; cut long gradients in the next run too (clip_norm 1)"
+    since = f"steps since the change at step {signs.changed:,}" if signs.changed > 1 and signs.first_totals_since == signs.changed else "steps"
+    against = (
+        "" if math.isnan(first) else f", {now / first:,.3g} times the {first:,.3g} of the first {since}" if first else f", and 0 in the first {since}"
+    )
     return Sign(
         severity,
-        f"All gradients together are {now:,.4g} long (median of the last {len(totals)} measurements, L2 norm), {against}; "
+        f"All gradients together are {now:,.4g} long (median of the last {len(totals)} measurements, L2 norm){against}; "
         f"longest in {listed(signs.names_at(largest))}.{rest}",
         Remedy(
-            f"Lower the learning rate to {rate:g}; in the next run, cut long gradients too (clip_norm 1), or add normalisation layers.",
-            f"learning_rate={rate:g}",
-            {"learning_rate": rate, "clip_norm": 1.0},
+            f"{lower.words}{cut}. Normalisation layers help as well.",
+            lower.change,
+            lower.settings if clipped else {**lower.settings, "clip_norm": 1.0},
         ),
         "gradient norms", signs.window_start(), signs.step, signs.names_at(largest),
     )  # fmt: skip
@@ -61,7 +66,7 @@ def faintness(signs: Signs) -> tuple[float, tuple[str, ...]] | None:
 def vanishing(signs: Signs) -> Sign | None:
     """Almost nothing of the gradient reaches the first layers."""
     found = faintness(signs)
-    if found is None or found[0] > FAINT or len(signs.total_norms()) < 5:
+    if found is None or found[0] > FAINT or len(signs.total_norms()) < min(5, signs.window):
         return None
     share, layers = found
     settings: dict[str, bool | int | float | str | None] = {}
@@ -72,9 +77,8 @@ def vanishing(signs: Signs) -> Sign | None:
         advice = "Use ReLU behind a normalisation layer in place of sigmoid or tanh, which passes on at most a quarter of each gradient."
     return Sign(
         "warning" if signs.recent_loss < 0.9 * signs.first_loss else "serious",  # some networks learn all the same, with their last layers
-        f"A value of {listed(layers)} gets {share:.1e} times the gradient of one in the last layers: {1 / share:,.0f} times less, so the first "
-        "layers "
-        "stay nearly as they were.",
+        f"A value of {listed(layers)} gets {share:.1e} times the gradient of one in the last layers: {1 / share:,.0f} times less "
+        f"(root mean square, median of the last {len(signs.total_norms())} measurements).",
         Remedy(advice, "", {**settings, "fault": "none"} if settings else {}),
         "gradient norms", signs.window_start(), signs.step, (*layers, signs.names_at(np.flatnonzero(signs.learns & signs.is_weight))[-1]),
     )  # fmt: skip
@@ -100,17 +104,19 @@ def dead(signs: Signs) -> Sign | None:
     gone, units = found[worst[0]]
     blocked = gone == units
     model = signs.config.model
-    settings: dict[str, bool | int | float | str | None] = {"learning_rate": rounded(signs.config.learning_rate / 10)}
-    if ":" in model and ", relu" in model:
+    lower = other_rate(signs, 0.1)
+    settings: Settings = dict(lower.settings)
+    leaky = ":" in model and ", relu" in model
+    if leaky:
         settings["model"] = model.replace(", relu", ", leaky relu")
-    rest = f", and as many or nearly so in {listed(names[1:])}" if len(names) > 1 else ""
+    rest = f", and {DEAD_SHARE:.0%} or more of those of {listed(names[1:])}" if len(names) > 1 else ""
     return Sign(
         "serious" if blocked else "warning",
-        f"{gone:,} of {units:,} units of {names[0]} had a gradient of exactly 0 for every picture at the last {UNIT_LOOKS} looks{rest}"
-        + ("; nothing gets through that layer any more." if blocked else "."),
+        f"{gone:,} of {units:,} units of {names[0]} had a gradient of exactly 0 for every picture at the last {signs.unit_looks} looks{rest}"
+        + ("; no gradient gets through that layer." if blocked else "."),
         Remedy(
-            "A unit that gets no gradient never comes back (a ReLU that gives 0 for every picture, a tanh at its end): start again with a lower "
-            "learning rate, or with leaky ReLU, which lets a little through.",
+            "A unit that gets no gradient (a ReLU that gives 0 for every picture, a tanh at its end) hardly ever comes back: start again. "
+            f"{lower.words}{', and use leaky ReLU, which lets a little through' if leaky else ''}.",
             "",
             settings,
         ),
@@ -123,8 +129,8 @@ def adding_up(signs: Signs) -> Sign | None:
     if signs.left_over is None:
         return None
     step, names = signs.left_over
-    first, now = median(np.array(signs.first_totals[:1])), median(signs.total_norms())
-    grown = f" All gradients together have gone from {first:,.3g} to {now:,.3g}." if now == now and first == first else ""
+    first, now = signs.first_total, median(signs.total_norms())
+    grown = f" All gradients together were {first:,.3g} long at first, and are {now:,.3g} now." if now == now and first == first else ""
     return Sign(
         "serious",
         f"After step {step:,} the gradients of {len(names):,} tensors ({listed(names)}) were still there, so the next step adds its own to "
@@ -143,22 +149,32 @@ def not_a_number(signs: Signs) -> Sign | None:
         return None
     step = min(steps)
     cause, layers = _born(signs, step)
-    rate = rounded(signs.config.learning_rate / 10)
     losses = [value for value in signs.loss[signs.steps < step].tolist() if math.isfinite(value)]
     before = f" The loss before was {losses[-1]:.4g}." if losses else ""
-    settings: dict[str, bool | int | float | str | None] = {"learning_rate": rate, "clip_norm": 1.0}
+    lower = other_rate(signs, 0.1)
+    settings: Settings = dict(lower.settings)
+    also = []
+    if signs.config.clip_norm is None or signs.config.clip_norm > 1:
+        settings["clip_norm"] = 1.0
+        also.append("clip_norm 1")
     if signs.config.precision == "float16":
         settings["precision"] = "float32"
+        also.append("precision float32")
     return Sign(
         "serious",
         cause + before,
         Remedy(
-            f"Nothing that has become not-a-number comes back: stop this run, and start another with a learning rate of {rate:g} and clip_norm 1.",
+            f"Nothing that has become not-a-number comes back: stop this run, and start another. {lower.words}{_and(also)}.",
             "",
             settings,
         ),
         "loss", max(1, step - signs.window), step, layers,
     )  # fmt: skip
+
+
+def _and(also: list[str]) -> str:
+    """', with clip_norm 1 and precision float32', '' for none."""
+    return f", with {' and '.join(also)}" if also else ""
 
 
 def _born(signs: Signs, step: int) -> tuple[str, tuple[str, ...]]:
@@ -201,7 +217,7 @@ RULES = (
         "A network whose first layers are meant to learn much more slowly.", vanishing,
     ),
     Rule(
-        "dead units", "Units are dead", f"units whose gradient is exactly 0 for every picture at {UNIT_LOOKS} looks in a row",
+        "dead units", "Units are dead", f"units whose gradient is exactly 0 for every picture at {UNIT_LOOKS} looks in a row (in short runs 3 or 4)",
         "Very small batches, in which a rare feature may be missing for a while; a layer far wider than it needs to be.", dead,
     ),
     Rule(
@@ -211,7 +227,7 @@ RULES = (
     ),
     Rule(
         "not a number", "The loss is not a number", "losses and gradients that are NaN or infinite, and the layer where that began",
-        "Never: one such value in the weights reaches all of them with the next step. With float16, single steps that are left out are normal, and "
+        "A single gradient that a library left out by itself. With float16, single steps that are left out are normal, and "
         "are not counted.", not_a_number, hold=1, clear=None,
     ),
 )  # fmt: skip

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from core.doctor.gradient_rules import FAINT, faintness
-from core.doctor.rule import Rule, Sign, listed, rounded
+from core.doctor.remedies import OtherRate, other_rate
+from core.doctor.rule import Rule, Sign, apart, listed
 from core.doctor.signs import Signs
 from core.records.findings import Remedy
 
@@ -17,6 +18,9 @@ GOOD_RATIO = 1e-3
 LARGE_RATIO = 0.1
 SMALL_RATIO = 3e-6
 """Above the first, weights are thrown about; below the second, they hardly move in thousands of steps."""
+
+FALLING = 0.9
+"""A stretch whose loss is below this share of that of the one before is on its way down."""
 
 FLAT = 0.02
 """Share of the first loss that it has to fall for the run to count as learning."""
@@ -40,52 +44,64 @@ def out_of_band(signs: Signs) -> Sign | None:
         return None
     order = places[known][np.argsort(-ratios[known] if large else ratios[known])][:3]
     names = signs.names_at(order)
-    rate = min(rounded(signs.rate * min(max(GOOD_RATIO / max(middle, 1e-12), 0.01), 1000)), 1.0)
-    what = "thrown about: what one step learns the next one overwrites" if large else "as good as standing still"
+    rate = other_rate(signs, max(GOOD_RATIO / middle, 0.01) if large else min(GOOD_RATIO / max(middle, 1e-12), 1000))
     return Sign(
         "serious" if middle > 1 else "warning",
-        f"One update changes the weights by {middle:.2g} of their size (median of {known.sum():,} tensors at the last 5 looks; 0.001 is usual), so "
-        "they "
-        f"are {what}; {'most' if large else 'least'} in {listed(names)}.",
-        Remedy(
-            f"Try a learning rate of {rate:g}, which brings it nearer to 0.001.",
-            f"learning_rate={rate:g}",
-            {"learning_rate": rate},
-        ),
-        "update ratio", int(signs.look_steps[-5]), signs.step, names,
+        f"One update changes the weights by {middle:.2g} of their size (median of {known.sum():,} tensors at the last {signs.looks} looks; 0.001 is "
+        f"usual){f', as long as the weights themselves after {1 / middle:,.3g} like it' if 0 < middle < 0.5 else ''}; "
+        f"{'most' if large else 'least'} in {listed(names)}.",
+        Remedy(f"{rate.words}, which brings it nearer to 0.001.", rate.change, rate.settings),
+        "update ratio", int(signs.look_steps[-signs.looks]), signs.step, names,
     )  # fmt: skip
 
 
 def too_high(signs: Signs) -> Sign | None:
-    """The loss goes up, or stays up while the weights move a lot."""
+    """The loss went up, or stays up while the weights move a lot."""
     now, first = signs.recent_loss, signs.first_loss
-    if math.isnan(now) or math.isnan(first) or signs.step < signs.changed - 1 + 2 * signs.window:
+    if math.isnan(now) or math.isnan(first) or signs.since < 2 * signs.window:
         return None
     ratios = signs.recent_ratios()[signs.is_weight]
     ratio = float(np.nanmedian(ratios)) if np.isfinite(ratios).any() else 0.0
-    worse = first > 0 and now > 1.5 * first
+    falling = signs.changed > 1 and now < FALLING * signs.earlier_loss  # what was changed helps: see how far
+    worse = first > 0 and now > 1.5 * first and not falling
     stuck = now > (1 - FLAT) * first and ratio > LARGE_RATIO / 2
     if not worse and not stuck:
+        return _risen(signs, now, first)
+    how = f"{now / first:,.3g} times what it was in the first steps ({first:.4g})" if worse else f"{_against(now, first)} in the first steps"
+    why = f", and one update changes the weights by {ratio:.2g} of their size (0.001 is usual)" if ratio > LARGE_RATIO / 2 else ""
+    return _high(signs, f"The loss is {now:.4g} (median of the last {signs.window:,} steps), {how}, at a learning rate of {signs.rate:g}{why}.", 1)
+
+
+def _risen(signs: Signs, now: float, first: float) -> Sign | None:
+    """The loss had come down since the last change, and is far above that again."""
+    low = signs.lowest
+    if low is None or not first > 0 or not now > max(3 * low.loss, low.loss + 0.15 * first) or low.loss > 0.7 * first:
         return None
-    rate = rounded(signs.rate / 10)
-    how = f"{now / first:,.3g} times what it was in the first steps ({first:.4g})" if worse else f"no better than in the first steps ({first:.4g})"
-    why = "each update overshoots" if worse else f"each update changes the weights by {ratio:.2g} of their size"
-    return Sign(
-        "serious",
-        f"The loss is {now:.4g} (median of the last {signs.window} steps), {how}: at a learning rate of {signs.rate:g} {why}.",
-        Remedy(
-            f"Lower the learning rate to {rate:g}. Where weights have gone too far for that to help, start again with it.",
-            f"learning_rate={rate:g}",
-            {"learning_rate": rate},
-        ),
-        "loss", 1, signs.step,
-    )  # fmt: skip
+    rate = f"the learning rate was {low.rate:g} then and is {signs.rate:g} now" if low.rate != signs.rate else f"the learning rate is {signs.rate:g}"
+    cause = (
+        f"The loss is {now:.4g} (median of the last {signs.window:,} steps), after it had been down to {low.loss:.4g} (median of steps "
+        f"{low.first_step:,} to {low.last_step:,}): {rate}."
+    )
+    return _high(signs, cause, low.first_step)
+
+
+def _high(signs: Signs, cause: str, first_step: int) -> Sign:
+    lower = other_rate(signs, 0.1)
+    advice = f"{lower.words}. Where weights have gone too far for that to help, start again with it."
+    return Sign("serious", cause, Remedy(advice, lower.change, lower.settings), "loss", first_step, signs.step)
+
+
+def _against(now: float, first: float) -> str:
+    """'2.31, which is 0.3 % above the 2.30': two losses that are nearly the same, compared."""
+    share = (now - first) / abs(first) if first else 0.0
+    return f"{100 * abs(share):.2g} % {'above' if share > 0 else 'below'} the {first:.4g}" if share else f"as much as the {first:.4g}"
 
 
 def too_low(signs: Signs) -> Sign | None:
     """The loss hardly falls, because the weights hardly move."""
     now, first = signs.recent_loss, signs.first_loss
-    if math.isnan(now) or math.isnan(first) or signs.step < max(30, 2 * signs.window) or signs.rate < 0.5 * signs.highest_rate:
+    enough = signs.since >= 2 * signs.window and signs.step >= min(30, max(4, signs.plan.total_steps // 2))
+    if math.isnan(now) or math.isnan(first) or not enough or signs.rate < 0.5 * signs.highest_rate:
         return None
     ratios = signs.recent_ratios()[signs.learns & signs.is_weight]
     if not np.isfinite(ratios).any() or not first > 0:
@@ -94,39 +110,55 @@ def too_low(signs: Signs) -> Sign | None:
     faint = faintness(signs)
     if largest > 10 * SMALL_RATIO or abs(fallen) > FLAT or (faint is not None and faint[0] < FAINT):
         return None
-    rate = min(rounded(signs.rate * min(max(GOOD_RATIO / max(largest, 1e-12), 3), 10_000)), 1.0)
+    rate = other_rate(signs, min(max(GOOD_RATIO / max(largest, 1e-12), 3), 10_000))
+    was, then = apart(first, now)
     return Sign(
         "serious",
-        f"The loss went from {first:.4g} to {now:.4g} in {signs.step:,} steps, and one update changes no layer's weights by more than "
-        f"{largest:.1e} of "
-        f"their size: at a learning rate of {signs.rate:g} they hardly move.",
-        Remedy(f"Raise the learning rate to {rate:g}.", f"learning_rate={rate:g}", {"learning_rate": rate}),
+        f"The loss was {was} in the first steps and is {then} after {signs.step:,} (median of the last {signs.window:,}), and one update changes no "
+        f"layer's weights by more than {largest:.1e} of their size (median of the last {signs.looks} looks) at a learning rate of {signs.rate:g}.",
+        Remedy(f"{rate.words}.", rate.change, rate.settings),
         "loss", 1, signs.step,
     )  # fmt: skip
 
 
 def plateau(signs: Signs) -> Sign | None:
     """The training loss has stopped falling though there is something left to learn."""
-    rows = signs.epochs
-    if len(rows) < PLATEAU_EPOCHS + 2 or rows[-PLATEAU_EPOCHS - 1].step < signs.changed - 1 or signs.rate < 0.1 * signs.highest_rate:
+    rows = signs.era_epochs
+    if len(rows) < PLATEAU_EPOCHS + 2 or signs.rate < 0.1 * signs.highest_rate:
         return None
     recent, before = rows[-PLATEAU_EPOCHS:], rows[:-PLATEAU_EPOCHS]
     lowest, was = min(row.train_loss for row in recent), min(row.train_loss for row in before)
     accuracy = recent[-1].train_accuracy
-    if not lowest > (1 - PLATEAU_GAIN) * was or accuracy > 0.9:
+    if not was > 0 or not lowest > (1 - PLATEAU_GAIN) * was or accuracy > 0.9:
         return None
-    rate = rounded(signs.rate / 10)
+    old, new = apart(was, lowest)
+    gain = 100 * (was - lowest) / was
+    how = f"{gain:.2g} % lower" if gain > 0 else "no lower"
+    advice, lower = _past_a_plateau(signs)
     return Sign(
         "note" if accuracy > max(0.5, 3 * signs.chance) else "warning",
-        f"The training loss has been at {lowest:.4g} or more for {PLATEAU_EPOCHS} epochs (it had been down to {was:.4g} before), with "
+        f"The lowest training loss of the last {PLATEAU_EPOCHS} epochs is {new}, {how} than the lowest of the {len(before):,} before ({old}), with "
         f"{100 * accuracy:.1f} % of the training pictures right.",
-        Remedy(
-            f"Lower the learning rate to {rate:g}; if that brings nothing, let more layers learn, or use a larger model.",
-            f"learning_rate={rate:g}",
-            {"schedule": "CosineAnnealingLR"} if signs.config.schedule == "constant" else {},
-        ),
+        Remedy(advice, lower.change, lower.settings),
         "accuracy", before[-1].step, rows[-1].step,
     )  # fmt: skip
+
+
+def _past_a_plateau(signs: Signs) -> tuple[str, OtherRate]:
+    """Smaller steps where they are long enough for that to help; else something else than the learning rate has to change."""
+    more = "let more layers learn, or use a larger model"
+    ratios = signs.recent_ratios()[signs.learns & signs.is_weight]
+    ratio = float(np.nanmedian(ratios)) if np.isfinite(ratios).any() else math.nan
+    if ratio < GOOD_RATIO / 10:
+        said = f"One update changes the weights by {ratio:.2g} of their size already, so a lower learning rate would bring little"
+        return f"{said}: {more}.", OtherRate("")
+    lower = other_rate(signs, 0.1)
+    return f"{lower.words}; if that brings nothing, {more}.", lower
+
+
+def _whole(signs: Signs) -> bool:
+    """Whether two stretches have passed since the last change."""
+    return signs.since >= 2 * signs.window
 
 
 RULES = (
@@ -136,17 +168,19 @@ RULES = (
         explained_by=("not a number", "dead units", "vanishing gradients", "learning rate too high", "learning rate too low"),
     ),
     Rule(
-        "learning rate too high", "The learning rate is too high", "the loss of the last stretch against that of the first steps",
-        "A schedule that is still warming up over its highest point; a loss that begins at 0 by accident.", too_high,
+        "learning rate too high", "The learning rate is too high", "the loss of the last stretch, against that of the first steps and the lowest since",
+        "A schedule that is at its highest point for a while, or goes up again and again; a loss that begins at 0 by accident.", too_high,
+        explained_by=("worse since a change", "gradients add up"), ready=_whole,
     ),
     Rule(
         "learning rate too low", "The learning rate is too low", "how far the loss has fallen, and how far one update moves the weights",
-        "A warm-up that has only begun; a task that the pretrained weights had solved already.", too_low,
+        "A warm-up that has only begun; a task that the pretrained weights had solved already.", too_low, ready=_whole,
     ),
     Rule(
         "plateau", "The loss has stopped falling", f"the training loss of the last {PLATEAU_EPOCHS} epochs against the lowest before",
         "A frozen network that cannot do better, or a model that has reached what the data allows.", plateau, hold=1,
+        ready=lambda signs: len(signs.era_epochs) >= 1,
         explained_by=("not a number", "dead units", "vanishing gradients", "learning rate too high", "learning rate too low",
-            "no better than chance"),
+            "no better than chance", "worse since a change", "loss blown up"),
     ),
 )  # fmt: skip

@@ -29,7 +29,8 @@ class Rule:
     `about` says what it looks at, `false_alarm` when it may be seen and all is well. `look` says what is to be seen now (None: nothing).
     A finding opens when it was seen at `hold` looks in a row, and is resolved when it was not at `clear` looks in a row (None: it
     never is, since what has happened stays). It is left out while one of the rules in `explained_by` has an open
-    finding that is as bad: one cause, one finding.
+    finding that is as bad: one cause, one finding. `ready` says whether enough was seen since the last change to say that it is
+    gone: until then an open finding stays open.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Rule:
     hold: int = 3
     clear: int | None = 6
     explained_by: tuple[str, ...] = ()
+    ready: Callable[[Signs], bool] = lambda signs: True
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
@@ -52,3 +54,12 @@ def listed(names: Sequence[str], most: int = 3) -> str:
 def rounded(value: float) -> float:
     """`value` in one significant digit, as a person would choose it."""
     return float(f"{value:.0e}")
+
+
+def apart(first: float, second: float) -> tuple[str, str]:
+    """Both numbers in words with as many digits as tell them apart (4 to 9): never 0.6931 twice for two numbers that are compared."""
+    for digits in range(4, 10):
+        said = (f"{first:.{digits}g}", f"{second:.{digits}g}")
+        if said[0] != said[1]:
+            break
+    return said

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from core import catalog
 from core.code.names import cover
+from core.config.errors import ConfigError
+from core.doctor.remedies import Settings
 from core.doctor.rule import Rule, Sign, listed
 from core.doctor.signs import Signs
 from core.records.events import AuditRow, Verdict
 from core.records.findings import Remedy
+from core.records.layers import frozen_parameters
 
 SMALL_BATCH = 8
 """Pictures from which on BatchNorm's mean and variance are worth something (Wu & He, Group Normalization, 2018, fig. 1)."""
@@ -24,11 +31,12 @@ def drifting(signs: Signs) -> Sign | None:
         return None
     modules = tuple(dict.fromkeys(row.name.rpartition(".")[0] if row.count else row.name for row in rows))
     change = _freeze_again(signs, rows)
+    training = sum(row.mode == "train" for row in rows)
+    mode = f"{training:,} of {len(rows):,} of their tensors belong to layers in train mode, which move them with every batch"
     return Sign(
         "serious",
-        f"Running mean and variance of {len(modules):,} frozen normalisation {'layer' if len(modules) == 1 else 'layers'} ({listed(modules)}) are "
-        "not what "
-        f"they were when they were frozen: a layer in train mode moves them with every batch, and a frozen network gives other features then.",
+        f"Running mean and variance of {len(modules):,} frozen normalisation {'layer' if len(modules) == 1 else 'layers'} ({listed(modules)}) are not "
+        f"what they were when they were frozen: {mode if training else 'something moved them, though the layers are in eval mode now'}.",
         Remedy(
             "Put frozen normalisation layers into eval mode after each model.train(); freezing them again does.",
             change,
@@ -45,15 +53,22 @@ def held_frozen(signs: Signs) -> Sign | None:
     leaking = [row.name for row in (signs.audit.rows if signs.audit else ()) if row.verdict == Verdict.LEAKING]
     if (signs.audit is not None and not held and not leaking) or not names and not leaking:
         return None
-    moved = f", and {len(leaking):,} of them have moved ({listed(leaking)})" if leaking else "; they rest as long as they have no gradient left over"
+    both = [name for name in leaking if name in names]
+    elsewhere = [name for name in leaking if name not in names]
+    said = []
+    if names:
+        moved = f", and {len(both):,} of them have moved ({listed(both)})" if both else "; none of them was seen to move"
+        said.append(f"{len(names):,} frozen tensors ({listed(names)}) are in the optimizer{moved}.")
+    if elsewhere:
+        said.append(f"{len(elsewhere):,} frozen tensors that are in no optimizer have moved ({listed(elsewhere)}).")
+    if names:
+        said.append("With a gradient of 0 that is not None, weight decay and momentum go on.")
     return Sign(
         "serious" if leaking else "warning",
-        f"{len(names or leaking):,} frozen tensors ({listed(names or leaking)}) are in the optimizer{moved}: with a gradient of 0 that is not None, "
-        "weight "
-        "decay and momentum go on.",
+        " ".join(said),
         Remedy(
             "Give the optimizer only what learns, and drop the gradients of the rest (set them to None); freezing them again does both.",
-            _freeze_again(signs, held),
+            _freeze_again(signs, held or [row for row in (signs.audit.rows if signs.audit else ()) if row.name in leaking]),
             {"fault": "none"} if signs.config.fault != "none" else {},
         ),
         "settings", 1, signs.step, tuple(leaking or names)[:6],
@@ -83,11 +98,60 @@ def nothing_learns(signs: Signs) -> Sign | None:
     )  # fmt: skip
 
 
+def frozen_at_random(signs: Signs) -> Sign | None:
+    """Layers that are frozen with the random values they began with: they have learned nothing, and cannot."""
+    random = set(signs.facts.at_random)
+    stuck = np.array([name in random for name in signs.names], np.bool_) & signs.is_weight & ~signs.ever_learned & ~_thawed_later(signs)
+    if not stuck.any() or not signs.learns.any():
+        return None
+    names = signs.names_at(np.flatnonzero(stuck))
+    values, all_values = int(signs.counts[stuck].sum()), int(signs.counts[signs.is_weight].sum())
+    settings: Settings = {"freeze": "train everything"}
+    advice = "In the next run let everything learn (freeze 'train everything')"
+    if signs.config.fault in ("drifting BatchNorm", "frozen in optimizer"):
+        settings["fault"] = "none"  # those are about what is frozen
+    heads = any(info is not None and info.role == "head" for info, still in zip(signs.infos, stuck.tolist(), strict=True) if still)
+    if signs.config.starting_weights == "random" and not heads and catalog.find_model(signs.config.model).pretrained:
+        settings = {"starting_weights": "pretrained"}
+        advice = "In the next run start from published weights (starting_weights pretrained), which is what freezing is for"
+    change = "" if signs.final else ", ".join(f"!{start.rstrip('.')}" for start in cover(names, [name for name in signs.names if name not in names]))
+    now = "Let them learn now, or: in" if change else "In"
+    later = "and the timeline thaws none of them" if signs.config.timeline.changes else "and nothing is planned that thaws them"
+    return Sign(
+        "warning",
+        f"{len(names):,} of the {int(signs.is_weight.sum()):,} weight tensors ({listed(names)}), {100 * values / max(all_values, 1):.3g} % of all weights, "
+        f"are frozen with the random values that they began with, {later}: these layers will never learn anything, and what comes after them has to "
+        "make do with that.",
+        Remedy(f"{now}{advice[2:]}.", change, settings),
+        "settings", 1, signs.step, names[:6],
+    )  # fmt: skip
+
+
+def _thawed_later(signs: Signs) -> NDArray[np.bool_]:
+    """bool[layers]: what the timeline lets learn at a step to come."""
+    spe = signs.plan.steps_per_epoch
+    plan = signs.config.freeze
+    later = np.zeros(len(signs.names), np.bool_)
+    for timed in sorted(signs.config.timeline.changes, key=lambda timed: timed.at if timed.unit == "step" else (timed.at - 1) * spe + 1):
+        plan = plan.then(timed.change)
+        if (timed.at if timed.unit == "step" else (timed.at - 1) * spe + 1) > signs.step and not signs.final:
+            try:
+                frozen = frozen_parameters(plan, signs.facts.parameters)
+            except ConfigError:
+                continue
+            later |= np.array([name not in frozen for name in signs.names], np.bool_)
+    return later
+
+
 def decay(signs: Signs) -> Sign | None:
     """Weight decay that pulls normalisation and biases towards 0 far enough to matter."""
-    rate, steps = signs.config.learning_rate, signs.plan.total_steps
-    strength = signs.facts.weight_decay
-    pull = 1 - (1 - min(rate * strength, 1.0)) ** steps
+    config, steps, strength = signs.config, signs.plan.total_steps, signs.facts.weight_decay
+    planned = config.schedule == "constant" and not config.timeline.changes and signs.rate_change is None
+    if not signs.facts.direct_decay or strength == 0:
+        return None
+    rate = config.learning_rate if planned else signs.rate_sum / max(signs.step, 1)
+    done = steps if planned else signs.step
+    pull = 1 - (1 - min(rate * strength, 1.0)) ** done
     names = [
         name
         for name, info, learns, layer in zip(signs.names, signs.infos, signs.learns.tolist(), signs.plan.layers, strict=True)
@@ -95,15 +159,15 @@ def decay(signs: Signs) -> Sign | None:
     ]
     if not names or pull < DECAYED:
         return None
-    explicit = signs.config.weight_decay is not None
+    explicit = config.weight_decay is not None
     weaker = float(f"{0.1 / (rate * steps):.0e}")
+    least = "at least " if config.optimizer == "SGD" else ""  # momentum carries it further
+    which = "" if (signs.multipliers == 1).all() else " (where the rate has no multiplier)"
     return Sign(
         "warning" if explicit and rate * strength >= 0.01 else "note",
-        f"Weight decay {strength:g} at a learning rate of {rate:g} takes {100 * pull:.0f} % off everything that learns in {steps:,} steps, unless "
-        "gradients "
-        f"hold against it; {len(names):,} of these tensors are scales of normalisation layers or biases ({listed(names)}), whose size has nothing "
-        "to do "
-        "with overfitting.",
+        f"Weight decay {strength:g} at {'a' if planned else 'a mean'} learning rate of {rate:.4g} takes {least}{100 * pull:.3g} % off a value in "
+        f"{'all' if planned else 'the first'} {done:,} steps{which}, unless gradients hold against it; {len(names):,} tensors that learn are scales of "
+        f"normalisation layers or biases ({listed(names)}), whose size has nothing to do with overfitting.",
         Remedy(f"Use a weaker weight decay in the next run, such as {weaker:g}.", "", {"weight_decay": weaker}),
         "settings", 1, signs.step, tuple(names[:3]),
     )  # fmt: skip
@@ -111,7 +175,7 @@ def decay(signs: Signs) -> Sign | None:
 
 def small_batch(signs: Signs) -> Sign | None:
     """BatchNorm layers that learn from very few pictures."""
-    size = signs.config.batch_size
+    size = min(signs.config.batch_size, signs.plan.train_samples)
     modules = tuple(
         dict.fromkeys(
             info.module
@@ -121,7 +185,8 @@ def small_batch(signs: Signs) -> Sign | None:
     )
     if size >= SMALL_BATCH or not modules:
         return None
-    settings: dict[str, bool | int | float | str | None] = {"batch_size": min(16, max(1, signs.plan.train_samples))}
+    larger = min(16, signs.plan.train_samples)
+    settings: Settings = {"batch_size": larger} if larger > signs.config.batch_size else {}
     paths = ", ".join(modules)
     frozen_all = all(info is not None and info.module in modules for info, learns in zip(signs.infos, signs.learns.tolist(), strict=True) if learns)
     return Sign(
@@ -129,7 +194,8 @@ def small_batch(signs: Signs) -> Sign | None:
         f"{len(modules):,} BatchNorm {'layer' if len(modules) == 1 else 'layers'} ({listed(modules)}) work out mean and variance from {size} "
         f"{'picture' if size == 1 else 'pictures'} at a time: figures that jump from batch to batch, and are others than those used for measuring.",
         Remedy(
-            "Use batches of 16 or more, or freeze the normalisation layers, which then keep the figures that they have.",
+            f"{f'Use batches of {larger} or more' if settings else 'Use more pictures'}, or freeze the normalisation layers, which then keep the "
+            "figures that they have.",
             "" if frozen_all else paths,
             settings,
         ),
@@ -149,6 +215,10 @@ RULES = (
     ),
     Rule(
         "nothing learns", "Nothing learns", "whether any parameter is trainable", "Never.", nothing_learns, hold=1, clear=1,
+    ),
+    Rule(
+        "frozen at random", "Frozen layers know nothing", "whether layers are frozen with the random values that they began with",
+        "An experiment with random features, where the layers behind them are meant to do all the work.", frozen_at_random, hold=1, clear=1,
     ),
     Rule(
         "weight decay", "Weight decay pulls on normalisation and biases",

@@ -93,7 +93,7 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     head = head_options(config)
     layers = anatomy.describe(config.model, len(images.classes), config.image_size, head).parameters
     model = models.build(config.model, len(images.classes), config.image_size, head)
-    weights.load(model, config, progress)
+    at_random = _left_at_random(model, layers, lambda: weights.load(model, config, progress), config)
     model = model.to(device)
     found: Tuning | None = None
     if config.speed == "automatic":
@@ -150,10 +150,20 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
         device=str(device),
         notes=(*images.notes, *([class_weights_in_words(images.classes, class_weights)] if class_weights else [])),
     )
-    return Assembly(trainer, plan, _facts(config, trainer, images, layers), images, found)
+    return Assembly(trainer, plan, _facts(config, trainer, images, layers, at_random), images, found)
 
 
-def _facts(config: RunConfig, trainer: Trainer, images: data.Data, layers: Sequence[ParameterInfo]) -> Facts:
+def _left_at_random(model: nn.Module, layers: Sequence[ParameterInfo], load: Callable[[], None], config: RunConfig) -> tuple[str, ...]:
+    """Have `load` give `model` its weights, and say which tensors are still random: all of them, or of a head those that it left as they were."""
+    heads = {layer.name for layer in layers if layer.role == "head"}
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters() if name in heads}
+    load()
+    if config.starting_weights == "random":
+        return tuple(name for name, _ in model.named_parameters())
+    return tuple(name for name, parameter in model.named_parameters() if name in heads and torch.equal(parameter, before[name]))
+
+
+def _facts(config: RunConfig, trainer: Trainer, images: data.Data, layers: Sequence[ParameterInfo], at_random: tuple[str, ...]) -> Facts:
     """What the doctor should know of a run that is ready."""
     held = {id(parameter) for group in trainer.optimizer.param_groups for parameter in group["params"]}
     return Facts(
@@ -164,7 +174,18 @@ def _facts(config: RunConfig, trainer: Trainer, images: data.Data, layers: Seque
         tuple(name for name, parameter in trainer.model.named_parameters() if not parameter.requires_grad and id(parameter) in held),
         _statistics_steps(trainer.model),
         images.appearance,
+        at_random,
+        optimizers.decays_directly(config),
+        _guess_loss(trainer, images),
     )
+
+
+def _guess_loss(trainer: Trainer, images: data.Data) -> float:
+    """The loss of giving every class the same logit, 0, as a mean over the training pictures."""
+    counts = images.train.class_counts(len(images.classes))
+    logits = torch.zeros(1, len(counts), device=trainer.device)
+    each = [float(trainer.loss(logits, torch.tensor([label], device=trainer.device))) for label in range(len(counts))]
+    return sum(loss * count for loss, count in zip(each, counts, strict=True)) / max(sum(counts), 1)
 
 
 def _statistics_steps(model: nn.Module) -> int:

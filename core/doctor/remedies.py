@@ -1,0 +1,84 @@
+"""Another learning rate as a remedy: in words, for a run that goes on, and for the next one. What the words say is what the settings do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from core.config.plans import Change, TimedChange, Timeline
+from core.doctor.rule import rounded
+from core.doctor.signs import Signs
+from core.records.events import ChangeRow
+
+HIGHEST = 1000.0
+"""The highest learning rate that a run takes."""
+
+USUAL_HIGHEST = 1.0
+"""No higher rate is proposed, unless one that is as high already does too little: then three times as much."""
+
+Settings = dict[str, bool | int | float | str | None]
+
+
+@dataclass(frozen=True)
+class OtherRate:
+    """`words` is a sentence without its full stop; `change` and `settings` are a remedy's, empty where there is none."""
+
+    words: str
+    change: str = ""
+    settings: Settings = field(default_factory=dict)
+
+
+def scaled(rate: float, factor: float) -> float | None:
+    """`rate` times `factor` in one digit, in the direction of `factor` and within what a run takes; None where that cannot be had."""
+    if rate <= 0:
+        return None
+    wanted = rounded(rate * factor)
+    if factor < 1:
+        return wanted if 0 < wanted < rate else None
+    wanted = min(wanted, max(USUAL_HIGHEST, rounded(3 * rate)), HIGHEST)
+    return wanted if wanted > rate else None
+
+
+def other_rate(signs: Signs, factor: float) -> OtherRate:
+    """The learning rate times `factor`: now, and where a next run has it from (the settings, or a change of the timeline)."""
+    verb = "Lower" if factor < 1 else "Raise"
+    now = None if signs.final else scaled(signs.rate, factor)
+    change = f"learning_rate={now:g}" if now else ""
+    row = signs.rate_change
+    if row is not None and row.source == "live":
+        own = f"it was set while the run went on (step {row.step:,}), and a next run with the same settings does not have it"
+        return OtherRate(f"{verb} the learning rate to {now:g}; {own}" if now else f"{verb} the learning rate: {own}", change)
+    begin = row.learning_rate if row is not None else signs.config.learning_rate
+    later = scaled(begin, factor)
+    if later is None:
+        return OtherRate(f"{verb} the learning rate to {now:g}" if now else f"{verb} the learning rate", change)
+    if row is None:
+        settings: Settings = {"learning_rate": later}
+        where = ""
+    else:
+        settings = {"timeline": timeline_with(signs, row, lambda rules: with_rate(rules, later))}
+        where = " in the timeline"
+    if now is None:
+        return OtherRate(f"{verb} the learning rate to {later:g}{where} in the next run", "", settings)
+    if now == later and not where:
+        return OtherRate(f"{verb} the learning rate to {now:g}", change, settings)
+    return OtherRate(f"{verb} the learning rate to {now:g} now, and in the next run to {later:g}{where}", change, settings)
+
+
+def timeline_with(signs: Signs, row: ChangeRow, of: Callable[[tuple[str, ...]], Sequence[str]]) -> str:
+    """The run's timeline as text, with `of(rules)` for the rules that it has at the step of `row`; a change without rules is left out."""
+    changes = []
+    for timed in signs.config.timeline.changes:
+        rules = tuple(of(timed.change.rules)) if _step_of(signs, timed) == row.step else timed.change.rules
+        if rules:
+            changes.append(TimedChange(unit=timed.unit, at=timed.at, change=Change(rules=rules)))
+    return str(Timeline(changes=tuple(changes)))
+
+
+def with_rate(rules: Sequence[str], rate: float) -> tuple[str, ...]:
+    """These rules of a change with this learning rate, in place of the one that they set if they do."""
+    return (*(rule for rule in rules if not rule.startswith("learning_rate=")), f"learning_rate={rate:g}")
+
+
+def _step_of(signs: Signs, timed: TimedChange) -> int:
+    return timed.at if timed.unit == "step" else (timed.at - 1) * signs.plan.steps_per_epoch + 1
