@@ -138,7 +138,8 @@ def _say(line: str, stream: TextIO) -> None:
 
 
 def _lines(made: Evaluation) -> Iterator[str]:
-    yield f"run {made.run_id}, epoch {made.epoch}, step {made.step:,}: {made.samples:,} test images in {made.seconds:.1f} s; [95 % interval]"
+    yield f"run {made.run_id}, epoch {made.epoch}, step {made.step:,}: {made.samples:,} test images in {made.seconds:.1f} s"
+    yield "[95 % interval]: about 19 of 20 such intervals hold the true figure, that of all pictures of this kind"
     yield f"accuracy           {_share(made.accuracy)}"
     if made.top5 is not None:
         yield f"top-5 accuracy     {_share(made.top5)}"

@@ -61,7 +61,7 @@ def _print(diagnosis: Diagnosis) -> None:
             else f"{finding.chart}, steps {finding.first_step:,} to {finding.last_step:,}"
         )
         lines = [("cause", finding.cause), ("see", shown), ("remedy", finding.remedy.advice)]
-        if finding.remedy.change:
+        if finding.remedy.change and not diagnosis.final:
             lines.append(("now", f"python -m core change RUN {finding.remedy.change!r}"))
         if finding.remedy.settings:
             lines.append(("next run", " ".join(f"--{name.replace('_', '-')} {value!r}" for name, value in finding.remedy.settings.items())))

@@ -11,8 +11,12 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from core.machine.home import Home
+from core.records.telling import duration
 from core.run_folder import read_notice
 from core.store import RunStore, StoreError
+
+FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+"""Without tqdm's own time left, which is the mean over all steps: those that compute what is kept afterwards would count."""
 
 
 @contextmanager
@@ -22,7 +26,7 @@ def progress_bar(home: Home, run_id: str) -> Iterator[None]:
 
     def follow() -> None:
         store: RunStore | None = None
-        with tqdm(unit="step", file=sys.stderr, dynamic_ncols=True) as bar:
+        with tqdm(unit="step", file=sys.stderr, dynamic_ncols=True, bar_format=FORMAT) as bar:
             shown: tuple[str, int] | None = None
             last = False
             said = ""
@@ -45,8 +49,10 @@ def progress_bar(home: Home, run_id: str) -> Iterator[None]:
                 bar.total = run.plan.total_steps if run.plan else None
                 bar.n = run.step
                 bar.set_description(what, refresh=False)
+                figures = {} if run.seconds_left is None else {"left": duration(run.seconds_left)}
                 for epoch in epochs:
-                    bar.set_postfix(train_loss=f"{epoch.train_loss:.4f}", validation_accuracy=percent(epoch.validation_accuracy), refresh=False)
+                    figures |= {"train_loss": f"{epoch.train_loss:.4f}", "validation_accuracy": percent(epoch.validation_accuracy)}
+                bar.set_postfix(figures, refresh=False)
                 bar.refresh()
         if store is not None:
             store.close()

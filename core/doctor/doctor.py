@@ -27,6 +27,11 @@ Runs of fewer than 100 steps are looked at every 1 to 4 steps, so that the short
 EARLY = 20
 """They are asked again at the latest after this part of the steps so far: what goes wrong at the beginning is seen at the beginning."""
 
+FREE = 20
+"""Looks that are taken whatever they cost: at the beginning, and again after each of the first `CHANGES` changes."""
+
+CHANGES = 5
+
 SHARE = 0.15
 """Part of the budget for watching that the doctor may take. Where looks cost more, some are left out."""
 
@@ -48,6 +53,8 @@ class _Case:
 
     seen: int = 0
     missed: int = 0
+    step: int = 0
+    """The last step at which it was seen."""
     finding: Finding | None = None
 
 
@@ -86,6 +93,9 @@ class Doctor:
         self._clock = clock
         self._began = clock()
         self._looks = 0
+        self._free = FREE
+        self._changes = 0
+        self._left_out = False  # whether the last look that was due was not taken
         self._news = True
         self._fresh = False
         self._told = -REFRESH_SECONDS
@@ -144,6 +154,10 @@ class Doctor:
         self.signs.change(row)
         for case in self._cases.values():
             case.seen = 0
+        self._changes += 1
+        if self._changes <= CHANGES:
+            self._free = FREE
+        self._due = min(self._due, row.step - 1 + self._least)
 
     def audited(self, report: AuditReport) -> None:
         """Take what the freeze audit found out."""
@@ -177,7 +191,10 @@ class Doctor:
     def _may_look(self, began: float) -> bool:
         now = self._clock()
         allowed = SHARE * self.signs.config.watch_budget * (now - self._began)
-        return self._looks < 20 or self.seconds + now - began <= allowed
+        may = self._free > 0 or self.signs.plan.total_steps <= LOOKS or self.seconds + now - began <= allowed
+        self._free = max(self._free - 1, 0)
+        self._left_out = not may
+        return may
 
     def _look(self) -> None:
         """Ask each rule."""
@@ -203,13 +220,15 @@ class Doctor:
     def _judge(self, rule: Rule, case: _Case, sign: Sign | None, explained: bool = False) -> None:
         if sign is None:
             case.seen, case.missed = 0, case.missed + (1 if rule.ready(self.signs) else 0)
-            if case.finding and (explained or (rule.clear is not None and case.missed >= rule.clear)):
+            # The last look decides where the ones before it were left out: what was not seen for two stretches is gone.
+            late = self.signs.final and case.missed and self.signs.step - case.step >= 2 * self.signs.window
+            if case.finding and (explained or (rule.clear is not None and (case.missed >= rule.clear or late))):
                 self._resolved = [*self._resolved, replace(case.finding, resolved_step=self.signs.step)][-MOST_RESOLVED:]
                 case.finding, self._news = None, True
             return
-        case.seen, case.missed = case.seen + 1, 0
-        # A run that was over before it could be looked at often is believed at its last look.
-        hold = 1 if self.signs.final and self._looks < 4 * rule.hold else rule.hold
+        case.seen, case.missed, case.step = case.seen + 1, 0, self.signs.step
+        # A run that was over before it could be looked at often, or that was not looked at just before, is believed at its last look.
+        hold = 1 if self.signs.final and (self._looks < 4 * rule.hold or self._left_out) else rule.hold
         if case.finding is None and case.seen < hold:
             return
         finding = _finding(rule, sign, self.signs.step if case.finding is None else case.finding.since_step)

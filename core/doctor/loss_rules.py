@@ -62,9 +62,8 @@ def _last_good(signs: Signs) -> Before | None:
 
 
 def _scale(signs: Signs) -> float:
-    """The loss of a model that has learned nothing, as far as that is known."""
-    known = [value for value in (signs.first_loss, signs.facts.guess_loss) if value is not None and math.isfinite(value) and value > 0]
-    return min(known, default=0.0)
+    """The loss of a model that knows nothing: that of guessing, or of the first steps where that is not known."""
+    return signs.facts.guess_loss or (signs.first_loss if math.isfinite(signs.first_loss) else 0.0)
 
 
 def _lost(signs: Signs, before: EpochRow | None, later: EpochRow | None) -> bool:

@@ -11,7 +11,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Interval:
-    """A measure with its 95 % confidence interval. `value` None: it is not defined (no samples of that class, say), low and high are None too."""
+    """A measure with its 95 % confidence interval. `value` None: it is not defined (no samples of that class, say), low and high are None too.
+
+    About 19 of 20 such intervals hold the true figure, that of all pictures of this kind. A second measurement falls into the interval of the
+    first only about 83 times of 100, since chance moves both.
+    """
 
     value: float | None
     low: float | None

@@ -298,6 +298,10 @@ class StepTimes:
     norms_every: int
     looks_every: int
     budget: float
+    pace: float | None = None
+    """Seconds of a recent step that is like those to come, see `core.pace`; None where there is none yet."""
+    between: float = 0.0
+    """Seconds between the last step of an epoch and the first of the next."""
 
     @property
     def watching(self) -> float | None:

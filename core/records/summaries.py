@@ -68,15 +68,19 @@ class Summarizer:
     def __init__(self) -> None:
         self._left: dict[int, _Buckets] = {}
 
-    def add(self, steps: StepBlock | Sequence[StepRow]) -> list[LevelRow]:
-        """The buckets that these steps complete, those of the lowest level first. The first `KEPT` of each level are given."""
+    def add(self, steps: StepBlock | Sequence[StepRow], samples: Floats | None = None) -> list[LevelRow]:
+        """The buckets that these steps complete, those of the lowest level first. The first `KEPT` of each level are given.
+
+        `samples` float64[n]: pictures of each step (None: equally many); the loss of a bucket is the mean over pictures.
+        """
         if not len(steps):
             return []
         block = steps if isinstance(steps, StepBlock) else block_of(steps)
         finite = np.isfinite(block.loss)
         loss = np.where(finite, block.loss, np.nan)
         signals = (block.gradient_norms, block.update_norms, block.weight_norms)
-        buckets = _Buckets(block.step, finite, loss, loss, loss, block.learning_rate, signals)
+        sizes = np.where(finite, 1.0 if samples is None else samples, 0.0)
+        buckets = _Buckets(block.step, finite, sizes, loss, loss, loss, block.learning_rate, signals)
         rows: list[LevelRow] = []
         for level in range(TOP_LEVEL):
             if level in self._left:
@@ -92,10 +96,14 @@ class Summarizer:
 
 @dataclass(frozen=True)
 class _Buckets:
-    """Neighbouring buckets of one level as columns; NaN for a loss figure without finite losses. `signals` are the three kinds of norms."""
+    """Neighbouring buckets of one level as columns; NaN for a loss figure without finite losses. `signals` are the three kinds of norms.
+
+    `size`: pictures of the steps whose loss is finite.
+    """
 
     step: NDArray[np.int64]
     finite: NDArray[np.bool_]
+    size: Floats
     loss: Floats
     low: Floats
     high: Floats
@@ -107,6 +115,7 @@ class _Buckets:
         return _Buckets(
             np.concatenate([self.step, more.step]),
             np.concatenate([self.finite, more.finite]),
+            np.concatenate([self.size, more.size]),
             np.concatenate([self.loss, more.loss]),
             np.concatenate([self.low, more.low]),
             np.concatenate([self.high, more.high]),
@@ -117,17 +126,21 @@ class _Buckets:
     def last(self) -> _Buckets:
         """The last bucket alone."""
         signals = tuple(_last(signal) for signal in self.signals)
-        return _Buckets(self.step[-1:], self.finite[-1:], self.loss[-1:], self.low[-1:], self.high[-1:], self.learning_rate[-1:], signals)
+        return _Buckets(
+            self.step[-1:], self.finite[-1:], self.size[-1:], self.loss[-1:], self.low[-1:], self.high[-1:], self.learning_rate[-1:], signals
+        )
 
     def merged(self) -> _Buckets:
-        """Buckets of the next level. The mean of two means is exact: both stand for the same number of steps (unless losses were not finite)."""
+        """Buckets of the next level. A mean counts by its pictures: the last step of an epoch may have few, which say little."""
         end = len(self.step) // 2 * 2
         lefts, rights = slice(0, end, 2), slice(1, end, 2)
         left, right = self.loss[lefts], self.loss[rights]
-        loss = np.where(np.isnan(left), right, np.where(np.isnan(right), left, left / 2 + right / 2))
+        size = self.size[lefts] + self.size[rights]
+        share = self.size[lefts] / np.maximum(size, 1e-12)
+        loss = np.where(np.isnan(left), right, np.where(np.isnan(right), left, left * share + right * (1 - share)))
         low, high = np.fmin(self.low[lefts], self.low[rights]), np.fmax(self.high[lefts], self.high[rights])
         signals = tuple(_merged(signal, lefts, rights) for signal in self.signals)
-        return _Buckets(self.step[rights], self.finite[lefts] & self.finite[rights], loss, low, high, self.learning_rate[rights], signals)
+        return _Buckets(self.step[rights], self.finite[lefts] & self.finite[rights], size, loss, low, high, self.learning_rate[rights], signals)
 
     def rows(self, level: int, blank: NDArray[np.float32]) -> list[LevelRow]:
         """One row a bucket, of those that are kept."""

@@ -106,10 +106,11 @@ class Run:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate from the mean pace so far, in seconds; None before the first step and after the end."""
-        if self.plan is None or self.step == 0 or not self.status.active:
+        """Estimate from the steps since the last change, in seconds, with what lies between epochs; None where none says anything, and after the end."""
+        if self.plan is None or self.stages is None or self.stages.pace is None or not self.status.active:
             return None
-        return self.active_seconds / self.step * (self.plan.total_steps - self.step)
+        left = max(self.plan.total_steps - self.step, 0)
+        return self.stages.pace * left + self.stages.between * -(-left // max(self.plan.steps_per_epoch, 1))
 
 
 @dataclass(frozen=True)

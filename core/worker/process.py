@@ -239,7 +239,7 @@ class Worker:
                     self._audited(audit.finish(report.step), doctor)
                 case FinalReport():
                     test = report.test
-            self._tell(trainer)
+            self._tell(trainer, recorder)
             try:
                 self._obey(trainer, recorder, audit)
             except _Stopped:
@@ -290,11 +290,14 @@ class Worker:
             self.store.set_profile(self.run_id, profiler.profile(self.step, samples, reuse, self._profile_asked))
         self._profile_asked = False
 
-    def _tell(self, trainer: Trainer) -> None:
+    def _tell(self, trainer: Trainer, recorder: Recorder) -> None:
         """Remember what is computed once and kept, if there is news; a pass can be over in milliseconds, so not every time."""
         if not trainer.partition.news:
             return
         reuse = trainer.partition.tell()
+        if recorder.pace.filling != (reuse.state == "filling"):
+            recorder.pace.filling = reuse.state == "filling"
+            recorder.pace.anew()
         if self._reuse is None or reuse.state != self._reuse.state or time.monotonic() - self._last_reuse > REUSE_SECONDS:
             if reuse.state == "serving" and self._reuse is not None and self._reuse.state != "serving":
                 self._profile_at = self.step + PROFILE_AFTER  # steps are others from now on
@@ -308,6 +311,7 @@ class Worker:
         row = ChangeRow(0, report.step, source, str(report.change), plan.learning_rate, plan.frozen, plan.multipliers)
         self.store.append_change(self.run_id, row)
         recorder.doctor.change(row)
+        recorder.pace.anew()
         patterns = [rule for rule in report.change.freezing if not rule.startswith("!")]
         audit.changed(report.step - 1, [name for name in audit.names if any(matches(pattern, name) for pattern in patterns)])
         recorder.not_a_step()

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.doctor.doctor import Doctor, Units
+from core.pace import Pace
 from core.records.events import FROZEN, NOT_MEASURED, EpochRow, Signal, Stage, StepBlock, StepTimes
 from core.records.summaries import NOTHING, Summarizer
 from core.signals.watch import Spent, pace_for
@@ -73,6 +74,8 @@ class Recorder:
         self.clock = Clock()
         self.samples = 0
         self.steps = 0
+        self.pace = Pace()
+        self._over = False  # whether an epoch is over, and the next has not begun
         self._stages = trainer.stages
         self._watch = trainer.watch
         self.doctor = doctor
@@ -101,6 +104,10 @@ class Recorder:
     def add(self, report: StepReport) -> None:
         """Take a step. Waits for the device only when it is time to write."""
         now = self.clock.seconds
+        if self._over:
+            self._over = False
+            self.pace.epoch()
+        self.pace.step(now - self._last_time)
         self._waiting.append((report, now, report.samples / max(now - self._last_time, 1e-9)))
         self._last_time = now
         if time.perf_counter() - self._last_flush > self._patience or len(self._waiting) >= MOST_WAITING:
@@ -109,13 +116,16 @@ class Recorder:
     def add_epoch(self, row: EpochRow) -> None:
         """Take an epoch, which is over. It is written with its last steps: where an epoch takes milliseconds, a commit for each would take longer."""
         self._epochs.append(row)
+        self._over = True
         self.doctor.epoch(row)
         if time.perf_counter() - self._last_flush > self._patience:
             self.flush()
 
     def not_a_step(self) -> None:
         """Time up to now went into something else (validation, a pause): the next step's pace does not count it."""
-        self._last_time = self.clock.seconds
+        now = self.clock.seconds
+        self.pace.aside(now - self._last_time)
+        self._last_time = now
         self._stages.begin()
 
     def flush(self) -> None:
@@ -157,7 +167,7 @@ class Recorder:
         self.steps += len(waiting)
         self.samples += sum(report.samples for report in reports)
         self._thin()
-        levels = self._summarizer.add(block)
+        levels = self._summarizer.add(block, np.array([report.samples for report in reports], np.float64))
         times = self._times()
         self.store.append(self.run_id, block, levels, self.clock.seconds, self.step_seconds, self.watch_seconds, times, epochs)
         units = [Units(report.step, report.frozen, row) for report, row in zip(looked, columns.unit_norms, strict=True)]
@@ -194,7 +204,10 @@ class Recorder:
         _, steps, before = self._history[0]
         recent = {stage: total - before.get(stage, 0.0) for stage, total in seconds.items()}
         pace = self._watch.pace
-        return StepTimes(self.steps, seconds, self.steps - steps, recent, self._launches, pace.norms, pace.looks, self._watch.budget)
+        return StepTimes(
+            self.steps, seconds, self.steps - steps, recent, self._launches, pace.norms, pace.looks, self._watch.budget,
+            self.pace.seconds, self.pace.between,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

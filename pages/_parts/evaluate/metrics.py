@@ -22,8 +22,9 @@ def show(shared: Services, subject: Subject) -> None:
     speed = f" in {found.seconds:.1f}\u00a0s" if found.seconds else ""
     st.caption(
         f"{found.samples:,} test pictures that the run never learned from, through the weights {subject.here} "
-        f"(step {found.step:,}){speed}. A 95\u00a0% interval says how far chance alone may have moved a figure: "
-        "with another test set of this size it would lie there 19 times of 20."
+        f"(step {found.step:,}){speed}. A 95\u00a0% interval says how far chance alone, in which pictures were drawn for the test, may have "
+        "moved a figure: of 20 such intervals about 19 hold the true figure, that of all pictures of this kind. Where another test set of this size "
+        "would put it is another question: two measured figures differ by more, and the second lies in the first one's interval about 83 times of 100."
     )
     notes(found)
     st.subheader("Class by class", anchor=False)

@@ -75,7 +75,8 @@ def show(shared: Services, run: Run) -> None:
             st.caption(":material/policy: Freeze audit: the first look is still to come.")
         return
     faulty = any(row.verdict.fault for row in report.rows)
-    st.markdown(f"{':material/report:' if faulty else ':material/verified_user:'} **Freeze audit: {words.plain(headline(report))}**")
+    said = headline(report, shared.store.run(run.id).step)
+    st.markdown(f"{':material/report:' if faulty else ':material/verified_user:'} **Freeze audit: {words.plain(said)}**")
     # Not the headline: an expander whose label changes is another one, and closed.
     box = st.expander("Every tensor of the freeze audit, and the proof", key=f"audit_{run.id}", expanded=faulty, on_change="rerun")
     if not box.open:
@@ -87,12 +88,17 @@ def show(shared: Services, run: Run) -> None:
         audit_table(run.id, report)
 
 
-def headline(report: AuditReport) -> str:
-    """The proof in one line: '0 of 11,176,512 frozen values changed, complete, after step 480 · 60 frozen and verified, 2 learning'."""
+def headline(report: AuditReport, step: int = 0) -> str:
+    """The proof in one line: '0 of 11,176,512 frozen values changed, complete, after step 480 · 60 frozen and verified, 2 learning'.
+
+    `step` is where the run is: a look that is older says so.
+    """
     counts = Counter(_in_short(row) for row in report.rows)
     order = [*(remedy.short for remedy in REMEDIES.values()), VERIFIED, WAITING, LEARNING]
     verdicts = ", ".join(f"{counts[name]:,} {name}" for name in order if counts[name])
     when = f"complete, after step {report.step:,}" if report.complete else f"so far, after step {report.step:,}"
+    if step > report.step and not report.complete:
+        when += f" of {step:,} (the next look follows)"
     if not report.frozen_values:
         return f"nothing is frozen ({when}) · {verdicts}"
     return f"{report.values_changed:,} of {report.frozen_values:,} frozen values changed, {when} · {verdicts}"

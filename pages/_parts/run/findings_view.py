@@ -42,7 +42,7 @@ def show(shared: Services, run: Run) -> None:
         if run.status.active:
             st.caption(":material/stethoscope: Findings: the doctor looks once the run has its model and data.")
         return
-    st.markdown(f":material/stethoscope: **{words.plain(headline(run, diagnosis))}**")
+    st.markdown(f":material/stethoscope: **{words.plain(headline(shared.store.run(run.id), diagnosis))}**")
     for finding in diagnosis.open:
         _finding(shared, run, finding)
     if diagnosis.resolved:
@@ -57,8 +57,10 @@ def show(shared: Services, run: Run) -> None:
 
 
 def headline(run: Run, diagnosis: Diagnosis) -> str:
-    """'Findings: 1 serious, 2 warnings', or that there are none and how many rules were looked at."""
-    step = f"after step {diagnosis.step:,}" if diagnosis.final else f"at step {max(run.step, diagnosis.step):,}"
+    """'Findings: 1 serious, 2 warnings', or that there are none, how many rules were looked at, and at which step that was."""
+    step = f"after step {diagnosis.step:,}"
+    if not diagnosis.final and run.status.active and run.step > diagnosis.step:
+        step += f" of {run.step:,} so far"
     if not diagnosis.open:
         return f"No findings: {len(diagnosis.rules)} rules looked at, {step}"
     counts = Counter(finding.severity for finding in diagnosis.open)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.code import loading_code, phases, pytorch_code
 from core.config import ConfigError, RunConfig
+from core.config.plans import Change
 from core.helpers.helper import LabError
 from core.records import telling
-from core.records.events import CommandKind, RunPlan, RunStatus
+from core.records.events import ChangeRow, CommandKind, RunPlan, RunStatus
 from core.run_folder import read_notice
 from core.store import Run
 from core.store.checkpoint import weights_of
@@ -31,7 +34,8 @@ def show(shared: Services, run: Run) -> None:
     title, another = st.columns([3, 1], vertical_alignment="center")
     title.title(words.plain(words.subject(run.config)))
     another.button("Set up another run", icon=":material/add:", width="stretch", on_click=_set_up_another)
-    st.caption(_facts(run))
+    changes = shared.store.changes_after(run.id)
+    st.caption(_facts(run, changes))
     if run.plan is not None:
         about = "Try pictures, see mistakes and where it looks: also while it trains."
         st.page_link("evaluate.py", label="Evaluate this run", icon=":material/fact_check:", query_params={"run": run.id}, help=about)
@@ -163,21 +167,35 @@ def _share(run: Run) -> float:
 def _pace(run: Run) -> str:
     if run.plan is None or run.step == 0 or run.active_seconds == 0:
         return "Starting" if run.activity_share is None else f"{100 * run.activity_share:.0f} %"
-    samples = run.step * run.plan.train_samples / run.plan.steps_per_epoch / run.active_seconds
+    step = run.stages.pace if run.stages and run.stages.pace else run.active_seconds / run.step
+    samples = run.plan.train_samples / run.plan.steps_per_epoch / step
     left = f" · {words.duration(run.seconds_left)} left" if run.seconds_left is not None and run.status != RunStatus.PAUSED else ""
     return f"{100 * _share(run):.0f} %{left} · {samples:,.0f} samples per second"
 
 
-def _facts(run: Run) -> str:
+def _facts(run: Run, changes: Sequence[ChangeRow] = ()) -> str:
+    """The settings in one line. What was changed since says from which step on, so that nobody reads what holds no more."""
     config = run.config
     rate = f"{words.plain(config.optimizer)} at {config.learning_rate:g}"
+    rated = [row for row in changes if Change.parse(row.text).learning_rate is not None]
+    if rated:
+        rate += f" ({rated[-1].learning_rate:g} since step {rated[-1].step:,})"
     data = f" · {run.plan.train_samples:,} training images on {words.plain(run.plan.device)}" if run.plan else ""
     named = config.starting_weights in ("random", "pretrained")
     weights = f"{words.plain(config.starting_weights)} weights" if named else f"weights of {words.code(config.starting_weights)}"
     course = f" · timeline {words.plain(str(config.timeline))}" if config.timeline.changes else ""
     factors = f" · multipliers {words.plain(str(config.learning_rate_multipliers))}" if config.learning_rate_multipliers.rules else ""
-    freezing = f"Freeze: {words.plain(str(config.freeze))}{course}{factors}"
+    frozen = [row for row in changes if Change.parse(row.text).freezing]
+    since = f" at the start, {_learning(run, frozen[-1])} since step {frozen[-1].step:,}" if frozen else ""
+    freezing = f"Freeze: {words.plain(str(config.freeze))}{since}{course}{factors}"
     return f"{freezing} · {weights} · {config.image_size:,} px · {rate} · batches of {config.batch_size:,} images{data} · {words.code(run.id)}"
+
+
+def _learning(run: Run, row: ChangeRow) -> str:
+    """How much learns after a change: '12 of 62 tensors learn (35 % of the parameters)'."""
+    counts = [layer.count for layer in run.plan.layers] if run.plan else []
+    learns = [count for count, frozen in zip(counts, row.frozen.tolist(), strict=True) if not frozen]
+    return f"{len(learns):,} of {len(counts):,} tensors learn ({100 * sum(learns) / max(sum(counts), 1):.3g} % of the parameters)"
 
 
 def _what_went_wrong(shared: Services, run: Run) -> None:

@@ -62,7 +62,7 @@ function watching({ about, root }) {
   const whole = typeof now === "number" && typeof total === "number" ? ` (${costs(total)} since the run began)` : "";
   const why = thin ? " Steps are so quick that measuring each would take more of the time than was allowed, so fewer are measured; the loss is recorded at every step." : "";
   meter.title = `Share of the steps' time that goes into watching them${whole}: gradient norms ${steps(norms)}, weight changes ${steps(every)}, `
-    + `the freeze audit, and writing it all down.${why} Drawing this page is not in it: that is the browser's own time.`;
+    + `the freeze audit, and writing it all down (the parts watching and recording of the bar where a step's time goes).${why} Drawing this page is not in it: that is the browser's own time.`;
   meter.setAttribute("aria-label", `${meter.textContent}. ${meter.title}`);
 }
 

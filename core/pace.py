@@ -1,0 +1,59 @@
+"""How long a run still takes, from the steps that are like those to come. Imports nothing of the project."""
+
+from __future__ import annotations
+
+from collections import deque
+
+RECENT_STEPS, RECENT_SECONDS = 500, 30.0
+"""How many of the newest steps count, and how many seconds of them (one step at least)."""
+
+
+class Pace:
+    """Seconds that a step takes, and what lies between two epochs, since it last began anew.
+
+    A change of what learns, or frozen layers whose features are all there, makes other steps of them: `anew`. The first step after that is
+    left out where there are others, since what is slow only once is in it. While features are computed for the first time (`filling`) steps say
+    nothing of the later ones, so there is no estimate until an epoch is over.
+    """
+
+    def __init__(self) -> None:
+        self.filling = False
+        self._steps: deque[float] = deque(maxlen=RECENT_STEPS)
+        self._first: float | None = None
+        self._epochs = 0
+        self._aside = 0.0
+        self.between = 0.0
+        """Seconds from the last step of an epoch to the first of the next: validation and saving."""
+
+    def anew(self) -> None:
+        """Steps are others from here on."""
+        self._steps.clear()
+        self._first = None
+        self._epochs = 0
+
+    def step(self, seconds: float) -> None:
+        """A step took so long."""
+        if self._first is None:
+            self._first = seconds
+            return
+        self._steps.append(seconds)
+        while len(self._steps) > 1 and sum(self._steps) > RECENT_SECONDS:
+            self._steps.popleft()
+
+    def aside(self, seconds: float) -> None:
+        """So long was spent on something else than a step."""
+        self._aside += seconds
+
+    def epoch(self) -> None:
+        """The epoch before is over, with what came after its last step."""
+        if not self.filling:
+            self.between = self._aside
+        self._aside = 0.0
+        self._epochs += 1
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean seconds of a recent step; None where none says anything of those to come."""
+        if self.filling and not self._epochs:
+            return None
+        return sum(self._steps) / len(self._steps) if self._steps else self._first
