@@ -93,8 +93,8 @@ def by_chance(signs: Signs) -> Sign | None:
     )
     return Sign(
         "serious",
-        f"After {rows[-1].epoch:,} epochs {100 * reached:.1f} % of {count:,} validation pictures are right (median of the last 3 epochs), where always "
-        f"saying the most frequent class would give {100 * chance:.1f} %, give or take {100 * (limit - chance):.1f} by chance, and "
+        f"After {rows[-1].epoch:,} epochs {100 * reached:.1f} % of {count:,} validation pictures are right (median of the last 3 epochs), where "
+        f"always saying the most frequent class would give {100 * chance:.1f} %, give or take {100 * (limit - chance):.1f} by chance, and "
         f"{100 * training:.1f} % of the training pictures; {why}.",
         Remedy("Look at some training pictures with their labels first; then try another learning rate.", "", settings),
         "accuracy", rows[0].step, rows[-1].step,
@@ -185,8 +185,8 @@ def slow_data(signs: Signs) -> Sign | None:
         settings["image_size"] = max(64, config.image_size // 2)
     return Sign(
         "warning",
-        f"Reading and changing the pictures takes {1000 * data / times.recent_steps:,.1f} ms of a step, {100 * data / total:.0f} % of it, and all else "
-        f"{1000 * (total - data) / times.recent_steps:,.1f} ms (means of the last {times.recent_steps:,} steps, without watching them).",
+        f"Reading and changing the pictures takes {1000 * data / times.recent_steps:,.1f} ms of a step, {100 * data / total:.0f} % of it, and all "
+        f"else {1000 * (total - data) / times.recent_steps:,.1f} ms (means of the last {times.recent_steps:,} steps, without watching them).",
         Remedy(advice, "", settings),
         "settings", max(1, signs.step - times.recent_steps + 1), signs.step,
     )  # fmt: skip

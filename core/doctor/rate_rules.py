@@ -114,8 +114,9 @@ def too_low(signs: Signs) -> Sign | None:
     was, then = apart(first, now)
     return Sign(
         "serious",
-        f"The loss was {was} in the first steps and is {then} after {signs.step:,} (median of the last {signs.window:,}), and one update changes no "
-        f"layer's weights by more than {largest:.1e} of their size (median of the last {signs.looks} looks) at a learning rate of {signs.rate:g}.",
+        f"The loss was {was} in the first steps and is {then} after {signs.step:,} (median of the last {signs.window:,}), and one update changes "
+        f"no layer's weights by more than {largest:.1e} of their size (median of the last {signs.looks} looks) at a learning rate of "
+        f"{signs.rate:g}.",
         Remedy(f"{rate.words}.", rate.change, rate.settings),
         "loss", 1, signs.step,
     )  # fmt: skip
@@ -168,7 +169,8 @@ RULES = (
         explained_by=("not a number", "dead units", "vanishing gradients", "learning rate too high", "learning rate too low"),
     ),
     Rule(
-        "learning rate too high", "The learning rate is too high", "the loss of the last stretch, against that of the first steps and the lowest since",
+        "learning rate too high", "The learning rate is too high",
+        "the loss of the last stretch, against that of the first steps and the lowest since",
         "A schedule that is at its highest point for a while, or goes up again and again; a loss that begins at 0 by accident.", too_high,
         explained_by=("worse since a change", "gradients add up"), ready=_whole,
     ),

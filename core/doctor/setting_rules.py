@@ -35,8 +35,8 @@ def drifting(signs: Signs) -> Sign | None:
     mode = f"{training:,} of {len(rows):,} of their tensors belong to layers in train mode, which move them with every batch"
     return Sign(
         "serious",
-        f"Running mean and variance of {len(modules):,} frozen normalisation {'layer' if len(modules) == 1 else 'layers'} ({listed(modules)}) are not "
-        f"what they were when they were frozen: {mode if training else 'something moved them, though the layers are in eval mode now'}.",
+        f"Running mean and variance of {len(modules):,} frozen normalisation {'layer' if len(modules) == 1 else 'layers'} ({listed(modules)}) are "
+        f"not what they were when they were frozen: {mode if training else 'something moved them, though the layers are in eval mode now'}.",
         Remedy(
             "Put frozen normalisation layers into eval mode after each model.train(); freezing them again does.",
             change,
@@ -119,9 +119,9 @@ def frozen_at_random(signs: Signs) -> Sign | None:
     later = "and the timeline thaws none of them" if signs.config.timeline.changes else "and nothing is planned that thaws them"
     return Sign(
         "warning",
-        f"{len(names):,} of the {int(signs.is_weight.sum()):,} weight tensors ({listed(names)}), {100 * values / max(all_values, 1):.3g} % of all weights, "
-        f"are frozen with the random values that they began with, {later}: these layers will never learn anything, and what comes after them has to "
-        "make do with that.",
+        f"{len(names):,} of the {int(signs.is_weight.sum()):,} weight tensors ({listed(names)}), {100 * values / max(all_values, 1):.3g} % of all "
+        f"weights, are frozen with the random values that they began with, {later}: these layers will never learn anything, and what comes after them "
+        "has to make do with that.",
         Remedy(f"{now}{advice[2:]}.", change, settings),
         "settings", 1, signs.step, names[:6],
     )  # fmt: skip
@@ -165,9 +165,9 @@ def decay(signs: Signs) -> Sign | None:
     which = "" if (signs.multipliers == 1).all() else " (where the rate has no multiplier)"
     return Sign(
         "warning" if explicit and rate * strength >= 0.01 else "note",
-        f"Weight decay {strength:g} at {'a' if planned else 'a mean'} learning rate of {rate:.4g} takes {least}{100 * pull:.3g} % off a value in "
-        f"{'all' if planned else 'the first'} {done:,} steps{which}, unless gradients hold against it; {len(names):,} tensors that learn are scales of "
-        f"normalisation layers or biases ({listed(names)}), whose size has nothing to do with overfitting.",
+        f"Weight decay {strength:g} at {'a' if planned else 'a mean'} learning rate of {rate:.4g} takes {least}{100 * pull:.3g} % off a value "
+        f"in {'all' if planned else 'the first'} {done:,} steps{which}, unless gradients hold against it; {len(names):,} tensors that learn are "
+        f"scales of normalisation layers or biases ({listed(names)}), whose size has nothing to do with overfitting.",
         Remedy(f"Use a weaker weight decay in the next run, such as {weaker:g}.", "", {"weight_decay": weaker}),
         "settings", 1, signs.step, tuple(names[:3]),
     )  # fmt: skip

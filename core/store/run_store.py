@@ -106,7 +106,7 @@ class Run:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate from the steps since the last change, in seconds, with what lies between epochs; None where none says anything, and after the end."""
+        """Estimate in seconds, from the steps since the last change and what lies between epochs; None where none says anything."""
         if self.plan is None or self.stages is None or self.stages.pace is None or not self.status.active:
             return None
         left = max(self.plan.total_steps - self.step, 0)

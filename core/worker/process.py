@@ -295,9 +295,9 @@ class Worker:
         if not trainer.partition.news:
             return
         reuse = trainer.partition.tell()
-        if recorder.pace.filling != (reuse.state == "filling"):
-            recorder.pace.filling = reuse.state == "filling"
-            recorder.pace.anew()
+        if recorder.time_left.filling != (reuse.state == "filling"):
+            recorder.time_left.filling = reuse.state == "filling"
+            recorder.time_left.anew()
         if self._reuse is None or reuse.state != self._reuse.state or time.monotonic() - self._last_reuse > REUSE_SECONDS:
             if reuse.state == "serving" and self._reuse is not None and self._reuse.state != "serving":
                 self._profile_at = self.step + PROFILE_AFTER  # steps are others from now on
@@ -311,7 +311,7 @@ class Worker:
         row = ChangeRow(0, report.step, source, str(report.change), plan.learning_rate, plan.frozen, plan.multipliers)
         self.store.append_change(self.run_id, row)
         recorder.doctor.change(row)
-        recorder.pace.anew()
+        recorder.time_left.anew()
         patterns = [rule for rule in report.change.freezing if not rule.startswith("!")]
         audit.changed(report.step - 1, [name for name in audit.names if any(matches(pattern, name) for pattern in patterns)])
         recorder.not_a_step()

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from core.doctor.doctor import Doctor, Units
-from core.pace import Pace
 from core.records.events import FROZEN, NOT_MEASURED, EpochRow, Signal, Stage, StepBlock, StepTimes
 from core.records.summaries import NOTHING, Summarizer
 from core.signals.watch import Spent, pace_for
 from core.store import RunStore
+from core.time_left import TimeLeft
 from core.training.trainer import StepReport, Trainer
 
 FLUSH_SECONDS = 0.25
@@ -74,7 +74,7 @@ class Recorder:
         self.clock = Clock()
         self.samples = 0
         self.steps = 0
-        self.pace = Pace()
+        self.time_left = TimeLeft()
         self._over = False  # whether an epoch is over, and the next has not begun
         self._stages = trainer.stages
         self._watch = trainer.watch
@@ -106,8 +106,8 @@ class Recorder:
         now = self.clock.seconds
         if self._over:
             self._over = False
-            self.pace.epoch()
-        self.pace.step(now - self._last_time)
+            self.time_left.epoch()
+        self.time_left.step(now - self._last_time)
         self._waiting.append((report, now, report.samples / max(now - self._last_time, 1e-9)))
         self._last_time = now
         if time.perf_counter() - self._last_flush > self._patience or len(self._waiting) >= MOST_WAITING:
@@ -124,7 +124,7 @@ class Recorder:
     def not_a_step(self) -> None:
         """Time up to now went into something else (validation, a pause): the next step's pace does not count it."""
         now = self.clock.seconds
-        self.pace.aside(now - self._last_time)
+        self.time_left.aside(now - self._last_time)
         self._last_time = now
         self._stages.begin()
 
@@ -206,7 +206,7 @@ class Recorder:
         pace = self._watch.pace
         return StepTimes(
             self.steps, seconds, self.steps - steps, recent, self._launches, pace.norms, pace.looks, self._watch.budget,
-            self.pace.seconds, self.pace.between,
+            self.time_left.seconds, self.time_left.between,
         )  # fmt: skip
 
 

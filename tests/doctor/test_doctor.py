@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,6 +35,9 @@ from core.training.trainer import Trainer
 from core.worker.assembly import assemble
 from core.worker.process import Worker
 
+TRAINED = "weights of a run before"
+"""In place of starting weights: those of another run here, which frozen layers need to be worth anything."""
+
 TINY: dict[str, Any] = {"image_size": 8, "model": "tiny: flatten, linear 32, relu", "epochs": 3, "threads": 1}
 
 HEALTHY: dict[str, dict[str, Any]] = {
@@ -44,12 +48,19 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "cosine down to nothing": {"schedule": "CosineAnnealingLR", "learning_rate": 3e-3, "epochs": 6},
     "a single epoch in few steps": {"epochs": 1, "batch_size": 256},
     "small pictures, convolutions": {"model": "small_cnn", "batch_size": 64},
-    "head only, features kept": {"model": "small_cnn", "freeze": "head only", "learning_rate": 0.01, "epochs": 5},
+    "head only, features kept": {"model": "small_cnn", "freeze": "head only", "learning_rate": 0.01, "epochs": 5, "starting_weights": TRAINED},
     "unfrozen later, with multipliers": {
-        "model": "small_cnn", "freeze": "head only", "timeline": "2: !stage3; step 60: learning_rate=0.0005",
+        "model": "small_cnn", "freeze": "head only", "timeline": "2: !stage3; step 60: learning_rate=0.0005", "starting_weights": TRAINED,
         "learning_rate_multipliers": "head=3", "learning_rate": 3e-3,
     },
     "clipped, accumulated, stopped early": {"clip_norm": 0.1, "accumulate": 2, "batch_size": 16, "early_stopping": 2, "augmentation": "shift"},
+    "random, thawed whole later": {"model": "small_cnn", "freeze": "head only", "timeline": "2: train everything", "epochs": 5},
+    "rate lowered twice": {"learning_rate": 0.005, "timeline": "3: learning_rate=0.0005; 5: learning_rate=0.00005", "epochs": 6},
+    "rate raised with care": {"learning_rate": 0.0003, "timeline": "3: learning_rate=0.002", "epochs": 5},
+    "warm restarts": {"schedule": "CosineAnnealingWarmRestarts", "learning_rate": 0.005, "epochs": 8},
+    "a last batch of one in a hundred": {"batch_size": 142, "learning_rate": 0.005, "epochs": 8, "watch_budget": 1.0},
+    "35 steps": {"model": "small_cnn", "batch_size": 164, "learning_rate": 0.003},
+    "another loss": {"loss": "MultiMarginLoss"},
     "deep, with normalisation": {"model": "deep: flatten, " + ", ".join(["linear 32, norm, relu"] * 4), "optimizer": "Adam"},
 }  # fmt: skip
 
@@ -92,6 +103,11 @@ def test_run_that_is_broken_on_purpose_is_found(broken: dict[str, tuple[Run, Dia
     for rule in PRESETS[name].findings:
         finding = found[rule]
         assert finding.alarming or rule == "plateau"
+        said = re.search(r"(Lower|Raise) the learning rate to ([\d.e-]+\d)", finding.remedy.advice)
+        rate = finding.remedy.settings.get("learning_rate")
+        if rate is not None:  # what the words say is what the settings do, in that direction
+            assert said is not None
+            assert (float(said[2]), rate < run.config.learning_rate) == (rate, said[1] == "Lower")
         assert finding.open
         assert any(letter.isdigit() for letter in finding.cause)
         assert 0 <= finding.first_step <= finding.last_step <= max(run.step, 1)
@@ -100,9 +116,18 @@ def test_run_that_is_broken_on_purpose_is_found(broken: dict[str, tuple[Run, Dia
     assert preset_of(run.config) == PRESETS[name]
 
 
+@pytest.fixture(scope="module")
+def trained(home: Home, store: RunStore) -> str:
+    """The weights file of a run that went well."""
+    run, _ = carried_out(home, store, RunConfig(**{**TINY, "model": "small_cnn"}))
+    assert run.result is not None
+    return str(run.result.weights)
+
+
 @pytest.mark.parametrize("label", HEALTHY)
-def test_healthy_run_has_no_findings(home: Home, store: RunStore, label: str) -> None:
-    run, diagnosis = carried_out(home, store, RunConfig(**{**TINY, **HEALTHY[label]}))
+def test_healthy_run_has_no_findings(home: Home, store: RunStore, trained: str, label: str) -> None:
+    changes = {name: trained if value == TRAINED else value for name, value in HEALTHY[label].items()}
+    run, diagnosis = carried_out(home, store, RunConfig(**{**TINY, **changes}))
     assert run.status is RunStatus.FINISHED
     assert [finding.cause for finding in diagnosis.findings] == []
     assert len(diagnosis.rules) == len(RULES)
@@ -152,6 +177,9 @@ def test_pictures_in_two_sets_are_left_out_at_one_click() -> None:
     [
         ("vanishing-gradients", "vanishing gradients", {}),
         ("dead-relus", "dead units", {}),
+        ("rate-raised", "worse since a change", {}),
+        ("frozen-random", "frozen at random", {}),
+        ("loss-blown-up", "learning rate too high", {"learning_rate": 0.01}),
         ("imbalanced-classes", "class imbalance", {"class_weights": "balanced"}),
         ("leaking-split", "leakage", {"doubles": "leave out"}),
     ],
@@ -195,8 +223,8 @@ def test_presets_and_rules_have_words() -> None:
         assert set(rule.explained_by) <= set(RULES)
     found = {rule for preset in PRESETS.values() for rule in preset.findings}
     assert found <= set(RULES)
-    # The first has a test of its own below; the others are about files, which no lesson has, and have theirs in test_fit.
-    assert set(RULES) - found == {"update ratio", "much cut away", "flat pictures"}
+    # The first two have tests of their own, below and in test_doctor_truth; the others are about files, which no lesson has: see test_fit.
+    assert set(RULES) - found == {"update ratio", "loss blown up", "much cut away", "flat pictures"}
     for preset in PRESETS.values():
         assert preset.what.endswith(".")
         assert preset.watch_for.endswith(".")
@@ -329,7 +357,7 @@ def test_change_of_the_plan_begins_anew_what_is_measured() -> None:
 
 
 def test_running_statistics_that_lag_behind_are_told_from_labels_that_do_not_fit() -> None:
-    for statistics_steps, severity, said in ((300, "note", "take 300 steps"), (30, "serious", "their labels do not fit the pictures")):
+    for statistics_steps, severity, said in ((300, "note", "take 300 steps"), (30, "serious", "labels that do not fit the pictures do that")):
         watched = Doctor(RunConfig(), PLAN, replace(FACTS, statistics_steps=statistics_steps), clock=lambda: 0.0)
         for epoch in range(1, 7):
             watched.epoch(EpochRow(epoch, 50 * epoch, 1.0, 1 / epoch, 0.95, 0.7, 0.5))

@@ -63,7 +63,7 @@ def test_findings_come_and_go_while_a_run_goes_on_and_a_remedy_is_asked_for(serv
     run = written(server, page, RUN, 40)
     names = tuple(RULES)
     run.store.set_findings(run.id, Diagnosis(10, False, names, ()))
-    expect(page.get_by_text(f"No findings: {len(names)} rules looked at, at step 40")).to_be_visible()
+    expect(page.get_by_text(f"No findings: {len(names)} rules looked at, after step 10 of 40 so far")).to_be_visible()
     page.get_by_text("What the doctor looks at").click()
     expect(page.get_by_text(RULES["leakage"].about)).to_be_visible()
 

@@ -154,3 +154,7 @@ def test_the_headline_of_an_audit_counts_only_what_was_compared_as_verified() ->
         "7 of 107 frozen values changed, complete, after step 40 · 1 leaking, 1 frozen and verified, 1 learning"
     )
     assert headline(AuditReport(40, True, (learns,))) == "nothing is frozen (complete, after step 40) · 1 learning"
+    # A look that is older than the run says so.
+    assert "so far, after step 12 of 568 (the next look follows) ·" in headline(AuditReport(12, False, (row, learns)), 568)
+    assert "so far, after step 12 ·" in headline(AuditReport(12, False, (row, learns)), 12)
+    assert headline(AuditReport(40, True, (learns,)), 41) == "nothing is frozen (complete, after step 40) · 1 learning"

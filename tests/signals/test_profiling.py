@@ -15,7 +15,7 @@ from torch.nn.modules import module as modules
 from core.commands import cli
 from core.config import RunConfig
 from core.machine.home import Home
-from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, BlockTime, CommandKind, Memory, Profile, Reuse, StepRow
+from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, BlockTime, CommandKind, Memory, Profile, Reuse, Stage, StepRow, StepTimes
 from core.records.summaries import Summarizer
 from core.records.telling import block_note, parts_of, profile_headline, reuse_in_words, size
 from core.signals.profiling import Profiler, Stages
@@ -26,6 +26,7 @@ from core.worker.assembly import assemble
 from core.worker.process import work
 from core.worker.recorder import Recorder
 from core.worker.supervisor import Supervisor
+from pages._parts.run import profile_view
 from tests.support import wait_until
 
 QUICK: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 1, "batch_size": 128}
@@ -406,3 +407,11 @@ def test_command_line_prints_the_profile_and_what_is_kept(home: Home, store: Run
     assert json.loads(capsys.readouterr().out)["blocks"][1]["backward"] == 0.62
     assert cli.main(["show", run_id, *at]) == 0
     assert "Frozen layers are computed once: layers up to layer3 (41 of 62)" in capsys.readouterr().out
+
+
+def test_the_bar_says_of_watching_what_the_meter_says() -> None:
+    seconds: dict[Stage, float] = {"forward": 0.973, "watching": 0.015, "recording": 0.012}
+    assert profile_view.watching(seconds) == "2.7 %"
+    times = StepTimes(10, seconds, 10, seconds, False, 1, 10, 0.02)
+    assert profile_view.watching(times.recent_seconds) == f"{100 * (times.watching or 0):.1f} %"  # as in `spoken.js`
+    assert profile_view.watching({"forward": 1.0, "recording": 0.0001}) == "less than 0.1 %"

@@ -93,6 +93,16 @@ def test_levels_hold_mean_and_extremes_of_their_steps(losses: list[float], level
         assert (bucket.low, bucket.high) == (min(part), max(part))
 
 
+def test_mean_of_a_bucket_counts_the_small_last_batch_of_an_epoch_by_its_pictures() -> None:
+    steps = [row(step, loss) for step, loss in enumerate([1.0, 1.0, 1.0, 9.0, 2.0, float("nan"), 4.0, 4.0], 1)]
+    pictures = np.array([32.0, 32, 32, 2, 32, 32, 16, 16])
+    found = {(bucket.level, bucket.step): bucket.loss for bucket in Summarizer().add(steps, pictures)}
+    assert found[1, 4] == pytest.approx((32 + 2 * 9) / 34)
+    assert found[2, 4] == pytest.approx((96 + 2 * 9) / 98)
+    assert (found[1, 6], found[2, 8]) == (2.0, 3.0)
+    assert found[3, 8] == pytest.approx((96 + 18 + 64 + 128) / 162)
+
+
 def test_level_marks_a_bucket_in_which_one_loss_was_not_finite() -> None:
     summarizer = Summarizer()
     buckets = [bucket for step, loss in enumerate([1.0, float("nan"), 3.0, 5.0], 1) for bucket in summarizer.add([row(step, loss)])]

@@ -24,7 +24,7 @@ def show(shared: Services, subject: Subject) -> None:
         f"{found.samples:,} test pictures that the run never learned from, through the weights {subject.here} "
         f"(step {found.step:,}){speed}. A 95\u00a0% interval says how far chance alone, in which pictures were drawn for the test, may have "
         "moved a figure: of 20 such intervals about 19 hold the true figure, that of all pictures of this kind. Where another test set of this size "
-        "would put it is another question: two measured figures differ by more, and the second lies in the first one's interval about 83 times of 100."
+        "would put it is another question: two measured figures differ by more, and the second is in the interval of the first about 83 times of 100."
     )
     notes(found)
     st.subheader("Class by class", anchor=False)

@@ -8,7 +8,7 @@ RECENT_STEPS, RECENT_SECONDS = 500, 30.0
 """How many of the newest steps count, and how many seconds of them (one step at least)."""
 
 
-class Pace:
+class TimeLeft:
     """Seconds that a step takes, and what lies between two epochs, since it last began anew.
 
     A change of what learns, or frozen layers whose features are all there, makes other steps of them: `anew`. The first step after that is
