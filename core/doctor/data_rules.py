@@ -83,7 +83,8 @@ def by_chance(signs: Signs) -> Sign | None:
     forget = signs.facts.statistics_steps
     if rows[0].step < SETTLED * forget:
         return _lagging(signs, reached, training, forget) if by_heart else None
-    if rows[-1].step - rows[0].step < signs.plan.steps_per_epoch or (not by_heart and rows[-1].train_loss < 0.98 * rows[0].train_loss):
+    below = signs.facts.guess_loss is None or rows[-1].train_loss < signs.facts.guess_loss
+    if not by_heart and below and rows[-1].train_loss < 0.98 * rows[0].train_loss:
         return None  # slow, but on its way
     settings: dict[str, bool | int | float | str | None] = {"fault": "none"} if signs.config.fault != "none" else {}
     why = (

@@ -120,8 +120,8 @@ def frozen_at_random(signs: Signs) -> Sign | None:
     return Sign(
         "warning",
         f"{len(names):,} of the {int(signs.is_weight.sum()):,} weight tensors ({listed(names)}), {100 * values / max(all_values, 1):.3g} % of all "
-        f"weights, are frozen with the random values that they began with, {later}: these layers will never learn anything, and what comes after them "
-        "has to make do with that.",
+        f"weights, are frozen with the random values that they began with, {later}: these layers will never learn anything, and what comes after "
+        "them has to make do with that.",
         Remedy(f"{now}{advice[2:]}.", change, settings),
         "settings", 1, signs.step, names[:6],
     )  # fmt: skip
