@@ -27,7 +27,10 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "mlp, everything, AdamW": {"model": "mlp", "image_size": 16},
     "mlp, SGD 0.05, cosine": {"model": "mlp", "image_size": 16, "optimizer": "SGD", "learning_rate": 0.05, "schedule": "CosineAnnealingLR"},
     "small_cnn, everything, shift": {"model": "small_cnn", "image_size": 16, "augmentation": "shift"},
-    "small_cnn, head only, kept features": {"model": "small_cnn", "image_size": 16, "freeze": "head only", "learning_rate": 0.01, "epochs": 12},
+    "small_cnn, head only, kept features": {
+        "model": "small_cnn", "image_size": 16, "freeze": "head only", "learning_rate": 0.01, "epochs": 12,
+        "starting_weights": "small_cnn, everything, shift",
+    },
     "small_cnn, unfrozen later, multipliers": {
         "model": "small_cnn", "image_size": 16, "freeze": "head only", "timeline": "3: !stage3; 5: train everything",
         "learning_rate_multipliers": "stem=0.1, head=3", "epochs": 7,
@@ -37,11 +40,15 @@ HEALTHY: dict[str, dict[str, Any]] = {
         "model": _own("my-resnet"), "image_size": 16, "schedule": "WarmupCosine", "clip_norm": 1.0, "batch_size": 64, "epochs": 3,
     },
     "own MLP, one layer, RMSprop": {"model": "tiny: flatten, linear 24, relu", "image_size": 8, "optimizer": "RMSprop", "epochs": 10},
-    "resnet18, head only, random weights": {"model": "resnet18", "image_size": 32, "freeze": "head only", "learning_rate": 0.01, "epochs": 4},
+    "resnet18, everything, early stopping": {"model": "resnet18", "image_size": 32, "early_stopping": 2, "epochs": 3},
+    "resnet18, head only": {
+        "model": "resnet18", "image_size": 32, "freeze": "head only", "learning_rate": 0.01, "epochs": 4,
+        "starting_weights": "resnet18, everything, early stopping",
+    },
     "resnet18, last stage, SGD": {
         "model": "resnet18", "image_size": 32, "freeze": "last stage", "optimizer": "SGD", "learning_rate": 0.01, "epochs": 2,
+        "starting_weights": "resnet18, everything, early stopping",
     },
-    "resnet18, everything, early stopping": {"model": "resnet18", "image_size": 32, "early_stopping": 2, "epochs": 3},
     "small_cnn, fine-tuned from the third run's weights": {
         "model": "small_cnn", "image_size": 16, "freeze": "last stage", "starting_weights": "small_cnn, everything, shift", "epochs": 3,
     },

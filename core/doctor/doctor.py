@@ -93,7 +93,7 @@ class Doctor:
         self._clock = clock
         self._began = clock()
         self._looks = 0
-        self._free = FREE
+        self._free = FREE - 1  # one is taken before the first step
         self._changes = 0
         self._left_out = False  # whether the last look that was due was not taken
         self._news = True
