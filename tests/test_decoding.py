@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from core.config import RunConfig
 from core.data import decoding, depth, intake
@@ -129,7 +129,8 @@ def test_eight_bits_are_cropped_as_ever_bit_for_bit(name: str, tmp_path: Path) -
 def test_each_fit_gives_the_pixels_that_it_promises(turned: bool, tmp_path: Path) -> None:
     """A picture of three squares side by side, red, green and blue: 96 x 32."""
     picture = Image.new("RGB", (96, 32))
-    for place, colour in enumerate(("#ff0000", "#00ff00", "#0000ff")):
+    red, green, blue, black = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0))
+    for place, colour in enumerate((red, green, blue)):
         picture.paste(Image.new("RGB", (32, 32), colour), (32 * place, 0))
     if turned:
         picture = picture.transpose(Image.Transpose.TRANSPOSE)
@@ -140,7 +141,6 @@ def test_each_fit_gives_the_pixels_that_it_promises(turned: bool, tmp_path: Path
         assert pixels.shape == (3, 48, 48)
         return pixels.transpose(0, 2, 1) if turned else pixels
 
-    red, green, blue, black = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0))
     assert (seen("crop")[:, :, 2:-2] == np.reshape(green, (3, 1, 1))).all()  # at its edges Pillow looks a pixel beyond
     squashed = seen("squash")
     for column, colour in ((4, red), (24, green), (43, blue)):
@@ -396,7 +396,7 @@ def test_what_is_said_of_a_file_is_chosen_by_the_type_of_the_error(tmp_path: Pat
         (MemoryError("truncated"), "too large", "it does not fit into memory"),
         (PermissionError(13, "Permission denied", "broken.png"), "out of reach", "Permission denied"),
         (Image.DecompressionBombError("truncated"), "too large", "far too many pixels"),
-        (Image.UnidentifiedImageError("too large"), "no image", "not an image"),
+        (UnidentifiedImageError("too large"), "no image", "not an image"),
     ):
         with pytest.raises(UnreadableImage) as caught, intake.readable(io.BytesIO(b"text")):
             raise error

@@ -88,7 +88,9 @@ def test_a_run_sees_its_pictures_as_its_fit_says(fit: str, tmp_path: Path, home:
     said = [note for note in data.notes if "middle square" in note]
     assert said == (["The middle square of each picture is used, and 67 % of the median one cut away (fit crop); fit pad or squash uses all of each "
                      "picture."] if fit == "crop" else [])  # fmt: skip
-    assert data.appearance == Appearance(20, 0, pytest.approx(2 / 3, abs=1e-3))
+    assert data.appearance is not None
+    assert (data.appearance.pictures, data.appearance.flat) == (20, 0)
+    assert data.appearance.beyond == pytest.approx(2 / 3, abs=1e-3)
 
 
 def test_square_pictures_and_arrays_need_no_note(tmp_path: Path, home: Home) -> None:

@@ -101,7 +101,8 @@ def padded_place(width: int, height: int, image_size: int) -> tuple[int, int, in
 
 def is_flat(image: Image.Image) -> bool:
     """Whether an RGB picture is as good as all of one colour: no channel has values that are `FLAT` apart."""
-    return all(highest - lowest < FLAT for lowest, highest in image.getextrema())
+    extrema: Any = image.getextrema()  # a pair of numbers a channel
+    return all(highest - lowest < FLAT for lowest, highest in extrema)
 
 
 def deep_values(file: File, check: Callable[[Image.Image], object] = lambda image: None) -> NDArray[Any] | None:

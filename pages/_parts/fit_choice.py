@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.config import FITS
+from core.data.decoding import Fit
 from core.data.fit_example import FitExample, fit_example
 from core.evaluation.pictures import data_uri
 from pages._parts.shared import words
@@ -34,10 +35,11 @@ def show_fits(place: DeltaGenerator) -> None:
     folder = st.session_state[key("dataset", "path")] if st.session_state[key("dataset")] == FOLDER else None
     found = _example(folder or None, _changed(folder))
     chosen = st.session_state[key("fit")]
+    about: dict[Fit, str] = {"crop": "Its middle square", "squash": "All of it, distorted", "pad": "All of it, with black at two sides"}
     cards = "".join(
         f'<figure style="margin:0"><img src="{data_uri(found.pixels[fit])}" width="{SIDE}" height="{SIDE}" alt="{alternative}" '
         f'style="{_PICTURE};outline:{"2px solid" if fit == chosen else "none"}"><figcaption style="font-size:0.8rem">{fit}</figcaption></figure>'
-        for fit, alternative in (("crop", "Its middle square"), ("squash", "All of it, distorted"), ("pad", "All of it, with black at two sides"))
+        for fit, alternative in about.items()
     )
     with place.container(gap="xxsmall", key="fit_example"):
         st.html(f'<div style="{_CARDS}">{cards}</div>')
