@@ -7,7 +7,7 @@ warning in the log. So what was translated is forgotten where other layers learn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ class Translator:
         """Other layers learn from now on: begin anew to count how often the code was translated. Files on disk are kept, and used again."""
         torch.compiler.reset()
 
-    def _translate(self, graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+    def _translate(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
         translated = torch._dynamo.lookup_backend(BACKEND)(graph, inputs)
 
         def run(*inputs: Tensor) -> Any:

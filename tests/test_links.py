@@ -158,7 +158,7 @@ def test_a_stopped_run_offers_to_measure_its_test_accuracy(shared_services: Serv
     weights.write_bytes(b"1")
     store.end(run_id, RunStatus.STOPPED, RunResult(1, 36, 0.5, 0.8, None, None, None, None, 2.0, 575.0, str(weights)))
     app = open_page("train.py", run=run_id)
-    assert "Measure the test accuracy" in [link.label for link in app.get("page_link")]
+    assert "Measure the test accuracy" in [getattr(link, "label", "") for link in app.get("page_link")]
 
 
 def test_show_says_how_to_measure_what_a_stopped_run_has_not(home: Home, store: RunStore, capsys: pytest.CaptureFixture[str]) -> None:

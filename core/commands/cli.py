@@ -83,7 +83,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(rooms: Sequence[commands.CommandModule]) -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m core", description="Fine-tuning that you can see through, without the browser.")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers: Any = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--home", metavar="DIR", help="where everything is kept (default: $THAW_HOME or .thaw)")
     as_json = argparse.ArgumentParser(add_help=False)

@@ -12,6 +12,6 @@ weights that a run kept (`checkpoint` reads them, `saving` writes them and impor
   frozen is on disk once.
 """
 
-from core.store.run_store import Run, RunStore, StoreError
+from core.store.run_store import Run, RunStore, Statement, StoreError, UnreadableRun, Working, progress_of
 
-__all__ = ["Run", "RunStore", "StoreError"]
+__all__ = ["Run", "RunStore", "Statement", "StoreError", "UnreadableRun", "Working", "progress_of"]

@@ -572,8 +572,17 @@ def test_a_mark_is_written_only_once_its_row_is_on_the_disk(tmp_path: Path, monk
     table = open_table(tmp_path, "ordered", [Column((4,), (0, 1), "float32", "float32")], 8, 8, 10**6)
     seen: list[str] = []
     fsync, pwrite = os.fsync, os.pwrite
-    monkeypatch.setattr(os, "fsync", lambda file: (seen.append("on the disk"), fsync(file))[1])
-    monkeypatch.setattr(os, "pwrite", lambda file, data, place: (seen.append("written"), pwrite(file, data, place))[1])
+
+    def noted_fsync(file: int) -> None:
+        seen.append("on the disk")
+        fsync(file)
+
+    def noted_pwrite(file: int, data: bytes, place: int) -> int:
+        seen.append("written")
+        return pwrite(file, data, place)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "pwrite", noted_pwrite)
     table.write(torch.tensor([2]), [torch.ones(1, 4)])
     table.settle(wait=True)
     assert seen == ["written", "on the disk", "written", "on the disk"], "the row, then its mark"
