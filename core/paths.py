@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -41,7 +42,13 @@ def pasted(text: str, field: str) -> Path:
     if bare[:5].casefold() == "file:":
         readings = [_of_address(bare, field), *readings]
     paths = [_expanded(reading, field) for reading in readings]
-    return next((path for path in paths if is_there(path)), paths[0])
+    found = next((path for path in paths if is_there(path)), paths[0])
+    try:
+        found.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ConfigError(field, f"{text[:60]!r}... is no path that can be used ({error.strerror}); give the path alone") from None
+    return found
 
 
 def unquoted(text: str) -> str:

@@ -175,8 +175,8 @@ def test_a_whole_number_of_an_option_keeps_every_digit() -> None:
 
 
 def test_weights_that_are_no_path_are_refused_in_words(tmp_path: Path) -> None:
-    assert "is no path that can be used" in refusal("starting_weights", "~nobody-of-this-name/model.pth")
-    assert "is no path that can be used" in refusal("starting_weights", "a\0b.pth")
+    assert "this machine has no such user" in refusal("starting_weights", "~nobody-of-this-name/model.pth")
+    assert "zero byte" in refusal("starting_weights", "a\0b.pth")
     assert "is no path that can be used" in refusal("starting_weights", "x" * 3000 + ".pth")
 
 
