@@ -28,16 +28,15 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 from streamlit import config, runtime
 
-from core import handles
+from core.machine import handles
 from core.machine.home import Home
+from core.machine.origins import Callers
 from core.machine.sockets import send_at_once
-from core.origins import Callers
 from core.records.events import RunStatus
 from core.store import RunStore, StoreError, UnreadableRun
 from core.store.stream import Cursor, message
-from pages._parts import closed_sessions
-from pages._parts.door import Door
-from pages._parts.shared import assets
+from pages._parts.shared import assets, closed_sessions
+from pages._parts.shared.door import Door
 from pages._parts.shared.services import Services, services
 
 FIRST_TICK, TICK, IDLE_TICK = 0.1, 0.5, 2.0  # seconds between looks at the store: before the first step, while a run goes on, after its end

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages._parts.store_told import store_told
+from pages._parts.shared.store_told import store_told
 
 LOGO = str(Path(__file__).parent / "_parts" / "shared" / "thaw.svg")
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from core.limits import quoted
-from pages._parts import evaluation_folder
+from core.config.limits import quoted
 from pages._parts.evaluate import compare as evaluation_compare
 from pages._parts.evaluate import confusion as evaluation_confusion
+from pages._parts.evaluate import folder as evaluation_folder
 from pages._parts.evaluate import map as evaluation_map
 from pages._parts.evaluate import metrics as evaluation_metrics
 from pages._parts.evaluate import mistakes as evaluation_mistakes

@@ -9,9 +9,8 @@ from core.config import ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.machine.hardware import cores
 from core.records import telling
-from pages._parts import found_on_disk
 from pages._parts.components.live_chart import load_ahead
-from pages._parts.shared import draft, words
+from pages._parts.shared import draft, found_on_disk, words
 from pages._parts.shared.history import history
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import services

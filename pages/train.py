@@ -7,12 +7,11 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.store import UnreadableRun
-from pages._parts import found_on_disk
 from pages._parts.components.live_chart import load_ahead
 from pages._parts.evaluate.subject import LONGEST_ID
 from pages._parts.run import run_view
 from pages._parts.setup import form as setup
-from pages._parts.shared import draft, words
+from pages._parts.shared import draft, found_on_disk, words
 from pages._parts.shared.history import history
 from pages._parts.shared.services import services
 

@@ -21,7 +21,7 @@ PROJECT = ("core", "pages", "dashboard", "tests", "bench")
 
 # Modules of core that the web process imports. They, and all they import at the top, stay free of torch.
 TORCH_FREE = (
-    "core.limits",
+    "core.config.limits",
     "core.config.errors",
     "core.config.plans",
     "core.config",
@@ -29,11 +29,11 @@ TORCH_FREE = (
     "core.records.findings",
     "core.records.speed",
     "core.records.layers",
-    "core.batches",
+    "core.catalog.batches",
     "core.machine.home",
     "core.machine.files",
-    "core.handles",
-    "core.origins",
+    "core.machine.handles",
+    "core.machine.origins",
     "core.machine.sockets",
     "core.store.rows",
     "core.store",
@@ -50,7 +50,7 @@ TORCH_FREE = (
     "core.records.evaluation",
     "core.evaluation.desk",
     "core.evaluation.predictions",
-    "core.relocation",
+    "core.evaluation.relocation",
     "core.evaluation.metrics",
     "core.evaluation.pictures",
     "core.records.walkthrough",
@@ -143,7 +143,7 @@ def test_plotly_is_only_in_charts_and_in_the_live_chart() -> None:
 
 def test_sql_is_only_in_the_store_and_its_migrations() -> None:
     allowed = ("core/store/run_store.py", "core/store/migrations.py")
-    assert offenders([*CORE, *WEB], ("sqlite3",), (*allowed, "core/trouble.py")) == []  # what SQLite complains of, in words
+    assert offenders([*CORE, *WEB], ("sqlite3",), (*allowed, "core/store/trouble.py")) == []  # what SQLite complains of, in words
     sql = re.compile(r"^\s*(SELECT .* FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE|ALTER TABLE|PRAGMA )", re.IGNORECASE | re.DOTALL)
     found = [
         f"{relative(path)}:{node.lineno}"
@@ -164,11 +164,11 @@ def test_processes_are_only_in_the_supervisor_and_the_lab() -> None:
     ("name", "below"),
     [
         ("limits", ()),
-        ("errors", ("core.limits",)),
+        ("errors", ("core.config.limits",)),
         ("events", ()),
         ("findings", ()),
-        ("plans", ("core.config.errors", "core.limits")),
-        ("config", ("core.config.errors", "core.limits", "core.config.plans")),
+        ("plans", ("core.config.errors", "core.config.limits")),
+        ("config", ("core.config.errors", "core.config.limits", "core.config.plans")),
     ],
 )
 def test_the_contract_modules_import_nothing_of_the_project_but_each_other(name: str, below: tuple[str, ...]) -> None:

@@ -11,13 +11,13 @@ from core.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from core.catalog.schedules import SCHEDULES
 from core.config import ConfigError, RunConfig
 from core.config.entry import Entry, by_name, check_options, find, suggest
+from core.config.limits import quoted
 from core.data.augmentations import AUGMENTATIONS, AugmentationEntry
 from core.data.datasets import DATASETS, FOLDER, find_dataset
-from core.limits import quoted
 from core.machine.hardware import cores, cpp_compiler
+from core.machine.paths import is_there, pasted
 from core.networks.model_entries import ModelEntry
 from core.networks.models import find_model
-from core.paths import is_there, pasted
 
 STARTING_WEIGHTS = by_name(
     (

@@ -14,23 +14,23 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from core import catalog, commands, networks, recovery
+from core import catalog, commands, networks
 from core.code import network_code
 from core.commands import settings
 from core.commands.missing import missing
 from core.commands.progress import percent, progress_bar
 from core.config import ConfigError, RunConfig
+from core.config.limits import cut, quoted
 from core.config.plans import Change
-from core.limits import cut, quoted
 from core.machine.home import Home
+from core.machine.paths import pasted
 from core.networks.grammar import EXAMPLE
-from core.paths import pasted
 from core.records import telling
 from core.records.events import Reuse, RunStatus
 from core.records.speed import Tuning
-from core.run_folder import read_notice
-from core.store import Run, RunStore, StoreError, UnreadableRun
+from core.store import Run, RunStore, StoreError, UnreadableRun, recovery
 from core.store.checkpoint import weights_of
+from core.store.run_folder import read_notice
 from core.worker.supervisor import Supervisor
 
 

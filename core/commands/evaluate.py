@@ -55,8 +55,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
 
 
 def _moved(home: Home, run_id: str, folder: str, stream: TextIO) -> int:
-    from core import relocation
-    from core.evaluation import predictions
+    from core.evaluation import predictions, relocation
 
     with _bar() as progress:
         said = relocation.moved(home, predictions.find_run(home, run_id), folder, progress)

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from core.machine.home import Home
 from core.records.telling import duration
-from core.run_folder import read_notice
 from core.store import RunStore, StoreError
+from core.store.run_folder import read_notice
 
 FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 """Without tqdm's own time left, which is the mean over all steps: those that compute what is kept afterwards would count."""

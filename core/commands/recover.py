@@ -8,9 +8,8 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from core import recovery
 from core.machine.home import Home
-from core.store import RunStore
+from core.store import RunStore, recovery
 from core.worker.supervisor import Supervisor
 
 NAMES = ("recover", "forget")

@@ -9,7 +9,7 @@ from typing import Any
 
 from core import networks
 from core.config import EXAMPLES, ConfigError, RunConfig
-from core.limits import LARGEST_FILE, TooMuch, quoted, read_json
+from core.config.limits import LARGEST_FILE, TooMuch, quoted, read_json
 from core.machine.home import Home
 
 MAY_BE_EMPTY = tuple(name for name, field in RunConfig.model_fields.items() if field.default is None)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from core.config.errors import ConfigError
+from core.config.limits import LONGEST_NAME, quoted
 from core.config.run_config import OptionValue
-from core.limits import LONGEST_NAME, quoted
 
 OptionKind = Literal["bool", "int", "float", "choice", "floats"]
 

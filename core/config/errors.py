@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.limits import LONGEST_NAME, cut
+from core.config.limits import LONGEST_NAME, cut
 
 
 class ConfigError(ValueError):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_serializer, model_validator
 
 from core.config.errors import ConfigError
-from core.limits import LONGEST_NAME, MOST_PARTS, TooMuch, check_size, quoted
+from core.config.limits import LONGEST_NAME, MOST_PARTS, TooMuch, check_size, quoted
 
 PRESETS: Mapping[str, str] = {
     "train everything": "Every layer learns.",

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.config.errors import ConfigError as ConfigError  # what a config raises is imported from here
+from core.config.limits import LONGEST_NAME, LONGEST_PATH, LONGEST_TEXT, MOST_PARTS, TooMuch, check_size, quoted, read_json
 from core.config.plans import FreezePlan, Multipliers, Timeline
-from core.limits import LONGEST_NAME, LONGEST_PATH, LONGEST_TEXT, MOST_PARTS, TooMuch, check_size, quoted, read_json
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 

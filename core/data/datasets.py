@@ -14,7 +14,7 @@ from core.data.downloads import Download, fetch
 from core.data.folders import Folders
 from core.data.layouts import Layout
 from core.data.sources import Progress, Raw
-from core.paths import unquoted
+from core.machine.paths import unquoted
 
 FOLDER = "folder"
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, NoReturn
 
 from core.config.errors import ConfigError
 from core.data.folders import Folders, refused, shown, some
-from core.paths import is_there, pasted, unquoted
+from core.machine.paths import is_there, pasted, unquoted
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -192,7 +192,7 @@ def place(text: str) -> tuple[Path, str]:
     """The folder, and what is written behind `::`. `folder:` may stand before it: so it is written elsewhere, and so it is pasted.
 
     Raises:
-        ConfigError: as `core.paths.pasted`. Nothing is looked up in the folder.
+        ConfigError: as `core.machine.paths.pasted`. Nothing is looked up in the folder.
     """
     bare = unquoted(text)
     if bare[:7].casefold() == "folder:" and not is_there(bare):

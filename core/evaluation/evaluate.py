@@ -28,6 +28,7 @@ from core.data.loader import resize
 from core.evaluation import embedding, metrics, predictions
 from core.evaluation.pictures import data_uri, open_picture
 from core.evaluation.predictions import Predictions
+from core.evaluation.test_set import TestSet, open_test_set, range_of
 from core.machine import devices
 from core.machine.hardware import cores
 from core.machine.home import Home
@@ -36,7 +37,6 @@ from core.networks.models import build, find_model, logits_and_auxiliary
 from core.records.evaluation import Guess, Prediction, Sample
 from core.records.layers import head_options
 from core.records.speed import applied
-from core.run_test_set import TestSet, open_test_set, range_of
 from core.store import Run, RunStore
 from core.store.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from core.training.steps import FORMATS, THREADS, use_threads

@@ -21,10 +21,10 @@ from core.evaluation import evaluate, grad_cam, predictions
 from core.evaluation.embedding import Method, embedding_map
 from core.evaluation.evaluate import Loaded, Progress
 from core.evaluation.predictions import Predictions
+from core.evaluation.test_set import TestSet, open_test_set
 from core.helpers.helper import serve, step_back
 from core.machine.home import Home
 from core.records.evaluation import CamView, EmbeddingMap, Prediction, Sample
-from core.run_test_set import TestSet, open_test_set
 from core.store import Run
 
 _EMBEDDING = TypeAdapter(EmbeddingMap)

@@ -17,7 +17,6 @@ from typing import Any
 from torch import nn
 from torch.nn.modules import module as modules
 
-from core.batch_norms import raised_by_norm
 from core.config import ConfigError
 from core.config.errors import Cancelled
 from core.explaining.chain_rule import Bench
@@ -28,6 +27,7 @@ from core.explaining.scripts import script_of
 from core.explaining.slow_step import Seen, two_steps
 from core.explaining.specimen import Specimen, specimen
 from core.machine.home import Home
+from core.model.batch_norms import raised_by_norm
 from core.records.walkthrough import Check, Example, LayerCall, NodeStory, ParameterLook, StepStory, Walkthrough
 
 REMEMBERED = 3

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from core import catalog
-from core.batch_norms import raised_by_norm
 from core.config import ConfigError, RunConfig
 from core.config.errors import Cancelled
 from core.config.plans import FreezePlan
 from core.machine import devices
 from core.model import anatomy
+from core.model.batch_norms import raised_by_norm
 from core.networks import models
 from core.records.cost import Cost
 from core.records.layers import backward_share, frozen_parameters, head_options

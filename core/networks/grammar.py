@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 
 from core.config import ConfigError, OptionValue
 from core.config.entry import Option, suggest
-from core.limits import quoted
+from core.config.limits import quoted
 from core.networks.layer_entry import LayerEntry, Values
 from core.networks.model_entries import MODELS
 from core.networks.network_layers import LAYERS

@@ -299,7 +299,7 @@ class StepTimes:
     looks_every: int
     budget: float
     pace: float | None = None
-    """Seconds of a recent step that is like those to come, see `core.time_left`; None where there is none yet."""
+    """Seconds of a recent step that is like those to come, see `core.records.time_left`; None where there is none yet."""
     between: float = 0.0
     """Seconds between the last step of an epoch and the first of the next."""
 

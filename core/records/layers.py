@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from core.config import ConfigError, RunConfig
+from core.config.limits import quoted
 from core.config.plans import PRESETS, ROLES, FreezePlan, Multipliers, Role
-from core.limits import quoted
 
 
 @dataclass(frozen=True)

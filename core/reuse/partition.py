@@ -20,11 +20,11 @@ import torch
 import torchvision
 from torch import Tensor, fx, nn
 
-from core.compiling import Translator
 from core.data import Loader, Normalise
 from core.data.loader import Batch
 from core.machine.bits import digest
 from core.records.events import Reuse
+from core.reuse.compiling import Translator
 from core.reuse.features import Column, NoRoom, Table, open_table
 from core.reuse.split import NotSplit, Split, fold_norms, split
 from core.signals.profiling import Stages

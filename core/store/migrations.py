@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from core.trouble import ANOTHER, RECOVER, StoreError
+from core.store.trouble import ANOTHER, RECOVER, StoreError
 
 MIGRATIONS: tuple[str, ...] = (
     """

@@ -22,8 +22,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from core.config import RunConfig
-from core.limits import quoted
-from core.reading import PLAN, RESULT, TIMES, UnreadableRun, read_run, readable
+from core.config.limits import quoted
 from core.records.events import (  # fmt: skip
     AuditReport,
     ChangeRow,
@@ -45,8 +44,9 @@ from core.records.findings import Diagnosis
 from core.records.speed import Tuning
 from core.records.summaries import LevelRow, block_of
 from core.store.migrations import migrate
+from core.store.reading import PLAN, RESULT, TIMES, UnreadableRun, read_run, readable
 from core.store.rows import StepColumns, as_blob, level_values, step_columns, step_values
-from core.trouble import StoreError, in_words
+from core.store.trouble import StoreError, in_words
 
 __all__ = ["Run", "RunStore", "Statement", "StoreError", "UnreadableRun"]
 

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from core import catalog, data
-from core.batches import check_batches
 from core.catalog import losses, optimizers
+from core.catalog.batches import check_batches
 from core.catalog.check import check_compiling
 from core.config import RunConfig
 from core.data.leakage import with_doubles_as_asked

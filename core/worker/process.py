@@ -31,12 +31,12 @@ from core.data.leakage import Search
 from core.data.manifest import write_pictures, write_recipe
 from core.doctor import Doctor
 from core.machine.home import Home
-from core.patience import Limits, PatientStore, open_patiently
 from core.records.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
 from core.records.layers import matches
 from core.signals.profiling import Profiler
 from core.signals.watch import histogram
 from core.store import RunStore, StoreError
+from core.store.patience import Limits, PatientStore, open_patiently
 from core.store.saving import Checkpoints, cannot_save, log, save_weights
 from core.training.audit import Audit, left_over
 from core.training.birth import birth

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from core.doctor.doctor import Doctor, Units
 from core.records.events import FROZEN, NOT_MEASURED, EpochRow, Signal, Stage, StepBlock, StepTimes
 from core.records.summaries import NOTHING, Summarizer
+from core.records.time_left import TimeLeft
 from core.signals.watch import Spent, pace_for
 from core.store import RunStore
-from core.time_left import TimeLeft
 from core.training.trainer import StepReport, Trainer
 
 FLUSH_SECONDS = 0.25

@@ -17,13 +17,13 @@ from typing import IO
 
 import psutil
 
-from core import catalog, recovery
+from core import catalog
 from core.config import RunConfig
 from core.config.plans import Change
-from core.leftovers import remove_left_over
 from core.machine.home import Home, child_environment
 from core.records.events import CommandKind
-from core.store import RunStore, StoreError, Working
+from core.store import RunStore, StoreError, Working, recovery
+from core.worker.leftovers import remove_left_over
 
 LAUNCH_SECONDS = 60.0
 """A queued run without a process is given this long before it counts as lost."""

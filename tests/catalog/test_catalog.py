@@ -36,7 +36,7 @@ from core.catalog import (
 from core.catalog.own_losses import SmoothedDivergence
 from core.config import ConfigError, RunConfig
 from core.config.entry import by_name, check_options, find, suggest, with_defaults
-from core.limits import quoted
+from core.config.limits import quoted
 from core.machine.home import Home
 from core.networks import models
 from core.networks.model_entries import IMAGENET

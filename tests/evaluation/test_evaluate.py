@@ -32,6 +32,7 @@ from core.evaluation.evaluate import Loaded
 from core.evaluation.helper import Answers
 from core.evaluation.pictures import keep
 from core.evaluation.predictions import find_checkpoint, find_run, open_predictions
+from core.evaluation.test_set import TestSet, draw_test_set
 from core.helpers.helper import LabError
 from core.lab.lab import Lab
 from core.machine.home import Home
@@ -39,7 +40,6 @@ from core.networks.models import find_model
 from core.networks.own_networks import Network
 from core.records.evaluation import Evaluation, Work
 from core.records.events import RunStatus
-from core.run_test_set import TestSet, draw_test_set
 from core.store import RunStore, saving
 from core.store.checkpoint import checkpoint_path, checkpoints, load_checkpoint
 from core.worker.process import work

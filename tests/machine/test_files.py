@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from core.leftovers import remove_left_over
 from core.machine.files import LEFT_OVER, written_whole
 from core.machine.home import Home
+from core.worker.leftovers import remove_left_over
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.catalog import find_model
 from core.config import ConfigError
-from core.limits import quoted
+from core.config.limits import quoted
 from core.records.walkthrough import Example
 from pages._parts.shared import draft, words
 from pages._parts.shared.services import Services

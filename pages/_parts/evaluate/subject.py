@@ -9,8 +9,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.config import ConfigError
+from core.config.limits import quoted
 from core.helpers.helper import LabError
-from core.limits import quoted
 from core.records.events import RunPlan, RunStatus
 from core.store import Run, UnreadableRun
 from core.store.checkpoint import Checkpoint, checkpoints, newest

@@ -12,7 +12,7 @@ from core.store import Run
 from pages._parts.components.step_time import Cell, Line, Slice, bar, table
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
-from pages._parts.store_told import careful
+from pages._parts.shared.store_told import careful
 
 TICK = 1.0
 """Seconds between looks while a run goes on."""

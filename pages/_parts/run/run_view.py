@@ -13,9 +13,9 @@ from core.config.plans import Change
 from core.helpers.helper import LabError
 from core.records import telling
 from core.records.events import ChangeRow, CommandKind, RunPlan, RunStatus
-from core.run_folder import read_notice
 from core.store import Run
 from core.store.checkpoint import weights_of
+from core.store.run_folder import read_notice
 from pages._parts.components.live_chart import live_chart
 from pages._parts.run import audit_view, findings_view, profile_view, reuse_view, steering_view, tuning_view
 from pages._parts.run.run_state import repeated
@@ -24,7 +24,7 @@ from pages._parts.setup.form import ABOUT_CODE
 from pages._parts.shared import draft, words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
-from pages._parts.store_told import careful
+from pages._parts.shared.store_told import careful
 
 TICK = 1.0  # seconds between looks at the status; the charts have their own, faster line
 

@@ -10,9 +10,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.config import ConfigError
+from core.config.limits import quoted
 from core.config.plans import PRESETS, Change
 from core.helpers.helper import LabError
-from core.limits import quoted
 from core.records.events import ChangeRow, Command, CommandKind, RunPlan
 from core.records.layers import blocks, head_options
 from core.store import Run
@@ -23,7 +23,7 @@ from pages._parts.setup import checks
 from pages._parts.shared import words
 from pages._parts.shared.fields import sentence
 from pages._parts.shared.services import Services
-from pages._parts.store_told import careful
+from pages._parts.shared.store_told import careful
 
 SHOWN = 3
 """How many requests are shown without a click: the newest."""

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from core import catalog
-from core.batches import check_batches
 from core.catalog import DATASETS
+from core.catalog.batches import check_batches
 from core.catalog.check import check_compiling
 from core.config import ConfigError, RunConfig
 from core.data.stock import planned
 from core.lab.lab import Lab
 from core.records.layers import HeadOptions, check_timeline, frozen_parameters, multipliers_by_parameter
-from pages._parts import folder_view
 from pages._parts.components.freeze_tree.tree import LayerTable
+from pages._parts.setup import folder_view
 from pages._parts.shared import draft
 from pages._parts.shared.layer_rules import RULE_FIELDS
 from pages._parts.shared.services import Services

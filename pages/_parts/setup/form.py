@@ -10,9 +10,8 @@ from core.config import CLASS_WEIGHTS, DOUBLES, FAULTS, ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.records.cost import steps_per_epoch
 from core.records.layers import frozen_parameters, head_options, multipliers_by_parameter
-from pages._parts import fit_choice
 from pages._parts.components.freeze_tree.tree import LayerTable
-from pages._parts.setup import checks, course, freezing, model_choice, speed_choice, suit_model
+from pages._parts.setup import checks, course, fit_choice, freezing, model_choice, speed_choice, suit_model
 from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, option, sentence

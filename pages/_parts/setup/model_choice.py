@@ -14,9 +14,8 @@ from core.catalog import DATASETS, MODELS, find_model
 from core.config import ConfigError
 from core.helpers.helper import LabError
 from core.records.layers import PLAIN_HEAD, HeadOptions
-from pages._parts import folder_view
 from pages._parts.components.freeze_tree.tree import LayerTable
-from pages._parts.setup import checks
+from pages._parts.setup import checks, folder_view
 from pages._parts.setup.suit_model import suit_model
 from pages._parts.shared import draft, words
 from pages._parts.shared.draft import FILE, FOLDER, key

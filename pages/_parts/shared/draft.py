@@ -20,7 +20,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from core.catalog import CATALOGUES, DATASETS, find, find_model
 from core.config import EXAMPLES, ConfigError, RunConfig
 from core.config.entry import check_options
-from core.limits import check_size, quoted, read_json
+from core.config.limits import check_size, quoted, read_json
 from pages._parts.shared import layer_rules, words
 from pages._parts.shared.layer_rules import RULE_FIELDS
 

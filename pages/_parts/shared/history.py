@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.store import Run, UnreadableRun
-from pages._parts import found_on_disk
-from pages._parts.shared import words
+from pages._parts.shared import found_on_disk, words
 from pages._parts.shared.services import Services
 
 TRAIN = "train.py"

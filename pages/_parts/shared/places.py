@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._parts.store_told import store_told
+from pages._parts.shared.store_told import store_told
 
 
 def alone(part: Callable[..., None], *arguments: Any, every: float | None = None) -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from core.lab.lab import Lab
 from core.machine.home import Home
 from core.store import RunStore
-from core.trouble import StoreError
+from core.store.trouble import StoreError
 from core.worker.supervisor import Supervisor
 
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 
 from core.config import ConfigError, RunConfig
+from core.config.limits import quoted
 from core.config.plans import FreezePlan
-from core.limits import quoted
 from core.records.layers import ModelDescription, frozen_parameters
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core import catalog
-from core.batches import check_batches
+from core.catalog.batches import check_batches
 from core.commands.cli import main
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import nn
 
-from core.batch_norms import raised_by_norm
 from core.config import FITS, ConfigError, RunConfig
 from core.data import Data, prepare
 from core.data.decoding import decode
@@ -20,10 +19,11 @@ from core.data.manifest import PICTURES, RECIPE
 from core.doctor import Doctor, Facts
 from core.doctor.picture_rules import RULES
 from core.evaluation import evaluate
+from core.evaluation.test_set import open_test_set
 from core.machine.home import Home
+from core.model.batch_norms import raised_by_norm
 from core.records.events import RunPlan, RunStatus
 from core.records.findings import Appearance, Finding
-from core.run_test_set import open_test_set
 from core.store import RunStore
 from core.worker.process import Worker
 

@@ -21,9 +21,9 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.session_manager import SessionInfo
 from websockets.sync.client import connect
 
-from core import handles
-from core.handles import Shortage
-from pages._parts.closed_sessions import KEPT, ClosedSessions
+from core.machine import handles
+from core.machine.handles import Shortage
+from pages._parts.shared.closed_sessions import KEPT, ClosedSessions
 from tests.support import PATIENCE, Server, wait_until
 
 FEW = 128

@@ -9,8 +9,8 @@ from typing import ParamSpec
 
 import streamlit as st
 
-from core.reading import UnreadableRun
-from core.trouble import StoreError
+from core.store.reading import UnreadableRun
+from core.store.trouble import StoreError
 from pages._parts.shared import words
 
 Arguments = ParamSpec("Arguments")

@@ -20,12 +20,12 @@ import torch
 
 from core.config import RunConfig
 from core.machine.home import Home
-from core.patience import Limits, PatientStore
 from core.records.events import ChangeRow, CommandKind, EpochRow, RunStatus
 from core.records.summaries import Summarizer
-from core.recovery import found, take_in
-from core.run_folder import read_notice, read_rows
 from core.store import RunStore, StoreError
+from core.store.patience import Limits, PatientStore
+from core.store.recovery import found, take_in
+from core.store.run_folder import read_notice, read_rows
 from core.store.saving import save_weights
 from core.worker.process import Worker
 from core.worker.supervisor import Supervisor

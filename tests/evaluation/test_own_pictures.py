@@ -28,10 +28,10 @@ from core.evaluation import evaluate
 from core.evaluation.desk import EvaluationDesk
 from core.evaluation.helper import Answers
 from core.evaluation.predictions import Predictions, find_run
+from core.evaluation.relocation import moved
+from core.evaluation.test_set import draw_test_set, open_test_set
 from core.machine.home import Home
 from core.records.events import RunStatus
-from core.relocation import moved
-from core.run_test_set import draw_test_set, open_test_set
 from core.store import Run, RunStore
 from core.store.checkpoint import weights_of
 from core.training.breaking import break_data

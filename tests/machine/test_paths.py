@@ -10,7 +10,7 @@ from core.catalog.check import check, weights_file
 from core.config import RunConfig
 from core.config.errors import ConfigError
 from core.data.datasets import find_dataset
-from core.paths import pasted
+from core.machine.paths import pasted
 
 
 @pytest.fixture

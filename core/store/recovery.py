@@ -11,12 +11,12 @@ from typing import Any
 
 from core.config import ConfigError
 from core.machine.home import Home
-from core.reading import UnreadableRun, read_run
 from core.records.events import RunStatus, StepBlock
 from core.records.summaries import LevelRow, Summarizer
-from core.run_folder import FORGOTTEN, read_notice, read_row, read_rows
 from core.store import RunStore, Working
-from core.trouble import StoreError
+from core.store.reading import UnreadableRun, read_run
+from core.store.run_folder import FORGOTTEN, read_notice, read_row, read_rows
+from core.store.trouble import StoreError
 
 NOT_KEPT = "histograms that were asked for and the list of requests are not kept on disk"
 _ENDED = [str(status) for status in RunStatus if not status.active]

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from core import compiling
 from core.commands.cli import main
 from core.config import RunConfig
 from core.config.plans import Change
 from core.machine.home import Home
 from core.records import telling
 from core.records.events import Reuse
+from core.reuse import compiling
 from core.store import RunStore
 from core.worker.assembly import assemble
 from core.worker.process import work

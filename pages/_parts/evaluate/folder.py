@@ -7,7 +7,7 @@ import streamlit as st
 from core.config import ConfigError
 from core.data.intake import shown
 from core.data.own_pictures import root_of
-from core.relocation import moved
+from core.evaluation.relocation import moved
 from core.store import Run
 from pages._parts.shared import words
 from pages._parts.shared.services import Services

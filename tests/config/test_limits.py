@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from core import catalog, limits, networks
+from core import catalog, networks
 from core.catalog import optimizers
 from core.commands.cli import main
-from core.config import EXAMPLES, ConfigError, RunConfig
+from core.config import EXAMPLES, ConfigError, RunConfig, limits
 from core.config.entry import Option
 from core.config.plans import Change, FreezePlan
 from core.machine.home import Home

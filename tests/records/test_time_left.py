@@ -12,8 +12,8 @@ import pytest
 from core.config import RunConfig
 from core.machine.home import Home
 from core.records.events import Layer, RunPlan, RunStatus, StepRow, StepTimes
+from core.records.time_left import RECENT_SECONDS, TimeLeft
 from core.store import RunStore
-from core.time_left import RECENT_SECONDS, TimeLeft
 from core.worker.process import Worker
 
 TIMES = StepTimes(10, {"forward": 1.0}, 10, {"forward": 1.0}, False, 1, 10, 0.02, pace=0.5, between=3.0)

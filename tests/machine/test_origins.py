@@ -11,9 +11,9 @@ from starlette.types import Message, Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from core.handles import Shortage
-from core.origins import Callers, Place
-from pages._parts.door import Door
+from core.machine.handles import Shortage
+from core.machine.origins import Callers, Place
+from pages._parts.shared.door import Door
 from tests.support import PATIENCE, Server
 
 NOBODY = Callers.named([])

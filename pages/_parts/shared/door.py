@@ -8,8 +8,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.handles import FOR_A_SESSION, FOR_AN_ANSWER, Shortage
-from core.origins import Callers, Refusal
+from core.machine.handles import FOR_A_SESSION, FOR_AN_ANSWER, Shortage
+from core.machine.origins import Callers, Refusal
 
 LOG = logging.getLogger(__name__)
 

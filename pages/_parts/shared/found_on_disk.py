@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import recovery
 from core.config import ConfigError
-from core.recovery import OnDisk
-from core.store import UnreadableRun
+from core.store import UnreadableRun, recovery
+from core.store.recovery import OnDisk
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
-from pages._parts.store_told import careful
+from pages._parts.shared.store_told import careful
 
 _DONE = "found_on_disk_done"
 

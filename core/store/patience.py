@@ -1,6 +1,6 @@
 """The store as one worker sees it: what cannot be written waits in memory, is tried again, and never ends the run.
 
-Everything that is written is kept in the run's folder too (`core.run_folder`), so a store that was lost meanwhile gets the run back.
+Everything that is written is kept in the run's folder too (`core.store.run_folder`), so a store that was lost meanwhile gets the run back.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 
 from core.records.events import NOT_MEASURED, ChangeRow, Command, EpochRow, RunPlan, RunResult, RunStatus, Signal, StepBlock, StepRow, StepTimes
 from core.records.summaries import NOTHING, LevelRow, block_of
-from core.recovery import levels_of
-from core.run_folder import Notice, RunFolder, read_rows
 from core.store import RunStore, Statement, progress_of
-from core.trouble import StoreError
+from core.store.recovery import levels_of
+from core.store.run_folder import Notice, RunFolder, read_rows
+from core.store.trouble import StoreError
 
 
 @dataclass(frozen=True)
