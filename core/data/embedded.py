@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,14 +49,20 @@ def draw_shapes(folder: Path, progress: Progress) -> Raw:
 
     Always the same ones. `folder` is not used.
     """
+    images, labels = drawn(SHAPES, SHAPES_PER_CLASS, progress)
+    return Raw(SHAPES, Source(images, labels))
+
+
+def drawn(shapes: Sequence[str], each: int, progress: Callable[[str, float | None], None]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """So many drawings of each shape, uint8 [N, 3, 64, 64], and the number of its shape for each, int64 [N]: always the same ones."""
     generator = np.random.default_rng(20_261_123)
-    labels = np.repeat(np.arange(len(SHAPES)), SHAPES_PER_CLASS)
+    labels = np.repeat(np.arange(len(shapes)), each).astype(np.int64)
     images = np.empty((len(labels), 3, SHAPE_PIXELS, SHAPE_PIXELS), dtype=np.uint8)
-    for place, label in enumerate(labels):
+    for place, label in enumerate(labels.tolist()):
         if place % 200 == 0:
             progress(f"drawing shapes: {place:,} of {len(labels):,}", place / len(labels))
-        images[place] = _draw(SHAPES[label], generator)
-    return Raw(SHAPES, Source(images, labels.astype(np.int64)))
+        images[place] = _draw(shapes[label], generator)
+    return images, labels
 
 
 def _draw(shape: str, generator: np.random.Generator) -> NDArray[np.uint8]:
