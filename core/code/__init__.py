@@ -1,11 +1,13 @@
-"""The same run as a plain PyTorch script: what a person would write by hand. Pure text, no torch.
+"""The same run as a plain PyTorch script, which needs nothing of Thaw. Pure text, no torch.
 
-The script trains the same model on the same data with the same settings. Splits, order and random changes are drawn by other generators, so
-its numbers come out close to the run's, not equal; what is frozen, and what learns at which rate, is equal.
+A script is made from a config and from what a run of it has recorded (`Recorded`). What it does with pictures, splits and chance are the engine's
+own lines (`excerpts`), so it ends with the weights of the run, bit for bit; where it cannot, `differences` says so, on the screen and in the script.
 """
 
+from core.code.differences import about, about_run
 from core.code.networks import class_name, network_code
 from core.code.phases import Phase, phases
+from core.code.recorded import Recorded, recorded, repeated
 from core.code.script import loading_code, pytorch_code
 
-__all__ = ["Phase", "class_name", "loading_code", "network_code", "phases", "pytorch_code"]
+__all__ = ["Phase", "Recorded", "about", "about_run", "class_name", "loading_code", "network_code", "phases", "pytorch_code", "recorded", "repeated"]

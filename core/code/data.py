@@ -1,153 +1,138 @@
-"""The script's data: transforms, a dataset, and the split into training, validation and test images."""
+"""The script's data: its pictures, which of them train and which measure, and the batches of an epoch in the order of the run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from core.catalog import AUGMENTATIONS, find_model
+from core.code.excerpts import Excerpt, excerpt, joined
 from core.code.faults import broken_data
+from core.code.folders import folder_reader, listed_reader
+from core.code.pictures import normalise_lines, parts_of, pictures_class, plain_lines, reader
+from core.code.recorded import Recorded
 from core.config import RunConfig
+from core.data.splits import TEST_SEED, TEST_SHARE
 
-_CHANGES: Mapping[str, str] = {
-    "flip": "v2.RandomHorizontalFlip()",
-    "shift": "v2.RandomCrop({size}, padding={margin})",
-    "crop": "v2.RandomResizedCrop({size}, scale=(0.25, 1.0))",
-    "rotate": "v2.RandomRotation(15, interpolation=v2.InterpolationMode.BILINEAR)",
-    "colour": "v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)",
-    "trivial": "v2.TrivialAugmentWide()",
-}
-"""torchvision's transforms that do what `core.data.changes` does to a batch."""
+_DOUBLES = '''def digest(picture):
+    """Another one for other pixels."""
+    return hashlib.sha256(picture.numpy().tobytes()).digest()
 
 
-FIXED_VIEWS = '''class FixedViews(Dataset):
-    """A few random pictures of each image, always the same ones; `view` says which of them are shown."""
+# Nothing is trained on that is measured on too, pixel for pixel. This reads every picture once.
+measured = {{digest(picture) for dataset in ({measured}) for picture, _ in dataset}}
+train_set = train_set.at([place for place, (picture, _) in enumerate(train_set) if digest(picture) not in measured])'''
 
-    def __init__(self, dataset, views):
-        self.dataset = dataset
-        self.views = views
-        self.view = 0
+_ORDER = '''def order(epoch):
+    """The places of each batch in the training set: a function of the seed and the epoch alone."""
+    places = torch.randperm(len(train_set), generator=generator_for({seed}, epoch)).tolist()
+    batches = [places[start : start + {step}] for start in range(0, len(places), {step})]
+    # One picture alone has no spread that BatchNorm could learn from.
+    return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches'''
 
-    def __len__(self):
-        return len(self.dataset)
+_SAME = '''def batches(epoch):
+    """Pictures uint8 [N, 3, {size}, {size}] and labels of each batch of an epoch."""
+    # With a generator of its own: else each epoch takes a number from torch's, which dropout uses too.
+    return DataLoader(train_set, batch_sampler=order(epoch), generator=torch.Generator())'''
 
-    def __getitem__(self, index):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(index * self.views + self.view)
-            return self.dataset[index]'''
-
-
-WITHOUT_DOUBLES = '''# Nothing is trained on that is measured on too, pixel for pixel. This reads every picture once.
-def pictures(dataset):
-    """A digest of each picture as it is before any random change."""
-    return [hashlib.sha256(image.numpy().tobytes()).digest() for image, _ in dataset]
-
-
-measured = {{picture for dataset in ({measured}) for picture in pictures(dataset)}}
-places = [place for place, picture in enumerate(pictures({train})) if picture not in measured]
-train_set = Subset(train_set, places)'''
+_CHANGED = '''def changed(images, generator):
+    """Pictures uint8 [N, 3, {size}, {size}], changed by chance."""
+    for change in ({steps}):
+        images = change(images, generator)
+    return images
 
 
-def data_lines(config: RunConfig) -> str:
-    """From files to `train`, a DataLoader, and `validation_set` and `test_set`."""
-    mean, std = find_model(config.model).normalise
-    size = config.image_size
-    steps = AUGMENTATIONS[config.augmentation].steps
-    changes = [_CHANGES[step].format(size=size, margin=max(1, size // 8)) for step in steps]
-    lines = [
-        "# Data",
-        f"resize = [v2.ToImage(), v2.RGB(), v2.Resize(({size}, {size}), antialias=True)]",
-        f"normalise = [v2.ToDtype(torch.float32, scale=True), v2.Normalize({mean}, {std})]",
-        "plain = v2.Compose([*resize, *normalise])",
-    ]
-    training = "plain"
-    if changes:
-        training = "changed"
-        lines.append(f"changed = v2.Compose([*resize, {', '.join(changes)}, *normalise])")
-    lines += ["", "", reader(config), "", ""]
-    share = config.validation_share
-    if has_test_set(config):
-        lines += [
-            f"order = torch.randperm(len(read(plain, train=True)), generator=torch.Generator().manual_seed({config.seed})).tolist()",
-            f"held_back = round({share:g} * len(order))",
-            f"train_set = Subset(read({training}, train=True), order[held_back:])",
-            "validation_set = Subset(read(plain, train=True), order[:held_back])",
-            "test_set = read(plain, train=False)",
+def batches(epoch):
+'''
+
+_NEW = '''    """Pictures uint8 [N, 3, {size}, {size}] and labels of each batch of an epoch, changed in another way each time."""
+    # With a generator of its own: else each epoch takes a number from torch's, which dropout uses too.
+    loader = DataLoader(train_set, batch_sampler=order(epoch), generator=torch.Generator())
+    for number, (images, labels) in enumerate(loader):
+        yield changed(images, generator_for({seed}, epoch, number)), labels'''
+
+_VIEWS = '''    """Pictures uint8 [N, 3, {size}, {size}] and labels of each batch of an epoch: of each picture, {views} random ones come in turn."""
+    view = (epoch - 1) % {views}
+    for places in order(epoch):
+        views = [changed(train_set[place][0][None], generator_for({seed}, view, int(train_set.places[place]))) for place in places]
+        yield torch.cat(views), torch.tensor(train_set.labels[places])'''
+
+
+def data_lines(config: RunConfig, classes: int, recorded: Recorded) -> Excerpt:
+    """From files or arrays to `batches`, a function of the epoch, and to `validation_set` and `test_set`."""
+    listed = recorded.pictures is not None
+    return joined(
+        [
+            reading_lines(config, recorded),
+            excerpt("core.data.loader", "generator_for"),
+            _sets(config, recorded),
+            broken_data(config, classes, () if listed else parts_of(config, recorded.old), listed),
+            _doubles(config) if config.doubles == "leave out" and not listed else "",
+            _ORDER.format(seed=config.seed, step=config.batch_size * config.accumulate),
+            _batches(config),
         ]
+    )
+
+
+def reading_lines(config: RunConfig, recorded: Recorded) -> Excerpt:
+    """`plain`, `normalise`, `Pictures` and `read`, and what they need of the engine: the same for training and for evaluating."""
+    named = recorded.pictures is not None or config.dataset.startswith("folder:")
+    read = (
+        listed_reader(recorded, config.fixed_views is not None)
+        if recorded.pictures is not None
+        else folder_reader(config)
+        if named
+        else reader(config)
+    )
+    plain, decoding = plain_lines(config, recorded.value_range)
+    return joined(
+        [
+            decoding,
+            "# Data",
+            plain,
+            normalise_lines(config, *find_model(config.model).normalise),
+            pictures_class(config, named, config.fixed_views is not None),
+            read,
+        ]
+    )
+
+
+def test_lines(config: RunConfig, recorded: Recorded) -> Excerpt:
+    """`test_set` alone: what a run of `config` is tested on."""
+    if recorded.pictures is not None or "test" in parts_of(config, recorded.old):
+        return Excerpt('test_set = read(plain, "test")')
+    tested = f"whole = read(plain)\ntest_set = whole.at(stratified_split(whole.labels, {TEST_SHARE}, {TEST_SEED})[1])"
+    return joined([excerpt("core.data.splits", "stratified_split"), tested])
+
+
+def _sets(config: RunConfig, recorded: Recorded) -> Excerpt:
+    """`train_set`, `validation_set` and `test_set`."""
+    if recorded.pictures is not None:
+        return Excerpt('train_set, validation_set, test_set = (read(plain, part) for part in ("train", "validation", "test"))')
+    parts, share = parts_of(config, recorded.old), config.validation_share
+    lines = ["whole = read(plain)"]
+    kept = "whole.labels"
+    if "test" not in parts:
+        lines.append(f"kept, tested = stratified_split(whole.labels, {TEST_SHARE}, {TEST_SEED})  # tested on: the same for every seed")
+        kept = "whole.labels[kept]"
     else:
-        lines += [
-            "order = torch.randperm(len(read(plain)), generator=torch.Generator().manual_seed(0)).tolist()",
-            "tested = round(0.2 * len(order))",
-            f"held_back = tested + round({share:g} * (len(order) - tested))",
-            "test_set = Subset(read(plain), order[:tested])",
-            "validation_set = Subset(read(plain), order[tested:held_back])",
-            f"train_set = Subset(read({training}), order[held_back:])",
-        ]
-    if config.doubles == "leave out":
-        plain_train = f"Subset(read(plain{', train=True' if has_test_set(config) else ''}), train_set.indices)" if changes else "train_set"
-        held_out = "validation_set, test_set" if share > 0 else "test_set,"
-        lines += ["", "", WITHOUT_DOUBLES.format(measured=held_out, train=plain_train)]
-    broken = broken_data(config)
-    if broken:
-        lines += ["", "", broken] if broken.startswith("class") else [broken]
-    if config.fixed_views is not None:
-        lines += ["", "", FIXED_VIEWS, "", "", f"train_set = FixedViews(train_set, {config.fixed_views})"]
-    step = config.batch_size * config.accumulate
-    lines += [
-        f"alone = len(train_set) % {step} == 1  # one image alone has no spread that BatchNorm could learn from",
-        f"train = DataLoader(train_set, batch_size={step}, shuffle=True, drop_last=alone)",
-    ]
-    return "\n".join(lines)
+        lines.append("kept = np.arange(len(whole))")
+    if share > 0 and "validation" not in parts:
+        lines += [f"rest, held_back = stratified_split({kept}, {share!r}, {config.seed})", "kept, held_back = kept[rest], kept[held_back]"]
+        validation = "whole.at(held_back)"
+    else:
+        validation = 'read(plain, "validation")' if share > 0 else "whole.at(kept[:0])"
+    test = 'read(plain, "test")' if "test" in parts else "whole.at(tested)"
+    lines.append(f"train_set, validation_set, test_set = whole.at(kept), {validation}, {test}")
+    split = any("stratified_split" in line for line in lines)
+    return joined([excerpt("core.data.splits", "stratified_split") if split else "", "\n".join(lines)])
 
 
-def has_test_set(config: RunConfig) -> bool:
-    """True where the dataset brings a test set along; else a fifth of its images are set aside."""
-    return config.dataset not in ("digits", "shapes", "EuroSAT") and not config.dataset.startswith("folder:")
+def _doubles(config: RunConfig) -> str:
+    return _DOUBLES.format(measured="validation_set, test_set" if config.validation_share > 0 else "test_set,")
 
 
-def reader(config: RunConfig) -> str:
-    """A function `read(transform, train=...)` that returns a Dataset."""
-    name = config.dataset
-    if name in ("digits", "shapes"):
-        load = (
-            """digits = load_digits()
-        self.images = torch.from_numpy(digits.images * 255 / 16).round().to(torch.uint8).unsqueeze(1)  # [N, 1, 8, 8]
-        self.labels = digits.target.tolist()"""
-            if name == "digits"
-            else """shapes = draw_shapes(None, lambda text, share: None).train
-        self.images = torch.from_numpy(shapes.images)  # uint8 [N, 3, 64, 64]
-        self.labels = shapes.labels.tolist()"""
-        )
-        return f"""class {name.capitalize()}(Dataset):
-    def __init__(self, transform):
-        {load}
-        self.transform = transform
-
-    def __len__(self):
-        return len(self.labels)
-
-    def __getitem__(self, index):
-        return self.transform(self.images[index]), self.labels[index]
-
-
-def read(transform):
-    return {name.capitalize()}(transform)"""
-    if name.startswith("folder:"):
-        path = name.partition(":")[2]
-        return f"def read(transform):\n    return datasets.ImageFolder({path!r}, transform=transform)"
-    match name:
-        case "EuroSAT":
-            body = 'return datasets.EuroSAT("data", download=True, transform=transform)'
-            return f"def read(transform):\n    {body}"
-        case "SVHN" | "STL10":
-            body = f'return datasets.{name}("data", split="train" if train else "test", download=True, transform=transform)'
-        case "OxfordIIITPet":
-            body = f'return datasets.{name}("data", split="trainval" if train else "test", download=True, transform=transform)'
-        case "Flowers102":
-            body = (
-                'splits = ("train", "val") if train else ("test",)\n'
-                '    parts = [datasets.Flowers102("data", split=split, download=True, transform=transform) for split in splits]\n'
-                "    return torch.utils.data.ConcatDataset(parts)"
-            )
-        case _:
-            body = f'return datasets.{name}("data", train=train, download=True, transform=transform)'
-    return f"def read(transform, train):\n    {body}"
+def _batches(config: RunConfig) -> Excerpt:
+    steps = AUGMENTATIONS[config.augmentation].steps
+    values = {"size": config.image_size, "seed": config.seed, "views": config.fixed_views}
+    if not steps:
+        return Excerpt(_SAME.format(**values))
+    batches = _CHANGED.format(steps=", ".join(steps) + ("," if len(steps) == 1 else ""), **values)
+    return joined([excerpt("core.data.changes", *steps), batches + (_VIEWS if config.fixed_views else _NEW).format(**values)])

@@ -2,83 +2,60 @@
 
 from __future__ import annotations
 
-from core.catalog import find_model
-from core.code.data import has_test_set, reader
-from core.code.model import bare_model, model_imports
+from core.code.data import reading_lines, test_lines
+from core.code.excerpts import Excerpt, excerpt, importing, joined
+from core.code.model import bare_model, layout, model_source
+from core.code.pictures import as_files
+from core.code.recorded import NOTHING_RECORDED, Recorded
+from core.code.script import machine_lines
 from core.config import RunConfig
 
-
-def evaluation_code(config: RunConfig, classes: tuple[str, ...], file_name: str) -> str:
-    """How to test a run's model by hand, and what it makes of a picture.
-
-    Args:
-        config: canonical, as `catalog.check` returns it.
-        classes: the names of its classes.
-        file_name: of the run's weights, a `state_dict`.
-    """
-    names = ", ".join(repr(name) for name in classes)
-    mean, std = find_model(config.model).normalise
-    size = config.image_size
-    built = "\n".join(bare_model(config, len(classes)))
-    top = min(5, len(classes))
-    top5 = "" if len(classes) <= 5 else '\nprint(f"top-5 {(logits.topk(5).indices == labels[:, None]).any(dim=1).float().mean():.1%}")'
-    return f"""{_imports(config, len(classes))}
-
-classes = [{names}]
-device = torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
-
-# Model
-{built}
-model.load_state_dict(torch.load({file_name!r}, map_location="cpu", weights_only=True))
-model = model.to(device).eval()  # eval: BatchNorm uses what it has learned, Dropout rests
-
-# Data: the very images that the run was tested on, changed in no way but resized and normalised
-plain = v2.Compose([
-    v2.ToImage(), v2.RGB(), v2.Resize(({size}, {size}), antialias=True),
-    v2.ToDtype(torch.float32, scale=True), v2.Normalize({mean}, {std}),
-])
-
-
-{reader(config)}
-
-
-{_test_set(config)}
-
-# Evaluation
+_TEST = """# Evaluation
 logits, labels = [], []
 with torch.inference_mode():  # no graph is built, so nothing is kept for a backward pass
-    for images, targets in DataLoader(test_set, batch_size={config.batch_size}):
-        logits.append(model(images.to(device)).float().cpu())
+    for images, targets in DataLoader(test_set, batch_size={batch_size}):
+        logits.append(output_of(normalise(images)).cpu())
         labels.append(targets)
 logits, labels = torch.cat(logits), torch.cat(labels)
 predicted = logits.argmax(dim=1)
-print(f"{{len(labels)}} test images, loss {{F.cross_entropy(logits, labels):.4f}}, accuracy {{(predicted == labels).float().mean():.1%}}"){top5}
+print(f"{{len(labels)}} test images, loss {{F.cross_entropy(logits, labels):.4f}}, accuracy {{(predicted == labels).float().mean():.1%}}"){top5}"""
 
-# A row for what an image is, a column for what it was taken for
+_TOP5 = '\nprint(f"top-5 {(logits.topk(5).indices == labels[:, None]).any(dim=1).float().mean():.1%}")'
+
+_FIGURES = """# A row for what an image is, a column for what it was taken for
 confusion = torch.bincount(labels * len(classes) + predicted, minlength=len(classes) ** 2).view(len(classes), len(classes))
 precision = confusion.diag() / confusion.sum(dim=0)  # nan: the class was never predicted
 recall = confusion.diag() / confusion.sum(dim=1)  # nan: there is no test image of the class
-f1 = 2 * precision * recall / (precision + recall)
+f1 = 2 * confusion.diag() / (confusion.sum(dim=0) + confusion.sum(dim=1))  # nan: neither; 0 where no image of the class was found
 for name, *measures in zip(classes, precision, recall, f1):
-    print(name, *(f"{{measure:.1%}}" for measure in measures))
+    print(name, *(f"{measure:.1%}" for measure in measures))"""
 
+_OPENED_FILE = '''def opened(path):
+    """A picture as the model takes it, made as the test pictures are: float32 [1, 3, {size}, {size}].
 
-def opened(path):
-    \"\"\"The middle square of the picture in a file, as the model takes it: float32 [1, 3, {size}, {size}].\"\"\"
-    return plain(ImageOps.fit(Image.open(path).convert("RGB"), ({size}, {size}))).unsqueeze(0).to(device)
+    Thaw brings one of more than 16 megapixels that is no JPEG down in two steps, which rounds otherwise.
+    """
+    return normalise(plain(Path(path)).unsqueeze(0))'''
 
+_OPENED_ARRAY = '''def opened(path):
+    """A picture as the model takes it, {what}, resized as the test pictures are: float32 [1, 3, {size}, {size}].
 
-def predict(path):
-    \"\"\"Print the likeliest classes of a picture.\"\"\"
+    Thaw brings one of more than 16 megapixels that is no JPEG down in two steps, which rounds otherwise.
+    """
+    whole = upright(Path(path), {draft})
+    {made}return normalise(plain(np.ascontiguousarray(np.asarray(whole).transpose(2, 0, 1))).unsqueeze(0))'''
+
+_PICTURE = '''def predict(path):
+    """Print the likeliest classes of a picture."""
     with torch.inference_mode():
-        probabilities = model(opened(path)).softmax(dim=1)[0]
+        probabilities = output_of(opened(path)).softmax(dim=1)[0]
     values, places = probabilities.topk({top})
     for value, place in zip(values, places):
         print(f"{{classes[place]}}: {{value:.1%}}")
 
 
 def grad_cam(path, layer, target):
-    \"\"\"Where, in the output [1, C, H, W] of a layer, evidence for a class lies: [H, W], 1 at most (Grad-CAM, Selvaraju et al. 2017).\"\"\"
+    """Where, in the output [1, C, H, W] of a layer, evidence for a class lies: [H, W], 1 at most (Grad-CAM, Selvaraju et al. 2017)."""
     seen = []
     hook = model.get_submodule(layer).register_forward_hook(lambda module, inputs, output: seen.append(output))
     value = model(opened(path))[0, target]  # no inference_mode here: the gradient is needed
@@ -89,36 +66,66 @@ def grad_cam(path, layer, target):
 
 
 # predict("picture.png")
-# heat = grad_cam("picture.png", "a layer", target=0)  # one of dict(model.named_modules()) whose output is [N, C, H, W]
-"""
+# heat = grad_cam("picture.png", "a layer", target=0)  # one of dict(model.named_modules()) whose output is [N, C, H, W]'''
 
 
-def _test_set(config: RunConfig) -> str:
-    """The line that makes `test_set`, the images that the run itself was tested on."""
-    if has_test_set(config):
-        return "test_set = read(plain, train=False)"
-    labels = "labels" if config.dataset in ("digits", "shapes") else "targets"
-    return f"dataset = read(plain)\ntest_set = Subset(dataset, stratified_split(np.array(dataset.{labels}), 0.2, 0)[1].tolist())"
+def evaluation_code(config: RunConfig, classes: tuple[str, ...], file_name: str, recorded: Recorded = NOTHING_RECORDED) -> str:
+    """How to test a run's model by hand, and what it makes of a picture. The script needs nothing of Thaw.
+
+    Args:
+        config: canonical, as `catalog.check` returns it.
+        classes: the names of its classes.
+        file_name: of the run's weights, a `state_dict`.
+        recorded: what the run has recorded.
+
+    Raises:
+        ConfigError: on `dataset`, it is a folder that cannot be read, and its pictures were not recorded.
+    """
+    config = config.replace(fixed_views=None, augmentation="none")  # nothing is changed at random here
+    code = joined(
+        [
+            machine_lines(config),
+            f"classes = {list(classes)!r}",
+            *_model(config, classes, file_name),
+            "# Its test set is the one of the run",
+            reading_lines(config, recorded),
+            test_lines(config, recorded),
+            _answers(config),
+            _TEST.format(batch_size=config.batch_size, top5="" if len(classes) <= 5 else _TOP5),
+            _FIGURES,
+            _opened(config),
+            _PICTURE.format(top=min(5, len(classes))),
+        ]
+    )
+    return f"{importing(code.text, code.imports)}\n\n{code.text}\n"
 
 
-def _imports(config: RunConfig, classes: int) -> str:
-    own_data, split = config.dataset in ("digits", "shapes"), not has_test_set(config)
-    own_model = find_model(config.model).family.own
-    model = model_imports(config, classes)
-    wanted = {
-        "import numpy as np": split,
-        "import torch": True,
-        "import torch.nn.functional as F": True,
-        "import torchvision": not own_model,
-        "from core.data.embedded import draw_shapes  # Thaw draws these images": config.dataset == "shapes",
-        "from core.data.splits import stratified_split  # which images are for testing: run this in Thaw's folder": split,
-        "from PIL import Image, ImageOps": True,
-        "from sklearn.datasets import load_digits": config.dataset == "digits",
-        "from torch import nn": "from torch import nn" in model,
-        f"from torch.utils.data import DataLoader{', Dataset' if own_data else ''}{', Subset' if split else ''}": True,
-        "from torchvision import datasets": not own_data,
-        "from torchvision.transforms import v2": True,
-    }
-    source = model.partition("from torch import nn\n")[2].strip("\n") if own_model else ""
-    lines = "\n".join(line for line, is_wanted in wanted.items() if is_wanted)
-    return f"{lines}\n\n\n{source}\n" if source else lines
+def _model(config: RunConfig, classes: tuple[str, ...], file_name: str) -> list[str]:
+    built = "\n".join(bare_model(config, len(classes)))
+    return [
+        model_source(config, len(classes)),
+        f"""# Model
+{built}
+model.load_state_dict(torch.load({file_name!r}, map_location="cpu", weights_only=True))
+model = model.to(device{layout(config)}).eval()  # eval: BatchNorm uses what it has learned, Dropout rests""",
+    ]
+
+
+def _answers(config: RunConfig) -> str:
+    """`output_of`, from what the model takes to its logits, in the number format of the run."""
+    mixed = config.precision != "float32"
+    cast = f"    with torch.autocast(device.type, dtype=torch.{config.precision}):\n    " if mixed else ""
+    return f'''def output_of(inputs):
+    """Logits, a number for each picture and class, for pictures float32 [N, 3, {config.image_size}, {config.image_size}]."""
+{cast}    return model(inputs).float()'''
+
+
+def _opened(config: RunConfig) -> Excerpt:
+    size = config.image_size
+    if as_files(config):
+        return Excerpt(_OPENED_FILE.format(size=size))
+    crop = config.fit == "crop"
+    what = "its middle square" if crop else "all of it"
+    made = 'side = min(whole.size)\n    whole = whole if whole.width == whole.height else fitted(whole, side, "crop")\n    ' if crop else ""
+    text = _OPENED_ARRAY.format(what=what, size=size, draft=2 * size, made=made)
+    return joined([excerpt("core.data.decoding", "upright", *(["fitted"] if crop else [])), text])

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from core.config import RunConfig
 
-_SHUFFLED = """class ShuffledLabels(Dataset):
-    \"\"\"Broken on purpose: each picture comes with the label of another one.\"\"\"
+_SHUFFLED = """# Broken on purpose: each picture comes with the label of another one.
+train_set.labels = train_set.labels[torch.randperm(len(train_set), generator=generator_for({seed})).numpy()]"""
 
-    def __init__(self, dataset):
-        self.dataset = dataset
-        self.other = torch.randperm(len(dataset)).tolist()
+_IMBALANCED = """# Broken on purpose: of the second half of the classes only each twentieth picture stays, and one of each class.
+stays = (train_set.labels < {rare}) | (np.arange(len(train_set)) % 20 == 0)
+for label in range({classes}):
+    stays[np.argmax(train_set.labels == label)] = True
+train_set = train_set.at(np.flatnonzero(stays))"""
 
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, index):
-        return self.dataset[index][0], self.dataset[self.other[index]][1]
-
-
-train_set = ShuffledLabels(train_set)"""
-
-_IMBALANCED = """# Broken on purpose: of the second half of the classes only each twentieth picture stays.
-labels_of = [label for _, label in train_set]
-rare = (max(labels_of) + 1) // 2
-train_set = Subset(train_set, [place for place, label in enumerate(labels_of) if label < rare or place % 20 == 0])"""
+_LEAKING = """# Broken on purpose: what is measured on is trained on too.
+train_set = whole.at(np.concatenate([{places}]))"""
 
 _HELD = """# Broken on purpose: the frozen parameters are given to the optimizer too, with gradients of 0 in place of None.
 held = [parameter for parameter in model.parameters() if not parameter.requires_grad]
@@ -40,18 +33,23 @@ _DRIFTING = """def train_mode():
     model.train()"""
 
 
-def broken_data(config: RunConfig) -> str:
-    """Lines behind the split that spoil `train_set`; '' for a fault that is none of the data's."""
+def broken_data(config: RunConfig, classes: int, parts: Collection[str], listed: bool) -> str:
+    """Lines behind the split that spoil `train_set`; '' for a fault that is none of the data's.
+
+    `parts`: those that the dataset comes with. `listed`: the pictures are those that the run has listed, what it left out or took in included.
+    """
     match config.fault:
         case "shuffled labels":
-            return _SHUFFLED
+            return _SHUFFLED.format(seed=config.seed)
+        case "imbalanced classes" if listed:
+            return "# Broken on purpose: of the second half of the classes the list has only each twentieth picture."
         case "imbalanced classes":
-            return _IMBALANCED
-        case "leaking split" if config.doubles == "leave out":
-            return "# Broken on purpose: what is measured on would be trained on too, if it were not left out above."
+            return _IMBALANCED.format(rare=classes // 2, classes=classes)
+        case "leaking split" if listed:
+            return "# Broken on purpose: what is measured on is in the list to train on too."
         case "leaking split":
-            sets = "train_set, validation_set, test_set" if config.validation_share > 0 else "train_set, test_set"
-            return f"# Broken on purpose: what is measured on is trained on too.\ntrain_set = torch.utils.data.ConcatDataset([{sets}])"
+            leaks = [("held_back", config.validation_share > 0 and "validation" not in parts), ("tested", "test" not in parts)]
+            return _LEAKING.format(places=", ".join(["kept", *(name for name, leaking in leaks if leaking)]))
         case _:
             return ""
 

@@ -94,7 +94,7 @@ def factor_list(multipliers: Mapping[str, float], names: Sequence[str]) -> str:
     pairs = []
     for factor in dict.fromkeys(multipliers.values()):
         own = [name for name in names if multipliers.get(name) == factor]
-        pairs += [f'("{start}", {factor:g})' for start in cover(own, (name for name in names if multipliers.get(name) != factor))]
+        pairs += [f'("{start}", {factor!r})' for start in cover(own, (name for name in names if multipliers.get(name) != factor))]
     return f"[{', '.join(pairs)}]"
 
 

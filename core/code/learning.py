@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,12 +39,11 @@ class Plan:
     def clocked(self) -> bool:
         """True where torch's schedules cannot drive the optimizer themselves, so that they drive a stand-in which it follows.
 
-        They do not know of a learning rate that somebody changes half-way, and take a lowest rate as it is for every group.
+        They do not know of a learning rate that somebody changes half-way, take a lowest rate as it is for every group, and round each group's
+        rate on its own.
         """
-        if self.config.schedule == "constant":
-            return False
         changed = any(phase.learning_rate is not None for phase in self.phases)
-        return changed or (self.grouped and bool(self.config.schedule_options.get("eta_min")))
+        return self.config.schedule != "constant" and (changed or self.grouped)
 
 
 def learning_lines(plan: Plan, classes: int) -> str:
@@ -66,7 +66,7 @@ def learning_lines(plan: Plan, classes: int) -> str:
     else:
         lines += [*_moving_groups(plan), f"optimizer = torch.optim.{config.optimizer}(groups, {given})"]
     lines += _clock(plan, given.removesuffix(", fused=True")) if plan.clocked else _schedule(plan, "optimizer")
-    return "\n".join(_apart([*lines, *_changers(plan)]))
+    return "\n".join(_apart([*lines, *_changers(plan, given)]))
 
 
 def _apart(lines: list[str]) -> list[str]:
@@ -88,8 +88,8 @@ def _groups(plan: Plan) -> list[str]:
     for factor in dict.fromkeys(plan.multipliers[name] for name in learning):
         own = [name for name in learning if plan.multipliers[name] == factor]
         starts = ", ".join(f'"{start}"' for start in cover(own, (name for name in learning if plan.multipliers[name] != factor)))
-        named = f', "factor": {factor:g}' if plan.clocked else ""
-        groups.append(f'    {{"params": learning({starts}), "lr": {rate * factor:.12g}{named}}},')
+        named = f', "factor": {factor!r}' if plan.clocked else ""
+        groups.append(f'    {{"params": learning({starts}), "lr": {rate!r} * {factor!r}{named}}},')
     return [
         "",
         "",
@@ -107,7 +107,7 @@ def _groups(plan: Plan) -> list[str]:
 def _moving_groups(plan: Plan) -> list[str]:
     """A parameter group for each factor that is ever used: some are empty at first, so that a schedule knows them from the start."""
     names = [name for name, _ in plan.layers]
-    factors = ", ".join(f"{factor:g}" for factor in plan.factors) + ("," if len(plan.factors) == 1 else "")
+    factors = ", ".join(map(repr, plan.factors)) + ("," if len(plan.factors) == 1 else "")
     own = {name: factor for name, factor in plan.multipliers.items() if factor != 1}
     return [
         "# What the learning rate is multiplied by, by the beginning of a name: the last that matches decides; 1 for the rest.",
@@ -127,7 +127,14 @@ def _moving_groups(plan: Plan) -> list[str]:
     ]
 
 
-def _changers(plan: Plan) -> list[str]:
+_FRESH_STATE = """
+    # Adagrad makes its state when it is built, so what begins to learn takes that of a new one.
+    fresh = [parameter for parameter in model.parameters() if parameter.requires_grad and parameter not in optimizer.state]
+    if fresh:
+        optimizer.state.update(torch.optim.Adagrad(fresh, {given}).state)"""
+
+
+def _changers(plan: Plan, given: str) -> list[str]:
     """The functions that the loop calls to change what learns, and how fast."""
     lines: list[str] = []
     if any(phase.learns or phase.frozen or phase.multipliers for phase in plan.phases):
@@ -136,7 +143,7 @@ def _changers(plan: Plan) -> list[str]:
             if plan.grouped
             else '    optimizer.param_groups[0]["params"] = [parameter for parameter in model.parameters() if parameter.requires_grad]'
         )
-        lines += ["", "", set_trainable_lines(grouped), "", ""]
+        lines += ["", "", set_trainable_lines(grouped + (_FRESH_STATE if plan.config.optimizer == "Adagrad" else "").format(given=given)), "", ""]
     factor = ' * group["factor"]' if plan.grouped else ""
     if plan.clocked:
         cycled = [
@@ -158,7 +165,11 @@ def _changers(plan: Plan) -> list[str]:
         body = (
             ["    global correction", '    correction = rate / clock.param_groups[0]["lr"]', "    set_rates()"]
             if plan.clocked
-            else ["    for group in optimizer.param_groups:", f'        group["lr"] = rate{factor}']
+            else [
+                f"    correction = rate / {plan.config.learning_rate!r}",
+                "    for group in optimizer.param_groups:",
+                f'        group["lr"] = {plan.config.learning_rate!r} * correction{factor}',
+            ]
         )
         lines += ["", "", "def set_learning_rate(rate):", '    """From here on; a schedule goes on from it."""', *body, "", ""]
     if plan.clocked:
@@ -188,8 +199,8 @@ def _class_weights(config: RunConfig, classes: int) -> list[str]:
     if config.class_weights == "none":
         return []
     return [
-        "# Every class counts the same in the loss, however few images it has: N / (classes * N_c). This reads every training image once.",
-        f"counts = torch.bincount(torch.tensor([label for _, label in train_set]), minlength={classes}).double()",
+        "# Every class counts the same in the loss, however few images it has: N / (classes * N_c).",
+        f"counts = torch.bincount(torch.from_numpy(train_set.labels), minlength={classes}).double()",
         "balanced = len(train_set) / ((counts > 0).sum() * counts)",
         "class_weights = torch.where(counts > 0, balanced, 1).float().to(device)",
     ]
@@ -215,7 +226,8 @@ def _loss(config: RunConfig, classes: int) -> list[str]:
             loss = f"F.nll_loss(F.log_softmax(logits, dim=1), labels{further})"
         case "KLDivLoss":
             smoothing = config.loss_options.get("label_smoothing", 0.1)
-            prepared = [f"targets = F.one_hot(labels, {classes}) * (1 - {smoothing}) + {smoothing} / {classes}"]
+            spread = f"{smoothing} / {classes}"
+            prepared = [f"targets = torch.full_like(logits, {spread}).scatter_(1, labels.unsqueeze(1), 1 - {smoothing} + {spread})"]
             reduction, over_classes = ("none" if by_hand else "batchmean"), ".sum(dim=1)"
             loss = f'F.kl_div(F.log_softmax(logits, dim=1), targets, reduction="{reduction}")'
         case "SoftMarginLoss":
@@ -244,30 +256,27 @@ def _schedule(plan: Plan, optimizer: str) -> list[str]:
             values[option.name] = _steps(config.schedule, option.name, value)
         elif value is not None:
             values[option.name] = repr(value)
-    lines = [f"steps, total = len(train), {config.epochs} * len(train)"]
+    lines = ["steps = len(order(1))", f"total = {config.epochs} * steps"]
     rate = config.learning_rate
-    each = plan.grouped and optimizer == "optimizer"  # these two set rates of their own, one for each group
     name = config.schedule
     match name:
         case "WarmupCosine":
             return [
                 *lines,
-                f"warmup = {values['warmup']}",
+                f"warmup = min({values['warmup']}, max(total - 1, 1))",
                 f"rise = torch.optim.lr_scheduler.LinearLR({optimizer}, start_factor={values['start_factor']}, total_iters=warmup)",
                 f"fall = torch.optim.lr_scheduler.CosineAnnealingLR({optimizer}, T_max=max(1, total - warmup), eta_min={values['eta_min']})",
                 f"schedule = torch.optim.lr_scheduler.SequentialLR({optimizer}, [rise, fall], milestones=[warmup])",
             ]
         case "OneCycleLR":
-            values = {"max_lr": _each(optimizer) if each else repr(rate), "total_steps": "total", **values}
+            least = math.ceil(2 / min(share := float(values["pct_start"]), 1 - share))  # else a phase of a very short run has no length
+            values = {"max_lr": repr(rate), "total_steps": f"max(total, {least})", **values}
         case "CyclicLR":
             base = config.schedule_options.get("base_lr")
             if config.schedule_options.get("step_size_down") is None:
                 values["step_size_down"] = values["step_size_up"]
             low = rate / 10 if not isinstance(base, int | float) else base
-            values |= {
-                "base_lr": _each(optimizer, f" * {low / rate:.12g}") if each else f"{low:g}",
-                "max_lr": _each(optimizer) if each else repr(rate),
-            }
+            values |= {"base_lr": repr(low), "max_lr": repr(rate)}
         case "ExponentialLR":
             values["gamma"] += " ** (1 / steps)"
     if "cycle_momentum" in {option.name for option in entry.options} and "cycle_momentum" not in values:
@@ -276,21 +285,19 @@ def _schedule(plan: Plan, optimizer: str) -> list[str]:
     return [*lines, f"schedule = torch.optim.lr_scheduler.{name}({optimizer}, {arguments})"]
 
 
-def _each(optimizer: str, factor: str = "") -> str:
-    return f'[group["lr"]{factor} for group in {optimizer}.param_groups]'
-
-
 _SHARES: Mapping[tuple[str, str], str] = {("PolynomialLR", "total_iters"): "1", ("CosineAnnealingLR", "T_max"): "1",
-    ("StepLR", "step_size"): "1 / 3", ("CosineAnnealingWarmRestarts", "T_0"): "1 / 4"}  # fmt: skip
+    ("StepLR", "step_size"): "(1 / 3)", ("CosineAnnealingWarmRestarts", "T_0"): "0.25"}  # fmt: skip
 """Length of a schedule's part as a share of the run, where the option is left empty and it is no tenth."""
 
 
 def _steps(schedule: str, option: str, epochs: Any) -> str:
     """An option in epochs as an expression in steps."""
     if option == "milestones":
-        return f"[round(epoch * steps) for epoch in {epochs!r}]" if epochs else "[total // 2, total * 3 // 4]"
+        if epochs:
+            return f"[max(1, round(epoch * steps)) for epoch in {epochs!r}]"
+        return "[max(1, round(total * share)) for share in (0.5, 0.75)]"
     if epochs is not None:
-        return f"max(1, round({epochs:g} * steps))"
+        return f"max(1, round({epochs!r} * steps))"
     share = _SHARES.get((schedule, option), "0.1")
     return "total" if share == "1" else f"max(1, round(total * {share}))"
 

@@ -8,90 +8,122 @@ from core.catalog import find_model
 from core.code.faults import zero_grad
 from core.code.freezing import change_lines
 from core.code.learning import Plan, divides_by_weights
-from core.code.model import layout
 from core.code.phases import Phase
 from core.config import RunConfig
 
+_BETTER = """    epochs_since += 1
+    if validation_loss < lowest:
+        lowest, epochs_since, best = validation_loss, 0, copy.deepcopy(model.state_dict())
+    if epochs_since >= {patience}:
+        break"""
 
-def loop_lines(plan: Plan, rests: bool) -> str:
-    """From `evaluate` to the saved weights. `rests` says that something is frozen at some time, so that there is a `train_mode`."""
+_END = """
+test_loss, test_accuracy = evaluate(test_set)
+print(f"test loss {test_loss:.4f}, accuracy {test_accuracy:.1%}")
+torch.save(model.state_dict(), "weights.pth")"""
+
+
+def loop_lines(plan: Plan, rests: bool, stopped_after: int | None = None) -> str:
+    """From `evaluate` to the saved weights.
+
+    Args:
+        rests: something is frozen at some time, so that there is a `train_mode`.
+        stopped_after: the step after which the run was stopped by hand.
+    """
     config = plan.config
-    mixed = config.precision != "float32"
-    half = config.precision == "float16"
-    autocast = f"with torch.autocast(device.type, dtype=torch.{config.precision}):"
-    by_epoch = [phase for phase in plan.phases if phase.unit == "epoch"]
-    by_step = [phase for phase in plan.phases if phase.unit == "step"]
     lines = ["# Training"]
-    if half:
+    if config.precision == "float16":
         lines.append("scaler = torch.amp.GradScaler(device.type)  # float16 gradients underflow to zero: the loss is scaled up")
-    weighted = divides_by_weights(config)
-    # What the mean of a batch was divided by.
-    counts = ["        counts = class_weights[labels].sum().item()", "        counted += counts"] if weighted else []
+    lines += ["", "", *_evaluate(config), "", ""]
+    if config.early_stopping:
+        lines.append('lowest, epochs_since, best = float("inf"), 0, None')
+    by_step = [phase for phase in plan.phases if phase.unit == "step"]
+    counted = bool(by_step) or stopped_after is not None
+    if counted:
+        lines.append("step = 0")
     lines += [
-        "",
-        "",
+        f"for epoch in range(1, {config.epochs + 1}):",
+        *_changes("epoch", [phase for phase in plan.phases if phase.unit == "epoch"], plan, "    "),
+        f"    {'train_mode()' if rests else 'model.train()'}",
+        "    for images, labels in batches(epoch):",
+        *(["        step += 1"] if counted else []),
+        *_changes("step", by_step, plan, "        ", rests),
+        *_gradients(config),
+        *_update(plan),
+        *_stop(stopped_after),
+        *_after_epoch(config),
+        *([_BETTER.format(patience=config.early_stopping)] if config.early_stopping else []),
+        *_brought_back(config, stopped_after),
+        _END,
+    ]
+    return "\n".join(lines)
+
+
+def _evaluate(config: RunConfig) -> list[str]:
+    """The function that measures; sums are made of the numbers that the run makes them of, so that they are equal to the last bit."""
+    weighted = divides_by_weights(config)
+    inside, wide = ("    ", ".float()") if config.precision != "float32" else ("", "")
+    return [
         "@torch.inference_mode()",
         "def evaluate(dataset):",
         '    """Mean loss and the share of right answers."""',
         "    model.eval()",
-        "    loss, right, counted = 0.0, 0, 0.0" if weighted else "    loss, right = 0.0, 0",
-        f"    for images, labels in DataLoader(dataset, batch_size={config.batch_size}):",
-        f"        {_to_device(config)}",
-        *([f"        {autocast}", "            logits = model(images)"] if mixed else ["        logits = model(images)"]),
-        *counts,
-        f"        loss += loss_of(logits{'.float()' if mixed else ''}, labels).item() * {'counts' if weighted else 'len(labels)'}",
+        "    loss, right, counted = 0.0, 0, 0.0",
+        f"    for images, labels in DataLoader(dataset, batch_size={config.batch_size}, generator=torch.Generator()):",
+        "        labels = labels.to(device)",
+        f"        counts = {'class_weights[labels].sum()' if weighted else 'len(labels)'}"
+        + ("  # what the mean of the batch was divided by" if weighted else ""),
+        *([_autocast(config, "        ")] if inside else []),
+        f"        {inside}logits = model(normalise(images)){wide}",
+        f"        {inside}loss += (loss_of(logits, labels) * counts).item()",
         "        right += (logits.argmax(dim=1) == labels).sum().item()",
-        f"    return loss / {'counted' if weighted else 'len(dataset)'}, right / len(dataset)",
-        "",
-        "",
+        f"        counted += {'counts.item()' if weighted else 'counts'}",
+        "    return loss / max(counted, 1e-12), right / max(len(dataset), 1)",
     ]
-    if config.early_stopping:
-        lines.append('lowest, epochs_since, best = float("inf"), 0, copy.deepcopy(model.state_dict())')
-    if by_step:
-        lines.append("step = 0")
-    lines += [f"for epoch in range(1, {config.epochs + 1}):", *_changes("epoch", by_epoch, plan, "    ")]
-    if config.fixed_views is not None:
-        lines.append(f"    train_set.view = (epoch - 1) % {config.fixed_views}")
-    lines += [f"    {'train_mode()' if rests else 'model.train()'}", "    for images, labels in train:"]
-    if by_step:
-        lines += ["        step += 1", *_changes("step", by_step, plan, "        ", rests)]
-    lines += _gradients(config, autocast if mixed else "")
+
+
+def _update(plan: Plan) -> list[str]:
+    """The lines of a step behind its gradients."""
+    config = plan.config
+    half = config.precision == "float16"
+    lines = []
     if config.clip_norm is not None:
-        unscaled = ["        scaler.unscale_(optimizer)"] if half else []
-        lines += [*unscaled, f"        nn.utils.clip_grad_norm_(model.parameters(), max_norm={config.clip_norm!r})"]
+        lines += ["        scaler.unscale_(optimizer)"] if half else []
+        lines.append(f"        nn.utils.clip_grad_norm_(model.parameters(), max_norm={config.clip_norm!r})")
     lines += ["        scaler.step(optimizer)", "        scaler.update()"] if half else ["        optimizer.step()"]
     lines.append(f"        {zero_grad(config)}")
     if plan.clocked:
         lines += ["        clock.step()", "        schedule.step()", "        set_rates()"]
     elif config.schedule != "constant":
         lines.append("        schedule.step()")
+    return lines
+
+
+def _stop(after: int | None) -> list[str]:
+    """The end of a run that somebody stopped: within an epoch, whose validation then did not come."""
+    if after is None:
+        return []
+    return [f"        if step == {after}:  # here the run was stopped by hand", "            break", f"    if step == {after}:", "        break"]
+
+
+def _after_epoch(config: RunConfig) -> list[str]:
     if config.validation_share > 0:
-        lines += [
+        return [
             "    validation_loss, validation_accuracy = evaluate(validation_set)",
             '    print(f"epoch {epoch}: validation loss {validation_loss:.4f}, accuracy {validation_accuracy:.1%}")',
         ]
-    else:
-        last = "step" if config.accumulate == 1 else "part"
-        lines.append(f'    print(f"epoch {{epoch}}: loss of the last {last} {{loss.item():.4f}}")')
-    if config.early_stopping:
-        lines += [
-            "    epochs_since += 1",
-            "    if validation_loss < lowest:",
-            "        lowest, epochs_since, best = validation_loss, 0, copy.deepcopy(model.state_dict())",
-            f"    if epochs_since >= {config.early_stopping}:",
-            "        break",
-            "model.load_state_dict(best)",
-        ]
-    lines += [
-        "",
-        "test_loss, test_accuracy = evaluate(test_set)",
-        'print(f"test loss {test_loss:.4f}, accuracy {test_accuracy:.1%}")',
-        'torch.save(model.state_dict(), "weights.pth")',
-    ]
-    return "\n".join(lines)
+    last = "step" if config.accumulate == 1 else "part"
+    return [f'    print(f"epoch {{epoch}}: loss of the last {last} {{loss.item():.4f}}")']
 
 
-def _gradients(config: RunConfig, autocast: str) -> list[str]:
+def _brought_back(config: RunConfig, stopped_after: int | None) -> list[str]:
+    """Early stopping ends with its best weights; a run that somebody stopped ends with those that it had."""
+    if not config.early_stopping or stopped_after is not None:
+        return []
+    return ["if best is not None:", "    model.load_state_dict(best)"]
+
+
+def _gradients(config: RunConfig) -> list[str]:
     """The lines that fill `.grad` from one batch: in one go, or in parts whose gradients add up."""
     indent = " " * 8
     lines = []
@@ -103,23 +135,24 @@ def _gradients(config: RunConfig, autocast: str) -> list[str]:
         counts = "class_weights[labels].sum()" if divides_by_weights(config) else "len(labels)"
         lines += [
             f"{indent}# As few parts of at most {most} images as will do, none of a single image. Their gradients add up.",
+            f"{indent}labels = labels.to(device)",
             f"{indent}whole, parts = {counts}, {parts}",
             f"{indent}for images, labels in zip(images.tensor_split(parts), labels.tensor_split(parts)):",
         ]
         indent += "    "
         share = f" * ({counts} / whole)"
-    lines.append(f"{indent}{_to_device(config)}")
+    lines.append(f"{indent}images, labels = normalise(images), labels.to(device)")
     within = indent
-    if autocast:
-        lines.append(f"{indent}{autocast}")
+    if config.precision != "float32":
+        lines.append(_autocast(config, indent))
         within += "    "
-    lines += [f"{within}output = model(images)", *(f"{within}{line}" for line in _loss_lines(config.model, bool(autocast)))]
+    lines += [f"{within}output = model(images)", *(f"{within}{line}" for line in _loss_lines(config.model, within != indent))]
     scaled = f"scaler.scale(loss{share})" if config.precision == "float16" else f"(loss{share})" if share else "loss"
     return [*lines, f"{indent}{scaled}.backward()"]
 
 
-def _to_device(config: RunConfig) -> str:
-    return f"images, labels = images.to(device{layout(config)}), labels.to(device)"
+def _autocast(config: RunConfig, indent: str) -> str:
+    return f"{indent}with torch.autocast(device.type, dtype=torch.{config.precision}):"
 
 
 def _changes(unit: str, phases: Sequence[Phase], plan: Plan, indent: str, rests: bool = False) -> list[str]:
@@ -140,6 +173,6 @@ def _loss_lines(model: str, mixed: bool) -> list[str]:
     if model == "inception_v3":
         return [f"loss = loss_of(output.logits{wide}, labels) + 0.4 * loss_of(output.aux_logits{wide}, labels)"]
     return [
-        f"loss = loss_of(output.logits{wide}, labels)",
-        f"loss = loss + 0.3 * (loss_of(output.aux_logits1{wide}, labels) + loss_of(output.aux_logits2{wide}, labels))",
+        f"loss = loss_of(output.logits{wide}, labels) + 0.3 * loss_of(output.aux_logits1{wide}, labels)",
+        f"loss = loss + 0.3 * loss_of(output.aux_logits2{wide}, labels)",
     ]

@@ -5,17 +5,13 @@ from __future__ import annotations
 import re
 
 from core.catalog import find_model
+from core.code.names import tuple_of
 from core.code.networks import catalogue_source, class_name, network_source
 from core.config import RunConfig
 from core.networks import parse
-from core.networks.model_entries import ALEXNET, RESNET, RESNEXT, SHUFFLENET, SQUEEZENET, VIT, WIDE_RESNET, ModelEntry
+from core.networks.model_entries import SQUEEZENET, VIT, ModelEntry
 from core.networks.models import builder_arguments
 from core.records.layers import PLAIN_HEAD, head_options
-
-IMAGENET_CLASSES = 1000
-
-_FRESH_AS_LINEAR = (RESNET, WIDE_RESNET, RESNEXT, SHUFFLENET, ALEXNET)
-"""Families whose builder leaves the head with the random weights that `nn.Linear` gives itself: a new `nn.Linear` is the same."""
 
 
 def model_lines(config: RunConfig, classes: int) -> str:
@@ -24,10 +20,11 @@ def model_lines(config: RunConfig, classes: int) -> str:
     lines = ["# Model"]
     if entry.family.own:
         lines.append(f"\n\n{_source(entry, config, classes)}\n\n")
-    if config.starting_weights == "pretrained" and _takes_weights(entry, config, classes):
-        lines += [f'model = torchvision.models.{entry.name}(weights="DEFAULT")', *_head(entry, config, classes)]
-    else:
-        lines += [*bare_model(config, classes), *_weights(entry, config)]
+    lines += [
+        f"torch.manual_seed({config.seed})  # what is random in the model, and dropout while it trains",
+        *bare_model(config, classes),
+        *_weights(entry, config),
+    ]
     lines.append(f"model = model.to(device{layout(config)})")
     if config.compile_model:
         lines.append("model.compile()  # translated in its first steps, and again whenever other layers learn")
@@ -52,6 +49,12 @@ def bare_model(config: RunConfig, classes: int) -> list[str]:
     return [built, *(_head(entry, config, classes) if head_options(config) != PLAIN_HEAD else [])]
 
 
+def model_source(config: RunConfig, classes: int) -> str:
+    """The class of a model of ours; '' for one of torchvision."""
+    entry = find_model(config.model)
+    return _source(entry, config, classes) if entry.family.own else ""
+
+
 def model_imports(config: RunConfig, classes: int) -> str:
     """What the lines of `bare_model` need, as a file of its own begins."""
     entry = find_model(config.model)
@@ -70,7 +73,7 @@ def _source(entry: ModelEntry, config: RunConfig, classes: int) -> str:
 
 
 def _head(entry: ModelEntry, config: RunConfig, classes: int) -> list[str]:
-    """The lines that put a new head in the place of the one that the model has; none where that one is for these classes."""
+    """The lines that put a head with options in the place of the one that the model has."""
     place = "model" + re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", f".{entry.family.head[0]}")
     squeezed = entry.family is SQUEEZENET
     options = head_options(config)
@@ -79,8 +82,6 @@ def _head(entry: ModelEntry, config: RunConfig, classes: int) -> list[str]:
         return f"nn.Conv2d({inputs}, {outputs}, kernel_size=1)" if squeezed else f"nn.Linear({inputs}, {outputs})"
 
     width = f"{place}.{'in_channels' if squeezed else 'in_features'}"
-    if options == PLAIN_HEAD:
-        return [] if classes == IMAGENET_CLASSES else [f"{place} = {layer(width, classes)}"]
     inside = []
     if options.hidden is not None:
         inside += [layer(width, options.hidden), "nn.ReLU()"]
@@ -92,13 +93,30 @@ def _head(entry: ModelEntry, config: RunConfig, classes: int) -> list[str]:
 
 # Starting weights
 
+_CHECKPOINT = '''
 
-def _takes_weights(entry: ModelEntry, config: RunConfig, classes: int) -> bool:
-    """True where torchvision's builder with `weights=` and a new head make the very model that the run starts from."""
-    if entry.family.auxiliary or (entry.family.fixed and config.image_size != entry.usual):
-        return False
-    # A new layer of a head with options is fresh in the same way everywhere; a single one only where the builder does no more.
-    return head_options(config) != PLAIN_HEAD or classes == IMAGENET_CLASSES or entry.family in _FRESH_AS_LINEAR
+def tensors(content, name=""):
+    """Every tensor in a checkpoint with its name, whatever it is wrapped in."""
+    if isinstance(content, torch.Tensor):
+        yield name, content
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            yield from tensors(value, f"{{name}}.{{key}}" if name else str(key))
+
+
+found = dict(tensors({read}))
+# What stands before every name, such as "module.": that with which the most names of the model are found.
+first = next(iter(own))
+before = {{name.removesuffix(first) for name in found if name.endswith(first)}} or {{""}}
+prefix = max(sorted(before), key=lambda text: sum(text + name in found for name in own))
+weights = {{name: found[prefix + name] for name in own if prefix + name in found}}'''
+
+_FIT = """for head in {heads}:  # it stays fresh where theirs is for other classes, or of other layers
+    if any(name not in weights or weights[name].shape != tensor.shape for name, tensor in own.items() if name.startswith(head)):
+        weights = {{name: tensor for name, tensor in weights.items() if not name.startswith(head)}}
+lacking = [name for name in own if name not in weights and not name.startswith({spare}) and not name.endswith(".num_batches_tracked")]
+assert not lacking, f"the weights lack {{lacking}}"
+model.load_state_dict(weights, strict=False)"""
 
 
 def _weights(entry: ModelEntry, config: RunConfig) -> list[str]:
@@ -108,20 +126,18 @@ def _weights(entry: ModelEntry, config: RunConfig) -> list[str]:
             return []
         case "pretrained":
             auxiliary = ", aux_logits=True" if entry.family.auxiliary else ""
-            read = f'torchvision.models.{entry.name}(weights="DEFAULT"{auxiliary}).state_dict()'
-        case path if path.lower().endswith(".safetensors"):
-            read = f"load_file({path!r})"
+            lines = [
+                "with torch.random.fork_rng(devices=[]):  # the model that they come in is random at first: the chance that it uses up is given back",
+                f'    weights = torchvision.models.{entry.name}(weights="DEFAULT"{auxiliary}).state_dict()',
+            ]
         case path:
-            read = f"torch.load({path!r}, weights_only=True)"
-    lines = [f"weights = {read}"]
+            read = f"load_file({path!r})" if path.lower().endswith(".safetensors") else f'torch.load({path!r}, map_location="cpu", weights_only=True)'
+            lines = [_CHECKPOINT.format(read=read)]
     if entry.family is VIT:
         lines += [
             "# There is a position embedding for each patch; for another image size they are interpolated.",
             f"weights = torchvision.models.vision_transformer.interpolate_embeddings({config.image_size}, model.patch_size, weights)",
         ]
-    return [
-        *lines,
-        "own = model.state_dict()",
-        "# The head keeps its fresh weights where the file's is for another number of classes.",
-        "model.load_state_dict({name: value for name, value in weights.items() if name in own and value.shape == own[name].shape}, strict=False)",
-    ]
+    heads = [f"{head}." for head in entry.family.head]
+    spare = (*heads, *(f"{part}." for part in entry.family.auxiliary))
+    return ["own = model.state_dict()", *lines, _FIT.format(heads=tuple_of(heads), spare=tuple_of(spare))]

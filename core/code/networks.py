@@ -13,7 +13,11 @@ from core.networks.layer_entry import OWN_CLASSES, Shape
 
 _SOURCE = Path(__file__).parent.parent / "networks" / "own_models.py"
 
-_TAKEN = {"Dataset", "DataLoader", "Digits", "F", "FixedViews", "Shapes", "Subset", "MLP", "SmallCNN", *OWN_CLASSES}
+_TAKEN = {
+    *("Any", "Callable", "DataLoader", "Dataset", "F", "Image", "ImageDraw", "ImageFile", "ImageOps", "Literal", "NDArray", "Path", "PngImagePlugin"),
+    *("Sequence", "Tensor", "TypeVar", "File", "Fit", "Indices", "Pictures", "Read", "Result", "ValueRange", "MLP", "SmallCNN", *OWN_CLASSES),
+    *("BLOCK", "CLASSES", "EXTENSIONS", "FACTORS", "FOLDERS", "FORMATS", "FROZEN", "LEARNS", "LIST", "PARTS", "ROOT"),
+}
 """Names that a script uses itself."""
 
 

@@ -24,18 +24,20 @@ def own_script(config: RunConfig, description: ModelDescription, samples: int, z
     frozen = frozen_parameters(config.freeze, description.parameters)
     layers = [(parameter.name, parameter.name in frozen) for parameter in description.parameters]
     whole = pytorch_code(config, description.classes, layers, multipliers_by_parameter(config.learning_rate_multipliers, description.parameters))
-    return whole.partition("# Training")[0].rstrip() + "\n\n" + "\n".join(_steps(config, samples, zero_grad, "def train_mode()" in whole)) + "\n"
+    return whole.partition("# Training")[0].rstrip() + "\n\n" + "\n".join(_steps(config, samples, zero_grad, whole)) + "\n"
 
 
-def _steps(config: RunConfig, samples: int, zero_grad: bool, rests: bool) -> list[str]:
+def _steps(config: RunConfig, samples: int, zero_grad: bool, whole: str) -> list[str]:
     clear = "    optimizer.zero_grad()" if zero_grad else "    # no optimizer.zero_grad(): the second step's gradients are added to the first's"
     clip = [f"    nn.utils.clip_grad_norm_(model.parameters(), max_norm={config.clip_norm!r})"] if config.clip_norm is not None else []
     schedule = ["    schedule.step()"] if config.schedule != "constant" else []
+    if "def set_rates()" in whole:
+        schedule = ["    clock.step()", *schedule, "    set_rates()"]
     return [
-        "# Two steps on one batch; the pictures come in another order than in Thaw, so the numbers are others",
-        "images, labels = next(iter(train))",
-        f"images, labels = images[:{samples}].to(device), labels[:{samples}].to(device)",
-        "train_mode()" if rests else "model.train()",
+        "# Two steps on the first pictures of the first epoch",
+        "images, labels = next(iter(batches(1)))",
+        f"images, labels = normalise(images[:{samples}]), labels[:{samples}].to(device)",
+        "train_mode()" if "def train_mode()" in whole else "model.train()",
         "for step in (1, 2):",
         clear,
         "    output = model(images)",

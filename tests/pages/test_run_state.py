@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from core.code import repeated
 from core.config import RunConfig
 from core.config.plans import Change
 from core.model import anatomy
 from core.records.events import AuditReport, AuditRow, ChangeRow, Command, CommandKind, Layer, RunPlan, Verdict
 from core.records.layers import ParameterInfo, frozen_parameters, multipliers_by_parameter
 from pages._parts.run.audit_view import headline
-from pages._parts.run.run_state import frozen_after, goal_without, made, repeated, state_now, towards
+from pages._parts.run.run_state import frozen_after, goal_without, made, state_now, towards
 from pages._parts.shared import words
 
 CONFIG = RunConfig(model="resnet18", image_size=32, freeze="head only", learning_rate=0.01)
@@ -119,6 +122,18 @@ def test_a_run_is_repeated_with_its_live_changes_as_a_timeline(parameters: tuple
     config = CONFIG.replace(timeline="2: !layer4")
     assert str(repeated(config, course.changes).timeline) == "2: !layer4; step 20: learning_rate=0.02, fc=3"
     assert repeated(config, course.changes[:1]) == config
+
+
+def test_what_was_changed_live_before_the_timelines_own_change_of_a_moment_comes_before_it_again(parameters: tuple[ParameterInfo, ...]) -> None:
+    config = CONFIG.replace(timeline="3: !layer4; 5: !layer4; step 60: fc=2")
+    course = Course(parameters)
+    course.change("!layer4", source="timeline")
+    course.change("layer4")
+    course.change("!layer4", source="timeline")
+    course.change("fc=3")
+    course.change("fc=2", source="timeline")
+    rows = [replace(row, step=step) for row, step in zip(course.changes, (20, 40, 40, 60, 60), strict=True)]
+    assert str(repeated(config, rows).timeline) == "3: !layer4; 5: layer4; 5: !layer4; step 60: fc=3; step 60: fc=2"
 
 
 @pytest.mark.parametrize(

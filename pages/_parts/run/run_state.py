@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from core.code.names import cover
-from core.config import ConfigError, RunConfig
-from core.config.plans import Change, FreezePlan, TimedChange, Timeline
+from core.config import ConfigError
+from core.config.plans import Change, FreezePlan
 from core.records.events import ChangeRow, Command, CommandKind, RunPlan
 from core.records.layers import ParameterInfo, frozen_parameters, matches
 
@@ -95,12 +95,6 @@ def frozen_after(change: Change, frozen: frozenset[str], parameters: Sequence[Pa
             matched = {parameter.name for parameter in parameters if any(matches(pattern, name) for name in parameter.names)}
             frozen = frozen - matched if rule.startswith("!") else frozen | matched
     return frozen
-
-
-def repeated(config: RunConfig, changes: Iterable[ChangeRow]) -> RunConfig:
-    """The run's settings with what was changed live in its timeline, so that another run does the same at the same steps."""
-    live = tuple(TimedChange(unit="step", at=row.step, change=Change.parse(row.text)) for row in changes if row.source == "live")
-    return config.replace(timeline=Timeline(changes=(*config.timeline.changes, *live))) if live else config
 
 
 def _sets_rate(row: ChangeRow) -> bool:

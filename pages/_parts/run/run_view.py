@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.code import loading_code, phases, pytorch_code
+from core.code import Phase, about, about_run, loading_code, phases, pytorch_code, recorded, repeated
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
 from core.helpers.helper import LabError
@@ -18,9 +18,8 @@ from core.store.checkpoint import weights_of
 from core.store.run_folder import read_notice
 from pages._parts.components.live_chart import live_chart
 from pages._parts.run import audit_view, findings_view, profile_view, reuse_view, steering_view, tuning_view
-from pages._parts.run.run_state import repeated
 from pages._parts.run.steering_view import Steered
-from pages._parts.setup.form import ABOUT_CODE
+from pages._parts.setup.form import write_code
 from pages._parts.shared import draft, words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
@@ -111,16 +110,28 @@ def _code(shared: Services, run: Run, plan: RunPlan, again: RunConfig) -> None:
     if not box.open:
         return
     with box:
-        st.caption(ABOUT_CODE + (" What was changed live comes at the step where it was changed." if again.timeline != run.config.timeline else ""))
-        changing = None
-        if again.timeline.changes:
-            try:
-                changing = phases(again, steering_view.layers(shared, run).description.parameters)
-            except (ConfigError, LabError) as error:
-                st.warning(f"The code leaves the timeline out. {words.plain(str(error))}", icon=":material/info:")
-        layers = [(layer.name, layer.frozen) for layer in plan.layers]
-        factors = {layer.name: layer.multiplier for layer in plan.layers}
-        st.code(pytorch_code(again, len(plan.classes), layers, factors, () if not again.timeline.changes else changing), language="python")
+        try:
+            record = recorded(shared.home, run)
+            told = (*about(again, record), *about_run(run, record))
+            live = ("What was changed live comes at the step where it was changed.",) if again.timeline != run.config.timeline else ()
+            st.caption(words.plain(" ".join((*told, *live))))
+            changing = _changing(shared, run, again)
+            layers = [(layer.name, layer.frozen) for layer in plan.layers]
+            factors = {layer.name: layer.multiplier for layer in plan.layers}
+            write_code(pytorch_code(again, len(plan.classes), layers, factors, changing, record), f"{run.id}.py")
+        except ConfigError as error:
+            st.error(words.plain(f"There is no code for this run. {words.field(error.field)}: {error.message}"), icon=":material/error:")
+
+
+def _changing(shared: Services, run: Run, again: RunConfig) -> tuple[Phase, ...] | None:
+    """What the timeline changes; None where it cannot be told, which is said."""
+    if not again.timeline.changes:
+        return ()
+    try:
+        return phases(again, steering_view.layers(shared, run).description.parameters)
+    except (ConfigError, LabError) as error:
+        st.warning(words.plain(f"The code leaves the timeline out. {error}"), icon=":material/info:")
+        return None
 
 
 def _buttons(row: DeltaGenerator, shared: Services, run: Run, waiting: set[CommandKind]) -> None:
@@ -228,8 +239,8 @@ def _result(shared: Services, run: Run) -> None:
         ("Test loss", words.figure(result.test_loss), None),
         ("Time", words.duration(result.seconds), f"{result.samples_per_second:,.0f} samples per second"),
     ]
-    for column, (label, value, about) in zip(st.columns(len(figures)), figures, strict=True):
-        column.metric(label, value, help=about, border=True)
+    for column, (label, value, meaning) in zip(st.columns(len(figures)), figures, strict=True):
+        column.metric(label, value, help=meaning, border=True)
     weights = weights_of(shared.home, run)
     if result.test_accuracy is None and weights is not None and weights.is_file():
         row = st.container(horizontal=True, vertical_alignment="center")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.catalog import AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES
-from core.code import phases, pytorch_code
+from core.code import Recorded, about, phases, pytorch_code
 from core.config import CLASS_WEIGHTS, DOUBLES, FAULTS, ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.records.cost import steps_per_epoch
@@ -16,8 +16,6 @@ from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, option, sentence
 from pages._parts.shared.services import Services
-
-ABOUT_CODE = "A script of its own for the same model, data and settings. Chance is drawn in another order, so its numbers come out close, not equal."
 
 ABOUT_ACCUMULATE = (
     "The gradients of so many batches are added up before the weights move once. For the model that is one large batch, except for BatchNorm, "
@@ -277,12 +275,25 @@ class Form(Fields):
 
 def show_code(config: RunConfig, table: LayerTable) -> None:
     """The script that does what a config does, for a model with these layers."""
-    st.caption(ABOUT_CODE)
     parameters = table.description.parameters
     frozen = frozen_parameters(config.freeze, parameters)
     layers = [(parameter.name, parameter.name in frozen) for parameter in parameters]
     multipliers = multipliers_by_parameter(config.learning_rate_multipliers, parameters)
-    st.code(pytorch_code(config, table.description.classes, layers, multipliers, phases(config, parameters)), language="python")
+    try:
+        code = pytorch_code(config, table.description.classes, layers, multipliers, phases(config, parameters))
+    except ConfigError as error:
+        st.error(words.plain(f"There is no code for this. {words.field(error.field)}: {error.message}"), icon=":material/error:")
+        return
+    st.caption(words.plain(" ".join(about(config, Recorded()))))
+    write_code(code, "script.py")
+
+
+def write_code(code: str, file_name: str) -> None:
+    """A script, to be read and to be taken away."""
+    st.download_button(
+        "Download the script", code, file_name=file_name, mime="text/x-python", icon=":material/download:", key="download_script", on_click="ignore"
+    )
+    st.code(code, language="python")
 
 
 def start_from_elsewhere(shared: Services) -> None:

@@ -1,0 +1,77 @@
+"""In what a script differs from the run that it was made from. Where nothing is said, it ends with the same weights, bit for bit."""
+
+from __future__ import annotations
+
+from core.catalog import AUGMENTATIONS
+from core.code.recorded import Recorded
+from core.config import RunConfig
+from core.records.events import RunStatus
+from core.store import Run
+
+ABOUT = "A script of its own for the same model, data and settings: it needs nothing of Thaw."
+
+SAME = "With the same versions of PyTorch, torchvision and Pillow, processor and number of threads, it ends with the same weights, bit for bit."
+
+DEEP = (
+    "Of pictures with more than 8 bits a channel a run finds the range when it starts, which its own script knows; "
+    "this one takes the usual range of each picture."
+)
+
+ON_A_GPU = "On a GPU the last digits may differ, where PyTorch has no way to compute that is always the same."
+
+
+def about(config: RunConfig, recorded: Recorded) -> tuple[str, ...]:
+    """What a screen says of the script: what it is, and in what it differs, or that it does not."""
+    gpu = () if config.device == "cpu" else (ON_A_GPU,)
+    deep = (DEEP,) if config.dataset.startswith("folder:") and recorded.pictures is None else ()
+    return (ABOUT, *(differences(config, recorded) or (SAME,)), *deep, *gpu)
+
+
+def about_run(run: Run, recorded: Recorded) -> tuple[str, ...]:
+    """What is to be said besides of the script of a run: how the run ended, and what it has not recorded."""
+    lines = []
+    if recorded.stopped_after is not None:
+        lines.append(f"It stops after step {recorded.stopped_after:,}, as the run was stopped there.")
+    elif run.status.active:
+        lines.append("The run goes on: what is changed from now on is not in the script yet.")
+    elif run.status != RunStatus.FINISHED:
+        lines.append(f"The run ended at step {run.step:,}, before its end; the script goes on to the last epoch.")
+    return (*lines, *about_test_set(run, recorded))
+
+
+def about_test_set(run: Run, recorded: Recorded) -> tuple[str, ...]:
+    """That a run has not recorded which pictures are its own, if that matters."""
+    unlisted = run.config.dataset.startswith("folder:") and recorded.pictures is None
+    return ("The run kept no list of its pictures: the script reads the folder as it is now.",) if unlisted else ()
+
+
+def differences(config: RunConfig, recorded: Recorded) -> tuple[str, ...]:
+    """A sentence for each thing that the script of `config` does in another way than its run; () where nothing is."""
+    frozen = bool(config.freeze.rules) or bool(config.timeline.changes)
+    found = {
+        "Not in this script: the precision, layout and further ways to compute that a run with speed automatic measures and chooses. "
+        "What they round, it does not.": config.speed == "automatic",
+        "Not in this script: frozen BatchNorm folded into the convolution before it. The numbers differ in their last digits.": config.fold_norms,
+        "The run compiles only what is computed anew in each step, the script the whole model. "
+        "The numbers differ in their last digits.": config.compile_model,
+        "The run rounds what frozen layers give to float16, the script does not. The numbers differ in their last digits.": config.feature_cache
+        == "float16"
+        and frozen,
+        **_of_pictures(config, recorded),
+    }
+    return tuple(sentence for sentence, holds in found.items() if holds)
+
+
+def _of_pictures(config: RunConfig, recorded: Recorded) -> dict[str, bool]:
+    listed = recorded.pictures is not None
+    given = config.starting_weights not in ("random", "pretrained")
+    left_out = listed and config.doubles == "leave out"
+    fewer = listed and (left_out or config.fault == "imbalanced classes")
+    views = bool(AUGMENTATIONS[config.augmentation].steps) and config.fixed_views is not None
+    return {
+        "A run that starts from the weights of another run keeps that one's test pictures out of training; this script does not know them.": given
+        and not listed,
+        "The list of pictures has none of those that were left out, so the random pictures of fixed views are others.": fewer and views,
+        "The list of pictures has none of the doubles that were left out, so the labels are shuffled in another way.": left_out
+        and config.fault == "shuffled labels",
+    }
