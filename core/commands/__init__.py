@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from core.machine.home import Home
 
-_MODULES = ("core.commands.explain", "core.commands.evaluate", "core.commands.findings", "core.commands.profile", "core.commands.recover")
+_MODULES = tuple(f"core.commands.{name}" for name in ("code", "explain", "evaluate", "findings", "profile", "recover"))
 
 
 class CommandModule(Protocol):
