@@ -77,7 +77,7 @@ def reading_lines(config: RunConfig, recorded: Recorded) -> Excerpt:
     read = (
         listed_reader(recorded, config.fixed_views is not None)
         if recorded.pictures is not None
-        else folder_reader(config)
+        else folder_reader(config, recorded.old)
         if named
         else reader(config)
     )

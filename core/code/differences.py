@@ -47,7 +47,7 @@ def about_test_set(run: Run, recorded: Recorded) -> tuple[str, ...]:
 
 def differences(config: RunConfig, recorded: Recorded) -> tuple[str, ...]:
     """A sentence for each thing that the script of `config` does in another way than its run; () where nothing is."""
-    frozen = bool(config.freeze.rules) or bool(config.timeline.changes)
+    frozen = config.freeze.rules not in ((), ("train everything",)) or bool(config.timeline.changes)
     found = {
         "Not in this script: the precision, layout and further ways to compute that a run with speed automatic measures and chooses. "
         "What they round, it does not.": config.speed == "automatic",

@@ -249,7 +249,17 @@ def test_step_by_step_the_script_trains_what_the_run_trains_at_the_same_rate(
         {"fault": "leaking split", "validation_share": 0.5, "schedule": "OneCycleLR", "learning_rate_multipliers": "head=3"},
         {"optimizer": "Adagrad", "timeline": "2: !stage1; step 9: stage2"},
         {"early_stopping": 1, "validation_share": 0.5, "learning_rate": 0.9, "epochs": 9},
-        {"early_stopping": 2, "validation_share": 0.5, "learning_rate": 900.0, "epochs": 3},  # no validation loss is a number
+        # No validation loss is a number, so there are no best weights.
+        {
+            "early_stopping": 2,
+            "learning_rate": 1000.0,
+            "epochs": 3,
+            "model": "mlp",
+            "freeze": "train everything",
+            "loss": "MSELoss",
+            "batch_size": 32,
+            "validation_share": 0.5,
+        },
     ],
     ids=lambda changes: " ".join(changes) or "as it is",
 )
