@@ -39,8 +39,8 @@ from core.store import RunStore
 from core.training.audit import Audit
 from core.training.trainer import Report, StepReport
 from core.worker.assembly import assemble
-from core.worker.process import Worker
 from core.worker.recorder import Recorder
+from core.worker.worker import Worker
 
 
 def tutorial(task: Task) -> None:

@@ -95,7 +95,7 @@ def measure(folder: Path, rounds: int) -> Iterator[str]:
 
 
 def _carry_out(home: Home, config: RunConfig) -> tuple[Run, Diagnosis]:
-    from core.worker.process import Worker
+    from core.worker.worker import Worker
 
     store = RunStore(home.database)
     run_id = store.create_run(config)

@@ -1,5 +1,5 @@
-"""What is remembered: the only SQL (`run_store`, `migrations`), how steps lie in its tables (`rows`), rows after a cursor (`stream`), and the
-weights that a run kept (`checkpoint` reads them, `saving` writes them and imports torch).
+"""What is remembered: the only SQL (`run_store`, its tables in `signal_tables`, `database`, `migrations`), how steps lie in its tables
+(`rows`), rows after a cursor (`stream`), and the weights that a run kept (`checkpoint` reads them, `saving` writes them and imports torch).
 
 - A step is one row, its gradient norms one float32 blob. In place of a norm a frozen tensor has -1: a norm is never negative, so frozen,
   zero and not-a-number stay apart. NaN losses are NULL in SQLite and come back as NaN.
@@ -12,6 +12,10 @@ weights that a run kept (`checkpoint` reads them, `saving` writes them and impor
   frozen is on disk once.
 """
 
-from core.store.run_store import Run, RunStore, Statement, StoreError, UnreadableRun, Working, progress_of
+from core.store.database import Statement
+from core.store.reading import UnreadableRun
+from core.store.run_store import Run, RunStore, Working
+from core.store.signal_tables import progress_of
+from core.store.trouble import StoreError
 
 __all__ = ["Run", "RunStore", "Statement", "StoreError", "UnreadableRun", "Working", "progress_of"]

@@ -7,68 +7,31 @@ history reads about a thousand rows from the level that fits.
 
 from __future__ import annotations
 
-import math
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-from pydantic import TypeAdapter
+from typing import Any
 
 from core.config import RunConfig
-from core.config.limits import quoted
 from core.records.events import (  # fmt: skip
-    AuditReport,
     ChangeRow,
     Command,
     CommandKind,
     EpochRow,
-    Histogram,
-    Inspection,
-    Profile,
-    Reuse,
     RunPlan,
     RunResult,
     RunStatus,
     StepBlock,
-    StepRow,
     StepTimes,
 )
-from core.records.findings import Diagnosis
-from core.records.speed import Tuning
-from core.records.summaries import LevelRow, block_of
-from core.store.migrations import migrate
-from core.store.reading import PLAN, RESULT, TIMES, UnreadableRun, read_run, readable
-from core.store.rows import StepColumns, as_blob, level_values, step_columns, step_values
-from core.store.trouble import StoreError, in_words
+from core.records.summaries import LevelRow
+from core.store.database import unknown
+from core.store.reading import PLAN, RESULT, UnreadableRun, read_run, readable
+from core.store.rows import level_values, step_values
+from core.store.signal_tables import ADD_CHANGE, ADD_EPOCH, ADD_LEVELS, ADD_STEPS, SignalTables, change_values
 
-__all__ = ["Run", "RunStore", "Statement", "StoreError", "UnreadableRun"]
-
-Long = TypeVar("Long")
-
-_AUDIT = TypeAdapter(AuditReport)
-_PROFILE = TypeAdapter(Profile)
-_TUNING = TypeAdapter(Tuning)
-_DIAGNOSIS = TypeAdapter(Diagnosis)
-_REUSE = TypeAdapter(Reuse)
-_HISTOGRAM = TypeAdapter(Histogram)
-
-Statement = tuple[str, Sequence[Sequence[Any]]]
-"""SQL, and the rows of values that it is carried out with."""
-
-PATIENCE = 10.0
-"""Seconds that a read or a write waits while another process holds the lock."""
-
-_ADD_STEPS = "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ADD_LEVELS = "INSERT INTO levels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ADD_CHANGE = "INSERT INTO changes (run, step, source, text, learning_rate, frozen, multipliers) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_ADD_EPOCH = "INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _REFUSE_COMMANDS = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
 
 
@@ -126,109 +89,11 @@ class Working:
 _RUN = ", ".join(field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
 
 
-class RunStore:
+class RunStore(SignalTables):
     """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
 
-    Whatever reads or writes raises `StoreError`, with nothing half-written, where the file cannot be used. The next call opens it anew: a
-    file that was mended, or put in place of another, is used at once.
+    Whatever reads or writes raises `StoreError`, with nothing half-written, where the file cannot be used.
     """
-
-    def __init__(self, database: Path, patience: float = PATIENCE) -> None:
-        """Open `database`, made if it is not there. `patience`: seconds to wait for a lock.
-
-        Raises:
-            StoreError: it cannot be opened, is not Thaw's, or was written by a newer Thaw.
-        """
-        self.database = database
-        self._patience = patience
-        self._local = threading.local()
-        self._openings = 0
-        with self._told():
-            self._connection  # noqa: B018 opens it
-
-    @property
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is not None and self._local.opened != (self._openings, _identity(self.database)):
-            self.close()
-            connection = None
-        if connection is None:
-            # Kept open: opening and closing for each write costs 7 ms.
-            connection = self._open()
-            self._local.connection = connection
-            self._local.opened = (self._openings, _identity(self.database))
-        return connection
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.database, isolation_level=None, timeout=self._patience)
-        try:
-            connection.row_factory = sqlite3.Row
-            # A byte that is no text spoils its own value, and no other row.
-            connection.text_factory = lambda text: str(text, "utf-8", "replace")
-            migrate(connection, self.database)  # first: what is not ours is not touched
-            connection.execute("PRAGMA journal_mode = WAL")
-            # FULL, not NORMAL: in WAL mode NORMAL may lose the last commits when the power goes.
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Within it, what SQLite complains of is said for a person, and after trouble with the file all threads open it anew."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            trouble = in_words(self.database, error)
-            if trouble is None:
-                raise
-            if trouble.kind not in ("locked", "full"):
-                self._openings += 1
-            raise trouble from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._told():
-            connection = self._connection
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
-    def _write(self, *statements: Statement) -> None:
-        """Carry out all of them in one transaction."""
-        with self._transaction() as connection:
-            for sql, rows in statements:
-                connection.executemany(sql, rows)
-
-    def _read(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        with self._told():
-            return self._connection.execute(query, values).fetchall()
-
-    def damage(self) -> str:
-        """What a look through the whole file finds wrong with it; empty if it is well."""
-        found = str(self._read("PRAGMA quick_check(1)")[0][0])
-        return "" if found == "ok" else found
-
-    def _wait_for_locks(self, seconds: float) -> None:
-        """How long this thread waits for a lock from now on."""
-        self._patience = seconds
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.execute(f"PRAGMA busy_timeout = {int(1000 * seconds)}")
-
-    def close(self) -> None:
-        """Close this thread's connection. Another call opens it again."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
 
     # Runs
 
@@ -315,14 +180,14 @@ class RunStore:
             elif not here:
                 connection.execute(f"INSERT INTO runs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
             for sql, rows in (
-                (_ADD_STEPS, [row for block in blocks for row in step_values(run_id, block)]),
-                (_ADD_LEVELS, [level_values(run_id, row) for row in levels]),
-                (_ADD_EPOCH, [(run_id, *asdict(row).values()) for row in epochs]),
+                (ADD_STEPS, [row for block in blocks for row in step_values(run_id, block)]),
+                (ADD_LEVELS, [level_values(run_id, row) for row in levels]),
+                (ADD_EPOCH, [(run_id, *asdict(row).values()) for row in epochs]),
             ):
                 connection.executemany(sql.replace("INSERT", "INSERT OR IGNORE"), rows)
             there = {tuple(row) for row in connection.execute("SELECT step, source, text FROM changes WHERE run = ?", (run_id,))}
-            missing = [_change_values(run_id, row) for row in changes if (row.step, row.source, row.text) not in there]
-            connection.executemany(_ADD_CHANGE, missing)
+            missing = [change_values(run_id, row) for row in changes if (row.step, row.source, row.text) not in there]
+            connection.executemany(ADD_CHANGE, missing)
 
     def set_process(self, run_id: str, pid: int, process_started: float) -> None:
         """Remember which process works on the run: a pid alone may belong to somebody else by now."""
@@ -357,166 +222,6 @@ class RunStore:
                 connection.execute(_REFUSE_COMMANDS, ("the run's process is gone", run_id))
         return changed > 0
 
-    def _update(self, run_id: str, **columns: Any) -> None:
-        self._write(self._assign(run_id, **columns))
-
-    def _assign(self, run_id: str, **columns: Any) -> Statement:
-        """The statement that sets columns of a run's row."""
-        return f"UPDATE runs SET {', '.join(f'{name} = ?' for name in columns)} WHERE id = ?", [(*columns.values(), run_id)]
-
-    def _row(self, columns: str, run_id: str) -> sqlite3.Row:
-        rows = self._read(f"SELECT {columns} FROM runs WHERE id = ?", (run_id,))
-        if not rows:
-            raise _unknown(run_id)
-        return rows[0]
-
-    # Steps and epochs
-
-    def append(
-        self,
-        run_id: str,
-        steps: StepBlock | Sequence[StepRow],
-        levels: Sequence[LevelRow] = (),
-        active_seconds: float | None = None,
-        step_seconds: float | None = None,
-        watch_seconds: float | None = None,
-        times: StepTimes | None = None,
-        epochs: Sequence[EpochRow] = (),
-    ) -> None:
-        """Add steps, and the level buckets and epochs that they completed, in one transaction. Steps count from 1 and come in order.
-
-        The seconds are totals of the run so far, see `Run`; they and `times` stay as they are where they are None.
-        """
-        if not len(steps):
-            return
-        block = steps if isinstance(steps, StepBlock) else block_of(steps)
-        columns = progress_of(block, active_seconds, step_seconds, watch_seconds, times)
-        self._write(*self._appending(run_id, block, levels, epochs, columns))
-
-    def _appending(
-        self, run_id: str, block: StepBlock, levels: Sequence[LevelRow], epochs: Sequence[EpochRow], columns: Mapping[str, Any]
-    ) -> tuple[Statement, ...]:
-        return (
-            (_ADD_STEPS, list(step_values(run_id, block))),
-            (_ADD_LEVELS, [level_values(run_id, row) for row in levels]),
-            (_ADD_EPOCH, [(run_id, *asdict(row).values()) for row in epochs]),
-            self._assign(run_id, **columns),
-        )
-
-    def append_epoch(self, run_id: str, row: EpochRow) -> None:
-        """Add a finished epoch."""
-        self._write((_ADD_EPOCH, [(run_id, *asdict(row).values())]))
-
-    def steps_after(self, run_id: str, level: int, after: int, limit: int = 10_000) -> StepColumns:
-        """Complete buckets of `level` (0: the steps themselves) that end after step `after`, oldest first."""
-        if level == 0:
-            query = (
-                "SELECT step, loss IS NOT NULL AND abs(loss) <= 1.7976931348623157e308 AS finite, loss,"
-                " loss AS loss_low, loss AS loss_high, learning_rate, gradient_norms, update_norms, weight_norms"
-                " FROM steps WHERE run = ? AND step > ? ORDER BY step LIMIT ?"
-            )
-            rows = self._read(query, (run_id, after, limit))
-        else:
-            query = (
-                "SELECT step, finite, loss, loss_low, loss_high, learning_rate, gradient_norms, update_norms, weight_norms"
-                " FROM levels WHERE run = ? AND level = ? AND step > ? ORDER BY step LIMIT ?"
-            )
-            rows = self._read(query, (run_id, level, after, limit))
-        with readable(run_id, "steps"):
-            return step_columns(rows)
-
-    def last_step(self, run_id: str) -> int:
-        """Number of steps recorded."""
-        return int(self._read("SELECT coalesce(max(step), 0) FROM steps WHERE run = ?", (run_id,))[0][0])
-
-    def epochs_after(self, run_id: str, after: int = 0) -> list[EpochRow]:
-        """Epochs whose number is above `after`, oldest first."""
-        query = (
-            "SELECT epoch, step, time, train_loss, train_accuracy, validation_loss, validation_accuracy"
-            " FROM epochs WHERE run = ? AND epoch > ? ORDER BY epoch"
-        )
-        return [_epoch(row) for row in self._read(query, (run_id, after))]
-
-    # What was changed, looked into and proved
-
-    def append_change(self, run_id: str, row: ChangeRow) -> None:
-        """Add what holds from a step on. `row.id` is given here."""
-        self._write((_ADD_CHANGE, [_change_values(run_id, row)]))
-
-    def changes_after(self, run_id: str, after: int = 0) -> list[ChangeRow]:
-        """Changes whose id is above `after`, in the order in which they were made."""
-        query = "SELECT id, step, source, text, learning_rate, frozen, multipliers FROM changes WHERE run = ? AND id > ? ORDER BY id"
-        with readable(run_id, "changes"):
-            return [_change(row) for row in self._read(query, (run_id, after))]
-
-    def append_inspection(self, run_id: str, row: Inspection) -> None:
-        """Add the histograms of one tensor. `row.id` is given here."""
-        gradient = _HISTOGRAM.dump_json(row.gradient).decode() if row.gradient else None
-        self._write(
-            (
-                "INSERT INTO inspections (run, step, name, weight, gradient) VALUES (?, ?, ?, ?, ?)",
-                [(run_id, row.step, row.name, _HISTOGRAM.dump_json(row.weight).decode(), gradient)],
-            )
-        )
-
-    def inspections_after(self, run_id: str, after: int = 0) -> list[Inspection]:
-        """Inspections whose id is above `after`, oldest first."""
-        query = "SELECT id, step, name, weight, gradient FROM inspections WHERE run = ? AND id > ? ORDER BY id"
-        with readable(run_id, "histograms"):
-            return [
-                Inspection(
-                    row["id"], row["step"], row["name"], _HISTOGRAM.validate_json(row["weight"]),
-                    _HISTOGRAM.validate_json(row["gradient"]) if row["gradient"] else None,
-                )
-                for row in self._read(query, (run_id, after))
-            ]  # fmt: skip
-
-    def set_audit(self, run_id: str, report: AuditReport) -> None:
-        """Keep the newest freeze audit in place of the one before."""
-        self._update(run_id, audit=_AUDIT.dump_json(report).decode())
-
-    def audit(self, run_id: str) -> AuditReport | None:
-        """The newest freeze audit, None before the first. Raises KeyError for an unknown run."""
-        return self._long_column(run_id, "audit", _AUDIT)
-
-    def set_reuse(self, run_id: str, reuse: Reuse) -> None:
-        """Keep what is known of kept features in place of what was known before."""
-        self._update(run_id, reuse=_REUSE.dump_json(reuse).decode())
-
-    def reuse(self, run_id: str) -> Reuse | None:
-        """What is known of kept features, None before the first step. Raises KeyError for an unknown run."""
-        return self._long_column(run_id, "reuse", _REUSE)
-
-    def set_tuning(self, run_id: str, tuning: Tuning) -> None:
-        """Keep how the fastest way to train was found."""
-        self._update(run_id, tuning=_TUNING.dump_json(tuning).decode())
-
-    def tuning(self, run_id: str) -> Tuning | None:
-        """How the fastest way to train was found, None where nobody looked for it. Raises KeyError for an unknown run."""
-        return self._long_column(run_id, "tuning", _TUNING)
-
-    def set_findings(self, run_id: str, diagnosis: Diagnosis) -> None:
-        """Keep what the doctor knows now in place of what it knew before."""
-        self._update(run_id, findings=_DIAGNOSIS.dump_json(diagnosis).decode())
-
-    def findings(self, run_id: str) -> Diagnosis | None:
-        """What the doctor knows, None before its first look. Raises KeyError for an unknown run."""
-        return self._long_column(run_id, "findings", _DIAGNOSIS)
-
-    def set_profile(self, run_id: str, profile: Profile) -> None:
-        """Keep the newest profile in place of the one before."""
-        self._update(run_id, profile=_PROFILE.dump_json(profile).decode())
-
-    def profile(self, run_id: str) -> Profile | None:
-        """Where the time of a few steps went, None before that was looked into. Raises KeyError for an unknown run."""
-        return self._long_column(run_id, "profile", _PROFILE)
-
-    def _long_column(self, run_id: str, name: str, kind: TypeAdapter[Long]) -> Long | None:
-        """A column that is no part of `Run`, because it is long and seldom wanted; None while it is empty. KeyError for an unknown run."""
-        text = self._row(name, run_id)[name]
-        with readable(run_id, name):
-            return kind.validate_json(text) if text else None
-
     # Commands
 
     def request(self, run_id: str, kind: CommandKind, payload: str = "") -> int:
@@ -529,7 +234,7 @@ class RunStore:
             # Read under the lock: a run may end between a look at it and the request, and nobody would ever answer.
             row = connection.execute("SELECT step, status FROM runs WHERE id = ?", (run_id,)).fetchone()
             if row is None:
-                raise _unknown(run_id)
+                raise unknown(run_id)
             status = RunStatus(row["status"])
             error = None if status.active else f"the run had already ended ({status})"
             cursor = connection.execute(
@@ -552,17 +257,6 @@ class RunStore:
         self._write(("UPDATE commands SET applied_at_step = ?, error = ? WHERE id = ?", [(step, error, command.id)]))
 
 
-def _unknown(run_id: str) -> KeyError:
-    return KeyError(f"There is no run {quoted(run_id)}; list the runs with: python -m core runs")
-
-
-def _epoch(row: sqlite3.Row) -> EpochRow:
-    values = dict(row)
-    # SQLite stores NaN as NULL. A validation that was measured has an accuracy, so its missing loss was NaN too.
-    measured = ("train_loss", "validation_loss") if values["validation_accuracy"] is not None else ("train_loss",)
-    return EpochRow(**{**values, **{name: math.nan for name in measured if values[name] is None}})
-
-
 def _run_or_reason(row: sqlite3.Row) -> Run | UnreadableRun:
     try:
         return _run(row)
@@ -572,36 +266,3 @@ def _run_or_reason(row: sqlite3.Row) -> Run | UnreadableRun:
 
 def _run(row: sqlite3.Row) -> Run:
     return Run(**read_run(row))
-
-
-def _change(row: sqlite3.Row) -> ChangeRow:
-    frozen = np.frombuffer(row["frozen"], np.uint8).astype(np.bool_)
-    return ChangeRow(**{**dict(row), "frozen": frozen, "multipliers": np.frombuffer(row["multipliers"], "<f4")})
-
-
-def _change_values(run_id: str, row: ChangeRow) -> tuple[Any, ...]:
-    return run_id, row.step, row.source, row.text, row.learning_rate, row.frozen.astype(np.uint8).tobytes(), as_blob(row.multipliers)
-
-
-def progress_of(
-    block: StepBlock, active_seconds: float | None, step_seconds: float | None, watch_seconds: float | None, times: StepTimes | None
-) -> dict[str, Any]:
-    """The columns of a run's row that these steps change."""
-    columns = {
-        "step": int(block.step[-1]),
-        "epoch": int(block.epoch[-1]),
-        "active_seconds": active_seconds,
-        "step_seconds": step_seconds,
-        "watch_seconds": watch_seconds,
-        "stages": TIMES.dump_json(times).decode() if times else None,
-    }
-    return {name: value for name, value in columns.items() if value is not None}
-
-
-def _identity(file: Path) -> tuple[int, int] | None:
-    """Which file lies there now: another one of the same name is another one."""
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

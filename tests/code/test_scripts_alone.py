@@ -29,7 +29,7 @@ from core.records.events import CommandKind, RunStatus
 from core.records.layers import frozen_parameters, head_options, multipliers_by_parameter
 from core.store import Run, RunStore
 from core.training.trainer import StepReport
-from core.worker.process import Worker
+from core.worker.worker import Worker
 
 CLASSES = ("bird", "cat", "dog")
 

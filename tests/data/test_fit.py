@@ -25,7 +25,7 @@ from core.model.batch_norms import raised_by_norm
 from core.records.events import RunPlan, RunStatus
 from core.records.findings import Appearance, Finding
 from core.store import RunStore
-from core.worker.process import Worker
+from core.worker.worker import Worker
 
 PLAN = RunPlan((), 1, 1, ("a", "b"), 8, 0, 2, "cpu")
 

@@ -33,7 +33,7 @@ from core.store.migrations import MIGRATIONS
 from core.training.birth import birth
 from core.training.trainer import Trainer
 from core.worker.assembly import assemble
-from core.worker.process import Worker
+from core.worker.worker import Worker
 
 TRAINED = "weights of a run before"
 """In place of starting weights: those of another run here, which frozen layers need to be worth anything."""

@@ -14,7 +14,7 @@ from core.machine.home import Home
 from core.records.events import Layer, RunPlan, RunStatus, StepRow, StepTimes
 from core.records.time_left import RECENT_SECONDS, TimeLeft
 from core.store import RunStore
-from core.worker.process import Worker
+from core.worker.worker import Worker
 
 TIMES = StepTimes(10, {"forward": 1.0}, 10, {"forward": 1.0}, False, 1, 10, 0.02, pace=0.5, between=3.0)
 PLAN = RunPlan((Layer("a.weight", (1,), 1, False),), 10, 40, ("cat", "dog"), 100, 0, 10, "cpu")

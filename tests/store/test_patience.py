@@ -27,8 +27,8 @@ from core.store.patience import Limits, PatientStore
 from core.store.recovery import found, take_in
 from core.store.run_folder import read_notice, read_rows
 from core.store.saving import save_weights
-from core.worker.process import Worker
 from core.worker.supervisor import Supervisor
+from core.worker.worker import Worker
 from tests.store.test_store import PLAN, row
 
 QUICK = Limits(wait=0.05, short_wait=0.05, retry=0.05, last=0.5)

@@ -21,8 +21,9 @@ from core.machine.home import Home
 from core.records.events import CommandKind, RunStatus, Verdict
 from core.store import Run, RunStore
 from core.store.checkpoint import weights_of
-from core.worker.process import Worker, work
+from core.worker.process import work
 from core.worker.supervisor import Supervisor
+from core.worker.worker import Worker
 from tests.support import ROOT, wait_until
 
 LONG: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 5000}
@@ -250,7 +251,7 @@ def test_unexpected_error_is_kept_with_its_traceback(home: Home, store: RunStore
     def explode(*_: object) -> None:
         raise ZeroDivisionError("boom")
 
-    monkeypatch.setattr("core.worker.process.assemble", explode)
+    monkeypatch.setattr("core.worker.worker.assemble", explode)
     run_id = store.create_run(RunConfig())
     assert Worker(home, store, run_id).run() is RunStatus.FAILED
     assert "Traceback" in str(store.run(run_id).error)

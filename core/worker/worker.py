@@ -1,0 +1,347 @@
+"""One run: the trainer yields, the worker decides. It records reports, and between two of them obeys the commands that it finds in the store."""
+
+from __future__ import annotations
+
+import os
+import time
+from types import FrameType
+from typing import Literal
+
+# Set before torch is imported. Threads that wait for each other sleep instead of spinning: others use this machine too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# cuBLAS is deterministic only with a workspace of fixed size (NVIDIA cuBLAS documentation, "Results Reproducibility").
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+from core.config import ConfigError
+from core.config.plans import Change
+from core.data import Data
+from core.data.leakage import Search
+from core.data.manifest import write_pictures, write_recipe
+from core.doctor import Doctor
+from core.machine.home import Home
+from core.records.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
+from core.records.layers import matches
+from core.signals.watch import histogram
+from core.store import RunStore
+from core.store.patience import Limits, PatientStore
+from core.training.audit import Audit, left_over
+from core.training.birth import birth
+from core.training.trainer import ChangeReport, EpochReport, EvaluationReport, FinalReport, Score, StepReport, TrainedReport, Trainer
+from core.worker.assembly import assemble
+from core.worker.kept_weights import KeptWeights, unexpected
+from core.worker.profiles import PROFILE_AFTER, Profiles
+from core.worker.recorder import Recorder
+
+COMMAND_SECONDS = 0.1
+"""How often the store is asked for commands: quicker than a person notices, slower than the quickest steps."""
+
+SAVE_SECONDS = 30.0
+"""Weights are saved after an epoch if the last save is longer ago: what a crash can cost."""
+
+REUSE_SECONDS = 0.5
+"""How often what the store knows about kept features is renewed."""
+
+AUDIT_SECONDS = 2.0
+"""How often the audit in the store is renewed, at most."""
+
+AUDIT_SHARE = 0.2
+"""Part of the budget for watching that looks of the audit may take: where they cost much, there are fewer."""
+
+LONGEST_AUDIT_SECONDS = 30.0
+"""How often the audit is renewed at least."""
+
+
+class Worker:
+    """Carries out one run of the store."""
+
+    def __init__(self, home: Home, store: RunStore, run_id: str, limits: Limits | None = None) -> None:
+        self.home = home
+        self.store = PatientStore(store, run_id, home.run_folder(run_id), limits)
+        self.run_id = run_id
+        self.config = store.run(run_id).config
+        self.weights = KeptWeights(self.store, run_id, home.run_folder(run_id))
+        self.step = 0
+        self.epochs = 0
+        self._stopping = False
+        self._signals = 0
+        self._ended = False
+        self._last_look = 0.0
+        self._last_activity = 0.0
+        self._next_audit = 0.0
+        self._last_reuse = 0.0
+        self._reuse: Reuse | None = None
+        self._profiles = Profiles(self.store, run_id)
+        self._evaluation_shown = False
+
+    def stop_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
+        """Stop and save after the step at hand. Fit for a signal handler."""
+        self._stopping = True
+        self._signals += 1
+
+    def run(self) -> RunStatus:
+        """Do the whole run and say how it ended. Whatever goes wrong ends up in the store, with its traceback.
+
+        Raises:
+            ConfigError: what the config asks for cannot be had; the store has it too.
+        """
+        try:
+            return self._run()
+        except _Stopped:
+            self.store.end(self.run_id, RunStatus.STOPPED)
+            return RunStatus.STOPPED
+        except ConfigError as error:
+            if not self._ended:
+                self.store.end(self.run_id, RunStatus.FAILED, error=str(error))
+            raise
+        except Exception as error:
+            self.store.end(self.run_id, RunStatus.FAILED, error=unexpected(error))
+            return RunStatus.FAILED
+        finally:
+            asked = self._signals
+            self.store.settle(give_up=lambda: self._signals > asked)
+
+    def _run(self) -> RunStatus:
+        self.store.set_status(self.run_id, RunStatus.PREPARING, "starting")
+        assembly = assemble(self.config, self.home, self._preparing)
+        trainer = assembly.trainer
+        if assembly.tuning is not None:
+            self.store.set_tuning(self.run_id, assembly.tuning)
+        self._list_pictures(assembly.images)
+        self.store.begin(self.run_id, assembly.plan)
+        self.weights.epochs.begin(trainer.model)
+        audit = Audit(trainer.freezing, trainer.optimizer)
+        doctor = assembly.doctor()
+        self.store.set_findings(self.run_id, doctor.diagnosis())
+        trainer.watch.on_bad_loss = lambda step, batch: doctor.born(birth(trainer, step, batch))
+        search = Search(assembly.images, self.home.cache, doctor.overlap)
+        recorder = Recorder(self.store, self.run_id, trainer, doctor)
+        status, test, problems = RunStatus.FAILED, None, list[str]()
+        refused: ConfigError | None = None
+        try:
+            status, test = self._train(trainer, recorder, audit)
+        except ConfigError as error:
+            refused = error
+            problems.append(str(error))
+        except Exception as error:  # told below, once the weights at hand are saved
+            problems.append(unexpected(error))
+
+        def diagnose() -> None:
+            self.store.set_findings(self.run_id, doctor.finish())
+
+        for close in (recorder.flush, search.wait, diagnose, trainer.partition.close, self.weights.epochs.close):
+            try:
+                close()
+            except Exception as error:  # one that fails keeps none of the others from being done
+                problems.append(unexpected(error))
+        asked = self._signals
+        problems += self.weights.save_at_the_end(trainer, status, (self.epochs, self.step), give_up=lambda: self._signals > asked)
+        status = RunStatus.FAILED if problems else status
+        result = self._result(trainer, recorder, test) if self.step or not problems else None
+        self.store.end(self.run_id, status, result, "\n\n".join(problems) or None)
+        self._ended = True
+        if refused is not None:
+            raise refused
+        return status
+
+    def _list_pictures(self, images: Data) -> None:
+        """Keep what the run trains and is measured on, before it begins: its test set stays its own, whatever becomes of the dataset."""
+        folder = self.home.run_folder(self.run_id)
+        try:
+            write_pictures(folder, images.pictures())
+            if images.recipe is not None:
+                write_recipe(folder, images.recipe)
+        except OSError as error:
+            remedy = "free some space, or keep everything elsewhere with THAW_HOME"
+            raise ConfigError("home", f"the list of the run's pictures cannot be written to {folder} ({error.strerror}); {remedy}") from None
+
+    def _train(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> tuple[RunStatus, Score | None]:
+        doctor = recorder.doctor
+        test: Score | None = None
+        last_save = time.monotonic()
+        for report in trainer.run():
+            match report:
+                case StepReport():
+                    self.step = report.step
+                    recorder.add(report)
+                    self._look(report, trainer, audit, doctor)
+                    self._profiles.step(report, trainer, self._reuse)
+                case ChangeReport():
+                    self._changed(report, "timeline", recorder, audit)
+                case EvaluationReport():
+                    recorder.not_a_step()
+                    self._evaluating(report)
+                case EpochReport():
+                    self.epochs += 1
+                    recorder.add_epoch(_epoch_row(report, recorder.clock.seconds))
+                    self.weights.epochs.epoch(trainer.model, self.epochs, self.step)
+                    recorder.not_a_step()
+                    if time.monotonic() - last_save > SAVE_SECONDS:
+                        self.weights.save_meanwhile(trainer)
+                        last_save = time.monotonic()
+                case TrainedReport():
+                    self._profiles.end(trainer, self.step, self.config.batch_size, self._reuse)
+                    self.store.set_reuse(self.run_id, trainer.partition.tell())
+                    self._audited(audit.finish(report.step), doctor)
+                case FinalReport():
+                    test = report.test
+            self._tell(trainer, recorder)
+            try:
+                self._obey(trainer, recorder, audit)
+            except _Stopped:
+                self._profiles.end(trainer, self.step, self.config.batch_size, self._reuse)
+                if test is None:
+                    self._audited(audit.finish(self.step), doctor)
+                return RunStatus.STOPPED, test
+        return RunStatus.FINISHED, test
+
+    def _look(self, report: StepReport, trainer: Trainer, audit: Audit, doctor: Doctor) -> None:
+        """What some steps bring besides their row: histograms that were asked for, a look of the audit, and one for the doctor."""
+        for values in report.values:
+            gradient = None if values.gradient is None else histogram(values.gradient)
+            self.store.append_inspection(self.run_id, Inspection(0, report.step, values.name, histogram(values.weight), gradient))
+        if report.sample is not None:
+            doctor.left_over(report.step, left_over(trainer.model))
+        if report.sample is not None and time.monotonic() >= self._next_audit:
+            began = time.monotonic()
+            self._audited(audit.look(report), doctor)
+            wait = (time.monotonic() - began) / (AUDIT_SHARE * self.config.watch_budget)
+            self._next_audit = time.monotonic() + min(max(AUDIT_SECONDS, wait), LONGEST_AUDIT_SECONDS)
+
+    def _audited(self, report: AuditReport, doctor: Doctor) -> None:
+        self.store.set_audit(self.run_id, report)
+        doctor.audited(report)
+
+    def _tell(self, trainer: Trainer, recorder: Recorder) -> None:
+        """Remember what is computed once and kept, if there is news; a pass can be over in milliseconds, so not every time."""
+        if not trainer.partition.news:
+            return
+        reuse = trainer.partition.tell()
+        if recorder.time_left.filling != (reuse.state == "filling"):
+            recorder.time_left.filling = reuse.state == "filling"
+            recorder.time_left.anew()
+        if self._reuse is None or reuse.state != self._reuse.state or time.monotonic() - self._last_reuse > REUSE_SECONDS:
+            if reuse.state == "serving" and self._reuse is not None and self._reuse.state != "serving":
+                self._profiles.next = self.step + PROFILE_AFTER  # steps are others from now on
+            self._last_reuse, self._reuse = time.monotonic(), reuse
+            self.store.set_reuse(self.run_id, reuse)
+
+    def _changed(self, report: ChangeReport, source: Literal["timeline", "live"], recorder: Recorder, audit: Audit) -> None:
+        """Another plan holds from the next step on: record it, and have the audit begin anew where that is called for."""
+        recorder.flush()
+        plan = report.plan
+        row = ChangeRow(0, report.step, source, str(report.change), plan.learning_rate, plan.frozen, plan.multipliers)
+        self.store.append_change(self.run_id, row)
+        recorder.doctor.change(row)
+        recorder.time_left.anew()
+        patterns = [rule for rule in report.change.freezing if not rule.startswith("!")]
+        audit.changed(report.step - 1, [name for name in audit.names if any(matches(pattern, name) for pattern in patterns)])
+        recorder.not_a_step()
+
+    def _obey(self, trainer: Trainer | None = None, recorder: Recorder | None = None, audit: Audit | None = None) -> None:
+        """Carry out what was asked for since the last look, a pause included. Without a trainer, all that can be done is to stop.
+
+        Raises:
+            _Stopped: the run is to end now.
+        """
+        if self._stopping:
+            raise _Stopped
+        if time.monotonic() - self._last_look < COMMAND_SECONDS:
+            return
+        paused = False
+        while True:
+            self._last_look = time.monotonic()
+            for command in self.store.commands(self.run_id, waiting=True):
+                refused: str | None = None
+                match command.kind:
+                    case CommandKind.STOP:
+                        self._stopping = True
+                    case _ if trainer is None or recorder is None or audit is None:
+                        refused = "the run is still being prepared; try again once it trains"
+                    case CommandKind.PAUSE:
+                        if not paused:
+                            recorder.flush()
+                            recorder.clock.pause()
+                            self.store.set_status(self.run_id, RunStatus.PAUSED)
+                        paused = True
+                    case CommandKind.RESUME if paused:
+                        recorder.clock.resume()
+                        recorder.not_a_step()
+                        self.store.set_status(self.run_id, RunStatus.RUNNING)
+                        paused = False
+                    case CommandKind.RESUME:
+                        refused = "the run was not paused"
+                    case CommandKind.CHANGE:
+                        refused = self._change(command, trainer, recorder, audit)
+                    case CommandKind.PROFILE:
+                        self._profiles.begin(trainer, asked=True)
+                    case CommandKind.INSPECT if command.payload in audit.names:
+                        trainer.watch.inspect(command.payload)
+                    case CommandKind.INSPECT:
+                        refused = f"the model has no parameter {command.payload!r}; use a name that the layer table lists"
+                self.store.acknowledge(command, self.step, refused)
+            if self._stopping:
+                raise _Stopped
+            if not paused:
+                return
+            time.sleep(COMMAND_SECONDS)
+
+    def _change(self, command: Command, trainer: Trainer, recorder: Recorder, audit: Audit) -> str | None:
+        """Make a change that was asked for; why not, if it cannot be made."""
+        try:
+            report = trainer.change(Change.parse(command.payload))
+        except ConfigError as error:
+            return error.message
+        self._changed(report, "live", recorder, audit)
+        return None
+
+    def _preparing(self, text: str, share: float | None) -> None:
+        self._obey()
+        # A download reports each block of it: a person reads a few a second.
+        if share is None or time.monotonic() - self._last_activity > 0.2:
+            self._last_activity = time.monotonic()
+            self.store.set_status(self.run_id, RunStatus.PREPARING, text, share)
+
+    def _evaluating(self, report: EvaluationReport) -> None:
+        if report.batch == report.batches:
+            if self._evaluation_shown:  # a short pass was never shown, and each write waits for the disk
+                self._evaluation_shown = False
+                self.store.set_status(self.run_id, RunStatus.RUNNING)
+        elif time.monotonic() - self._last_activity > 0.5:
+            self._last_activity = time.monotonic()
+            self._evaluation_shown = True
+            self.store.set_status(self.run_id, RunStatus.RUNNING, f"measuring on the {report.what} set", report.batch / report.batches)
+
+    def _result(self, trainer: Trainer, recorder: Recorder, test: Score | None) -> RunResult:
+        train = trainer.epoch.train if trainer.epoch else None
+        validation = trainer.epoch.validation if trainer.epoch else None
+        return RunResult(
+            epochs=self.epochs,
+            steps=self.step,
+            train_loss=train.loss if train else None,
+            train_accuracy=train.accuracy if train else None,
+            validation_loss=validation.loss if validation else None,
+            validation_accuracy=validation.accuracy if validation else None,
+            test_loss=test.loss if test else None,
+            test_accuracy=test.accuracy if test else None,
+            seconds=recorder.clock.seconds,
+            samples_per_second=recorder.samples / recorder.step_seconds if recorder.step_seconds else 0.0,
+            weights=self.weights.path.relative_to(self.home.path).as_posix() if self.weights.path.exists() else None,
+        )
+
+
+class _Stopped(Exception):
+    """The run was asked to stop."""
+
+
+def _epoch_row(report: EpochReport, seconds: float) -> EpochRow:
+    validation = report.validation
+    return EpochRow(
+        report.epoch,
+        report.step,
+        seconds,
+        report.train.loss,
+        report.train.accuracy,
+        validation.loss if validation else None,
+        validation.accuracy if validation else None,
+    )
