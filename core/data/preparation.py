@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +21,13 @@ from core.data.images import Store, open_images
 from core.data.loader import ImageDataset, Loader
 from core.data.manifest import Picture, Recipe
 from core.data.origins import Origin, Part, list_of, origin_of
-from core.data.sources import Progress, Source
+from core.data.sources import Progress, Raw, Source
 from core.data.splits import TEST_SEED, TEST_SHARE, stratified_split
 from core.machine.home import Home
 from core.networks.models import find_model
 from core.records.findings import Appearance
+
+Places = NDArray[np.int64]
 
 NOTED = 0.25
 """Share of the median picture beyond its middle square from which on that is noted: photos of 4 : 3 have as much."""
@@ -67,7 +70,6 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
         ConfigError: for a dataset that cannot be had or read, and for a batch or a validation set that it is too small for.
     """
     entry = datasets.find_dataset(config.dataset)
-    augmentation = find(augmentations.AUGMENTATIONS, "augmentation", config.augmentation).build(config.fixed_views)
     progress(f"reading {entry.label}", None)
     raw = entry.read(home.data, progress)
     depth = find_depth(raw, home.cache, progress)
@@ -83,43 +85,16 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
     origins = _origins(stores, sources, root, home, progress) if listed or before else {}
     known = before.known(origins) if before else {}
 
-    layout = [raw.layout.sentence] if raw.layout else []
-    notes = [*layout, *raw.notes, *([depth.note] if depth else []), *_cut_away(config, appearance)]
-    labels = train.labels.numpy()
-    train_indices, test_indices = np.arange(len(labels)), np.arange(len(test.labels))
-    if test is train:
-        train_indices, test_indices = _set_aside(labels, known.get("train"))
-    _check_classes(raw.classes, labels, len(test_indices))
-    notes += _too_small("test", raw.classes, test.labels.numpy()[test_indices])
-    validation_indices = np.arange(len(validation.labels))
-    if validation is train:
-        if raw.validation:
-            notes.append(f"validation_share is 0, so the dataset's own {len(raw.validation):,} validation images are not used.")
-        train_indices, validation_indices = _hold_back(labels, train_indices, config)
-        if len(validation_indices):
-            notes += _too_small("validate", raw.classes, labels[validation_indices])
-    else:
-        notes.append(f"The dataset brings its own {len(validation_indices):,} validation images, so validation_share is not used.")
-    notes += _unreadable(train, *(store for store in (validation, test) if store is not train))
+    notes = [*([raw.layout.sentence] if raw.layout else []), *raw.notes, *([depth.note] if depth else []), *_cut_away(config, appearance)]
+    places, said = _divided(config, raw, stores, known.get("train"))
+    notes += [*said, *_unreadable(train, *(store for store in (validation, test) if store is not train))]
     if before:
-        places = {"train": train_indices, "validation": validation_indices, "test": test_indices}
         notes += before.notes({part: states[places[part]] for part, states in known.items()}, drawn=test is train, folder=root is not None)
-    check_batches(config, len(train_indices))
-
-    # torch.cuda.is_available is asked last: it starts the driver.
-    pin_memory = (config.device == "auto" or config.device.startswith("cuda")) and torch.cuda.is_available()
-
-    def loader(store: Store, indices: NDArray[np.int64], training: bool = False) -> Loader:
-        images = ImageDataset(store.images, store.labels, torch.from_numpy(indices), config.image_size, store.key, config.fit)
-        if not training:
-            return Loader(images, config.batch_size, pin_memory=pin_memory)
-        return Loader(images, config.batch_size * config.accumulate, config.seed, augmentation, pin_memory)
-
+    check_batches(config, len(places["train"]))
+    normalise = find_model(config.model).normalise
     return Data(
-        classes=raw.classes,
-        train=loader(train, train_indices, training=True),
-        validation=loader(validation, validation_indices) if len(validation_indices) else None,
-        test=loader(test, test_indices),
+        raw.classes,
+        **_loaders(config, stores, places),
         notes=tuple(notes),
         origins=origins,
         recipe=Recipe(
@@ -130,13 +105,52 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
             image_size=config.image_size,
             fit=config.fit,
             value_range=value_range,
-            mean=find_model(config.model).normalise[0],
-            std=find_model(config.model).normalise[1],
+            mean=normalise[0],
+            std=normalise[1],
             sources={part: origin.part for part, origin in origins.items()},
             started_from=before.run_id if before else None,
         ),
         appearance=appearance,
     )
+
+
+def _divided(config: RunConfig, raw: Raw, stores: Mapping[Part, Store], known: NDArray[np.int8] | None) -> tuple[dict[Part, Places], list[str]]:
+    """Which places of each store train, validate and test, and what there is to say of that. `known`: see `_set_aside`."""
+    train, validation, test = stores["train"], stores["validation"], stores["test"]
+    notes: list[str] = []
+    labels = train.labels.numpy()
+    train_places, test_places = np.arange(len(labels)), np.arange(len(test.labels))
+    if test is train:
+        train_places, test_places = _set_aside(labels, known)
+    _check_classes(raw.classes, labels, len(test_places))
+    notes += _too_small("test", raw.classes, test.labels.numpy()[test_places])
+    validation_places = np.arange(len(validation.labels))
+    if validation is train:
+        if raw.validation:
+            notes.append(f"validation_share is 0, so the dataset's own {len(raw.validation):,} validation images are not used.")
+        train_places, validation_places = _hold_back(labels, train_places, config)
+        if len(validation_places):
+            notes += _too_small("validate", raw.classes, labels[validation_places])
+    else:
+        notes.append(f"The dataset brings its own {len(validation_places):,} validation images, so validation_share is not used.")
+    return {"train": train_places, "validation": validation_places, "test": test_places}, notes
+
+
+def _loaders(config: RunConfig, stores: Mapping[Part, Store], places: Mapping[Part, Places]) -> dict[str, Any]:
+    """The loaders of the three sets, by the name of their field in `Data`."""
+    augmentation = find(augmentations.AUGMENTATIONS, "augmentation", config.augmentation).build(config.fixed_views)
+    # torch.cuda.is_available is asked last: it starts the driver.
+    pin_memory = (config.device == "auto" or config.device.startswith("cuda")) and torch.cuda.is_available()
+
+    def images(part: Part) -> ImageDataset:
+        store = stores[part]
+        return ImageDataset(store.images, store.labels, torch.from_numpy(places[part]), config.image_size, store.key, config.fit)
+
+    return {
+        "train": Loader(images("train"), config.batch_size * config.accumulate, config.seed, augmentation, pin_memory),
+        "validation": Loader(images("validation"), config.batch_size, pin_memory=pin_memory) if len(places["validation"]) else None,
+        "test": Loader(images("test"), config.batch_size, pin_memory=pin_memory),
+    }
 
 
 def _appearance(*stores: Store) -> Appearance | None:

@@ -15,8 +15,9 @@ from core.config import RunConfig
 from core.doctor.rule import Rule, Sign
 from core.doctor.rules import RULES
 from core.doctor.signs import Facts, Signs
-from core.records.events import AuditReport, ChangeRow, EpochRow, RunPlan, StepBlock, StepTimes
+from core.records.events import AuditReport, ChangeRow, EpochRow, RunPlan, StepBlock
 from core.records.findings import Birth, Diagnosis, Finding, Overlap, Severity
+from core.records.profile import StepTimes
 
 LOOKS = 100
 """About how often the rules are asked in a run, as long as that is every 5 to 250 steps; at its beginning more often.

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from core.config import RunConfig
 from core.config.plans import Change
-from core.records.events import AuditReport, ChangeRow, EpochRow, RunPlan, Signal, StepBlock, StepTimes
+from core.records.events import AuditReport, ChangeRow, EpochRow, RunPlan, Signal, StepBlock
 from core.records.findings import Appearance, Birth, Overlap
 from core.records.layers import ParameterInfo
+from core.records.profile import StepTimes
 
 KEPT_STEPS = 1024
 KEPT_NORMS = 256

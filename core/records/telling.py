@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.records.events import BlockTime, Memory, Profile, Reuse, Stage
+from core.records.events import Reuse, Stage
+from core.records.profile import BlockTime, Memory, Profile
 
 STAGES: dict[Stage, str] = {
     "data": "reading the batch",

@@ -16,8 +16,9 @@ from torch.autograd.graph import Node, saved_tensors_hooks
 from torch.nn.modules import module as modules
 from torch.optim import Optimizer
 
-from core.records.events import BlockTime, LayerTime, Memory, Profile, Reuse, Stage
+from core.records.events import Reuse, Stage
 from core.records.layers import blocks
+from core.records.profile import BlockTime, LayerTime, Memory, Profile
 
 STEPS = 5
 """Steps of one profile: enough for a median."""

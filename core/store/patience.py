@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from core.records.events import NOT_MEASURED, ChangeRow, Command, EpochRow, RunPlan, RunResult, RunStatus, Signal, StepBlock, StepRow, StepTimes
+from core.records.events import NOT_MEASURED, ChangeRow, Command, EpochRow, RunPlan, RunResult, RunStatus, Signal, StepBlock, StepRow
+from core.records.profile import StepTimes
 from core.records.summaries import NOTHING, LevelRow, block_of
 from core.store import RunStore, Statement, progress_of
 from core.store.recovery import levels_of

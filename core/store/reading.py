@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from core.config import ConfigError, RunConfig
-from core.records.events import RunPlan, RunResult, RunStatus, StepTimes
+from core.records.events import RunPlan, RunResult, RunStatus
+from core.records.profile import StepTimes
 from core.store.rows import Row
 
 PLAN = TypeAdapter(RunPlan)

@@ -15,17 +15,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from core.config import RunConfig
-from core.records.events import (  # fmt: skip
-    ChangeRow,
-    Command,
-    CommandKind,
-    EpochRow,
-    RunPlan,
-    RunResult,
-    RunStatus,
-    StepBlock,
-    StepTimes,
-)
+from core.records.events import ChangeRow, Command, CommandKind, EpochRow, RunPlan, RunResult, RunStatus, StepBlock
+from core.records.profile import StepTimes
 from core.records.summaries import LevelRow
 from core.store.database import unknown
 from core.store.reading import PLAN, RESULT, UnreadableRun, read_run, readable

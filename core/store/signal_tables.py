@@ -11,19 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import TypeAdapter
 
-from core.records.events import (  # fmt: skip
-    AuditReport,
-    ChangeRow,
-    EpochRow,
-    Histogram,
-    Inspection,
-    Profile,
-    Reuse,
-    StepBlock,
-    StepRow,
-    StepTimes,
-)
+from core.records.events import AuditReport, ChangeRow, EpochRow, Histogram, Inspection, Reuse, StepBlock, StepRow
 from core.records.findings import Diagnosis
+from core.records.profile import Profile, StepTimes
 from core.records.speed import Tuning
 from core.records.summaries import LevelRow, block_of
 from core.store.database import Database, Statement

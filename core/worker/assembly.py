@@ -102,24 +102,42 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     use_threads(config.threads or THREADS)
     model = model.to(memory_format=FORMATS[config.memory_format])
 
-    steps_per_epoch = len(images.train)
     class_weights = losses.class_weights(config, images.train.class_counts(len(images.classes)))
-    trainer = Trainer(
-        steering=Steering(model, layers, config, steps_per_epoch),
+    trainer = _trainer(config, home, model, layers, images, device, class_weights)
+    breaking.break_training(trainer, config)
+    weighed = [class_weights_in_words(images.classes, class_weights)] if class_weights else []
+    plan = _plan(config, trainer, layers, images, (*images.notes, *weighed))
+    return Assembly(trainer, plan, _facts(config, trainer, images, layers, at_random), images, found)
+
+
+def _trainer(
+    config: RunConfig,
+    home: Home,
+    model: nn.Module,
+    layers: Sequence[ParameterInfo],
+    images: data.Data,
+    device: torch.device,
+    class_weights: Sequence[float],
+) -> Trainer:
+    """The loop over a model that is on its device, with what watches it and what is computed once."""
+    normalise = data.Normalise(*catalog.find_model(config.model).normalise, config.memory_format == "channels_last")
+    keeping = Keeping(
+        None if config.feature_cache == "off" else home.features,
+        int(config.feature_cache_gigabytes * 1e9),
+        half=config.feature_cache == "float16",
+        fold=config.fold_norms,
+    )
+    return Trainer(
+        steering=Steering(model, layers, config, len(images.train)),
         watch=Watch(config.watch_every, config.watch_budget),
         loss=losses.build(config, class_weights),
         timeline=config.timeline,
         partition=Partition(
             model,
-            data.Normalise(*catalog.find_model(config.model).normalise, config.memory_format == "channels_last"),
+            normalise,
             config.image_size,
             device,
-            keeping=Keeping(
-                None if config.feature_cache == "off" else home.features,
-                int(config.feature_cache_gigabytes * 1e9),
-                half=config.feature_cache == "float16",
-                fold=config.fold_norms,
-            ),
+            keeping=keeping,
             about=f"{config.precision} {config.memory_format}",
             most=config.batch_size,
             compiled=config.compile_model,
@@ -133,13 +151,17 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
         clip_norm=config.clip_norm,
         early_stopping=config.early_stopping,
     )
-    breaking.break_training(trainer, config)
+
+
+def _plan(config: RunConfig, trainer: Trainer, layers: Sequence[ParameterInfo], images: data.Data, notes: tuple[str, ...]) -> RunPlan:
+    """What the store and the pages know of a run that is ready."""
     factors = multipliers_by_parameter(config.learning_rate_multipliers, layers)
     block_of = {name: path for path, names in blocks(layer.name for layer in layers).items() for name in names}
-    plan = RunPlan(
+    steps_per_epoch = len(images.train)
+    return RunPlan(
         layers=tuple(
             Layer(name, tuple(parameter.shape), parameter.numel(), not parameter.requires_grad, block_of[name], factors[name])
-            for name, parameter in model.named_parameters()
+            for name, parameter in trainer.model.named_parameters()
         ),
         steps_per_epoch=steps_per_epoch,
         total_steps=steps_per_epoch * config.epochs,
@@ -147,10 +169,9 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
         train_samples=len(images.train.images),
         validation_samples=len(images.validation.images) if images.validation else 0,
         test_samples=len(images.test.images),
-        device=str(device),
-        notes=(*images.notes, *([class_weights_in_words(images.classes, class_weights)] if class_weights else [])),
+        device=str(trainer.device),
+        notes=notes,
     )
-    return Assembly(trainer, plan, _facts(config, trainer, images, layers, at_random), images, found)
 
 
 def _left_at_random(model: nn.Module, layers: Sequence[ParameterInfo], load: Callable[[], None], config: RunConfig) -> tuple[str, ...]:

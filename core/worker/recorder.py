@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from core.doctor.doctor import Doctor, Units
-from core.records.events import FROZEN, NOT_MEASURED, EpochRow, Signal, Stage, StepBlock, StepTimes
+from core.records.events import FROZEN, NOT_MEASURED, EpochRow, Signal, Stage, StepBlock
+from core.records.profile import StepTimes
 from core.records.summaries import NOTHING, Summarizer
 from core.records.time_left import TimeLeft
 from core.signals.watch import Spent, pace_for

@@ -24,9 +24,10 @@ from core.data import prepare
 from core.data.leakage import overlaps, picture_digests
 from core.doctor import RULES, Doctor, Facts, Rule, Sign, Signs
 from core.machine.home import Home
-from core.records.events import ChangeRow, EpochRow, Layer, RunPlan, RunStatus, StepBlock, StepRow, StepTimes
+from core.records.events import ChangeRow, EpochRow, Layer, RunPlan, RunStatus, StepBlock, StepRow
 from core.records.findings import Diagnosis, Finding, Overlap, Remedy
 from core.records.layers import ParameterInfo
+from core.records.profile import StepTimes
 from core.records.summaries import block_of
 from core.store import Run, RunStore
 from core.store.migrations import MIGRATIONS

@@ -16,9 +16,10 @@ from core.doctor.doctor import RENEWED_SECONDS
 from core.doctor.remedies import scaled
 from core.doctor.rule import apart
 from core.doctor.signs import median
-from core.records.events import AuditReport, AuditRow, ChangeRow, EpochRow, Layer, RunPlan, StepBlock, StepRow, StepTimes, Verdict
+from core.records.events import AuditReport, AuditRow, ChangeRow, EpochRow, Layer, RunPlan, StepBlock, StepRow, Verdict
 from core.records.findings import Diagnosis, Finding
 from core.records.layers import ParameterInfo
+from core.records.profile import StepTimes
 from core.records.summaries import block_of
 
 NAMES = ("stem.weight", "body.weight", "body.bias", "head.weight")

@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 
 from core.config import RunConfig
 from core.machine.home import Home
-from core.records.events import FROZEN, NOT_MEASURED, CommandKind, Reuse, RunStatus, StepRow, StepTimes
+from core.records.events import FROZEN, NOT_MEASURED, CommandKind, Reuse, RunStatus, StepRow
+from core.records.profile import StepTimes
 from core.worker.supervisor import Supervisor
 from tests.pages.test_browser import badge, chart, plot, stop, store_of, wait_for_steps
 from tests.pages.test_browser_watch import WrittenRun, written

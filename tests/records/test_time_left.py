@@ -11,7 +11,8 @@ import pytest
 
 from core.config import RunConfig
 from core.machine.home import Home
-from core.records.events import Layer, RunPlan, RunStatus, StepRow, StepTimes
+from core.records.events import Layer, RunPlan, RunStatus, StepRow
+from core.records.profile import StepTimes
 from core.records.time_left import RECENT_SECONDS, TimeLeft
 from core.store import RunStore
 from core.worker.worker import Worker

@@ -15,7 +15,8 @@ from torch.nn.modules import module as modules
 from core.commands import cli
 from core.config import RunConfig
 from core.machine.home import Home
-from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, BlockTime, CommandKind, Memory, Profile, Reuse, Stage, StepRow, StepTimes
+from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, CommandKind, Reuse, Stage, StepRow
+from core.records.profile import BlockTime, Memory, Profile, StepTimes
 from core.records.summaries import Summarizer
 from core.records.telling import block_note, parts_of, profile_headline, reuse_in_words, size
 from core.signals.profiling import Profiler, Stages

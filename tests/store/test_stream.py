@@ -9,20 +9,8 @@ import numpy as np
 import pytest
 
 from core.config import RunConfig
-from core.records.events import (  # fmt: skip
-    FROZEN,
-    NO_GRADIENT,
-    NOT_MEASURED,
-    ChangeRow,
-    EpochRow,
-    Histogram,
-    Inspection,
-    Layer,
-    RunPlan,
-    RunStatus,
-    StepRow,
-    StepTimes,
-)
+from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, ChangeRow, EpochRow, Histogram, Inspection, Layer, RunPlan, RunStatus, StepRow
+from core.records.profile import StepTimes
 from core.records.summaries import Summarizer
 from core.store import RunStore
 from core.store.stream import (  # fmt: skip

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import streamlit as st
 
 from core.records import telling
-from core.records.events import BlockTime, CommandKind, LayerTime, Profile, RunStatus, Stage, StepTimes
+from core.records.events import CommandKind, RunStatus, Stage
+from core.records.profile import BlockTime, LayerTime, Profile, StepTimes
 from core.store import Run
 from pages._parts.components.step_time import Cell, Line, Slice, bar, table
 from pages._parts.shared import words

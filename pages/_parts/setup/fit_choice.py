@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.config import FITS
+from core.config import FITS, ConfigError
 from core.data.decoding import Fit
 from core.data.fit_example import FitExample, fit_example
+from core.data.layouts import place as place_of
 from core.evaluation.pictures import data_uri
 from pages._parts.shared import words
 from pages._parts.shared.draft import FOLDER, key
@@ -57,6 +57,6 @@ def _example(folder: str | None, changed: int) -> FitExample:
 def _changed(folder: str | None) -> int:
     """Another number once something was put into a folder or taken out of it."""
     try:
-        return Path(folder).expanduser().stat().st_mtime_ns if folder else 0
-    except (OSError, RuntimeError, ValueError):  # not there, of a home that nobody has, or no path at all
+        return place_of(folder)[0].stat().st_mtime_ns if folder else 0
+    except (OSError, ConfigError):  # not there, or no path at all
         return 0
