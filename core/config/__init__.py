@@ -1,7 +1,8 @@
 """What a person asks for. The ground floor: it imports nothing of the project.
 
 `run_config` has `RunConfig` (types, ranges, JSON), `plans` the grammar of plans (freezing, multipliers, changes, timeline), `entry` what
-one thing that can be picked is, `errors` the one error that a person can mend.
+one thing that can be picked is, `errors` the one error that a person can mend, `limits` how much of anything may be given and how it is
+quoted.
 
 A change is one text, `"!layer4, learning_rate=0.0005, fc=10"`, whether a person asks for it live, a timeline has it, or the command line.
 All three end in `Steering.change` between two steps, so a run that was steered by hand is repeated to the bit by a timeline that has the

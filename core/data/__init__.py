@@ -1,8 +1,13 @@
-"""From the name of a dataset to batches: what there is (`datasets`), how it comes (`intake`, `downloads`, `embedded`), which pictures measure
-(`splits`), what is decoded once and kept (`images`), and the `loader`. May use `config`, `machine` and `records`.
+"""From the name of a dataset to batches. May use `config`, `machine`, `records` and `networks`.
+
+What there is (`datasets`), how it comes (`downloads`, `embedded`, `torchvision_sets`, or a person's own folder: `layouts` says what it
+means, `folders` and `endings` what is in it, `stock` counts it), how a file becomes pixels (`decoding`, with the guards of `intake` around
+it; `depth` for more than 8 bits), which pictures measure (`splits`, `ancestry`), what is decoded once and kept (`images`), the `loader`,
+and what a run keeps of its pictures (`manifest`, `origins`, `digests`, `own_pictures`).
 
 Read `loader.py` for how PyTorch's `Dataset` and `DataLoader` work together, then `preparation.py` for what leads up to them. The public
-names are imported when they are first used: the web process, which must not import torch, reads `datasets`, `intake` and `splits`.
+names are imported when they are first used: the web process, which must not import torch, reads `datasets`, `layouts` and `splits`.
+`decoding` and `splits` import nothing of the project: the scripts that Thaw shows hold their text.
 
 Doubles leave the training set, never the sets that measure; places in the store stay, so kept features stay right.
 """

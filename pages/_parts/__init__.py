@@ -25,6 +25,12 @@ What bit us in Streamlit 1.67:
 - Plotly writes into the ranges that it is given: hand it copies, or a zoom changes what it is compared with.
 - A callback in a fragment redraws the fragment alone: what it changes for the page needs `st.rerun(scope="app")` in the fragment.
 - `st.pagination` has a default always, so setting its value logs a warning: other pages get another key (`pictures.wall`).
+- An option of a picker is known by its text: nothing in it may change (`tests/pages/test_choices.py`); what changes is a caption below.
+- What comes from outside goes through `words.plain` or `words.code`; `tests/plain_text.py` reads the source for it. Icons, emojis, arrows
+  and addresses are looked for after Markdown, so a backslash alone does not stop them.
+- A number field with a whole step rounds in the browser, and sends nothing beyond 2^53; ours have float steps, and `draft.values` gives
+  whole ones back.
+- No address begins with a slash (`shared/assets.py`): Thaw may live below a path.
 - Under a pressed pointer nothing is drawn (`live_chart/press.js`): charts that grow while somebody drags would zoom to something else.
 - Fragments in fragments: on the Model screen a switch redraws the small one (tree, counts), then the rest follows (cost, timeline, code).
 """
