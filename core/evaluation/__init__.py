@@ -1,6 +1,7 @@
 """A checkpoint put to the test (`evaluate`), its answers kept (`predictions`), measured (`metrics`), mapped (`embedding`) and looked into
-(`grad_cam`); `pictures` takes those from outside. The server asks at the `desk`, two processes answer (`helper`): a click has one of its
-own, since a batch of a large model can take a minute.
+(`grad_cam`); `pictures` takes those from outside, `test_set` finds those that the run was tested on, `relocation` believes that a folder is
+elsewhere once it has looked. The server asks at the `desk`, two processes answer (`helper`): a click has one of its own, since a batch of a
+large model can take a minute.
 
 Importing the room imports no torch; `evaluate` and `grad_cam` do. Evaluations belong to their weights: name, size and time of change of the
 weight files stand in the kept file. F1 of a class has Wilson's interval, by way of TP / (TP + FP + FN): a bootstrap never draws what is not
