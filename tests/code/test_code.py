@@ -17,6 +17,7 @@ import sklearn.datasets
 import torch
 import torchvision
 from numpy.typing import NDArray
+from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
@@ -599,3 +600,29 @@ def test_a_network_as_a_file_is_a_module_of_its_own(tmp_path: Path) -> None:
 )
 def test_a_label_becomes_the_name_of_a_class_that_nothing_else_has(label: str, name: str) -> None:
     assert code.class_name(label) == name
+
+
+# On a screen
+
+
+def _form() -> None:
+    """What the form draws below "Show the PyTorch", for a run of digits."""
+    from types import SimpleNamespace
+
+    from core.config import RunConfig
+    from core.model import anatomy
+    from pages._parts.setup.form import show_code
+
+    table = SimpleNamespace(description=SimpleNamespace(parameters=anatomy.describe("small_cnn", 10, 16).parameters, classes=10))
+    show_code(RunConfig(model="small_cnn", image_size=16, device="cpu", compile_model=True), table)  # type: ignore[arg-type]
+
+
+def test_the_screen_says_in_what_the_script_differs_and_lets_it_be_taken_away() -> None:
+    app = AppTest.from_function(_form, default_timeout=60).run()
+    assert not app.exception
+    (said,) = (caption.value for caption in app.caption)
+    assert "The run compiles only what is computed anew" in said
+    assert "bit for bit" not in said
+    (code,) = (shown.value for shown in app.code)
+    compile(code, "script.py", "exec")
+    assert len(app.get("download_button")) == 1

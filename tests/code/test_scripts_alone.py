@@ -256,10 +256,11 @@ def test_the_cases_do_what_they_are_called(told: dict[str, Told]) -> None:
     assert "if step == 6:  # here the run was stopped by hand" in told["stopped"].script
     assert early.result is not None
     assert early.result.epochs < 12
-    assert "if step == 4:\n            set_trainable" in told["live changes"].script
+    assert "if step == 4:\n            FACTORS += " in told["live changes"].script
+    assert "if step == 7:\n            set_learning_rate(0.0003)" in told["live changes"].script
     doubles = told["doubles left out"].run
     assert doubles.plan is not None
-    assert doubles.plan.train_samples < told["flat folder"].run.plan.train_samples + 11  # type: ignore[union-attr]
+    assert any(note.startswith("Left out of the") for note in doubles.plan.notes)
     assert "pictures.csv" in told["flat folder"].script
     assert "pictures.csv" not in told["flat folder, before it runs"].script
 
