@@ -163,12 +163,12 @@ def test_processes_are_only_in_the_supervisor_and_the_lab() -> None:
 @pytest.mark.parametrize(
     ("name", "below"),
     [
-        ("limits", ()),
-        ("errors", ("core.config.limits",)),
-        ("events", ()),
-        ("findings", ()),
-        ("plans", ("core.config.errors", "core.config.limits")),
-        ("config", ("core.config.errors", "core.config.limits", "core.config.plans")),
+        ("core/config/limits.py", ()),
+        ("core/config/errors.py", ("core.config.limits",)),
+        ("core/records/events.py", ()),
+        ("core/records/findings.py", ()),
+        ("core/config/plans.py", ("core.config.errors", "core.config.limits")),
+        ("core/config/run_config.py", ("core.config.errors", "core.config.limits", "core.config.plans")),
     ],
 )
 def test_the_contract_modules_import_nothing_of_the_project_but_each_other(name: str, below: tuple[str, ...]) -> None:
