@@ -9,6 +9,7 @@ from core.catalog import optimizers, schedules
 from core.catalog.losses import LOSSES
 from core.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from core.catalog.schedules import SCHEDULES
+from core.catalog.weight_kinds import kind_of
 from core.config import ConfigError, RunConfig
 from core.config.entry import Entry, by_name, check_options, find, suggest
 from core.config.limits import quoted
@@ -27,7 +28,8 @@ STARTING_WEIGHTS = by_name(
 )
 """Where weights come from, besides the path of a file."""
 
-WEIGHT_FILES = (".pth", ".pt", ".safetensors")
+WEIGHT_FILES = (".pth", ".pt", ".ckpt", ".bin", ".tar", ".pkl", ".model", ".weights", ".th", ".safetensors")
+"""How files of weights are called. It only tells a path from a name: what a file is, is read off what it holds."""
 
 
 def check(config: RunConfig) -> RunConfig:
@@ -104,14 +106,14 @@ def _dataset(value: str) -> str:
 
 def _starting_weights(value: str, model: ModelEntry) -> str:
     path = pasted(value, "starting_weights")
-    if path.suffix.lower() in WEIGHT_FILES or is_there(path) or "/" in value or "\\" in value:
+    if value not in STARTING_WEIGHTS and (path.suffix.lower() in WEIGHT_FILES or is_there(path) or "/" in value or "\\" in value):
         return str(weights_file(value))
     try:
         entry = find(STARTING_WEIGHTS, "starting_weights", value)
     except ConfigError:
-        files = " or ".join(WEIGHT_FILES)
+        files = "a weights file (.pth, .ckpt, .safetensors or any other of PyTorch)"
         raise ConfigError(
-            "starting_weights", f"{quoted(value)} is neither a name nor the path of a {files} file; {suggest(STARTING_WEIGHTS, value)}"
+            "starting_weights", f"{quoted(value)} is neither a name nor the path of {files}; {suggest(STARTING_WEIGHTS, value)}"
         ) from None
     if entry.name == "pretrained" and not model.pretrained:
         remedy = "use random, or a model such as resnet18"
@@ -120,16 +122,14 @@ def _starting_weights(value: str, model: ModelEntry) -> str:
 
 
 def weights_file(value: str) -> Path:
-    """The absolute path of a weights file that exists and ends as one does.
+    """The absolute path of a weights file that exists and is of a kind that can be read, whatever it is called.
 
     Raises:
-        ConfigError: on `starting_weights`, if it does not.
+        ConfigError: on `starting_weights`, if it is not.
     """
     path = pasted(value, "starting_weights")
-    if path.suffix.lower() not in WEIGHT_FILES:
-        remedy = "save a state_dict with torch.save or safetensors"
-        raise ConfigError("starting_weights", f"{quoted(value)} does not end in {' or '.join(WEIGHT_FILES)}; {remedy}")
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise ConfigError("starting_weights", f"{quoted(str(path))} {what}; give the path of a weights file, or use random or pretrained")
+    kind_of(path)
     return path

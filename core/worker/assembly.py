@@ -93,7 +93,7 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     head = head_options(config)
     layers = anatomy.describe(config.model, len(images.classes), config.image_size, head).parameters
     model = models.build(config.model, len(images.classes), config.image_size, head)
-    at_random = _left_at_random(model, layers, lambda: weights.load(model, config, progress), config)
+    at_random, read = _left_at_random(model, layers, lambda: weights.load(model, config, progress), config)
     model = model.to(device)
     found: Tuning | None = None
     if config.speed == "automatic":
@@ -106,7 +106,7 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     trainer = _trainer(config, home, model, layers, images, device, class_weights)
     breaking.break_training(trainer, config)
     weighed = [class_weights_in_words(images.classes, class_weights)] if class_weights else []
-    plan = _plan(config, trainer, layers, images, (*images.notes, *weighed))
+    plan = _plan(config, trainer, layers, images, (*images.notes, *read, *weighed))
     return Assembly(trainer, plan, _facts(config, trainer, images, layers, at_random), images, found)
 
 
@@ -174,14 +174,20 @@ def _plan(config: RunConfig, trainer: Trainer, layers: Sequence[ParameterInfo], 
     )
 
 
-def _left_at_random(model: nn.Module, layers: Sequence[ParameterInfo], load: Callable[[], None], config: RunConfig) -> tuple[str, ...]:
-    """Have `load` give `model` its weights, and say which tensors are still random: all of them, or of a head those that it left as they were."""
+def _left_at_random(
+    model: nn.Module, layers: Sequence[ParameterInfo], load: Callable[[], tuple[str, ...]], config: RunConfig
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Have `load` give `model` its weights, and say which tensors are still random: all of them, or of a head those that it left as they were.
+
+    Returns:
+        Their names, and what `load` had to say.
+    """
     heads = {layer.name for layer in layers if layer.role == "head"}
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters() if name in heads}
-    load()
+    said = load()
     if config.starting_weights == "random":
-        return tuple(name for name, _ in model.named_parameters())
-    return tuple(name for name, parameter in model.named_parameters() if name in heads and torch.equal(parameter, before[name]))
+        return tuple(name for name, _ in model.named_parameters()), said
+    return tuple(name for name, parameter in model.named_parameters() if name in heads and torch.equal(parameter, before[name])), said
 
 
 def _facts(config: RunConfig, trainer: Trainer, images: data.Data, layers: Sequence[ParameterInfo], at_random: tuple[str, ...]) -> Facts:

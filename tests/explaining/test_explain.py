@@ -572,7 +572,7 @@ SOME_MODELS = ["mobilenet_v3_small", "shufflenet_v2_x0_5", "swin_v2_t", "maxvit_
 def test_every_kind_of_node_has_words(name: str) -> None:
     entry = models.find_model(name)
     size = entry.usual if entry.family.fixed or entry.smallest > 64 else 64
-    with anatomy._no_numbers():
+    with anatomy.without_numbers():
         model = models.build(name, 10, size).to("meta").train()
     logits, auxiliary = logits_and_auxiliary(model(torch.empty(2, 3, size, size, device="meta")))
     loss = logits.sum() + sum(further.sum() for _, further in auxiliary)

@@ -215,7 +215,7 @@ def counted(model: nn.Module, forward: Callable[[], object]) -> int:
 def test_flops_are_those_that_torch_counts_and_each_has_a_place(name: str) -> None:
     size = max(small_size(name), 64)
     description = describe(name, 7, size)
-    with anatomy._no_numbers():
+    with anatomy.without_numbers():
         model = models.build(name, 7, size).to("meta").eval()
     model.training = bool(MODELS[name].family.auxiliary)
     with torch.no_grad():
@@ -271,7 +271,7 @@ def exact_backward_flops(model: nn.Module, frozen: frozenset[str], size: int, de
 def test_the_backward_share_is_near_to_what_torch_counts(name: str) -> None:
     size = max(small_size(name), 64)
     description = describe(name, 7, size)
-    with anatomy._no_numbers():
+    with anatomy.without_numbers():
         model = models.build(name, 7, size).to("meta")
     full = exact_backward_flops(model, frozenset(), size)
     first = description.parameters[0 if name != "vit_b_32" else 1].module

@@ -20,7 +20,7 @@ BOTH = HeadOptions(dropout=0.3, hidden=24)
 
 
 def on_meta(name: str, classes: int, size: int, head: HeadOptions) -> nn.Module:
-    with anatomy._no_numbers():
+    with anatomy.without_numbers():
         return models.build(name, classes, size, head).to("meta")
 
 
