@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch._weights_only_unpickler import _get_allowed_globals
+from torch._weights_only_unpickler import _get_allowed_globals, _get_user_allowed_globals
 
 
 class Aside:
@@ -91,7 +91,7 @@ _MAPPINGS = {
 }
 
 
-def _named(stand_in: type[Aside], classes: dict[str, tuple[str, ...]]) -> Iterable[tuple[type[Aside], str]]:
+def _named(stand_in: type[Aside], classes: Mapping[str, tuple[str, ...]]) -> Iterable[tuple[type[Aside], str]]:
     return ((stand_in, f"{module}.{name}") for module, names in classes.items() for name in names)
 
 
@@ -110,4 +110,4 @@ def today(module: str, name: str) -> str:
 
 def is_allowed(name: str) -> bool:
     """Whether a file may name this class, by its full name."""
-    return name in _HARMLESS or name in _get_allowed_globals()  # type: ignore[no-untyped-call]
+    return name in _HARMLESS or name in _get_allowed_globals() or name in _get_user_allowed_globals()

@@ -69,7 +69,7 @@ def _scan_one(file: IO[bytes], found: Scan) -> None:
             raise TooLong
         kind = opcode.name
         if kind == "PROTO":
-            found.protocol = max(found.protocol, int(argument))
+            found.protocol = max(found.protocol, argument or 0)
         elif kind in ("GLOBAL", "INST"):
             module, _, which = str(argument).partition(" ")
             found.classes[allowed.today(module, which)] = None

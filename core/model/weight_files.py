@@ -126,6 +126,9 @@ def _load(path: Path, scan: Scan, mapped: bool) -> Any:
     try:
         with torch.serialization.safe_globals(list(STAND_INS)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the protocol, which is looked at below, and of sparse tensors, which are refused
+            if path.suffix == ".safetensors":  # torch would go by the name
+                with path.open("rb") as file:
+                    return torch.load(file, map_location="cpu", weights_only=True)
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UNREADABLE:
         if scan.protocol <= 2:

@@ -482,14 +482,14 @@ def test_check_names_field_value_and_remedy(values: dict[str, Any], field: str, 
 
 
 def test_check_makes_the_path_of_a_weights_file_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mine.pth").write_bytes(b"")
+    torch.save({"a": torch.zeros(1)}, tmp_path / "mine.pth")
     monkeypatch.chdir(tmp_path)
     assert catalog.check(RunConfig(starting_weights="mine.pth")).starting_weights == str(tmp_path / "mine.pth")
 
 
 def test_check_refuses_a_weights_path_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "mine.ckpt").write_bytes(b"")
-    for value, words in ((tmp_path / "mine.ckpt", "does not end in .pth"), (tmp_path, "does not end in")):
+    for value, words in ((tmp_path / "mine.ckpt", "it is empty"), (tmp_path, "is a folder"), (tmp_path / "none.pth.tar", "does not exist")):
         with pytest.raises(ConfigError, match=words):
             catalog.check(RunConfig(starting_weights=str(value)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -14,11 +15,13 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+import torch
 from PIL import Image
 
 from core.commands.cli import main
 from core.config import RunConfig
 from core.machine.home import Home, child_environment
+from core.networks import models
 from core.records.events import RunStatus, Verdict
 from core.store import RunStore
 from core.worker.supervisor import Supervisor
@@ -116,13 +119,31 @@ def test_bad_value_is_one_clear_line_and_status_2(home: Home, arguments: list[st
     assert RunStore(home.database).runs() == []
 
 
-def test_weights_that_cannot_be_read_are_status_2_and_a_failed_run(home: Home, tmp_path: Path) -> None:
+def test_what_is_no_file_of_weights_is_refused_before_a_run_is_made(home: Home, tmp_path: Path) -> None:
     weights = tmp_path / "weights.pth"
-    weights.write_bytes(b"no weights")
+    weights.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    done = thaw(home, "train", *QUICK, "--starting-weights", str(weights))
+    assert done.returncode == 2
+    assert "it is a pointer of Git LFS" in done.stderr.strip().splitlines()[-1]
+    assert RunStore(home.database).runs() == []
+
+
+def test_weights_that_do_not_fit_are_status_2_and_a_failed_run(home: Home, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pth"
+    torch.save({"of another model": torch.zeros(1)}, weights)
     done = thaw(home, "train", *QUICK, "--starting-weights", str(weights))
     assert done.returncode == 2
     assert "starting_weights" in done.stderr.strip().splitlines()[-1]
     assert [run.status for run in RunStore(home.database).runs()] == ["failed"]
+
+
+def test_how_a_file_of_weights_was_understood_is_told_with_the_run(home: Home, tmp_path: Path) -> None:
+    state = models.build("small_cnn", 10, 16).state_dict()
+    torch.save({"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}, "args": argparse.Namespace(lr=1)}, tmp_path / "last.ckpt")
+    result = train(home, *QUICK, "--starting-weights", str(tmp_path / "last.ckpt"))
+    taken = "last.ckpt is a file of torch.save. 20 of the model's 20 tensors were taken from it, under names that begin with 'state_dict.model.'."
+    assert f"Starting weights: {taken}" in result["notes"]
+    assert taken in thaw(home, "show", result["run_id"]).stdout
 
 
 def test_config_file_is_read_and_flags_win_over_it(home: Home, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_bad_name_is_refused_before_anything_is_started(supervisor: Supervisor) 
 
 def test_failed_run_keeps_its_reason(supervisor: Supervisor, tmp_path: Path) -> None:
     weights = tmp_path / "broken.pth"
-    weights.write_bytes(b"not weights")
+    torch.save({"of another model": torch.zeros(1)}, weights)
     run_id = supervisor.start(RunConfig(**{**LONG, "starting_weights": str(weights)}))
     failed = ended(supervisor, run_id)
     assert failed.status is RunStatus.FAILED

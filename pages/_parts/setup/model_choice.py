@@ -144,4 +144,7 @@ def _about_weights(kind: str, model: str) -> str:
         case "pretrained":
             return f"There are none for {entry.label}."
         case _:
-            return "A .pth file (weights only, never a pickle with code) or a .safetensors file on this machine."
+            return (
+                "A file on this machine that torch.save or safetensors wrote (.pth, .ckpt, .bin, .safetensors or any other name). What in it fits "
+                "the model is taken, and the run says what that was; no code in it is ever run."
+            )
