@@ -14,7 +14,7 @@ from torch import Tensor
 from core.config import ConfigError, RunConfig
 from core.data import Data, Loader, Normalise, images, loader, prepare
 from core.data.augmentations import AUGMENTATIONS
-from core.data.loader import ImageDataset
+from core.data.loader import Augmentation, ImageDataset
 from core.data.sources import Source
 from core.data.splits import stratified_split
 from core.machine.home import Home
@@ -181,6 +181,27 @@ def test_each_image_of_a_batch_is_changed_in_its_own_way(name: str) -> None:
     picture = torch.randint(0, 256, (1, 3, 24, 24), dtype=torch.uint8).expand(8, -1, -1, -1)
     changed = augment(picture, torch.Generator().manual_seed(0))
     assert len({image.numpy().tobytes() for image in changed}) > 4
+
+
+def test_every_batch_of_every_epoch_has_random_changes_of_its_own() -> None:
+    images = ImageDataset(torch.arange(24 * 3 * 4, dtype=torch.uint8).view(24, 3, 2, 2), torch.zeros(24, dtype=torch.int64), torch.arange(24), 2)
+    drawn: list[int] = []
+
+    def change(batch: Tensor, generator: torch.Generator) -> Tensor:
+        drawn.append(int(torch.randint(2**62, (), generator=generator)))
+        return batch
+
+    def draws(seed: int, epoch: int) -> list[int]:
+        drawn.clear()
+        batches = list(Loader(images, 4, seed, Augmentation("drawn", change)).batches(epoch))
+        for batch in reversed(batches):  # whenever, and in whatever order, the pictures are asked for
+            assert batch.images.shape == (4, 3, 2, 2)
+        return drawn[::-1]
+
+    found = {(seed, epoch): draws(seed, epoch) for seed in (0, 1) for epoch in (1, 2, 3)}
+    assert all(len(numbers) == 6 for numbers in found.values())
+    assert len({number for numbers in found.values() for number in numbers}) == 2 * 3 * 6, "no two batches of any epoch or seed share their chance"
+    assert draws(1, 2) == found[1, 2], "and each comes again as it was"
 
 
 def test_a_flip_mirrors_half_of_the_images_and_leaves_the_others() -> None:

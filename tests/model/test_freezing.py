@@ -95,6 +95,25 @@ def test_norm_without_parameters_rests_with_its_neighbours() -> None:
     assert net[2].training
 
 
+@pytest.mark.parametrize("frozen", [set(), {"1.weight"}, {"1.bias"}])
+def test_norm_of_which_anything_learns_goes_on_measuring_its_batches(frozen: set[str]) -> None:
+    freezing = Freezing(model(), FROZEN - {"1.weight", "1.bias"} | frozen)
+    norm = freezing.model[1]  # type: ignore[index]
+    assert isinstance(norm, nn.BatchNorm2d)
+    before = state(freezing.model)
+    freezing.train()
+    assert norm.training
+    assert freezing.norms_at_rest() == {}
+    images = torch.randn(4, 3, 8, 8)
+    freezing.model(images)
+    with torch.no_grad():
+        seen = freezing.model[0](images)  # type: ignore[index]
+    assert norm.running_mean is not None
+    # torch's default momentum: a tenth of what is new.
+    assert torch.allclose(norm.running_mean, 0.9 * before["1.running_mean"] + 0.1 * seen.mean((0, 2, 3)), atol=1e-6)
+    assert norm.num_batches_tracked == 1
+
+
 def test_unknown_name_is_refused() -> None:
     with pytest.raises(KeyError, match=r"9\.weight"):
         Freezing(model(), {"9.weight"})

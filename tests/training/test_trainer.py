@@ -86,6 +86,32 @@ def test_gradient_of_zero_and_no_gradient_at_all_are_told_apart(home: Home) -> N
     assert report.sample.has_gradient.sum() == 3
 
 
+@pytest.mark.parametrize("clip_norm", [1e-3, 0.05, 1e9])
+@pytest.mark.parametrize("freeze", ["train everything", "stage2, head.bias"])
+def test_clipping_is_that_of_torch_where_some_parameters_have_no_gradient(home: Home, clip_norm: float, freeze: str) -> None:
+    settings: dict[str, Any] = {"optimizer": "SGD", "momentum": 0.0, "learning_rate": 1.0, "clip_norm": clip_norm, "freeze": freeze}
+    trainer, theirs = assembly(home, **settings).trainer, assembly(home, **settings).trainer
+    for made in (trainer, theirs):
+        model: Any = made.model
+        # Only the head has a part in it: all that comes before has no gradient, which `gradient_norms` marks with a code below 0.
+        model.forward = lambda images, head=model.head: images.mean((2, 3)) @ head.weight[:, :3].T + head.bias
+    before = {name: parameter.detach().clone() for name, parameter in trainer.model.named_parameters()}
+    report = next(report for report in trainer.run() if isinstance(report, StepReport))
+    assert report.gradient_norms is not None
+    assert (report.gradient_norms == NO_GRADIENT).sum() >= 4
+
+    images, labels = next(iter(theirs.train.batches(1)))
+    torch.nn.functional.cross_entropy(theirs.model(theirs.partition.normalise(images)), labels).backward()
+    learning = [parameter for parameter in theirs.model.parameters() if parameter.requires_grad]
+    length = torch.nn.utils.clip_grad_norm_(learning, clip_norm).item()
+    assert 1e-3 < length < 1e9
+    for (name, mine), other in zip(trainer.model.named_parameters(), theirs.model.parameters(), strict=True):
+        step = torch.zeros_like(mine) if other.grad is None else other.grad
+        assert torch.allclose(before[name] - mine.detach(), step, rtol=1e-4, atol=1e-7), name
+    moved = torch.cat([(before[name] - mine.detach()).flatten() for name, mine in trainer.model.named_parameters()]).norm().item()
+    assert moved == pytest.approx(min(clip_norm, length), rel=1e-3), "with a learning rate of 1 the step is as long as the clipped gradient"
+
+
 def test_thaw_ends_with_the_very_weights_of_a_bare_pytorch_loop(home: Home) -> None:
     made = assembly(home, optimizer="SGD", learning_rate=0.05, freeze="head only", model="resnet18", image_size=32, batch_size=256)
     theirs = assembly(home, optimizer="SGD", learning_rate=0.05, freeze="head only", model="resnet18", image_size=32, batch_size=256).trainer
