@@ -14,7 +14,7 @@ from core.model import anatomy
 from core.records.events import AuditReport, AuditRow, ChangeRow, Command, CommandKind, Layer, RunPlan, Verdict
 from core.records.layers import ParameterInfo, frozen_parameters, multipliers_by_parameter
 from pages._parts.run.audit_view import headline
-from pages._parts.run.run_state import frozen_after, goal_without, made, state_now, towards
+from pages._parts.run.run_state import frozen_after, goal_without, made, rate_before, state_now, towards
 from pages._parts.shared import words
 
 CONFIG = RunConfig(model="resnet18", image_size=32, freeze="head only", learning_rate=0.01)
@@ -36,7 +36,7 @@ class Course:
         self.plan = RunPlan(layers, 10, 100, ("a", "b"), 320, 0, 0, "cpu")
         self.changes: list[ChangeRow] = []
 
-    def change(self, text: str, source: str = "live") -> None:
+    def change(self, text: str, source: str = "live", step: int | None = None) -> None:
         change = Change.parse(text)
         self.freeze, self.multipliers = self.freeze.then(change), self.multipliers.then(change)
         self.rate = change.learning_rate or self.rate
@@ -46,7 +46,7 @@ class Course:
         self.changes.append(
             ChangeRow(
                 place + 1,
-                10 * (place + 1),
+                step or 10 * (place + 1),
                 "live" if source == "live" else "timeline",
                 str(change),
                 self.rate,
@@ -91,6 +91,50 @@ def test_only_what_a_change_did_is_taken_back(parameters: tuple[ParameterInfo, .
     course.change("learning_rate=0.03")
     assert course.take_back(0) == "layer4", "a later learning rate stands"
     assert course.take_back(2, rate=0.02) == "learning_rate=0.02"
+
+
+def test_what_is_taken_back_goes_to_what_an_earlier_change_made_of_it(parameters: tuple[ParameterInfo, ...]) -> None:
+    course = Course(parameters)
+    course.change("!layer4, layer4=0.5", source="timeline")
+    course.change("layer4.1, layer4=0.1, fc=3")
+    # The settings freeze layer4 and know no multiplier: both are the timeline's.
+    assert course.take_back(1) == "!layer4.1, fc=1, layer4=0.5"
+    course.change("fc=5")
+    assert course.take_back(2) == "fc=3"
+    assert course.take_back(1) == "!layer4.1, layer4=0.5", "what was changed again since stays"
+    course.change("!layer4.1")
+    assert course.take_back(1) == "layer4=0.5"
+    course.change(course.take_back(1) or "")
+    assert course.take_back(1) is None
+    assert course.take_back(0) == "layer4, layer4=1"
+
+
+def test_multipliers_that_float32_rounds_are_not_taken_for_changed(parameters: tuple[ParameterInfo, ...]) -> None:
+    course = Course(parameters)
+    course.multipliers = course.multipliers.then(Change.parse("conv1=0.123456789"))
+    factors = multipliers_by_parameter(course.multipliers, parameters)
+    course.plan = replace(course.plan, layers=tuple(replace(layer, multiplier=factors[layer.name]) for layer in course.plan.layers))
+    course.change("!layer4")
+    assert course.take_back(0) == "layer4"
+
+
+@pytest.mark.parametrize(
+    ("place", "last", "rate"),
+    [
+        (0, 0.007, 0.007),  # a schedule had brought it there
+        (0, None, 0.01),  # before the first step
+        (1, 0.02, 0.04),  # made before the same step as the one before it: no step learned at that rate
+        (2, 0.035, 0.035),  # the schedule went on from the second change
+        (2, None, 0.08),  # the step before was not kept
+    ],
+)
+def test_a_learning_rate_is_taken_back_to_the_one_it_took_the_place_of(
+    parameters: tuple[ParameterInfo, ...], place: int, last: float | None, rate: float
+) -> None:
+    course = Course(parameters)
+    for text, step in (("learning_rate=0.04", 20), ("learning_rate=0.08", 20), ("learning_rate=0.5", 31)):
+        course.change(text, step=step)
+    assert rate_before(course.changes, place, last, CONFIG.learning_rate) == rate
 
 
 def test_requests_are_matched_with_what_they_changed(parameters: tuple[ParameterInfo, ...]) -> None:

@@ -22,12 +22,12 @@ class State:
 
 def first_state(plan: RunPlan) -> State:
     """What a run began with."""
-    return State(tuple(layer.frozen for layer in plan.layers), tuple(layer.multiplier for layer in plan.layers))
+    return State(tuple(layer.frozen for layer in plan.layers), tuple(_shown(layer.multiplier) for layer in plan.layers))
 
 
 def state_after(row: ChangeRow) -> State:
     """What holds after a change."""
-    return State(tuple(bool(frozen) for frozen in row.frozen), tuple(float(f"{factor:.6g}") for factor in row.multipliers))
+    return State(tuple(bool(frozen) for frozen in row.frozen), tuple(_shown(factor) for factor in row.multipliers))
 
 
 def state_now(plan: RunPlan, changes: Sequence[ChangeRow]) -> State:
@@ -54,11 +54,25 @@ def goal_without(plan: RunPlan, changes: Sequence[ChangeRow], place: int) -> Goa
     """What holds now, but for what the change at `place` did; None where nothing of it holds any more."""
     before = state_after(changes[place - 1]) if place else first_state(plan)
     after, now = state_after(changes[place]), state_now(plan, changes)
-    frozen = tuple(was if was != became else is_now for was, became, is_now in zip(before.frozen, after.frozen, now.frozen, strict=True))
-    factors = tuple(was if was != became else is_now for was, became, is_now in zip(before.factors, after.factors, now.factors, strict=True))
+    # What was changed again since stays: of that nothing holds.
+    frozen = tuple(was if is_now == became else is_now for was, became, is_now in zip(before.frozen, after.frozen, now.frozen, strict=True))
+    factors = tuple(was if is_now == became else is_now for was, became, is_now in zip(before.factors, after.factors, now.factors, strict=True))
     rate = _sets_rate(changes[place]) and not any(_sets_rate(row) for row in changes[place + 1 :])
     goal = Goal(State(frozen, factors), rate)
     return goal if rate or goal.state != now else None
+
+
+def rate_before(changes: Sequence[ChangeRow], place: int, last: float | None, first: float) -> float:
+    """The learning rate that the change at `place` took the place of.
+
+    Args:
+        last: that of the step before it; None: there was none, or it was not kept.
+        first: what the run began with.
+    """
+    earlier = changes[place - 1] if place else None
+    if earlier is not None and (last is None or earlier.step == changes[place].step):  # no step lies between the two
+        return earlier.learning_rate
+    return first if last is None else last
 
 
 def towards(plan: RunPlan, now: State, goal: Goal, rate: float) -> Change:
@@ -95,6 +109,11 @@ def frozen_after(change: Change, frozen: frozenset[str], parameters: Sequence[Pa
             matched = {parameter.name for parameter in parameters if any(matches(pattern, name) for name in parameter.names)}
             frozen = frozen - matched if rule.startswith("!") else frozen | matched
     return frozen
+
+
+def _shown(factor: float) -> float:
+    """A multiplier to six digits: the store keeps those of changes in float32, which must not look like other ones."""
+    return float(f"{factor:.6g}")
 
 
 def _sets_rate(row: ChangeRow) -> bool:

@@ -18,7 +18,7 @@ from core.records.layers import blocks, head_options
 from core.store import Run
 from pages._parts.components.freeze_tree import freeze_tree, toggles
 from pages._parts.components.freeze_tree.tree import LayerTable
-from pages._parts.run.run_state import State, frozen_after, goal_without, made, state_now, towards
+from pages._parts.run.run_state import State, frozen_after, goal_without, made, rate_before, state_now, towards
 from pages._parts.setup import checks
 from pages._parts.shared import words
 from pages._parts.shared.fields import sentence
@@ -143,7 +143,7 @@ def _take_back(shared: Services, run: Run, place: int) -> None:
     assert run.plan is not None
     goal = goal_without(run.plan, changes, place)
     if goal is not None:
-        _ask(shared, run, towards(run.plan, state_now(run.plan, changes), goal, _rate_before(shared, run, changes[place])))
+        _ask(shared, run, towards(run.plan, state_now(run.plan, changes), goal, _rate_before(shared, run, changes, place)))
 
 
 def _answer(command: Command) -> tuple[str, str]:
@@ -204,9 +204,11 @@ def rate_now(shared: Services, run: Run) -> float:
     return float(newest[-1]) if len(newest) else run.config.learning_rate
 
 
-def _rate_before(shared: Services, run: Run, change: ChangeRow) -> float:
-    found = shared.store.steps_after(run.id, 0, change.step - 2, limit=1)
-    return float(found.learning_rate[0]) if len(found.step) and found.step[0] == change.step - 1 else run.config.learning_rate
+def _rate_before(shared: Services, run: Run, changes: Sequence[ChangeRow], place: int) -> float:
+    before = changes[place].step - 1
+    found = shared.store.steps_after(run.id, 0, before - 1, limit=1)
+    last = float(found.learning_rate[0]) if len(found.step) and found.step[0] == before else None
+    return rate_before(changes, place, last, run.config.learning_rate)
 
 
 def _set_rate(shared: Services, run: Run, place: str) -> None:
