@@ -23,8 +23,8 @@ from core.worker.process import work
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 QUICK: dict[str, Any] = {
-    "dataset": "digits", "model": "tiny: conv 4, norm, relu, pool, global pool", "image_size": 8, "batch_size": 512, "epochs": 8, "learning_rate": 0.01,
-    "threads": 1,
+    "dataset": "digits", "model": "tiny: conv 4, norm, relu, pool, global pool", "image_size": 8, "batch_size": 512, "epochs": 8,
+    "learning_rate": 0.01, "threads": 1,
 }  # fmt: skip
 
 NAN, INF = math.nan, math.inf
