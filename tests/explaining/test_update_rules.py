@@ -7,7 +7,7 @@ import ast
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -72,6 +72,11 @@ _WORDS = {
 }  # fmt: skip
 
 
+FUNCTIONS: dict[str, Callable[..., float]] = {
+    "sqrt": math.sqrt, "abs": abs, "max": max, "min": min, "sign": lambda number: (number > 0) - (number < 0),
+}  # fmt: skip
+
+
 def python(text: str) -> str:
     """A formula as it is shown, in Python's own signs."""
     for words, name in _WORDS.items():
@@ -99,8 +104,7 @@ def worked_out(text: str, names: Mapping[str, float] | None = None) -> tuple[flo
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 found = -value(operand)
             case ast.Call(func=ast.Name(id=name), args=arguments):
-                functions = {"sqrt": math.sqrt, "abs": abs, "max": max, "min": min, "sign": lambda number: (number > 0) - (number < 0)}
-                found = float(functions[name](*map(value, arguments)))
+                found = float(FUNCTIONS[name](*map(value, arguments)))
             case ast.BinOp(left=left, op=operator, right=right):
                 one, other = value(left), value(right)
                 match operator:

@@ -24,7 +24,9 @@ def test_the_answers_that_were_looked_at_last_are_remembered() -> None:
     desk = Desk[Said](answer, lambda number: None, remembered=3)
 
     def ask(question: str, client: str = "tab") -> Said:
-        return wait_until(lambda: desk.look(client, question)[0], what=question)
+        said = wait_until(lambda: desk.look(client, question)[0], what=question)
+        assert said is not None
+        return said
 
     for question in "abc":
         assert ask(question) == Said(question.upper())

@@ -48,7 +48,12 @@ def test_a_helper_that_is_closed_is_gone_with_its_pipes(helper: Helper) -> None:
 def test_a_helper_that_died_at_a_question_is_gone_once_that_has_failed(helper: Helper, monkeypatch: pytest.MonkeyPatch) -> None:
     pid = pid_of(helper)
     tell = helper.tell
-    monkeypatch.setattr(helper, "tell", lambda **message: (tell(**message), die(pid)))
+
+    def tell_and_die(**message: object) -> None:
+        tell(**message)
+        die(pid)
+
+    monkeypatch.setattr(helper, "tell", tell_and_die)
     with pytest.raises(LabError, match=r"was killed.*batch_size.*helper\.log"):
         helper.ask("{}", number=1)
     assert not psutil.pid_exists(pid)

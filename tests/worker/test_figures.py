@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,7 +36,7 @@ class MadeUp:
         self.now = 5000.0
         self.slept = 0
         self.module = SimpleNamespace(perf_counter=self, monotonic=self, time=self, sleep=self.sleep)
-        self.on_sleep = lambda: None
+        self.on_sleep: Callable[[], object] = lambda: None
 
     def __call__(self) -> float:
         return self.now
@@ -55,7 +57,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> MadeUp:
     return clock
 
 
-def forwards(monkeypatch: pytest.MonkeyPatch, clock: MadeUp, at: dict[int, Any]) -> None:
+def forwards(monkeypatch: pytest.MonkeyPatch, clock: MadeUp, at: dict[int, Callable[[], object]]) -> None:
     """Have forward passes take their time, and `at` the forward pass of some steps something happen."""
     really, steps = Partition.forward, iter(range(1, 1000))
 
@@ -73,7 +75,7 @@ def test_seconds_leave_pauses_out_and_samples_a_second_all_but_training(
     home: Home, store: RunStore, clock: MadeUp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = store.create_run(RunConfig(**QUICK))
-    pause, resume = (lambda kind=kind: store.request(run_id, kind) for kind in (CommandKind.PAUSE, CommandKind.RESUME))
+    pause, resume = (partial(store.request, run_id, kind) for kind in (CommandKind.PAUSE, CommandKind.RESUME))
     clock.on_sleep = lambda: resume() if clock.slept == 3 else None
     forwards(monkeypatch, clock, {2: pause})
     assert work(home, run_id) is RunStatus.FINISHED
@@ -98,7 +100,7 @@ def test_the_pace_of_a_step_counts_neither_the_pause_nor_the_measuring_before_it
     home: Home, store: RunStore, clock: MadeUp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = store.create_run(RunConfig(**QUICK))
-    pause, resume = (lambda kind=kind: store.request(run_id, kind) for kind in (CommandKind.PAUSE, CommandKind.RESUME))
+    pause, resume = (partial(store.request, run_id, kind) for kind in (CommandKind.PAUSE, CommandKind.RESUME))
     clock.on_sleep = resume
     forwards(monkeypatch, clock, {2: pause, 5: pause})
     work(home, run_id)

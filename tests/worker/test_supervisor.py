@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import subprocess
+from typing import Any
+
 import psutil
 import pytest
 
 from core.config import RunConfig
 from core.machine.home import Home
 from core.store import RunStore
-from core.worker import supervisor as supervising
 from core.worker.supervisor import Supervisor
 from tests.support import wait_until
 
 
 def test_workers_that_ended_are_gone_whether_they_had_a_run_or_waited_for_one(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    launched = supervising.subprocess.Popen
+    launched = subprocess.Popen
 
-    def quick(command: list[str], **options: object) -> object:
+    def quick(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         waits = "--standby" in command
         return launched(
             [command[0], "-c", "import sys; print('ready', file=sys.stderr, flush=True)" + ("; sys.stdin.read()" if waits else "")], **options
         )
 
-    monkeypatch.setattr(supervising.subprocess, "Popen", quick)
+    monkeypatch.setattr(subprocess, "Popen", quick)
     supervisor = Supervisor(home, store)
     supervisor.keep_standby()
     wait_until(lambda: supervisor.standby_ready, what="standby")
@@ -33,7 +35,8 @@ def test_workers_that_ended_are_gone_whether_they_had_a_run_or_waited_for_one(ho
     assert pids == {standby, *(child.pid for child in supervisor._children)}
     for pid in pids:
         assert pid is not None
-        wait_until(lambda pid=pid: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, what="the end of the worker")
+        worker = psutil.Process(pid)
+        wait_until(lambda worker=worker: worker.status() == psutil.STATUS_ZOMBIE, what="the end of the worker")  # type: ignore[misc]
     supervisor.reconcile()
     assert [pid for pid in pids if pid is not None and psutil.pid_exists(pid)] == []
     assert supervisor._children == []
