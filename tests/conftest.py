@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from core.machine.home import Home
 from core.store import RunStore
 from tests.browser import arguments, find
+from tests.javascript import Modules
 from tests.support import PATIENCE, ROOT, Server, end_processes_of
 
 SHARED = Path(os.environ.get("THAW_SHARED", ROOT.parent / "shared"))
@@ -114,6 +115,24 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert not errors, f"the page's script raised: {errors}"
+
+
+@pytest.fixture(scope="module")
+def blank(browser: Browser) -> Iterator[Modules]:
+    """A blank page for `modules`, one for all tests of a file: the scripts are loaded once."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    yield Modules(context.new_page())
+    context.close()
+
+
+@pytest.fixture
+def modules(blank: Modules) -> Iterator[Modules]:
+    """Our JavaScript modules in a page of their own. An exception in it, or a request to anywhere else, fails the test."""
+    yield blank
+    blank.page.wait_for_timeout(0)  # what is on its way comes in
+    found, blank.errors, blank.elsewhere = [*blank.errors, *blank.elsewhere], [], []
+    blank.empty()
+    assert not found, f"the page's script raised, or asked elsewhere: {found}"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
