@@ -42,7 +42,9 @@ class ConfusionGrid {
       const cell = event.target.closest("[data-cell]");
       if (cell) this.said.textContent = cell.getAttribute("aria-label");
     };
-    this.box.onfocusin = (event) => { if (event.target.dataset.cell !== undefined) this.said.textContent = event.target.getAttribute("aria-label"); };
+    this.box.addEventListener("focusin", (event) => { // there is no onfocusin
+      if (event.target.dataset.cell !== undefined) this.said.textContent = event.target.getAttribute("aria-label");
+    });
   }
 
   receive(shown) {

@@ -33,7 +33,7 @@ class TimelineEditor {
     this.grid.onpointerup = (event) => this.release(event);
     this.grid.onpointercancel = () => this.forget();
     this.grid.onkeydown = (event) => this.key(event);
-    this.grid.onfocusin = (event) => this.follow(event);
+    this.grid.addEventListener("focusin", (event) => this.follow(event)); // there is no onfocusin
     this.grid.onchange = (event) => this.factor(event.target);
   }
 
