@@ -34,7 +34,7 @@ class Modules:
         script = f"""async ([names, given]) => {{
             const [{names.replace(" ", ",")}] = await Promise.all(names.map((name) => import(`/assets/${{name}}.js?v=1`)));
             const {{ {", ".join(given)} }} = given;
-            {body}
+            {{ {body} }}
         }}"""
         return self.page.evaluate(script, [names.split(), given])
 

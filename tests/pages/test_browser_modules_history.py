@@ -105,7 +105,8 @@ TOLD = """
     const { steps, epochs, norms, ratios, notFinite, changes, inspections, travelled, layers, blocks, plans, everLearns } = history;
     const columns = ({ step, from, to, codes }) => ({ step, from, to, codes: codes.map((column) => [...column]) });
     return JSON.stringify({ fresh, cursor: kept.cursor,
-      told: { steps, epochs, norms: columns(norms), ratios: columns(ratios), notFinite, changes, inspections, travelled: [...travelled], layers, blocks, plans, everLearns } });"""
+      told: { steps, epochs, norms: columns(norms), ratios: columns(ratios), notFinite, changes, inspections, travelled: [...travelled], layers,
+        blocks, plans, everLearns } });"""
 
 
 def fed(modules: Modules, message: dict[str, Any] | None) -> tuple[dict[str, Any], Cursor]:
@@ -152,7 +153,7 @@ def check_columns(told: dict[str, Any], written: int) -> None:
     wanted = [100 * np.log10(np.mean([norms_at(step)[1:] for step in bucket], axis=0)) for bucket in found]
     assert [codes[0] for codes in norms["codes"]] == [FROZEN_CODE] * len(found)
     assert np.abs(np.array([codes[1:] for codes in norms["codes"]]).reshape(-1, 3) - np.array(wanted).reshape(-1, 3)).max(initial=0) <= 1
-    looked = [step for step in range(1, written + 1, EVERY)]
+    looked = list(range(1, written + 1, EVERY))
     at = looked if width == 1 else [bucket[-1] for bucket in found if any(step in bucket for step in looked)]
     assert told["ratios"]["step"] == at
     assert told["ratios"]["codes"] == [[FROZEN_CODE, -400, -300, -200]] * len(at)
@@ -222,7 +223,8 @@ def test_each_step_lies_in_the_column_that_was_measured_for_it(modules: Modules)
         history.take({ changes: [change(7)] });
         history.take({ heat: { step: [9], values: codes(30) }, cursor: { level: 0 } });
         const { norms } = history;
-        return { places: Array.from({ length: 12 }, (_, step) => norms.at(step)), from: norms.from, to: norms.to, newest: norms.newest(0), has: [norms.has(20), norms.has(21)] };"""
+        return { places: Array.from({ length: 12 }, (_, step) => norms.at(step)), from: norms.from, to: norms.to, newest: norms.newest(0),
+          has: [norms.has(20), norms.has(21)] };"""
     found = modules.run("run_history", script)
     # Up to the change at step 7 the look at step 5 goes on; from there on the one at step 9 speaks.
     assert found["places"] == [-1, 0, 1, 1, 1, 1, 1, 2, 2, 2, -1, -1]
@@ -273,7 +275,8 @@ def test_the_whole_chart_draws_each_step_once_and_asks_from_its_cursor_again(mod
     page.evaluate(f"() => {{ {SOCKET} }}")
     mount = """
         document.body.innerHTML = '<div><div class="thaw-live"></div></div>';
-        window.unmount = live_chart.mount({ data: { run: "r 1", plotly: "assets/plotly.min.js" }, parentElement: document.body.firstChild, setTriggerValue() {} });"""
+        window.unmount = live_chart.mount({ data: { run: "r 1", plotly: "assets/plotly.min.js" }, parentElement: document.body.firstChild,
+          setTriggerValue() {} });"""
     modules.run("live_chart", mount)
     page.wait_for_function("() => window.Plotly")
     drawn = """() => { const data = document.querySelector('[data-panel=loss] .thaw-plot').data ?? [];
@@ -286,7 +289,11 @@ def test_the_whole_chart_draws_each_step_once_and_asks_from_its_cursor_again(mod
         page.evaluate("(body) => sockets.at(-1).onmessage({ data: JSON.stringify(body) })", body)
         cursor = Cursor(**body["cursor"])
         wanted = [bucket[-1] for bucket in buckets(run.step, 2 ** max(0, level_of(run.step) - 2))]
-        waiting(page, lambda: page.evaluate("() => document.querySelector('.thaw-live').dataset.drawn") == str(wanted[-1]), "the newest step, drawn")
+        waiting(
+            page,
+            lambda last=str(wanted[-1]): page.evaluate("() => document.querySelector('.thaw-live').dataset.drawn") == last,
+            "the newest step, drawn",
+        )
         steps, losses = page.evaluate(drawn)
         assert steps == wanted
         assert len(losses) == len(wanted)

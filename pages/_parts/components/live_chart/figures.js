@@ -1,7 +1,7 @@
 // The figures with lines: what a chart holds in, [traces, layout] out.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
-const { count, ending, faded, note, number } = await beside("looks");
+const { count, ending, escaped, faded, note, number } = await beside("looks");
 
 export function drawLoss(chart) {
   const { colours, history } = chart;
@@ -96,7 +96,7 @@ export function drawRate(chart) {
       y[at] = rate !== null && held[plan].factors.has(factor) ? rate * factor : null;
     }
     const who = names.length > 3 ? `${names[0]} to ${names.at(-1)}, ${count(names.length)} blocks` : names.join(", ");
-    const name = only ? `learning rate${factor === 1 ? "" : ` x ${number(factor)}`}` : `x ${number(factor)}: ${ending(who, 44)}`;
+    const name = only ? `learning rate${factor === 1 ? "" : ` x ${number(factor)}`}` : `x ${number(factor)}: ${escaped(ending(who, 44))}`;
     const color = factor === 1 || only ? colours.rate : colours.series[(place + 3) % colours.series.length];
     const dash = only ? "solid" : DASHES[place % DASHES.length];
     return { x: steps.step, y, name, mode: "lines", connectgaps: false, line: { color, width: 2, shape: "hv", dash }, hovertemplate: "%{y:.4g}" };

@@ -1,7 +1,7 @@
 // The freeze lane: a row for each block of the model that says over the steps whether it was frozen, learned, or both in part.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
-const [{ count, ending, number }, { hatch }] = await Promise.all(["looks", "canvas_panel"].map(beside));
+const [{ count, ending, escaped, number }, { hatch }] = await Promise.all(["looks", "canvas_panel"].map(beside));
 
 const WORDS = { learns: "learns", frozen: "frozen", "in part": "in part" };
 
@@ -16,7 +16,7 @@ export function layoutLane(chart) {
     yaxis: {
       range: [height, 0], fixedrange: true, showgrid: false, zeroline: false, automargin: false, title: { text: "" },
       tickfont: { size: history.blocks.length > 16 ? 10 : 11, family: colours.mono }, tickmode: "array",
-      tickvals: history.blocks.map((_, place) => (place + 0.5) * row), ticktext: history.blocks.map((block) => ending(block.name, chart.labelLength)),
+      tickvals: history.blocks.map((_, place) => (place + 0.5) * row), ticktext: history.blocks.map((block) => escaped(ending(block.name, chart.labelLength))),
     },
   };
 }

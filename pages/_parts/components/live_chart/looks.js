@@ -122,9 +122,5 @@ export function inWords(text, most = Infinity) {
 export const cut = (text, length) => (text.length <= length ? text : `${text.slice(0, length - 1)}…`);
 export function ending(text, length) { return text.length <= length ? text : `…${text.slice(text.length - length + 1)}`; }
 
-// Text for HTML, in an attribute too.
-export function escaped(text) {
-  const span = document.createElement("span");
-  span.textContent = text;
-  return span.innerHTML.replaceAll('"', "&quot;");
-}
+// Text for HTML, in an attribute too, and for Plotly, which reads tags in every label but knows few entities by name.
+export const escaped = (text) => String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);

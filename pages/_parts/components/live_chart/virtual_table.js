@@ -1,6 +1,8 @@
 // A table of any length of which only the rows in sight exist: sortable by its headers, filtered by name, moved through with the keyboard.
 // It stays a <table> for a screen reader (aria-rowcount, aria-rowindex, aria-sort); the name in each row is a button that opens the row.
 
+const { escaped } = await import(`./looks.js${new URL(import.meta.url).search}`);
+
 const OVERSCAN = 6; // rows kept above and below those in sight, so that scrolling shows no gap
 
 export class VirtualTable {
@@ -114,7 +116,7 @@ export class VirtualTable {
       return `<th scope="row">${this.open ? `<button type="button" tabindex="${key === tab ? 0 : -1}">${inside}</button>` : inside}</th>`;
     });
     const current = this.open && key === this.opened ? 'aria-current="true"' : "";
-    return `<tr style="height:${this.rowHeight}px" aria-rowindex="${at + 2}" data-key="${key}" ${current}>${cells.join("")}</tr>`;
+    return `<tr style="height:${this.rowHeight}px" aria-rowindex="${at + 2}" data-key="${escaped(key)}" ${current}>${cells.join("")}</tr>`;
   }
 
   button(key) { return this.body.querySelector(`tr[data-key="${CSS.escape(key)}"] th button`); }

@@ -2,7 +2,7 @@
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
 const [looks, { pixel }] = await Promise.all(["looks", "canvas_panel"].map(beside));
-const { FROZEN, ZERO, NONE, NOT_MEASURED, NOT_FINITE, GUIDE, GUIDE_SOURCE, colourAt, count, ending, note, plain, said, short, tenTo } = looks;
+const { FROZEN, ZERO, NONE, NOT_MEASURED, NOT_FINITE, GUIDE, GUIDE_SOURCE, colourAt, count, ending, escaped, note, plain, said, short, tenTo } = looks;
 
 // What can be shown: each as its columns of codes, its limits of colour, and its words.
 export const VIEWS = {
@@ -81,7 +81,7 @@ export function layoutWaterfall(chart, rows) {
     yaxis: {
       range, showgrid: false, zeroline: false, automargin: false, title: { text: "" }, tickfont: { size: 10, family: colours.mono },
       tickmode: "array", tickvals: shown.map((row) => (rows.edges[row] + rows.edges[row + 1]) / 2),
-      ticktext: shown.map((row) => ending(history.layers[row].name, chart.labelLength)),
+      ticktext: shown.map((row) => escaped(ending(history.layers[row].name, chart.labelLength))),
     },
   };
 }
