@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from core.config import ConfigError
-from core.limits import quoted
+from core.config.limits import quoted
 
 Kind = Literal["zip", "legacy", "safetensors"]
 """What can be read: the zip files of torch.save, its files from before version 1.6, and those of safetensors."""
