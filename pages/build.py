@@ -79,7 +79,7 @@ for name, template in TEMPLATES.items():
 def said(wrong: str, about: str) -> None:
     """Below a widget: what is wrong with its value, else what it means."""
     if wrong:
-        st.error(wrong, icon=":material/error:")
+        st.error(words.plain(wrong), icon=":material/error:")
     else:
         st.caption(about)
 

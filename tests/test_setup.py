@@ -29,8 +29,8 @@ def clone(tmp_path: Path) -> Path:
     clone.mkdir()
     shutil.copy(ROOT / "Makefile", clone)
     shutil.copytree(ROOT / ".ci", clone / ".ci", ignore=shutil.ignore_patterns("__pycache__"))
-    (clone / "bench").mkdir()
-    for name in ("requirements.txt", "requirements-dev.txt", "bench/requirements.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "bench/requirements.txt", "tests/requirements-mutate.txt"):
+        (clone / name).parent.mkdir(exist_ok=True)
         (clone / name).touch()
     return clone
 

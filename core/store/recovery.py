@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core.config import ConfigError
 from core.machine.home import Home
@@ -62,7 +65,7 @@ def take_in(store: RunStore, on_disk: OnDisk) -> TakenIn:
     row = read_row(on_disk.folder)
     rows = read_rows(on_disk.folder)
     steps = int(rows.blocks[-1].step[-1]) if rows.blocks else 0
-    store.take_in(row, rows.blocks, levels_of(rows.blocks), rows.epochs, rows.changes)
+    store.take_in(row, rows.blocks, levels_of(rows.blocks, row), rows.epochs, rows.changes)
     missing = [f"steps {steps + 1:,} to {row['step']:,}"] if steps < row["step"] else []
     return TakenIn(on_disk.id, steps, "; ".join([*missing, NOT_KEPT]))
 
@@ -76,7 +79,7 @@ def bury(home: Home, store: RunStore, run: Working, tail: str) -> None:
     rows = read_rows(folder)
     last = store.last_step(run.id)
     blocks = [block for block in rows.blocks if block.step[-1] > last]
-    levels = [level for level in levels_of(rows.blocks) if level.step > last]
+    levels = [level for level in levels_of(rows.blocks, row) if level.step > last]
     if row.get("id") == run.id and (row.get("status") in _ENDED or blocks):
         columns = row if row.get("status") in _ENDED else _progress(row, blocks)
         store.take_in(columns, blocks, levels, rows.epochs, rows.changes, over=True)
@@ -123,10 +126,24 @@ def set_aside(home: Home) -> Path:
     return aside
 
 
-def levels_of(blocks: Sequence[StepBlock]) -> list[LevelRow]:
-    """The summaries of steps that came block by block."""
+def levels_of(blocks: Sequence[StepBlock], row: Mapping[str, Any]) -> list[LevelRow]:
+    """The summaries of steps that came block by block, of the run whose `row` this is."""
     summarizer = Summarizer()
-    return [row for block in blocks for row in summarizer.add(block)]
+    return [level for block in blocks for level in summarizer.add(block, _pictures(row, block))]
+
+
+def _pictures(row: Mapping[str, Any], block: StepBlock) -> NDArray[np.float64] | None:
+    """float64[steps]: how many pictures each step had, the last of an epoch what was left; None where the row does not say."""
+    try:
+        run = read_run(row)
+    except (UnreadableRun, KeyError, TypeError, ValueError):
+        return None
+    plan, config = run["plan"], run["config"]
+    if plan is None:
+        return None
+    size = config.batch_size * config.accumulate
+    last = min(size, plan.train_samples - (plan.steps_per_epoch - 1) * size)
+    return np.where(np.asarray(block.step) % plan.steps_per_epoch == 0, last, size).astype(np.float64)
 
 
 def _holds_a_run(folder: Path) -> bool:

@@ -210,7 +210,7 @@ def test_every_downloaded_dataset_is_read_in_its_own_format(name: str, home: Hom
     WRITERS[name](home.data, classes)
     data = run_on(name, home)
     assert len(data.classes) == classes
-    assert data.notes == ()
+    assert [note for note in data.notes if "middle square" not in note] == []
     assert data.validation is not None
     assert check_labels(data.train) == check_labels(data.validation) == check_labels(data.test) == set(range(classes))
 

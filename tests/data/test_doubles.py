@@ -103,7 +103,7 @@ def test_features_that_were_kept_are_right_for_what_is_left(home: Home, tmp_path
 def test_class_of_which_nothing_is_left_is_named_and_trained_without(home: Home, tmp_path: Path) -> None:
     dataset = photos(tmp_path / "photos", {"cat": list(range(30)), "dog": [99] * 30})
     made = trained(home, dataset=dataset, batch_size=4, doubles="leave out", class_weights="balanced")
-    assert made.plan.notes[1] == "No training picture is left of dog, so that cannot be learned."
+    assert "No training picture is left of dog, so that cannot be learned." in made.plan.notes
     assert made.facts.class_counts[1] == 0
     assert all(torch.isfinite(tensor).all() for tensor in state(made))
 

@@ -94,7 +94,8 @@ def test_a_run_sees_its_pictures_as_its_fit_says(fit: str, tmp_path: Path, home:
 
 
 def test_square_pictures_and_arrays_need_no_note(tmp_path: Path, home: Home) -> None:
-    assert run_on(photos(tmp_path / "photos", (20, 20)), home).notes == ()
+    (layout,) = run_on(photos(tmp_path / "photos", (20, 20)), home).notes
+    assert layout.startswith("Each folder in photos/ is a class")
     digits = prepare(RunConfig(dataset="digits", image_size=16, fit="pad"), home, quiet)
     assert (digits.notes, digits.appearance) == ((), None)
     assert digits.recipe is not None
@@ -110,7 +111,9 @@ def test_a_range_is_said_and_used_for_every_set(tmp_path: Path, home: Home) -> N
     low, high = data.recipe.value_range
     assert low == 0
     assert 3700 < high <= 4000
-    assert data.notes == (f"The pictures have more than 8 bits a channel: values from 0 to {high:,.6g} become 0 to 255, in training, tests and use.",)
+    assert data.notes[1:] == (
+        f"The pictures have more than 8 bits a channel: values from 0 to {high:,.6g} become 0 to 255, in training, tests and use.",
+    )
     expected = {decode(file, 32, "crop", (low, high)).tobytes() for file in folder.glob("*/*")}
     for part in (data.train, data.validation, data.test):
         assert part is not None

@@ -580,7 +580,7 @@ def test_evaluate_prints_all_figures_as_json_or_in_a_table(trained: tuple[Home, 
     assert (status, errors) == (0, "")
     printed = json.loads(output)
     assert printed["accuracy"]["value"] == made.accuracy.value
-    assert set(printed) == set(Evaluation.__dataclass_fields__)
+    assert set(printed) == {*Evaluation.__dataclass_fields__, "data_notes"}
     status, output, _ = thaw(home, "evaluate", run_id, "--epoch", "1")
     assert status == 0
     assert "epoch 1, step" in output

@@ -75,7 +75,7 @@ def test_the_options_of_a_link_are_those_of_its_own_optimizer(shared_services: S
 
 def test_a_setting_that_no_run_has_is_said(shared_services: Services) -> None:
     app = open_page("train.py", new="1", **SMALL, lerning_rate="0.1")
-    assert said(app) == "The link sets lerning\\_rate, which is no setting of a run; it was left out."
+    assert said(app) == "The link sets lerning_rate, which is no setting of a run; it was left out."
 
 
 def test_numbers_of_the_form_are_not_rounded(shared_services: Services) -> None:

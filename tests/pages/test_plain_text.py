@@ -43,7 +43,7 @@ EVIL = "![a](//evil.example/a.png) [b](//evil.example) :red[c] :material/delete:
         ("<b>a</b>", r"\<b>a\</b>"),
         ("a_b_c _d_ 12:30 {e}", r"a_b_c \_d\_ 12:30 {e}"),
         ("# a\n> b\n--- \n## c", "\\# a\\\n\\> b\\\n--\\-\\\n#\\# c"),
-        ("&copy; &#33;", r"\&copy; \&\#33;"),
+        ("&copy; &#33;", r"\&copy; \&#33;"),
         ("- a\n2. b\n    c\n=", "\\- a\\\n2\\. b\\\n\u00a0\u00a0\u00a0\u00a0c\\\n\\="),
         (" -5.0 \n", "-5.0"),
         ("a\\b", r"a\\b"),
@@ -216,8 +216,10 @@ def test_no_screen_draws_words_from_outside(
     (home.networks / f"{EVIL.replace('/', '')}.txt").write_text(f"{EVIL}: nothing")
     texts = drawn(open_page(page, **{name: value or run_id for name, value in query.items()}))
     assert texts
+    if page != "build.py" and "picture" not in query:  # there they are left out
+        assert any(words.plain(EVIL)[:8] in text for text in texts), "the words are there, or this shows nothing"
     for telling in ("![a](", "[b](", ":red[c]", ":material/delete:", "<b>d", "$f$", "*g*"):
-        bad = [text for text in texts if telling in text]
+        bad = [text for text in texts if telling in text.replace(f"\\{telling}", "")]
         assert not bad, bad
 
 

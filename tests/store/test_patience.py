@@ -250,7 +250,7 @@ def test_run_that_fails_in_the_middle_saves_the_weights_at_hand(home: Home, stor
     run = store.run(run_id)
     assert str(run.error).startswith("ZeroDivisionError: boom")
     assert run.result is not None
-    assert torch.load(str(run.result.weights), weights_only=True)
+    assert torch.load(home.path / str(run.result.weights), weights_only=True)
     assert store.last_step(run_id) == 7
 
 

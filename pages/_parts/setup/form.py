@@ -52,7 +52,7 @@ def show(shared: Services) -> None:
     config, form.errors = checks.checked(shared)
     st.title("Set up a run", anchor=False)
     if draft.NOWHERE in (said := draft.notes()):
-        st.warning(said[draft.NOWHERE], icon=":material/link_off:")
+        st.warning(words.plain(said[draft.NOWHERE]), icon=":material/link_off:")
     left, right = st.columns([11, 9], gap="large")
     with left:
         form.data_and_model()

@@ -56,7 +56,7 @@ class Fields:
                 self.show_error(name if name in self._slots else str(rest), message)
         for name, text in draft.notes().items():
             if name in self._slots and name not in self.errors:
-                self._slots[name].warning(text, icon=":material/link_off:")
+                self._slots[name].warning(words.plain(text), icon=":material/link_off:")
 
 
 def option(given: Option, place: str) -> None:

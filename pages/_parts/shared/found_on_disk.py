@@ -17,7 +17,7 @@ _DONE = "found_on_disk_done"
 def offer(shared: Services) -> None:
     """Say which runs lie on disk and are not in the list, with a button that takes them in. Draws nothing where there is none."""
     for line in st.session_state.pop(_DONE, ()):
-        st.info(line, icon=":material/inventory_2:")
+        st.info(words.plain(line), icon=":material/inventory_2:")
     found = recovery.found(shared.home, shared.store)
     whole = [each for each in found if not each.problem]
     if whole:
