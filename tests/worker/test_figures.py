@@ -111,6 +111,20 @@ def test_the_pace_of_a_step_counts_neither_the_pause_nor_the_measuring_before_it
     assert run.active_seconds < PAUSE
 
 
+def test_a_run_that_is_stopped_while_it_is_paused_does_not_count_the_pause(
+    home: Home, store: RunStore, clock: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = store.create_run(RunConfig(**QUICK))
+    clock.on_sleep = partial(store.request, run_id, CommandKind.STOP)
+    forwards(monkeypatch, clock, {2: partial(store.request, run_id, CommandKind.PAUSE)})
+    assert work(home, run_id) is RunStatus.STOPPED
+    run = store.run(run_id)
+    assert run.result is not None
+    assert (clock.slept, run.result.steps) == (1, 2)
+    assert run.result.seconds == pytest.approx(2 * STEP)
+    assert run.result.samples_per_second == pytest.approx(2 * 300 / (2 * STEP))
+
+
 def test_a_run_that_is_stopped_before_its_first_step_divides_by_nothing(home: Home, store: RunStore, clock: MadeUp) -> None:
     run_id = store.create_run(RunConfig(**QUICK))
     store.request(run_id, CommandKind.STOP)
