@@ -66,16 +66,16 @@ def test_loss_lines_band_smoothing_and_what_is_not_finite(modules: Modules) -> N
         "validation_accuracy": [None, 0.25],
     }
     message = {**lines(losses, low=[3.0, None, 1.5, 1.0], high=[5.0, None, 2.5, 1.0]), "not_finite": [2], "epochs": epochs}
-    found = charted(modules, script, [start(), message], weight=0.5)
+    found = charted(modules, script, [start(), message], weight=0.75)
     by_name = {trace["name"]: trace["y"] for trace in found["traces"]}
     assert by_name["lowest"] == [3, None, 1.5, 1]
     assert by_name["lowest to highest"] == [5, None, 2.5, 1]
     assert [trace["name"] for trace in found["traces"] if trace["fill"]] == ["lowest to highest"]
     assert by_name["training, mean"] == losses
-    # Means with the weights 1/2, 1/4, 1/8 backwards over what is there, a gap where there is none.
+    # Means over what is there in which each value counts three quarters of the one after it, and a gap where there is none.
     first, gap, second, third = by_name["training, smoothed"]
     assert gap is None
-    assert [first, second, third] == pytest.approx([4, (2 / 2 + 4 / 4) / (1 / 2 + 1 / 4), (1 / 2 + 2 / 4 + 4 / 8) / (1 / 2 + 1 / 4 + 1 / 8)])
+    assert [first, second, third] == pytest.approx([4, (2 + 0.75 * 4) / (1 + 0.75), (1 + 0.75 * 2 + 0.75**2 * 4) / (1 + 0.75 + 0.75**2)])
     assert by_name["validation"] == [None, 2.5]
     assert by_name["not finite"] == [None, 4, None, None], "as high as the highest loss"
     assert found["shapes"] == [[2, 2]]

@@ -174,7 +174,7 @@ def test_one_layer_shows_its_course_its_freezes_and_its_histograms(modules: Modu
         const { data, layout } = drawn.course;
         view.part("inspect").click();
         const waiting = text(".thaw-inspect [role=status]"), disabled = view.part("inspect").disabled;
-        told.take({ inspections: [{ ...told.inspections[1], id: 9, step: 6 }] });
+        told.take({ inspections: [{ ...told.inspections[1], id: 9, step: 6, weight: { ...told.inspections[1].weight, low: -4, high: 4 } }] });
         view.draw();
         return { facts: text("dd"), lines: data.map(({ name, x, y }) => [name, x, y]), shapes: layout.shapes.filter(({ label }) => label).map(({
           x0, x1 }) => [x0, x1]),
@@ -206,11 +206,11 @@ def test_one_layer_shows_its_course_its_freezes_and_its_histograms(modules: Modu
     assert course["gradient not finite"] == [None] * 5 + [floor]
     assert found["shapes"] == [[2.5, 4.5]], "frozen in steps 3 and 4"
     bars, before = found["bars"]
-    assert (bars["x"], bars["y"], bars["width"], bars["name"]) == ([-1, 1], [2, 6], 2, "step 6")
-    assert (before["x"], before["y"], before["name"]) == ([-2, 0, 0, 2], [2, 2, 6, 6], "step 4")
-    assert found["range"] == [-2, 2]
+    assert (bars["x"], bars["y"], bars["width"], bars["name"]) == ([-2, 2], [2, 6], 4, "step 6")
+    assert (before["x"], before["y"], before["name"]) == ([-2, 0, 0, 2], [4, 4, 12, 12], "step 4"), "as high for the same density"
+    assert found["range"] == [-4, 4]
     assert found["captions"] == [
-        "Weights at step 6: 8 values from -2 to 2. 1 value is not finite (NaN or infinite) and in no bar.",
+        "Weights at step 6: 8 values from -4 to 4. 1 value is not finite (NaN or infinite) and in no bar.",
         "Gradient at step 6: there was none, since the layer was frozen.",
     ]
     assert (found["gradient"], found["asked"], found["disabled"], found["now"]) == (None, ["a.w"], True, False)
