@@ -267,7 +267,7 @@ class PatientStore(RunStore):
             return 0
         self.folder.renew(self._now, now=True)
         rows = read_rows(self.folder.path)
-        self.take_in(self._row_now, rows.blocks, levels_of(rows.blocks), rows.epochs, rows.changes)
+        self.take_in(self._row_now, rows.blocks, levels_of(rows.blocks, self._row_now), rows.epochs, rows.changes)
         known = int(rows.blocks[-1].step[-1]) if rows.blocks else 0
         self._queue = deque(each for each in self._queue if not 0 < each.step <= known)
         self._bytes = sum(each.size for each in self._queue)

@@ -31,6 +31,8 @@ from core.store import Run, RunStore
 from core.training.trainer import StepReport
 from core.worker.worker import Worker
 
+pytestmark = pytest.mark.timeout(600)  # one fixture makes all runs and runs all their scripts
+
 CLASSES = ("bird", "cat", "dog")
 
 ALONE = """
