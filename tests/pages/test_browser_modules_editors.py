@@ -283,7 +283,7 @@ def test_network_editor_ignores_answers_to_older_edits_and_shows_which_fields_th
           input.dispatchEvent(new Event("change", { bubbles: true }));
         seen.push(sent.at(-1).rows[0][1]);
         on(1, "remove"); const { client } = sent.at(-1);
-        show(given, { seen: [client, 1] }); seen.push(names());
+        show([row("conv", "stale", { channels: "9" }), given[1]], { seen: [client, 1] }); seen.push(names());
         show([row("conv", "renamed", { channels: "8", kernel: "5", pad: "1" })], { seen: [client, 2] }); seen.push(names(), fields());
         show([row("relu", "new")], { origin: 2, seen: [client, 2] }); seen.push(names());
         host.querySelector("[data-act=undo]").click(); seen.push(list());
