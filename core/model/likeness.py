@@ -8,13 +8,13 @@ from functools import lru_cache
 
 from core.model.anatomy import without_numbers
 from core.model.fitting import Shapes, fits
-from core.networks.model_entries import MODELS, ModelEntry
+from core.networks.model_entries import MODELS, Family, ModelEntry
 from core.networks.models import build
 
 SECONDS = 6.0
 """How long is looked for it. Building a model without numbers takes some 0.3 s."""
 
-MOST = 12
+MOST = 24
 """Models that are compared: those whose numbers of parameters are nearest."""
 
 ENOUGH = 0.9
@@ -30,14 +30,18 @@ def looks_like(shapes: Shapes, chosen: str = "") -> str:
     until = time.monotonic() + SECONDS
     size = _parameters(shapes)
     by_distance = sorted(MODELS.values(), key=lambda entry: abs(math.log((size + 1) / entry.parameters)))
-    found: list[tuple[float, str]] = []
+    found: list[tuple[int, str]] = []
+    other: set[Family] = set()  # designs whose names are others
     for entry in by_distance[:MOST]:
         if time.monotonic() > until:
             break
+        if entry.family in other:
+            continue
         own, children = _structure(entry)
         ways = fits(shapes, own, children)
-        inside = len(ways[0].fitting) / len(own) if ways else 0.0
-        if inside >= ENOUGH:
+        if not ways or max(len(way.names) for way in ways) < 0.3 * len(own):
+            other.add(entry.family)
+        elif len(ways[0].fitting) >= ENOUGH * len(own):
             found.append((len(ways[0].fitting), entry.name))
     best = [name for count, name in found if count == max(count for count, _ in found)]
     if chosen in best:
@@ -49,7 +53,7 @@ def _parameters(shapes: Shapes) -> int:
     """About how many parameters the largest part of a file has, of those that are called as parameters are."""
     sizes: dict[str, int] = {}
     for name, shape in shapes.items():
-        if name.rpartition(".")[2] in ("weight", "bias"):
+        if name.endswith(("weight", "bias")):
             part = name.partition(".")[0] if name.count(".") > 1 else ""
             sizes[part] = sizes.get(part, 0) + math.prod(shape)
     whole = sum(sizes.values())
