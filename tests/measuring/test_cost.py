@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -19,15 +18,12 @@ from core.lab.cost_desk import CostDesk
 from core.measuring import bench as measuring
 from core.measuring.bench import Bench, graph_nodes, saved_bytes
 from core.networks import models
-from core.records.cost import Cost, CostState, steps_per_epoch, what_matters
+from core.records.cost import CostState, steps_per_epoch, what_matters
 from core.training.steps import THREADS, Steps
+from tests.measuring.cost_cases import COST, Answering, begun, desk_threads, settled
 from tests.support import wait_until
 
 SMALL = RunConfig(model="small_cnn", image_size=16, batch_size=8, device="cpu", threads=1)
-COST = Cost(
-    trainable=10, total=20, weight_bytes=80, gradient_bytes=40, optimizer_bytes=80, activation_bytes=1000, step_seconds=0.5, steps_per_epoch=None,
-    epoch_seconds=None, total_seconds=None, backward_nodes=5, all_nodes=9, backward_share=0.3, device="cpu", steps_measured=3, peak_bytes=None,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -257,61 +253,6 @@ def test_what_does_not_change_a_step_does_not_change_the_question() -> None:
     RunConfig(**what_matters(SMALL, 100))
 
 
-# The desk
-
-
-class Answering:
-    """Stands in for the process that measures: answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.cancelled: set[int] = set()
-        self.fail: set[str] = set()
-        self._may_go_on = threading.Semaphore(0)
-
-    def answer(self, number: int, question: str) -> CostState | None:
-        self.begun.append(question)
-        while not self._may_go_on.acquire(timeout=0.01):
-            if number in self.cancelled:
-                return None
-        return CostState("failed", message="no") if question in self.fail else CostState("done", COST)
-
-    def go_on(self, answers: int = 1) -> None:
-        self._may_go_on.release(answers)
-
-
-@pytest.fixture
-def answering() -> Answering:
-    return Answering()
-
-
-@pytest.fixture
-def desk(answering: Answering) -> Iterator[CostDesk]:
-    desk = CostDesk(answering.answer, answering.cancelled.add)
-    yield desk
-    desk.close()
-    answering.go_on(1000)
-    desk.join()
-
-
-def settled(desk: CostDesk, client: str, question: str) -> CostState:
-    def state() -> CostState | None:
-        found = desk.ask(client, question)
-        return found if found.status != "measuring" else None
-
-    found = wait_until(state)
-    assert found is not None
-    return found
-
-
-def desk_threads() -> int:
-    return sum(thread.name == "cost-desk" for thread in threading.enumerate())
-
-
-def begun(answering: Answering, questions: list[str]) -> None:
-    wait_until(lambda: answering.begun == questions, what=f"{questions} begun")
-
-
 def test_an_answer_is_remembered_and_no_thread_stays(desk: CostDesk, answering: Answering) -> None:
     assert desk.ask("a", "1").status == "measuring"
     answering.go_on()
@@ -332,80 +273,3 @@ def test_a_new_question_of_the_same_client_gives_up_its_old_one(desk: CostDesk, 
     answering.go_on()
     assert settled(desk, "a", "4").status == "done"
     assert answering.begun == ["1", "4"], "2 and 3 were never begun"
-
-
-def test_other_clients_wait_in_line(desk: CostDesk, answering: Answering) -> None:
-    assert desk.ask("a", "1").message == ""
-    begun(answering, ["1"])
-    assert desk.ask("b", "2").message == "waiting for another measurement"
-    assert desk.ask("c", "3").status == "measuring"
-    desk.ask("a", "4")  # behind those who came before
-    answering.go_on(4)
-    assert settled(desk, "a", "4").status == "done"
-    assert answering.begun == ["1", "2", "3", "4"]
-
-
-def test_what_another_client_still_wants_is_not_given_up(desk: CostDesk, answering: Answering) -> None:
-    desk.ask("a", "1")
-    begun(answering, ["1"])
-    desk.ask("b", "1")
-    desk.ask("a", "2")
-    answering.go_on(2)
-    assert settled(desk, "b", "1").status == "done"
-    assert settled(desk, "a", "2").status == "done"
-    assert answering.begun == ["1", "2"]
-    assert not answering.cancelled
-
-
-def test_going_back_to_what_is_known_gives_up_what_runs(desk: CostDesk, answering: Answering) -> None:
-    answering.go_on()
-    settled(desk, "a", "1")
-    desk.ask("a", "2")
-    begun(answering, ["1", "2"])
-    assert desk.ask("a", "1").status == "done"
-    wait_until(lambda: desk_threads() == 0, what="the end of the question that nobody wants")
-    assert answering.cancelled
-
-
-def test_a_failure_is_shown_until_the_client_asks_something_else(desk: CostDesk, answering: Answering) -> None:
-    answering.fail = {"1"}
-    answering.go_on(4)
-    assert settled(desk, "a", "1") == CostState("failed", message="no")
-    assert [desk.ask("a", "1").status for _ in range(3)] == ["failed"] * 3
-    assert answering.begun == ["1"], "asking twice a second does not try twice a second"
-    settled(desk, "a", "2")
-    answering.fail = set()
-    assert settled(desk, "a", "1").status == "done"
-
-
-def test_a_closed_desk_begins_nothing_more(desk: CostDesk, answering: Answering) -> None:
-    desk.ask("a", "1")
-    begun(answering, ["1"])
-    desk.ask("b", "2")
-    desk.close()
-    answering.go_on(2)
-    desk.join()
-    assert desk.ask("b", "2").status == "measuring"
-    assert answering.begun == ["1"]
-    assert desk_threads() == 0
-
-
-def test_many_clients_at_once_get_their_newest_answer(desk: CostDesk, answering: Answering) -> None:
-    answering.go_on(10_000)
-    found: list[str] = []
-
-    def toggle(client: str) -> Callable[[], None]:
-        def work() -> None:
-            for number in range(40):
-                desk.ask(client, f"{client}{number % 7}")
-            found.append(settled(desk, client, f"{client}5").status)
-
-        return work
-
-    threads = [threading.Thread(target=toggle(client)) for client in "abcdef"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == ["done"] * 6
-    wait_until(lambda: desk_threads() == 0)

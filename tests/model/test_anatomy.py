@@ -8,18 +8,16 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from core.catalog import MODELS
 from core.config import ConfigError
-from core.config.plans import PRESETS, FreezePlan, Multipliers
+from core.config.plans import PRESETS, FreezePlan
 from core.model import anatomy
 from core.model.anatomy import describe, describe_module
-from core.model.freezing import Freezing
 from core.networks import models
-from core.networks.model_entries import Family, ModelEntry
-from core.records.layers import ModelDescription, backward_share, crossed_share, first_learning, frozen_parameters, multipliers_by_parameter
+from core.records.layers import backward_share, crossed_share, first_learning, frozen_parameters
 from tests.catalog.test_catalog import samples, small_size
+from tests.model.anatomy_cases import TIED, Tied, counted, exact_backward_flops, role
 
 # Where the last stage begins, and the stem, as a person reads them off the source of each model.
 STRUCTURE = {
@@ -45,10 +43,6 @@ STRUCTURE = {
     "swin_v2_t": (("features.0.0", "features.0.2"), "features.6.reduction.weight"),
     "maxvit_t": (("stem.0.0", "stem.0.1"), "blocks.3.layers.0.layers.MBconv.proj.1.weight"),
 }
-
-
-def role(description: ModelDescription, wanted: str) -> list[str]:
-    return [parameter.name for parameter in description.parameters if parameter.role == wanted]
 
 
 def check_description(name: str, image_size: int) -> None:
@@ -200,17 +194,6 @@ def test_norms_are_recognised() -> None:
     assert not any(anatomy.is_norm(module) for module in (nn.Conv2d(1, 1, 1), nn.Linear(1, 1), nn.Sequential(nn.LayerNorm(2))))
 
 
-# What a forward pass costs, and in which order
-
-
-def counted(model: nn.Module, forward: Callable[[], object]) -> int:
-    """FLOPs as torch's own counter has them."""
-    counter = FlopCounterMode(display=False)
-    with counter:
-        forward()
-    return int(counter.get_total_flops())
-
-
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "swin_t", "swin_v2_t", "maxvit_t", "vit_b_32", "googlenet", "densenet121"])
 def test_flops_are_those_that_torch_counts_and_each_has_a_place(name: str) -> None:
     size = max(small_size(name), 64)
@@ -255,17 +238,6 @@ def test_what_only_training_uses_comes_last() -> None:
     assert order[-len(auxiliary) - 1] == "fc"
 
 
-# What is left of the backward pass
-
-
-def exact_backward_flops(model: nn.Module, frozen: frozenset[str], size: int, device: str = "meta") -> int:
-    """Counted by torch, during a real backward pass."""
-    Freezing(model, frozen).train()
-    logits, auxiliary = models.logits_and_auxiliary(model(torch.empty(2, 3, size, size, device=device)))
-    loss = logits.sum() + sum(weight * other.sum() for weight, other in auxiliary)
-    return counted(model, loss.backward)
-
-
 # No depthwise convolutions among them: torch's counter takes those for full ones in the backward pass.
 @pytest.mark.parametrize("name", ["small_cnn", "resnet18", "densenet121", "vgg11", "vit_b_32", "swin_t", "googlenet", "squeezenet1_1"])
 def test_the_backward_share_is_near_to_what_torch_counts(name: str) -> None:
@@ -307,32 +279,6 @@ def test_what_is_added_before_the_first_layer_counts_as_there() -> None:
     )
 
 
-# A parameter that two modules share
-
-
-class Tied(nn.Module):
-    """A convolution used twice, and a head that shares its weights with the layer before it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 8, 3, padding=1)
-        self.norm = nn.BatchNorm2d(8)
-        self.encode = nn.Conv2d(8, 8, 3, padding=1)
-        self.again = nn.Conv2d(8, 8, 3, padding=1)
-        self.again.weight = self.encode.weight
-        self.mix = nn.Linear(8, 8, bias=False)
-        self.head = nn.Linear(8, 8)
-        self.head.weight = self.mix.weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.again(self.encode(self.norm(self.first(x))).relu()).relu()
-        logits: Tensor = self.head(self.mix(x.mean((2, 3))))
-        return logits
-
-
-TIED = ModelEntry("tied", "tied", "", family=Family("Tied", "", ("head",), own=True))
-
-
 def test_a_shared_tensor_is_one_with_several_names() -> None:
     description = describe_module(Tied(), TIED, 8, 32)
     names = {parameter.name: parameter.aliases for parameter in description.parameters}
@@ -342,69 +288,3 @@ def test_a_shared_tensor_is_one_with_several_names() -> None:
     }  # fmt: skip
     assert description.count == sum(parameter.numel() for parameter in Tied().parameters())
     assert [name for name, _ in Tied().named_parameters()] == list(names)
-
-
-@pytest.mark.parametrize("pattern", ["encode.weight", "again.weight", "again"])
-def test_a_rule_about_either_name_is_about_the_shared_tensor(pattern: str) -> None:
-    parameters = describe_module(Tied(), TIED, 8, 32).parameters
-    frozen = frozen_parameters(FreezePlan.model_validate(pattern), parameters)
-    assert "encode.weight" in frozen
-    model = Tied()
-    Freezing(model, frozen)
-    assert not model.encode.weight.requires_grad
-    assert not model.again.weight.requires_grad
-    assert model.encode.bias is not None
-    assert model.encode.bias.requires_grad
-    assert frozen_parameters(FreezePlan.model_validate("again.*, !encode.weight"), parameters) == {"again.bias"}
-    assert multipliers_by_parameter(Multipliers.model_validate(f"{pattern}=0.5"), parameters)["encode.weight"] == 0.5
-
-
-def test_a_tensor_that_the_head_shares_learns_with_the_head() -> None:
-    description = describe_module(Tied(), TIED, 8, 32)
-    assert role(description, "head") == ["mix.weight", "head.bias"]
-    frozen = frozen_parameters(FreezePlan(rules=("head only",)), description.parameters)
-    assert "mix.weight" not in frozen
-    assert first_learning(description, frozen) == "mix"
-
-
-@pytest.mark.parametrize("learning", ["encode.weight", "encode.bias", "mix.weight", "head.bias"])
-def test_a_shared_tensor_has_a_gradient_to_compute_wherever_it_is_used(learning: str) -> None:
-    description = describe_module(Tied(), TIED, 8, 16)
-    frozen = frozenset(parameter.name for parameter in description.parameters) - {learning}
-    exact = exact_backward_flops(Tied(), frozen, 16, "cpu") / exact_backward_flops(Tied(), frozenset(), 16, "cpu")
-    assert backward_share(description, frozen) == pytest.approx(exact, abs=1e-6)
-
-
-def test_every_preset_works_with_shared_tensors() -> None:
-    parameters = describe_module(Tied(), TIED, 8, 32).parameters
-    for preset in PRESETS:
-        Freezing(Tied(), frozen_parameters(FreezePlan(rules=(preset,)), parameters))
-
-
-# Networks of one's own
-
-
-@pytest.mark.parametrize(
-    ("layers", "stem", "last_stage"),
-    [
-        ("flatten", (), ()),
-        ("conv 8", ("conv1",), ()),
-        ("conv 8, relu, conv 8", ("conv1",), ("conv2",)),
-        ("flatten, linear 64, relu, linear 32", ("linear1",), ("linear2",)),
-        ("conv 8, norm, relu, pool, conv 16, pool, conv 32", ("conv1", "norm1"), ("conv3",)),
-        (
-            "residual 16, residual 32 stride=2",
-            ("residual1.conv1", "residual1.norm1"),
-            ("residual2.conv1", "residual2.norm1", "residual2.conv2", "residual2.norm2", "residual2.shortcut.0", "residual2.shortcut.1"),
-        ),
-    ],
-)
-def test_networks_of_ones_own_have_roles_too(layers: str, stem: tuple[str, ...], last_stage: tuple[str, ...]) -> None:
-    description = describe(f"mine: {layers}", 7, 32)
-    modules = {
-        wanted: tuple(dict.fromkeys(p.module for p in description.parameters if p.role == wanted)) for wanted in ("stem", "last stage", "head")
-    }
-    assert modules == {"stem": stem, "last stage": last_stage, "head": ("head",)}
-    assert description.head[0].old == ""
-    for preset in PRESETS:
-        frozen_parameters(FreezePlan(rules=(preset,)), description.parameters)

@@ -12,8 +12,8 @@ from core.config import RunConfig
 from core.doctor import RULES
 from core.records.events import CommandKind, RunStatus
 from core.records.findings import Diagnosis, Finding, Remedy
+from tests.pages.browser_watch_cases import section, written
 from tests.pages.test_browser import badge, chart, plot, store_of, visible_range, wait_for_steps
-from tests.pages.test_browser_watch import section, written
 from tests.support import Server, wait_until, waiting
 
 pytestmark = pytest.mark.browser

@@ -14,8 +14,8 @@ from core.machine.home import Home
 from core.records.events import FROZEN, NOT_MEASURED, CommandKind, Reuse, RunStatus, StepRow
 from core.records.profile import StepTimes
 from core.worker.supervisor import Supervisor
+from tests.pages.browser_watch_cases import WrittenRun, written
 from tests.pages.test_browser import badge, chart, plot, stop, store_of, wait_for_steps
-from tests.pages.test_browser_watch import WrittenRun, written
 from tests.support import Server, wait_until, waiting
 
 pytestmark = pytest.mark.browser

@@ -1,6 +1,6 @@
 """What a link asks for and the form cannot show is said beside its field, as is what a failed run ended with; numbers are never rounded."""
 
-# ruff: noqa: F811  # a fixture that is imported is an argument of the same name
+# a fixture that is imported is an argument of the same name
 from __future__ import annotations
 
 import json
@@ -17,7 +17,7 @@ from core.store import RunStore
 from pages._parts.run import steering_view
 from pages._parts.shared import draft
 from pages._parts.shared.services import Services
-from tests.pages.test_pages import SMALL, errors, healthy, lab, open_page, press, shared_services, widget  # noqa: F401  # two are fixtures, which ruff takes for unused
+from tests.pages.pages_cases import SMALL, errors, healthy, open_page, press, widget
 
 FIELDS = {
     "model": "resnet9000", "dataset": "nothing", "loss": "FooLoss", "optimizer": "Adamm9", "schedule": "sometimes", "augmentation": "blur9",

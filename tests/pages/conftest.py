@@ -1,0 +1,36 @@
+"""Fixtures of the tests of pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from core import catalog
+from core.config import RunConfig
+from core.lab.lab import Lab
+from core.machine.home import Home
+from core.worker.supervisor import Supervisor
+from pages._parts.shared.services import Services, services
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One real lab for all tests: it takes seconds to start and remembers nothing that matters."""
+    lab = Lab(Home.from_environment(str(tmp_path_factory.mktemp("lab"))))
+    lab.machine()  # started here, it belongs to no test's home and is not killed with one
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def shared_services(home: Home, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Services:
+    """The services that the pages use, of an empty home. Starting a run only queues it: no worker is launched."""
+    monkeypatch.setenv("THAW_HOME", str(home.path))
+    monkeypatch.setattr("pages._parts.shared.services.Lab", lambda home: lab)
+
+    def queue(supervisor: Supervisor, config: RunConfig) -> str:
+        return supervisor.store.create_run(catalog.check(config))
+
+    monkeypatch.setattr(Supervisor, "start", queue)
+    return services()
