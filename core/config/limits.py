@@ -25,7 +25,7 @@ DEEPEST = 8
 """How deeply lists and objects may lie inside each other. A config needs three."""
 
 _quotes = reprlib.Repr()
-_quotes.maxstring = _quotes.maxother = 120
+_quotes.maxstring = _quotes.maxother = 240
 _quotes.maxlong = 40
 _quotes.maxlevel = 3
 _quotes.maxdict = _quotes.maxlist = _quotes.maxtuple = 8

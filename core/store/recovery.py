@@ -143,6 +143,8 @@ def _pictures(row: Mapping[str, Any], block: StepBlock) -> NDArray[np.float64] |
         return None
     size = config.batch_size * config.accumulate
     last = min(size, plan.train_samples - (plan.steps_per_epoch - 1) * size)
+    if last < 1:  # not the batches that this plan speaks of
+        return None
     pictures: NDArray[np.float64] = np.where(np.asarray(block.step) % plan.steps_per_epoch == 0, last, size).astype(np.float64)
     return pictures
 

@@ -79,7 +79,7 @@ def trained(home: Home, store: RunStore) -> str:
     """The weights file of a run that went well."""
     run, _ = carried_out(home, store, RunConfig(**{**TINY, "model": "small_cnn"}))
     assert run.result is not None
-    return str(run.result.weights)
+    return str(home.path / str(run.result.weights))
 
 
 @pytest.mark.parametrize("label", HEALTHY)

@@ -320,8 +320,8 @@ def test_the_page_of_a_run_shows_the_table_and_the_code_of_the_chosen_way(home: 
     app.run()
     assert not app.exception
     (box,) = [box for box in app.expander if "fastest way" in box.label]
-    assert box.label == r"**How the fastest way was found: channels\_last, 1 thread\: 2.00 times as fast as exact on 2 threads**"
-    assert any("| channels\\_last, 1 thread **(chosen)** | 50" in text.value for text in box.markdown)
+    assert box.label == "**How the fastest way was found: channels_last, 1 thread: 2.00 times as fast as exact on 2 threads**"
+    assert any("| channels_last, 1 thread **(chosen)** | 50" in text.value for text in box.markdown)
     config = store.run(run_id).config
     as_trained = tuning_view.with_chosen_way(SimpleNamespace(store=store), store.run(run_id), config)  # type: ignore[arg-type]
     assert as_trained == config.replace(speed="exact", memory_format="channels_last", threads=1)
@@ -329,13 +329,13 @@ def test_the_page_of_a_run_shows_the_table_and_the_code_of_the_chosen_way(home: 
 
 def test_the_table_says_in_words_what_each_way_changes() -> None:
     found = tuning.decided(FOUND)
-    assert tuning_view.headline(found) == r"channels\_last + bfloat16, 2 threads\: 2.00 times as fast as exact"
+    assert tuning_view.headline(found) == "channels_last + bfloat16, 2 threads: 2.00 times as fast as exact"
     lines = tuning_view.table(found).splitlines()
     assert lines[2] == (
-        r"| channels\_last + bfloat16, 2 threads **(chosen)** | 50" + "\u00a0ms | 640 | 2.00 | 3.8\u00a0% | "
-        r"rounds to bfloat16\: 2 to 3 significant digits; adds up in another order\: the last digits differ |"
+        "| channels_last + bfloat16, 2 threads **(chosen)** | 50" + "\u00a0ms | 640 | 2.00 | 3.8\u00a0% | "
+        "rounds to bfloat16: 2 to 3 significant digits; adds up in another order: the last digits differ |"
     )
-    assert lines[3] == "| exact, 2 threads | 100\u00a0ms | 320 | 1.00 | 0\u00a0% | nothing\\: as plain PyTorch |"
-    assert lines[4].startswith("| channels\\_last, 2 threads | 1.5\u00a0s | 21 | 0.07 | under 0.1\u00a0% | adds up")
-    assert lines[5] == r"| bfloat16, 2 threads | not timed |  |  |  | does not work here\: a \| b |"
+    assert lines[3] == "| exact, 2 threads | 100\u00a0ms | 320 | 1.00 | 0\u00a0% | nothing: as plain PyTorch |"
+    assert lines[4].startswith("| channels_last, 2 threads | 1.5\u00a0s | 21 | 0.07 | under 0.1\u00a0% | adds up")
+    assert lines[5] == r"| bfloat16, 2 threads | not timed |  |  |  | does not work here: a \| b |"
     assert tuning_view.about(found)[0].startswith("Measured 3 of 16 ways in 5.8 s, with this model on batches of 32 real training pictures on `cpu`")

@@ -176,6 +176,7 @@ class ConfusionGrid {
     box.scrollLeft = this.column * size - (box.clientWidth - head - size) / 2;
     box.scrollTop = this.row * tall - (box.clientHeight - top - tall) / 2;
     this.fill();
+    box.scrollIntoView({ block: "nearest" }); // what was looked for shall be in sight, not only in the grid
   }
 
   focusCell() {
