@@ -187,7 +187,7 @@ def test_evaluate_prints_all_figures_as_json_or_in_a_table(trained: tuple[Home, 
     assert "top-5 accuracy" in output
     assert len(output.splitlines()) == 21
     for arguments, words in (
-        (("evaluate", run_id, "--epoch", "one"), "epoch: 'one' is no epoch"),
+        (("evaluate", run_id, "--epoch", "one"), "epoch: must be a whole number, got 'one'"),
         (("evaluate", run_id, "--epoch", "9"), "choose one of 0, 1, 2"),
         (("predict", "20990101-000000-abcd", "a.png"), "there is no run"),
     ):

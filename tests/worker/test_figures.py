@@ -17,7 +17,7 @@ from core.reuse.partition import Partition
 from core.signals.profiling import Stages
 from core.store import RunStore
 from core.training import trainer
-from core.worker import process, recorder
+from core.worker import recorder, worker
 from core.worker.process import work
 
 STEP, MEASURING, PAUSE = 0.25, 8.0, 1000.0
@@ -51,7 +51,7 @@ class MadeUp:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> MadeUp:
     clock = MadeUp()
-    for module in (process, recorder):
+    for module in (worker, recorder):
         monkeypatch.setattr(module, "time", clock.module)
     monkeypatch.setattr(trainer, "Stages", lambda: Stages(clock))
     return clock
