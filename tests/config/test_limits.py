@@ -60,7 +60,7 @@ def test_a_change_and_a_network_are_cut_too() -> None:
         assert len(caught.value.message) < 600
     with pytest.raises(ConfigError) as caught:
         networks.entry("mine: " + "x" * 15_000)
-    assert len(caught.value.message) < 600
+    assert len(caught.value.message) < 700  # 240 of them what was typed, 300 what can be written
 
 
 def test_a_message_that_nobody_cut_is_cut_in_the_middle() -> None:

@@ -266,12 +266,14 @@ def test_a_real_run_is_steered_and_looked_into_while_it_trains(server: Server, p
     waiting(page, lambda: page.get_by_text("Freeze audit:").inner_text() != said, "another look")
     expect(page.get_by_role("searchbox", name="Filter by name or verdict")).to_be_visible()
 
-    # Nothing would be left to learn: refused, with the reason, and the switches say what is true again.
+    # Nothing would be left to learn: said at once, nothing is asked of the run, and the switches say what is true again.
     page.locator(".st-key-requests").get_by_role("button", name="Undo").nth(1).click()
     expect(page.get_by_text(re.compile(r"layer4 frozen · requested at step \d+ · applied after step \d+"))).to_be_visible()
+    asked = len(store.commands(run_id))
     page.get_by_role("switch", name="freeze fc", exact=True).click()
-    expect(page.get_by_text(re.compile(r"fc frozen · requested at step \d+ · refused: .*nothing would learn"))).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="fc was not frozen: every layer would be frozen, so nothing would learn")).to_be_visible()
     expect(page.get_by_role("switch", name="freeze fc", exact=True)).to_have_attribute("aria-checked", "false")
+    assert len(store.commands(run_id)) == asked
 
     page.get_by_role("button", name="Stop and save").click()
     run = ended(server, run_id)
