@@ -1,0 +1,7 @@
+"""Claims about models."""
+
+from __future__ import annotations
+
+from tests.claims import Claim
+
+CLAIMS: tuple[Claim, ...] = ()
