@@ -7,6 +7,7 @@ ROOMS = (
     "config",
     "machine",
     "records",
+    "notions",
     "charts",
     "networks",
     "data",
