@@ -21,6 +21,7 @@ from core.config import ConfigError
 from core.config.errors import Cancelled
 from core.explaining.chain_rule import Bench
 from core.explaining.figures import png
+from core.explaining.modes import tried
 from core.explaining.node_story import checks_of, story_of
 from core.explaining.plans import Looked, look
 from core.explaining.scripts import script_of
@@ -28,6 +29,7 @@ from core.explaining.slow_step import Seen, two_steps
 from core.explaining.specimen import Specimen, specimen
 from core.machine.home import Home
 from core.model.batch_norms import raised_by_norm
+from core.records.modes import Modes
 from core.records.walkthrough import Check, Example, LayerCall, NodeStory, ParameterLook, StepStory, Walkthrough
 
 REMEMBERED = 3
@@ -172,6 +174,13 @@ def _given_up_when(cancelled: Callable[[], bool]) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def modes(example: Example, home: Home, cancelled: Callable[[], bool] = lambda: False) -> Modes:
+    """Freezing, eval(), no_grad() and inference_mode() tried on the example's model and batch. Arguments and errors as `walkthrough`."""
+    looked_at = _subject(example, home).specimen
+    with _explained(looked_at), _given_up_when(cancelled):
+        return tried(looked_at)
 
 
 def node_story(example: Example, id: int, home: Home, checked: bool = True) -> NodeStory:

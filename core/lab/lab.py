@@ -31,6 +31,7 @@ from core.machine.home import Home
 from core.records.cost import Cost, CostState, what_matters
 from core.records.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
 from core.records.layers import PLAIN_HEAD, HeadOptions, ModelDescription
+from core.records.modes import Modes
 from core.records.walkthrough import Check, Example, NodeStory, Walkthrough
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _MACHINE = TypeAdapter(Machine)
 _COST = TypeAdapter(Cost)
 _EXAMPLE = TypeAdapter(Example)
 _WALKTHROUGH = TypeAdapter(Walkthrough)
+_MODES = TypeAdapter(Modes)
 _NODE = TypeAdapter(NodeStory)
 _CHECKS = TypeAdapter(tuple[Check, ...])
 _TEXT = TypeAdapter(str)
@@ -56,9 +58,9 @@ REMEMBERED_WALKTHROUGHS = 6
 
 @dataclass(frozen=True)
 class _Told:
-    """A walkthrough, or why there is none."""
+    """A walkthrough, or what the modes do, or why there is neither."""
 
-    walkthrough: Walkthrough | None = None
+    answer: Any = None
     error: ConfigError | LabError | None = None
 
     @property
@@ -122,15 +124,13 @@ class Lab:
             ConfigError: the example cannot be used.
             LabError: the helper process failed.
         """
-        told, _ = self._walking.look(client, json.dumps({"question": "walkthrough", **self._of(example)}))
-        if told is None:
-            if self._walking.closed:
-                raise LabError("The server is closing: no more questions are answered")
-            return None
-        if told.error is not None:
-            self._walking.forget_failure(client)
-            raise told.error
-        return told.walkthrough
+        found: Walkthrough | None = self._looked(client, "walkthrough", example)
+        return found
+
+    def modes(self, client: str, example: Example) -> Modes | None:
+        """What freezing, eval(), no_grad() and inference_mode() do to the example's model. None: they are being tried. As `walkthrough`."""
+        found: Modes | None = self._looked(f"{client} modes", "modes", example)
+        return found
 
     def activation(self, example: Example, step: int, number: int) -> str:
         """What call `number` of step `step` gave, as a PNG in a data URI; "" where it has no picture. Raises like `walkthrough`."""
@@ -222,6 +222,17 @@ class Lab:
             # What the Autograd screen begins with: its process takes seconds to start, and the first visitor should not wait for that.
             self.walkthrough("warm-up", Example("classic"))
 
+    def _looked(self, client: str, question: str, example: Example) -> Any:
+        told, _ = self._walking.look(client, json.dumps({"question": question, **self._of(example)}))
+        if told is None:
+            if self._walking.closed:
+                raise LabError("The server is closing: no more questions are answered")
+            return None
+        if told.error is not None:
+            self._walking.forget_failure(client)
+            raise told.error
+        return told.answer
+
     def _ask(self, kind: TypeAdapter[Answer], helper: Helper, **question: Any) -> Answer:
         line = json.dumps(question)
         if (known := self._remembered(line)) is None:  # what is known waits for nobody
@@ -250,7 +261,8 @@ class Lab:
                 answer = self._explaining.ask(question, number)
         except (ConfigError, LabError) as error:
             return _Told(error=error)
-        return _Told(_WALKTHROUGH.validate_python(answer)) if answer is not None else None
+        kind: TypeAdapter[Any] = _MODES if json.loads(question)["question"] == "modes" else _WALKTHROUGH
+        return _Told(kind.validate_python(answer)) if answer is not None else None
 
     def _measure(self, number: int, question: str) -> CostState | None:
         try:
@@ -276,7 +288,7 @@ class _Answers:
                 return _DESCRIPTION.dump_python(anatomy.describe(model, classes, image_size, HeadOptions(**head)), mode="json")
             case {"question": "machine"}:
                 return _MACHINE.dump_python(devices.machine(), mode="json")
-            case {"question": "walkthrough" | "activation" | "node" | "checks", "example": example, "home": home}:
+            case {"question": "walkthrough" | "modes" | "activation" | "node" | "checks", "example": example, "home": home}:
                 return _explained(question, _EXAMPLE.validate_python(example), Home(Path(home)), cancelled)
             case {"question": "cost", "config": config, "classes": classes}:
                 return self._cost(RunConfig(**config), classes, cancelled)
@@ -297,8 +309,10 @@ def _explained(question: dict[str, Any], example: Example, home: Home, cancelled
     from core.explaining import explain
 
     match question["question"]:
-        case "walkthrough":
+        case "walkthrough" | "modes":
             try:
+                if question["question"] == "modes":
+                    return _MODES.dump_python(explain.modes(example, home, cancelled), mode="json")
                 return _WALKTHROUGH.dump_python(explain.walkthrough(example, home, cancelled), mode="json")
             except Cancelled:
                 return None

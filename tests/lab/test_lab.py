@@ -206,3 +206,14 @@ def test_a_walkthrough_that_cannot_be_made_says_why_and_is_tried_again(lab: Lab,
         with pytest.raises(ConfigError, match="is not here"):
             walk(lab, QUICK)
     assert len(asked) == 2
+
+
+def test_modes_are_tried_beside_a_walkthrough_and_remembered(shared_lab: Lab) -> None:
+    assert shared_lab.modes("tab", QUICK) is None, "it does not wait for the answer"
+    assert walk(shared_lab, QUICK).graph.nodes
+    found = wait_until(lambda: shared_lab.modes("tab", QUICK))
+    assert found is not None
+    assert (found.pictures, found.norms, found.of("train").grads) == (2, 0, 6)
+    assert shared_lab.modes("another tab", QUICK) == found
+    with pytest.raises(ConfigError, match="resnet81"):
+        wait_until(lambda: shared_lab.modes("tab", Example("own", RunConfig(model="resnet81"))))
