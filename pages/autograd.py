@@ -9,7 +9,7 @@ from core.config import ConfigError
 from core.helpers.helper import LabError
 from core.records.walkthrough import Example, Walkthrough
 from pages._parts.autograd import choice as autograd_choice
-from pages._parts.autograd import faults_view
+from pages._parts.autograd import faults_view, modes_view
 from pages._parts.autograd.choice import FINE_TUNING, OWN
 from pages._parts.components.grad_graph import closer_look, grad_graph
 from pages._parts.components.slow_motion import drawn, picture, slow_motion
@@ -116,6 +116,10 @@ if example and walkthrough:
 
     if kind != FINE_TUNING:  # there it stands beside the first words
         alone(code, walkthrough)
+
+if example and walkthrough:
+    st.subheader("Frozen, eval, no_grad: what each of them does", anchor=False)
+    alone(modes_view.show, shared, example)
 
 st.subheader("Break it on purpose", anchor=False)
 alone(faults, walkthrough is not None)

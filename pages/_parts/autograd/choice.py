@@ -21,8 +21,8 @@ EXAMPLES: Mapping[str, str] = {CLASSIC: "Classic step", FINE_TUNING: "Freeze for
 MODEL_PAGE = "model.py"
 
 _EXAMPLE, _ZERO_GRAD, _UNKNOWN = "autograd_example", "autograd_zero_grad", "autograd_unknown_example"
-_IN_BROWSER = ("at", "plan", "node")
-"""What the components on the page write into the URL: the moment of the step, the plan of the graph, and the node that is looked at."""
+_IN_BROWSER = ("at", "plan", "node", "modes")
+"""What else is in the URL: the moment of the step, the plan of the graph, the node that is looked at, and whether the modes are to be tried."""
 
 
 def ask() -> tuple[str, bool]:
@@ -52,6 +52,13 @@ def ask() -> tuple[str, bool]:
         said = f"The link asks for the example {words.plain(quoted(unknown))}, which there is not; this is “{EXAMPLES[CLASSIC]}”."
         st.warning(said, icon=":material/link_off:")
     return kind or CLASSIC, zero_grad
+
+
+def go_to(query: Mapping[str, str]) -> None:
+    """Have the screen show what a link asks for that is followed on another screen: what was chosen here before would win otherwise."""
+    st.session_state[_EXAMPLE] = query.get("example", CLASSIC)
+    st.session_state[_ZERO_GRAD] = query.get("zero_grad") != "off"
+    st.session_state[_UNKNOWN] = ""
 
 
 def about_own(shared: Services) -> None:

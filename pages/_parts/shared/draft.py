@@ -38,7 +38,7 @@ SET_UP = "new"
 EVIDENCE = ("chart", "steps", "layers", "finding")
 """In the URL: what the live charts are to show."""
 
-OTHERS_IN_URL = (SET_UP, "run", "example", "zero_grad", "at", "plan", "node", "network", "size", "classes", *EVIDENCE)
+OTHERS_IN_URL = (SET_UP, "run", "example", "zero_grad", "at", "plan", "node", "network", "size", "classes", "modes", "notion", *EVIDENCE)
 """What else a screen keeps in the URL beside the fields of a draft."""
 
 _NOTES = "setup_notes"

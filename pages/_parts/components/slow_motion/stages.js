@@ -170,7 +170,7 @@ export class Backward extends Panel {
     const { arrivals } = this.story(moment), frozen = this.walk.parameters.filter(({ learns }) => !learns).length;
     if (!arrivals.length) return "No parameter gets a gradient: nothing that learns lies on the way to the loss.";
     if (moment.at < 0) {
-      return `The chain rule is applied node by node, from the loss back to the inputs. ${plural(arrivals.length, "gradient")} will arrive, those of the last layers first.`
+      return `The chain rule is applied node by node, from the loss back to the first layer that learns. ${plural(arrivals.length, "gradient")} will arrive, those of the last layers first.`
         + (frozen ? ` ${plural(frozen, "frozen parameter")} will keep None: no node leads to them.` : "");
     }
     const { parameter, before } = arrivals[moment.at], order = `${moment.at + 1} of ${arrivals.length}`;

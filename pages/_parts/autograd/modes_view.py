@@ -1,0 +1,81 @@
+"""What freezing, eval(), no_grad() and inference_mode() do to the model that is looked at: each tried, in one table."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import streamlit as st
+
+from core.config import ConfigError
+from core.helpers.helper import LabError
+from core.records.modes import COLUMNS, LABELS, USES, Modes, cells, told
+from core.records.walkthrough import Example
+from pages._parts.shared import words
+from pages._parts.shared.fields import sentence
+from pages._parts.shared.services import Services
+
+TITLE = "Try them on this model"
+
+ABOUT = (
+    "`requires_grad` says of one tensor whether it gets a gradient, `train()` and `eval()` how BatchNorm and dropout compute, `no_grad()` and "
+    "`inference_mode()` whether anything is recorded. None of these three does what another one does."
+)
+ABOUT_TABLE = (
+    "The same pictures go through the model in each setting, and nothing of it is left behind. Kept for backward: what the graph holds, the pictures "
+    "included, the model's own weights left out. Statistics moved: BatchNorm layers whose running mean is another after the forward pass. Same batch "
+    "twice: the logits of two passes. Other company: the first picture's logits once the others of its batch were replaced. Logits later on: "
+    "whether a later loss may keep them for its own backward pass."
+)
+LOOK_AGAIN = 0.05
+"""Seconds between looks while they are being tried."""
+
+_CLIENT = "modes_client"
+_BOX = "autograd_modes"
+
+
+def show(shared: Services, example: Example) -> None:
+    """The panel. For a fragment: nothing is tried before it is opened."""
+    st.markdown(ABOUT)
+    asked = st.query_params.get("modes") == "open"
+    box = st.expander(TITLE, icon=":material/rule:", key=_BOX, on_change="rerun", expanded=asked)
+    if not box.open:
+        return
+    with box:
+        modes = _look(shared, example)
+        if modes is not None:
+            for line in told(modes):
+                st.markdown(words.plain(line))
+            st.markdown(_table(modes))
+            st.caption(ABOUT_TABLE)
+            st.markdown(_uses(modes))
+
+
+def _look(shared: Services, example: Example) -> Modes | None:
+    """What was found, or None with the reason said."""
+    client = st.session_state.setdefault(_CLIENT, uuid.uuid4().hex)
+    try:
+        with st.spinner("Trying each of them, with a forward and a backward pass", show_time=True):
+            while (modes := shared.lab.modes(client, example)) is None:
+                time.sleep(LOOK_AGAIN)
+                st.session_state.get(_CLIENT)  # here Streamlit ends this run where a person has chosen something else
+            return modes
+    except ConfigError as error:
+        st.error(f"{words.field(error.field)}: {words.plain(sentence(error.message))}", icon=":material/error:")
+    except LabError as error:
+        st.error(words.plain(str(error)), icon=":material/error:")
+    return None
+
+
+def _table(modes: Modes) -> str:
+    """The table as Markdown. Every text in it is one of ours, or a number."""
+    rows = [" | ".join(COLUMNS), " | ".join("---" for _ in COLUMNS)]
+    for effect in modes.effects:
+        first, *rest = cells(modes, effect)
+        rows.append(" | ".join([f"**{words.plain(first)}**", *(words.plain(text) for text in rest)]))
+    return "\n".join(f"| {row} |" for row in rows)
+
+
+def _uses(modes: Modes) -> str:
+    """What each setting is for, as a list in Markdown."""
+    return "\n".join(f"- **{words.plain(LABELS[effect.setting])}**: {words.plain(USES[effect.setting])}" for effect in modes.effects)
