@@ -24,8 +24,10 @@ CLAIMS: tuple[Claim, ...] = tuple(
 def sentences(where: str) -> str:
     """All texts of a file, each on a line; what is put into an f-string reads `{...}`, and runs of white space are one space."""
     source = (ROOT / where).read_text()
+    if where.endswith(".js"):  # what stands in an object's braces is text too
+        return re.sub(r"\$\{[^{}]*\}", "{...}", re.sub(r"\s+", " ", source))
     if not where.endswith(".py"):
-        return re.sub(r"\$?\{[^{}]*\}", "{...}", re.sub(r"\s+", " ", source))
+        return re.sub(r"\s+", " ", source)
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
