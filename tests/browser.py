@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from playwright.sync_api import Error, Playwright, sync_playwright
@@ -30,8 +31,13 @@ def arguments() -> list[str]:
 
 
 def find(playwright: Playwright) -> str | None:
-    """The path of the first browser that shows a page, or None."""
-    return next((path for path in candidates(playwright) if works(playwright, path)), None)
+    """The path of the first browser that shows a page, or None. Looked for once in a process: a browser must be started for it."""
+    if not _found:
+        _found.extend(islice((path for path in candidates(playwright) if works(playwright, path)), 1))
+    return _found[0] if _found else None
+
+
+_found: list[str] = []
 
 
 def candidates(playwright: Playwright) -> Iterator[str]:

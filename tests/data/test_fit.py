@@ -294,3 +294,21 @@ def test_a_fit_that_there_is_not_is_refused_with_those_that_there_are() -> None:
         RunConfig(fit="letterbox")
     assert caught.value.field == "fit"
     assert all(name in caught.value.message for name in FITS)
+
+
+def test_the_example_is_looked_for_past_hidden_files_and_never_through_links(tmp_path: Path) -> None:
+    real, elsewhere = tmp_path / "mine", tmp_path / "elsewhere"
+    (real / "a" / "b").mkdir(parents=True)
+    elsewhere.mkdir()
+    wide = Image.new("RGB", (64, 16))
+    wide.save(elsewhere / "linked.png")
+    (real / "a" / "link").symlink_to(elsewhere, target_is_directory=True)
+    (real / "a" / "linked.png").symlink_to(elsewhere / "linked.png")
+    assert fit_example(str(real), 24).name == "", "nothing but links: a picture is drawn"
+    for number in range(20):
+        (real / "a" / f".{number}").write_bytes(b"hidden")
+        (real / "a" / f"{number}.txt").write_bytes(b"no picture")
+    Image.new("RGB", (32, 16)).save(real / "a" / "b" / "deeper.png")
+    Image.new("RGB", (16, 16)).save(real / "a" / "square.png")
+    found = fit_example(str(real), 24)
+    assert (found.name, found.width, found.height) == ("deeper.png", 32, 16)

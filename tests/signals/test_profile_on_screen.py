@@ -34,7 +34,20 @@ def test_headline_names_the_largest_part_of_a_step() -> None:
     assert profile_headline(profile) == "62 % of a step is backward through layer4"
     assert [part.what for part in parts_of(profile)][:2] == ["backward through layer4", "forward through layer4"]
     even = tuple(BlockTime(f"layer{number}", 0.05, 0.05, False, ()) for number in range(10))
-    assert "no part of it stands out" in profile_headline(profile_of(*even, forward=0.5, backward=0.5))
+    assert profile_headline(profile_of(*even, forward=0.4, backward=0.6)) == "60 % of a step is the backward pass, and no part of it stands out"
+
+
+@pytest.mark.parametrize(("largest", "stands_out"), [(0.15, True), (0.149, False)])
+def test_from_fifteen_percent_on_a_part_stands_out(largest: float, stands_out: bool) -> None:
+    others = tuple(BlockTime(f"layer{number}", 0.05, 0.05, False, ()) for number in range(8))
+    profile = profile_of(BlockTime("fc", largest, None, False, ()), *others, forward=0.5, backward=0.5)
+    assert ("forward through fc" in profile_headline(profile)) == stands_out
+
+
+def test_a_profile_without_time_or_without_parts_measured_nothing() -> None:
+    assert profile_headline(profile_of()) == "Nothing was measured"
+    assert profile_headline(profile_of(BlockTime("fc", None, None, False, ()), forward=1.0)) == "Nothing was measured"
+    assert profile_headline(profile_of(BlockTime("fc", 0.0, 0.0, False, ()), forward=0.0)) == "Nothing was measured"
 
 
 @pytest.mark.parametrize(
