@@ -11,6 +11,7 @@ from core.catalog.batches import check_batches
 from core.catalog.check import check_compiling
 from core.config import ConfigError, RunConfig
 from core.data.stock import planned
+from core.helpers.helper import LabError
 from core.lab.lab import Lab
 from core.records.layers import HeadOptions, check_timeline, frozen_parameters, multipliers_by_parameter
 from pages._parts.components.freeze_tree.tree import LayerTable
@@ -39,11 +40,11 @@ def check(shared: Services, config: RunConfig) -> RunConfig:
     """
     config = catalog.check(config)
     folder_view.look(config.dataset)
-    if shared.lab.ready and config.device not in (known := ["auto", "cuda", *(device.name for device in shared.lab.machine().devices)]):
-        raise ConfigError("device", f"{config.device!r} is not on this machine; choose {' or '.join(name for name in known if name != 'cuda')}")
-    if shared.lab.ready:
-        only_cpu = {device.name for device in shared.lab.machine().devices} == {"cpu"}
-        check_compiling(config, "cpu" if config.device == "cpu" or (config.device == "auto" and only_cpu) else config.device)
+    if devices := _devices(shared):
+        if config.device not in ("auto", "cuda", *devices):
+            raise ConfigError("device", f"{config.device!r} is not on this machine; choose {' or '.join(('auto', *devices))}")
+        on_cpu = config.device == "cpu" or (config.device == "auto" and devices == ("cpu",))
+        check_compiling(config, "cpu" if on_cpu else config.device)
     images = training_images(config.dataset, config.validation_share)
     if images is not None and config.batch_size > images:
         raise ConfigError("batch_size", f"{config.batch_size:,} is more than the {images:,} images there are to train on; use {images:,} or less")
@@ -51,6 +52,16 @@ def check(shared: Services, config: RunConfig) -> RunConfig:
         many, remedy = f"{config.accumulate:,} batches of {config.batch_size:,}", f"use {images // config.batch_size} or less, or smaller batches"
         raise ConfigError("accumulate", f"{many} are more than the {images:,} images there are to train on; {remedy}")
     return config
+
+
+def _devices(shared: Services) -> tuple[str, ...]:
+    """The names of this machine's devices; none while the helper that knows them starts, and where it cannot be asked: the run says the rest."""
+    if not shared.lab.ready:
+        return ()
+    try:
+        return tuple(device.name for device in shared.lab.machine().devices)
+    except LabError:
+        return ()
 
 
 def check_layers(config: RunConfig, table: LayerTable) -> None:
