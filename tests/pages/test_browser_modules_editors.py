@@ -271,6 +271,20 @@ def test_network_editor_sends_the_whole_list_and_can_undo_each_edit(modules: Mod
     assert found[7] == list(range(1, len(found[7]) + 1))
 
 
+def test_network_editor_forgets_what_was_undone_once_something_else_is_edited(modules: Modules) -> None:
+    script = """
+        show([row("conv", "one", { channels: "8", kernel: "3" }), row("relu", "two"), row("conv", "three", { channels: "16", kernel: "3" })]);
+        const act = (name) => host.querySelector(`[data-act=${name}]`);
+        const seen = [act("redo").disabled];
+        on(0, "remove"); act("undo").click(); seen.push(act("redo").disabled);
+        on(2, "remove"); seen.push(act("redo").disabled, list());
+        act("redo").click(); seen.push(list());
+        return seen;"""
+    found = modules.run("network_editor", NET + script)
+    assert found[:3] == [True, False, True]
+    assert found[3] == found[4] == [["conv", "8"], ["relu", None]]
+
+
 def test_network_editor_ignores_answers_to_older_edits_and_shows_which_fields_there_are(modules: Modules) -> None:
     script = """
         const given = [row("conv", "one", { channels: "8", kernel: "3" }), row("relu", "two")];
