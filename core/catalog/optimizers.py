@@ -173,11 +173,6 @@ def settings(config: RunConfig) -> dict[str, Any]:
     return values
 
 
-def decays_directly(config: RunConfig) -> bool:
-    """Whether weight decay shrinks a weight by its own share at each step, instead of going through a gradient that is scaled afterwards."""
-    return config.optimizer in ("AdamW", "SGD", "Adafactor") or bool(settings(config).get("decoupled_weight_decay"))
-
-
 def check_values(entry: OptimizerEntry, config: RunConfig) -> dict[str, OptionValue]:
     """The options of `config`, in canonical spelling.
 

@@ -143,21 +143,36 @@ def build(config: RunConfig, optimizer: Optimizer, total_steps: int, steps_per_e
     """
     from torch.optim import lr_scheduler
 
+    name, values = lengths(config, total_steps, steps_per_epoch)
+    match name:
+        case "constant":
+            return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
+        case "WarmupCosine":
+            rise = lr_scheduler.LinearLR(optimizer, start_factor=values["start_factor"], total_iters=values["warmup"])
+            fall = lr_scheduler.CosineAnnealingLR(optimizer, T_max=values["T_max"], eta_min=values["eta_min"])
+            return lr_scheduler.SequentialLR(optimizer, [rise, fall], milestones=[values["warmup"]])
+        case "OneCycleLR" | "CyclicLR":
+            values |= {"max_lr": config.learning_rate, "cycle_momentum": cycles_momentum(values["cycle_momentum"], config)}
+    schedule: LRScheduler = getattr(lr_scheduler, name)(optimizer, **values)
+    return schedule
+
+
+def lengths(config: RunConfig, total_steps: int, steps_per_epoch: int) -> tuple[str, dict[str, Any]]:
+    """The schedule's name, and its options as torch takes them: what is asked for in epochs in steps, what was left empty filled in.
+
+    Raises:
+        ConfigError: there is no such schedule, or it has no such option.
+    """
     entry = find(SCHEDULES, "schedule", config.schedule)
     values: dict[str, Any] = with_defaults(entry, check_values(entry, config))
     steps = _Lengths(total_steps, steps_per_epoch)
     match entry.name:
-        case "constant":
-            return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
         case "WarmupCosine":
-            warmup = min(steps.of(values["warmup"], 0.1), max(total_steps - 1, 1))
-            rise = lr_scheduler.LinearLR(optimizer, start_factor=values["start_factor"], total_iters=warmup)
-            fall = lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(total_steps - warmup, 1), eta_min=values["eta_min"])
-            return lr_scheduler.SequentialLR(optimizer, [rise, fall], milestones=[warmup])
+            values["warmup"] = min(steps.of(values["warmup"], 0.1), max(total_steps - 1, 1))
+            values["T_max"] = max(total_steps - values["warmup"], 1)
         case "CosineAnnealingLR":
             values["T_max"] = steps.of(values["T_max"], 1)
         case "OneCycleLR":
-            values |= {"max_lr": config.learning_rate, "cycle_momentum": cycles_momentum(values["cycle_momentum"], config)}
             # On a run of a few steps a phase would have no length, and torch divides by it.
             values["total_steps"] = max(total_steps, math.ceil(2 / min(values["pct_start"], 1 - values["pct_start"])))
         case "StepLR":
@@ -177,10 +192,8 @@ def build(config: RunConfig, optimizer: Optimizer, total_steps: int, steps_per_e
             up = steps.of(values["step_size_up"], 0.1)
             down = up if values["step_size_down"] is None else steps.of(values["step_size_down"])
             base = config.learning_rate / 10 if values["base_lr"] is None else values["base_lr"]
-            values |= {"step_size_up": up, "step_size_down": down, "base_lr": base, "max_lr": config.learning_rate}
-            values["cycle_momentum"] = cycles_momentum(values["cycle_momentum"], config)
-    schedule: LRScheduler = getattr(lr_scheduler, entry.name)(optimizer, **values)
-    return schedule
+            values |= {"step_size_up": up, "step_size_down": down, "base_lr": base}
+    return entry.name, values
 
 
 def check_values(entry: Entry, config: RunConfig) -> dict[str, OptionValue]:

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
+from core.doctor.medians import median
 from core.doctor.remedies import Settings, other_rate
 from core.doctor.rule import Rule, Sign, listed
-from core.doctor.signs import UNIT_LOOKS, Signs, median
+from core.doctor.signs import UNIT_LOOKS, Signs
 from core.records.findings import Remedy, Severity
 
 LONG_GRADIENT = 30.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from core.catalog.rates import step_of
 from core.config.plans import Change, TimedChange, Timeline
 from core.doctor.rule import rounded
 from core.doctor.signs import Signs
@@ -69,7 +70,7 @@ def timeline_with(signs: Signs, row: ChangeRow, of: Callable[[tuple[str, ...]], 
     """The run's timeline as text, with `of(rules)` for the rules that it has at the step of `row`; a change without rules is left out."""
     changes = []
     for timed in signs.config.timeline.changes:
-        rules = tuple(of(timed.change.rules)) if _step_of(signs, timed) == row.step else timed.change.rules
+        rules = tuple(of(timed.change.rules)) if step_of(timed, signs.plan.steps_per_epoch) == row.step else timed.change.rules
         if rules:
             changes.append(TimedChange(unit=timed.unit, at=timed.at, change=Change(rules=rules)))
     return str(Timeline(changes=tuple(changes)))
@@ -78,7 +79,3 @@ def timeline_with(signs: Signs, row: ChangeRow, of: Callable[[tuple[str, ...]], 
 def with_rate(rules: Sequence[str], rate: float) -> tuple[str, ...]:
     """These rules of a change with this learning rate, in place of the one that they set if they do."""
     return (*(rule for rule in rules if not rule.startswith("learning_rate=")), f"learning_rate={rate:g}")
-
-
-def _step_of(signs: Signs, timed: TimedChange) -> int:
-    return timed.at if timed.unit == "step" else (timed.at - 1) * signs.plan.steps_per_epoch + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from core import catalog
 from core.code.names import cover
 from core.config.errors import ConfigError
 from core.doctor.remedies import Settings
-from core.doctor.rule import Rule, Sign, listed
+from core.doctor.rule import Rule, Sign, listed, rounded
 from core.doctor.signs import Signs
 from core.records.events import AuditRow, Verdict
 from core.records.findings import Remedy
@@ -145,13 +146,11 @@ def _thawed_later(signs: Signs) -> NDArray[np.bool_]:
 
 def decay(signs: Signs) -> Sign | None:
     """Weight decay that pulls normalisation and biases towards 0 far enough to matter."""
-    config, steps, strength = signs.config, signs.plan.total_steps, signs.facts.weight_decay
-    planned = config.schedule == "constant" and not config.timeline.changes and signs.rate_change is None
+    strength = signs.facts.weight_decay
     if not signs.facts.direct_decay or strength == 0:
         return None
-    rate = config.learning_rate if planned else signs.rate_sum / max(signs.step, 1)
-    done = steps if planned else signs.step
-    pull = 1 - (1 - min(rate * strength, 1.0)) ** done
+    steps = signs.step if signs.final else signs.plan.total_steps
+    pull, rate = signs.decay(steps)
     names = [
         name
         for name, info, learns, layer in zip(signs.names, signs.infos, signs.learns.tolist(), signs.plan.layers, strict=True)
@@ -159,18 +158,24 @@ def decay(signs: Signs) -> Sign | None:
     ]
     if not names or pull < DECAYED:
         return None
-    explicit = config.weight_decay is not None
-    weaker = float(f"{0.1 / (rate * steps):.0e}")
-    least = "at least " if config.optimizer == "SGD" else ""  # momentum carries it further
+    weaker = _weaker(strength, pull, rate * steps)
     which = "" if (signs.multipliers == 1).all() else " (where the rate has no multiplier)"
+    said = f"{signs.config.optimizer} and its schedule" if signs.config.schedule != "constant" else signs.config.optimizer
     return Sign(
-        "warning" if explicit and rate * strength >= 0.01 else "note",
-        f"Weight decay {strength:g} at {'a' if planned else 'a mean'} learning rate of {rate:.4g} takes {least}{100 * pull:.3g} % off a value "
-        f"in {'all' if planned else 'the first'} {done:,} steps{which}, unless gradients hold against it; {len(names):,} tensors that learn are "
-        f"scales of normalisation layers or biases ({listed(names)}), whose size has nothing to do with overfitting.",
-        Remedy(f"Use a weaker weight decay in the next run, such as {weaker:g}.", "", {"weight_decay": weaker}),
+        "warning" if signs.config.weight_decay is not None and rate * strength >= 0.01 else "note",
+        f"Weight decay {strength:g} takes {100 * pull:.3g} % off a value in {steps:,} steps of {said}{which}, unless gradients hold against it; "
+        f"{len(names):,} tensors that learn are scales of normalisation layers or biases ({listed(names)}), whose size has nothing to do with "
+        "overfitting.",
+        Remedy(f"Use a weaker weight decay in the next run, such as {weaker:g}, which takes about a tenth.", "", {"weight_decay": weaker}),
         "settings", 1, signs.step, tuple(names[:3]),
     )  # fmt: skip
+
+
+def _weaker(strength: float, pull: float, travelled: float) -> float:
+    """The weight decay that takes about a tenth where `strength` takes `pull`: what is left falls with e to the power of it."""
+    if pull < 1 - 1e-12:
+        return rounded(strength * math.log(0.9) / math.log(1 - pull))
+    return rounded(0.1 / max(travelled, 1e-12))
 
 
 def small_batch(signs: Signs) -> Sign | None:
@@ -222,8 +227,8 @@ RULES = (
     ),
     Rule(
         "weight decay", "Weight decay pulls on normalisation and biases",
-        "weight decay times learning rate times steps, for normalisation and biases",
-        "Networks that were trained like this from the start, as most of torchvision's were: then it is part of the recipe.", decay, hold=1,
+        "what weight decay alone takes off normalisation and biases, by the optimizer's rule at the rates of all steps",
+        "Networks that were trained like this from the start, as most of torchvision's were: then it is part of the recipe.", decay, hold=1, clear=1,
     ),
     Rule(
         "small batch", "Batches are too small for BatchNorm", "pictures in a batch, where BatchNorm layers learn",

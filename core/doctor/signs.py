@@ -9,8 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from core.catalog.decay import kept
+from core.catalog.rates import Course, course, step_of
 from core.config import RunConfig
 from core.config.plans import Change
+from core.doctor.medians import Floats, median, medians
 from core.records.events import AuditReport, ChangeRow, EpochRow, RunPlan, Signal, StepBlock
 from core.records.findings import Appearance, Birth, Overlap
 from core.records.layers import ParameterInfo
@@ -29,8 +32,6 @@ UNIT_LOOKS = 5
 
 SMALL_STEP = 0.5
 """A step of fewer pictures than this share of a full batch, the last of an epoch, says too little to stand beside the others."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Facts:
     at_random: tuple[str, ...] = ()
     """Names of the tensors that begin with random values: all of them, or a fresh head on weights that were loaded."""
     direct_decay: bool = True
-    """Whether weight decay takes its share off a weight at each step, whatever the gradient: not so in Adam and others that scale it."""
+    """Whether weight decay takes a share off a weight that does not depend on its gradients: not so in Adam and others that divide by their size."""
     guess_loss: float | None = None
     """The loss of giving every class the same logit, 0; None where it is not known."""
 
@@ -120,8 +121,6 @@ class Signs:
         self.first_total = math.nan
         """Length of all gradients together at the first step at which it was measured."""
         self.highest_rate = 0.0
-        self.rate_sum = 0.0
-        """Sum of the learning rates of all steps."""
         self.bad_step: int | None = None
         """The first step whose loss was not finite."""
         self.bad_gradient: tuple[int, tuple[str, ...]] | None = None
@@ -138,6 +137,8 @@ class Signs:
         self.befores: list[Before] = []
         self.rate_change: ChangeRow | None = None
         """The last change that set the learning rate."""
+        self._rates_set: list[tuple[int, float]] = []
+        self._decayed: dict[tuple[int, int], tuple[float, float]] = {}
         self.lowest: Stretch | None = None
         """The stretch with the lowest loss since the last change, of those that ended at a look."""
         self.learns = np.array([not layer.frozen for layer in plan.layers], np.bool_)
@@ -202,6 +203,21 @@ class Signs:
     def rate(self) -> float:
         """The learning rate of the newest step, before multipliers."""
         return float(self.rates[-1]) if len(self.rates) else self.config.learning_rate
+
+    def decay(self, steps: int) -> tuple[float, float]:
+        """What weight decay alone takes off a value in the first `steps` steps (0 nothing, 1 all), and the highest learning rate in them."""
+        key = (steps, len(self._rates_set))
+        if key not in self._decayed:
+            whole = course(self.config, self.plan.total_steps, max(self.plan.steps_per_epoch, 1), self._rates_known())
+            part = Course(whole.rates[:steps], None if whole.momenta is None else whole.momenta[:steps])
+            left = kept(self.config, part, self.facts.weight_decay)
+            self._decayed[key] = (1 - min(abs(left), 1.0), float(part.rates.max(initial=0.0)))
+        return self._decayed[key]
+
+    def _rates_known(self) -> list[tuple[int, float]]:
+        """The changes of the learning rate that were made, and those that the timeline will make."""
+        planned = [(step_of(timed, self.plan.steps_per_epoch), timed.change.learning_rate) for timed in self.config.timeline.changes]
+        return [*self._rates_set, *((step, rate) for step, rate in planned if rate is not None and step > self.step)]
 
     def window_start(self, steps: int | None = None) -> int:
         """The first step of the last stretch."""
@@ -276,7 +292,6 @@ class Signs:
         self.rates = np.concatenate([self.rates, block.learning_rate[first:last]])[-KEPT_STEPS:]
         sizes = self.size_of(block.step[first:last])
         self.sizes = np.concatenate([self.sizes, sizes])[-KEPT_STEPS:]
-        self.rate_sum += float(block.learning_rate[first:last].sum())
         self.highest_rate = max(self.highest_rate, float(block.learning_rate[first:last].max()))
         finite = np.isfinite(loss)
         if len(self.first_losses) < 3:
@@ -345,6 +360,7 @@ class Signs:
             self.befores.append(self._before(row))
         if Change.parse(row.text).learning_rate is not None:
             self.rate_change = row
+            self._rates_set.append((row.step, row.learning_rate))
         learns = ~row.frozen
         if not (learns == self.learns).all():
             self.first_totals = ()  # the length of other gradients
@@ -369,25 +385,6 @@ class Signs:
     def names_at(self, places: Sequence[int] | NDArray[np.int64]) -> tuple[str, ...]:
         """Names of the layers at these places."""
         return tuple(self.names[int(place)] for place in places)
-
-
-def median(values: Floats, weights: Floats | None = None) -> float:
-    """Median of the finite values, each counting by its weight (not given: all the same); NaN without any."""
-    finite = np.isfinite(values)
-    if weights is None or not finite.any() or np.ptp(weights[finite]) == 0:
-        return float(np.median(values[finite])) if finite.any() else math.nan
-    order = np.argsort(values[finite])
-    reached = np.cumsum(weights[finite][order])
-    return float(values[finite][order][np.searchsorted(reached, reached[-1] / 2)])
-
-
-def medians(rows: NDArray[np.float32]) -> Floats:
-    """Median (the higher of two in the middle) of the finite values in each column; NaN where there is none."""
-    values = np.where(np.isfinite(rows), rows, np.nan)
-    values.sort(axis=0)  # NaN comes last
-    middle = np.count_nonzero(~np.isnan(values), axis=0) // 2
-    found: Floats = np.take_along_axis(values, np.minimum(middle, len(values) - 1)[None], axis=0)[0].astype(np.float64)
-    return found
 
 
 def _measured(signal: Signal, steps: NDArray[np.int64], first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from core import catalog, data
-from core.catalog import losses, optimizers
+from core.catalog import decay, losses, optimizers
 from core.catalog.batches import check_batches
 from core.catalog.check import check_compiling
 from core.config import RunConfig
@@ -202,7 +202,7 @@ def _facts(config: RunConfig, trainer: Trainer, images: data.Data, layers: Seque
         _statistics_steps(trainer.model),
         images.appearance,
         at_random,
-        optimizers.decays_directly(config),
+        decay.takes_a_share(config),
         _guess_loss(trainer, images),
     )
 

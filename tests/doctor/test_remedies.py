@@ -14,7 +14,7 @@ from core.doctor import Doctor
 from core.doctor.doctor import RENEWED_SECONDS
 from core.doctor.remedies import scaled
 from core.doctor.rule import apart
-from core.doctor.signs import median
+from core.doctor.medians import median
 from core.records.events import AuditReport, AuditRow, EpochRow, RunPlan, StepRow, Verdict
 from core.records.findings import Diagnosis
 from core.records.profile import StepTimes
@@ -124,7 +124,7 @@ def test_what_is_chosen_already_is_no_remedy(config: dict[str, Any], settings: d
 
 def test_other_remedies_go_where_their_words_say() -> None:
     facts = replace(FACTS, direct_decay=True, weight_decay=3.0)
-    decay = one(watch(CONFIG.replace(learning_rate=0.01, weight_decay=3.0), facts=facts).finish(), "weight decay")
+    decay = one(watch(CONFIG.replace(optimizer="AdamW", learning_rate=0.01, weight_decay=3.0), facts=facts).diagnosis(), "weight decay")
     assert decay.remedy.settings == {"weight_decay": 0.05}
     assert "such as 0.05" in decay.remedy.advice
     assert "weight decay" not in rules_of(watch(CONFIG.replace(learning_rate=0.01), facts=replace(facts, direct_decay=False)).finish())
