@@ -7,7 +7,8 @@ which image models do not have) and Muon (only for matrices; a model has biases 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def _eps(default: float = 1e-8) -> Option:
 
 
 _DECOUPLED = Option("decoupled_weight_decay", "bool", False, about="shrink weights directly, as AdamW does, instead of through the gradient")
-_AMSGRAD = Option("amsgrad", "bool", False, about="never let the mean square shrink")
+_AMSGRAD = Option("amsgrad", "bool", False, about="divide by the largest mean square so far, not by the newest")
 
 OPTIMIZERS = by_name(
     (
@@ -67,7 +68,11 @@ OPTIMIZERS = by_name(
             (_betas(), _eps(), Option("momentum_decay", "float", 0.004, 0, 1, about="how quickly the momentum warms up"), _DECOUPLED),
             learning_rate=0.002,
         ),
-        OptimizerEntry("RAdam", "RAdam", "Adam that takes careful steps until it has seen enough gradients.", (_betas(), _eps(), _DECOUPLED)),
+        OptimizerEntry(
+            "RAdam", "RAdam",
+            "Adam that first follows the mean gradient as it is (five steps with the usual betas): long gradients make long steps there.",
+            (_betas(), _eps(), _DECOUPLED),
+        ),
         OptimizerEntry(
             "Adamax", "Adamax", "Adam with the largest recent gradient in place of the mean square.",
             (_betas("shares of the last mean gradient and of the last largest gradient kept"), _eps()), learning_rate=0.002,
@@ -84,7 +89,7 @@ OPTIMIZERS = by_name(
         OptimizerEntry(
             "Adagrad", "Adagrad", "Steps shrink for weights that have had large gradients, for good.",
             (
-                Option("lr_decay", "float", 0.0, 0, 1, about="how much the learning rate falls each step"),
+                Option("lr_decay", "float", 0.0, 0, 1, about="the learning rate is divided by 1 + this times the steps so far"),
                 Option("initial_accumulator_value", "float", 0.0, 0, 1000, about="the sum of squares to begin with"),
                 _eps(1e-10),
             ),
@@ -92,10 +97,16 @@ OPTIMIZERS = by_name(
         ),
         OptimizerEntry(
             "Adadelta", "Adadelta", "Sets its own step sizes; the learning rate only scales them, and is usually 1.",
-            (Option("rho", "float", 0.9, 0, 1, open_high=True, about="share of the last mean squares kept"), _eps(1e-6)), learning_rate=1.0,
+            (
+                Option("rho", "float", 0.9, 0, 1, open_high=True, about="share of the last mean squares kept"),
+                Option("eps", "float", 1e-6, 0, 1, about="added to both mean squares: it decides how long the first steps are"),
+            ),
+            learning_rate=1.0,
         ),
         OptimizerEntry(
-            "Adafactor", "Adafactor", "Adam in little memory: it keeps mean squares by row and column only.",
+            "Adafactor", "Adafactor",
+            "Keeps mean squares by row and column, and no mean gradient: little memory for linear layers, not for small filters. "
+            "A step is a share of each tensor's own size.",
             (
                 Option("beta2_decay", "float", -0.8, -2, 0, about="how quickly the mean square gets a longer memory"),
                 Option("eps", "floats", None, 0, 1, length=2, about="smallest mean square and smallest step scale; empty: torch's own"),
@@ -104,16 +115,17 @@ OPTIMIZERS = by_name(
             learning_rate=0.01,
         ),
         OptimizerEntry(
-            "ASGD", "ASGD", "SGD with steps that slowly shrink; it keeps averaged weights beside those that are trained.",
+            "ASGD", "ASGD", "SGD without momentum, with steps that slowly shrink. The averaged weights that it keeps beside are not used here.",
             (
-                Option("lambd", "float", 1e-4, 0, 1, about="how quickly steps shrink"),
+                Option("lambd", "float", 1e-4, 0, 1, about="how quickly steps shrink, and the share of each weight that a step at rate 1 takes off"),
                 Option("alpha", "float", 0.75, 0, 1, about="power by which steps shrink"),
                 Option("t0", "float", 1e6, 0, 1e12, about="step at which averaging begins", unit="steps"),
             ),
             learning_rate=0.01,
         ),
         OptimizerEntry(
-            "Rprop", "Rprop", "Looks only at the sign of each gradient. Meant for large batches.",
+            "Rprop", "Rprop",
+            "Looks only at the sign of each gradient, and sizes its own steps: the learning rate is the first one. Meant for large batches.",
             (
                 Option(
                     "etas", "floats", [0.5, 1.2], 0, 10, open_low=True, length=2,
@@ -125,6 +137,56 @@ OPTIMIZERS = by_name(
         ),
     )
 )  # fmt: skip
+
+
+FIRST_STEP_ONLY = ("Rprop",)
+"""Optimizers that take the learning rate for the first step of each weight and size the others themselves."""
+
+
+def rate_limit(optimizer: str, step: int) -> float:
+    """The learning rate above which another one makes no step longer, at step `step` (from 1): infinity for most.
+
+    Rprop takes none after a weight's first step (0), Adafactor never more than 1 / √step.
+    """
+    if optimizer in FIRST_STEP_ONLY:
+        return math.inf if step <= 1 else 0.0
+    return 1 / math.sqrt(max(step, 1)) if optimizer == "Adafactor" else math.inf
+
+
+def plain_steps(beta2: float) -> int:
+    """How many steps RAdam makes with the mean gradient itself before it divides by the root of the mean square: 5 for 0.999.
+
+    The rule is that of `core.explaining.update_rules` for RAdam, from Liu et al., On the Variance of the Adaptive Learning Rate, 2020, with
+    torch's limit of 5 for their 4.
+    """
+    limit = 2 / (1 - beta2) - 1
+    step = 1
+    while step < 100_000 and limit - 2 * step * beta2**step / (1 - beta2**step) <= 5:
+        step += 1
+    return step - 1
+
+
+def state_values(optimizer: str, shapes: Iterable[tuple[int, ...]], settings: Mapping[str, Any]) -> int:
+    """How many numbers an optimizer keeps for parameters of these shapes, counters of steps left out.
+
+    Args:
+        settings: those that it is built with (`settings`): momentum, amsgrad and centered count.
+    """
+    shapes = [tuple(shape) for shape in shapes]
+    values = sum(math.prod(shape) for shape in shapes)
+    match optimizer:
+        case "SGD":
+            return values if settings["momentum"] else 0
+        case "Adam" | "AdamW":
+            return (3 if settings["amsgrad"] else 2) * values
+        case "RMSprop":
+            return (1 + bool(settings["momentum"]) + bool(settings["centered"])) * values
+        case "Adagrad" | "ASGD":
+            return values
+        case "Adafactor":
+            return sum(math.prod(shape) // shape[-1] + math.prod(shape) // shape[-2] if len(shape) > 1 else math.prod(shape) for shape in shapes)
+        case _:
+            return 2 * values
 
 
 def build(config: RunConfig, parameters: Iterable[Tensor]) -> Optimizer:

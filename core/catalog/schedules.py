@@ -30,7 +30,7 @@ def _factor(name: str, default: float, about: str, *, zero: bool = False) -> Opt
     return Option(name, "float", default, 0, 1, open_low=not zero, about=about)
 
 
-_ETA_MIN = Option("eta_min", "float", 0.0, 0, 1000, about="lowest learning rate")
+_ETA_MIN = Option("eta_min", "float", 0.0, 0, 1000, about="learning rate at the end of the fall")
 _GAMMA = _factor("gamma", 0.1, "what the learning rate is multiplied by")
 _CYCLE_MOMENTUM = Option(
     "cycle_momentum", "bool", None, about="lower the momentum (or first beta) while the learning rate rises; empty: where the optimizer has one"
@@ -45,8 +45,9 @@ SCHEDULES = by_name(
     (
         Entry("constant", "Constant", "The learning rate stays as it is."),
         Entry(
-            "CosineAnnealingLR", "Cosine", "Falls along half a cosine: slowly, then quickly, then slowly.",
-            (_epochs("T_max", "how long it falls; empty: the whole run"), _ETA_MIN),
+            "CosineAnnealingLR", "Cosine",
+            "Falls along half a cosine for T_max: slowly, then quickly, then slowly. In a longer run it rises again after that.",
+            (_epochs("T_max", "how long it falls, before it rises again in as long a time; empty: the whole run"), _ETA_MIN),
         ),
         Entry(
             "WarmupCosine", "Warm-up, then cosine",
@@ -58,7 +59,7 @@ SCHEDULES = by_name(
             ),
         ),
         Entry(
-            "OneCycleLR", "One cycle", "Rises to the learning rate and falls far below where it began, all in one run.",
+            "OneCycleLR", "One cycle", "Rises to the learning rate and falls again, far below where it began with the usual options, all in one run.",
             (
                 Option("pct_start", "float", 0.3, 0.05, 0.95, about="share of the run in which it rises"),
                 Option("anneal_strategy", "choice", "cos", choices=("cos", "linear"), about="shape of the rise and the fall"),
@@ -103,7 +104,7 @@ SCHEDULES = by_name(
         Entry(
             "PolynomialLR", "Polynomial", "Falls to 0 along a power of the time left: a line for power 1.",
             (
-                _epochs("total_iters", "how long it falls; empty: the whole run"),
+                _epochs("total_iters", "how long it falls, before it stays at 0; empty: the whole run"),
                 Option("power", "float", 1.0, 0, 100, open_low=True, about="above 1 it falls quickly at first, below 1 at the end"),
             ),
         ),
@@ -123,7 +124,7 @@ SCHEDULES = by_name(
                 _epochs("step_size_down", "how long it falls; empty: as long as it rises"),
                 Option(
                     "mode", "choice", "triangular", choices=("triangular", "triangular2", "exp_range"),
-                    about="triangular: always as high; triangular2: half as high each time; exp_range: lower by gamma each step",
+                    about="triangular: always as high; triangular2: half as high above base_lr each time; exp_range: that times gamma each step",
                 ),
                 _factor("gamma", 1.0, "for exp_range: factor a step"),
                 _CYCLE_MOMENTUM,

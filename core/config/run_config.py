@@ -139,7 +139,9 @@ class RunConfig(BaseModel):
         description="none: every picture counts the same in the loss; balanced: by N / (classes x pictures of its class), so that rare classes count",
     )
     optimizer: str = Field("AdamW", min_length=1, description="How weights move along their gradients: a torch.optim optimizer")
-    learning_rate: float = Field(1e-3, gt=0, le=1000, allow_inf_nan=False, description="Step size at the start of training")
+    learning_rate: float = Field(
+        1e-3, gt=0, le=1000, allow_inf_nan=False, description="Step size, the highest one where a schedule moves it (Rprop: the first one only)"
+    )
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         None, description="Share of the last update kept, 0 to 1; empty: the optimizer's usual"
     )

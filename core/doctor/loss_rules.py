@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from core.catalog.optimizers import FIRST_STEP_ONLY
 from core.code.names import cover
 from core.config.plans import Change
 from core.doctor.remedies import OtherRate, Settings, other_rate, scaled, timeline_with, with_rate
@@ -95,6 +96,8 @@ def _taken_back(signs: Signs, before: Before) -> OtherRate:
     change = Change.parse(row.text)
     raised = signs.learns & before.learned & (row.multipliers > before.multipliers * 1.0001)
     thawed = signs.learns & ~before.learned
+    if signs.config.optimizer in FIRST_STEP_ONLY and (change.learning_rate is not None or raised.any() or thawed.any()):
+        return other_rate(signs, 0.1)
     if change.learning_rate is not None and change.learning_rate > 1.0001 * before.rate or not (raised.any() or thawed.any() or change.freezing):
         return _rate_back(signs, before)
     if raised.any():

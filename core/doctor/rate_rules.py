@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from core.catalog.optimizers import FIRST_STEP_ONLY
 from core.doctor.gradient_rules import FAINT, faintness
 from core.doctor.remedies import OtherRate, other_rate
 from core.doctor.rule import Rule, Sign, apart, listed
@@ -48,9 +49,9 @@ def out_of_band(signs: Signs) -> Sign | None:
     return Sign(
         "serious" if middle > 1 else "warning",
         f"One update changes the weights by {middle:.2g} of their size (median of {known.sum():,} tensors at the last {signs.looks} looks; 0.001 is "
-        f"usual){f', as long as the weights themselves after {1 / middle:,.3g} like it' if 0 < middle < 0.5 else ''}; "
+        f"usual){f', as long as the weights themselves after {1 / middle:,.3g} in one direction' if 0 < middle < 0.5 else ''}; "
         f"{'most' if large else 'least'} in {listed(names)}.",
-        Remedy(f"{rate.words}, which brings it nearer to 0.001.", rate.change, rate.settings),
+        Remedy(f"{rate.words}{', which brings it nearer to 0.001' if rate.moves else ''}.", rate.change, rate.settings),
         "update ratio", int(signs.look_steps[-signs.looks]), signs.step, names,
     )  # fmt: skip
 
@@ -69,7 +70,7 @@ def too_high(signs: Signs) -> Sign | None:
         return _risen(signs, now, first)
     how = f"{now / first:,.3g} times what it was in the first steps ({first:.4g})" if worse else f"{_against(now, first)} in the first steps"
     why = f", and one update changes the weights by {ratio:.2g} of their size (0.001 is usual)" if ratio > LARGE_RATIO / 2 else ""
-    return _high(signs, f"The loss is {now:.4g} (median of the last {signs.window:,} steps), {how}, at a learning rate of {signs.rate:g}{why}.", 1)
+    return _high(signs, f"The loss is {now:.4g} (median of the last {signs.window:,} steps), {how}, {_at(signs)}{why}.", 1)
 
 
 def _risen(signs: Signs, now: float, first: float) -> Sign | None:
@@ -78,11 +79,20 @@ def _risen(signs: Signs, now: float, first: float) -> Sign | None:
     if low is None or not first > 0 or not now > max(3 * low.loss, low.loss + 0.15 * first) or low.loss > 0.7 * first:
         return None
     rate = f"the learning rate was {low.rate:g} then and is {signs.rate:g} now" if low.rate != signs.rate else f"the learning rate is {signs.rate:g}"
+    if signs.config.optimizer in FIRST_STEP_ONLY:
+        rate = f"its steps are {_at(signs)}"
     cause = (
         f"The loss is {now:.4g} (median of the last {signs.window:,} steps), after it had been down to {low.loss:.4g} (median of steps "
         f"{low.first_step:,} to {low.last_step:,}): {rate}."
     )
     return _high(signs, cause, low.first_step)
+
+
+def _at(signs: Signs) -> str:
+    """'at a learning rate of 0.1', or that the steps are the optimizer's own."""
+    if signs.config.optimizer in FIRST_STEP_ONLY:
+        return f"of {signs.config.optimizer}'s own size, whatever the learning rate"
+    return f"at a learning rate of {signs.rate:g}"
 
 
 def _high(signs: Signs, cause: str, first_step: int) -> Sign:
@@ -115,8 +125,7 @@ def too_low(signs: Signs) -> Sign | None:
     return Sign(
         "serious",
         f"The loss was {was} in the first steps and is {then} after {signs.step:,} (median of the last {signs.window:,}), and one update changes "
-        f"no layer's weights by more than {largest:.1e} of their size (median of the last {signs.looks} looks) at a learning rate of "
-        f"{signs.rate:g}.",
+        f"no layer's weights by more than {largest:.1e} of their size (median of the last {signs.looks} looks) {_at(signs)}.",
         Remedy(f"{rate.words}.", rate.change, rate.settings),
         "loss", 1, signs.step,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from core.catalog.optimizers import FIRST_STEP_ONLY, OPTIMIZERS, rate_limit
 from core.catalog.rates import step_of
 from core.config.plans import Change, TimedChange, Timeline
 from core.doctor.rule import rounded
@@ -28,6 +29,11 @@ class OtherRate:
     change: str = ""
     settings: Settings = field(default_factory=dict)
 
+    @property
+    def moves(self) -> bool:
+        """Whether it is about a rate that a run takes, now or next time."""
+        return bool(self.change) or not {"learning_rate", "timeline"}.isdisjoint(self.settings) and "optimizer" not in self.settings
+
 
 def scaled(rate: float, factor: float) -> float | None:
     """`rate` times `factor` in one digit, in the direction of `factor` and within what a run takes; None where that cannot be had."""
@@ -43,7 +49,10 @@ def scaled(rate: float, factor: float) -> float | None:
 def other_rate(signs: Signs, factor: float) -> OtherRate:
     """The learning rate times `factor`: now, and where a next run has it from (the settings, or a change of the timeline)."""
     verb = "Lower" if factor < 1 else "Raise"
-    now = None if signs.final else scaled(signs.rate, factor)
+    if signs.config.optimizer in FIRST_STEP_ONLY:
+        return another_optimizer(signs)
+    limit = rate_limit(signs.config.optimizer, signs.step)
+    now = None if signs.final or (factor > 1 and signs.rate >= limit) else scaled(min(signs.rate, limit), factor)
     change = f"learning_rate={now:g}" if now else ""
     row = signs.rate_change
     if row is not None and row.source == "live":
@@ -64,6 +73,15 @@ def other_rate(signs: Signs, factor: float) -> OtherRate:
     if now == later and not where:
         return OtherRate(f"{verb} the learning rate to {now:g}", change, settings)
     return OtherRate(f"{verb} the learning rate to {now:g} now, and in the next run to {later:g}{where}", change, settings)
+
+
+def another_optimizer(signs: Signs) -> OtherRate:
+    """For one that takes the learning rate for its first step only: no rate makes its steps longer or shorter."""
+    own = signs.config.optimizer
+    rate = OPTIMIZERS["AdamW"].learning_rate
+    words = f"Use another optimizer, such as AdamW at {rate:g}: {own} takes the learning rate for its first step only and sizes the others itself"
+    # Options of one optimizer are none of another's.
+    return OtherRate(words, "", {} if signs.config.optimizer_options else {"optimizer": "AdamW", "learning_rate": rate})
 
 
 def timeline_with(signs: Signs, row: ChangeRow, of: Callable[[tuple[str, ...]], Sequence[str]]) -> str:

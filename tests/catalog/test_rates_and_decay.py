@@ -73,7 +73,8 @@ def test_a_rate_of_the_timeline_goes_on_with_the_schedule() -> None:
 
 DECAYING: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name, entry in OPTIMIZERS.items() if entry.weight_decay is not None),
-    ("SGD", {"nesterov": True}), ("SGD", {"dampening": 0.5}), ("Adam", {"amsgrad": True}), ("RMSprop", {"centered": True}), ("Adagrad", {"lr_decay": 0.1}),
+    ("SGD", {"nesterov": True}), ("SGD", {"dampening": 0.5}), ("Adam", {"amsgrad": True}), ("RMSprop", {"centered": True}),
+    ("Adagrad", {"lr_decay": 0.1}),
     *((name, {"decoupled_weight_decay": True}) for name in ("Adam", "NAdam", "RAdam")),
 ]  # fmt: skip
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from core import catalog
 from core.catalog import optimizers, schedules
 from core.config import RunConfig
 from tests.doctor.doctor_truth_cases import CONFIG, FACTS, PLAN, change, one, rules_of, steps, watch
@@ -64,3 +65,34 @@ def test_a_rate_that_was_changed_counts_from_then_on_and_a_run_that_is_over_by_t
     assert float(said[1]) == pytest.approx(100 * (1 - 0.999**100 * 0.99**100), rel=6e-3)
     assert "weight decay" not in [finding.rule for finding in watched.finish().open], "120 steps take 26 %"
     assert PLAN.total_steps == 200
+
+
+# Another learning rate, where that does something
+
+
+@pytest.mark.parametrize("rate", [0.001, 1.0])
+def test_no_learning_rate_is_proposed_to_an_optimizer_that_takes_none(rate: float) -> None:
+    """Rprop's steps do not follow the rate (test_optimizer_words): what is proposed is another optimizer, and it can be used as it is."""
+    for losses, ratio, last in (([0.7] * 10 + [9.0] * 80, 1e-3, "loss"), ([0.7] * 90, 1e-9, "low"), ([0.7] * 10 + [float("nan")] * 10, 1e-3, "nan")):
+        watched = watch(CONFIG.replace(optimizer="Rprop", learning_rate=rate))
+        watched.steps(steps(1, losses, rate, ratio=ratio))
+        found = watched.diagnosis().findings
+        assert found, last
+        for finding in found:
+            assert "learning_rate" not in finding.remedy.change
+            assert ("learning rate to" not in finding.remedy.advice) == ("Use another optimizer, such as AdamW at 0.001" in finding.remedy.advice)
+            assert finding.remedy.settings["optimizer"] == "AdamW"
+            assert finding.remedy.settings["learning_rate"] == 0.001
+            assert "at a learning rate of" not in finding.cause
+            catalog.check(watched.signs.config.replace(**finding.remedy.settings))
+    own = watch(CONFIG.replace(optimizer="Rprop", optimizer_options={"etas": [0.4, 1.1]}))
+    own.steps(steps(1, [0.7] * 10 + [9.0] * 80))
+    assert own.diagnosis().findings[0].remedy.settings == {}, "its options would be refused by the other one"
+
+
+def test_a_rate_above_what_adafactor_takes_is_lowered_from_there() -> None:
+    config = CONFIG.replace(optimizer="Adafactor", learning_rate=1.0)
+    watched = watch(config)
+    watched.steps(steps(1, [0.7] * 10 + [9.0] * 90, 1.0))
+    change_ = one(watched.diagnosis(), "learning rate too high").remedy.change
+    assert change_ == "learning_rate=0.01", "a tenth of 1 / √100, not of 1"

@@ -12,9 +12,9 @@ from core.config import RunConfig
 from core.config.plans import Change
 from core.doctor import Doctor
 from core.doctor.doctor import RENEWED_SECONDS
+from core.doctor.medians import median
 from core.doctor.remedies import scaled
 from core.doctor.rule import apart
-from core.doctor.medians import median
 from core.records.events import AuditReport, AuditRow, EpochRow, RunPlan, StepRow, Verdict
 from core.records.findings import Diagnosis
 from core.records.profile import StepTimes

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.catalog.optimizers import FIRST_STEP_ONLY
 from core.config import ConfigError
 from core.config.limits import quoted
 from core.config.plans import PRESETS, Change
@@ -190,6 +191,9 @@ def _learning_rate(shared: Services, run: Run) -> None:
             args=(shared, run, factor),
         )
     _show_refusal(_RATE, shared, run)
+    if run.config.optimizer in FIRST_STEP_ONLY:
+        st.caption(f"{words.plain(run.config.optimizer)} takes it for the first step of each weight only: what learns already goes on as it does.")
+        return
     scheduled = "" if run.config.schedule == "constant" else f" The schedule {words.code(run.config.schedule)} goes on from the new value."
     st.caption(f"That of layers whose multiplier is 1.{scheduled}")
 
