@@ -75,7 +75,12 @@ def vanishing(signs: Signs) -> Sign | None:
     mended = _without_squashing(signs.config.model)
     if mended:
         settings["model"] = mended
-        advice = "Use ReLU behind a normalisation layer in place of sigmoid or tanh, which passes on at most a quarter of each gradient."
+        passes = "sigmoid, which passes on at most a quarter of each gradient"
+        if ", tanh" in signs.config.model:
+            passes = "tanh, which passes on all of a gradient at 0 and next to nothing far from it"
+        if ", tanh" in signs.config.model and ", sigmoid" in signs.config.model:
+            passes = "sigmoid and tanh, which pass on next to nothing of a gradient far from 0"
+        advice = f"Use ReLU behind a normalisation layer in place of {passes}."
     return Sign(
         "warning" if signs.recent_loss < 0.9 * signs.first_loss else "serious",  # some networks learn all the same, with their last layers
         f"A value of {listed(layers)} gets {share:.1e} times the gradient of one in the last layers: {1 / share:,.0f} times less "

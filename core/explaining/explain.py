@@ -67,7 +67,7 @@ class Subject:
 
     def node(self, number: int) -> NodeStory:
         """A node of the graph, closely."""
-        return story_of(self.recorded, self.seen, number)
+        return story_of(self.recorded, self.seen, number, self.specimen.example.config)
 
     def checks(self, number: int) -> tuple[Check, ...]:
         """The chain rule tried out at a node."""

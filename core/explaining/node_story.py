@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from core.config import ConfigError
+from core.config import ConfigError, RunConfig
 from core.explaining.chain_rule import STEP, Bench, NoBench
+from core.explaining.loss_nodes import words_in
 from core.explaining.nodes import words_of
 from core.explaining.plans import Looked
 from core.explaining.slow_step import Passing, Seen
@@ -17,15 +18,18 @@ MOST_SHAPES = 6
 """Inputs whose shapes are listed: a concatenation can have dozens."""
 
 
-def story_of(looked: Looked, seen: Seen, number: int) -> NodeStory:
+def story_of(looked: Looked, seen: Seen, number: int, config: RunConfig | None = None) -> NodeStory:
     """The story of node `number` of the graph, with its gradients in the specimen's first step. Its checks are left out: see `checks_of`.
+
+    Args:
+        config: of the example, whose loss decides what is said of the loss's nodes.
 
     Raises:
         ConfigError: there is no such node.
     """
     graph = looked.graph
     node = _node(graph, number)
-    words = words_of(node.kind)
+    words = words_in(node.kind, config)
     inputs = _inputs(graph, number)
     sources = [edge for edge in graph.edges if edge.target == number and edge.source in set(looked.own_ids)]
     names = _names(node, inputs)

@@ -165,7 +165,8 @@ NODES: Mapping[str, NodeWords] = {
     ),
     "Hardswish": NodeWords(
         "Hardswish",
-        "A smooth ReLU made of straight pieces.",
+        "0 below -3, x above 3, and a parabola between them: quick to compute, with a slope that jumps at both ends (from 0 to -1/2, and from 3/2 "
+        "to 1).",
         ("y = x · min(max(x + 3, 0), 6) / 6",),
         ("dL/dx = 0 where x < -3, ḡ where x > 3, else ḡ · (2x + 3) / 6",),
     ),
