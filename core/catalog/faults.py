@@ -49,14 +49,14 @@ PRESETS: Mapping[str, Preset] = {
         Preset(
             "learning-rate-too-high", "Learning rate too high",
             "SGD with momentum at a learning rate of 1, a hundred times the usual: each update overshoots.",
-            "The loss jumps far above its first value, and the update ratio of every layer lies far above 0.001.",
+            "The loss jumps far above its first value, and at the first look the update ratio of every layer lies far above 0.001.",
             ("learning rate too high",),
             _run(_stack("tanh-net", "linear 64", "tanh", times=2), optimizer="SGD", learning_rate=1.0, momentum=0.9),
         ),
         Preset(
             "no-zero-grad", "No zero_grad",
             "optimizer.zero_grad() is never called: each backward pass adds to the gradients of all steps before it.",
-            "The gradient norms grow step by step, and the loss falls, rises and falls again, like with far too much momentum.",
+            "The gradient norms grow to a hundred times the first and more; the loss falls, rises and falls again, like with far too much momentum.",
             ("gradients add up",),
             _run(_RELU, fault="no zero_grad"),
         ),
@@ -83,8 +83,9 @@ PRESETS: Mapping[str, Preset] = {
         ),
         Preset(
             "dead-relus", "Dead ReLUs",
-            "A few updates that are far too long push the biases so low that the ReLUs give 0 for every picture, and so get no gradient ever again.",
-            "Gradient norms of exactly 0 from one step on, while the loss stands still at that of guessing.",
+            "A few updates that are far too long leave weights with which the ReLUs of the first layer give 0 for every picture: no gradient passes "
+            "them any more.",
+            "Gradient norms of exactly 0 from one step on, in all but the last bias, while the loss wanders a little above that of guessing.",
             ("dead units",),
             _run(_stack("relu-net", "linear 64", "relu", times=3), optimizer="SGD", learning_rate=1.0, momentum=0.9, epochs=5),
         ),
@@ -98,21 +99,21 @@ PRESETS: Mapping[str, Preset] = {
         Preset(
             "not-a-number", "Not a number",
             "SGD at a learning rate of 0.3 with momentum, in a network that limits nothing: the numbers outgrow float32.",
-            "The loss grows tenfold every few steps, until it is no number any more, and all weights with it.",
+            "After some twenty steps the loss grows faster and faster, until it is no number any more, and all weights with it.",
             ("not a number",),
             _run(_stack("leaky-net", "linear 64", "leaky relu", times=2), optimizer="SGD", learning_rate=0.3, momentum=0.9, epochs=4),
         ),
         Preset(
             "exploding-gradients", "Exploding gradients",
             "Six linear layers without normalisation at a learning rate of 0.3: each layer multiplies what the next one sends back.",
-            "The gradient norms: thousands of times those of the first step, in all layers at once.",
+            "The gradient norms of all weights: hundreds to thousands of times those of the first step.",
             ("exploding gradients",),
             _run(_stack("deep-net", "linear 64", "leaky relu", times=6), learning_rate=0.3, epochs=5),
         ),
         Preset(
             "learning-rate-too-low", "Learning rate too low",
             "SGD at a learning rate of 0.000001.",
-            "A loss that stays where it began, and update ratios of less than a millionth.",
+            "A loss that stays where it began, and update ratios of a few millionths at most.",
             ("learning rate too low",),
             _run(_RELU, optimizer="SGD", learning_rate=1e-6, epochs=5),
         ),
@@ -182,7 +183,7 @@ PRESETS: Mapping[str, Preset] = {
         Preset(
             "weight-decay", "Too much weight decay",
             "A weight decay of 3 at a learning rate of 0.01: every step takes 3 % off everything, biases too.",
-            "Weights that shrink whatever they have learned; a loss that stops falling early.",
+            "Weights and biases that shrink while they learn; a loss that stops falling early.",
             ("weight decay",),
             _run(_RELU, weight_decay=3.0, learning_rate=0.01, epochs=4),
         ),

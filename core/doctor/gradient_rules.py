@@ -121,13 +121,22 @@ def dead(signs: Signs) -> Sign | None:
         f"{gone:,} of {units:,} units of {names[0]} had a gradient of exactly 0 for every picture at the last {signs.unit_looks} looks{rest}"
         + ("; no gradient gets through that layer." if blocked else "."),
         Remedy(
-            "A unit that gets no gradient (a ReLU that gives 0 for every picture, a tanh at its end) hardly ever comes back: start again. "
-            f"{lower.words}{', and use leaky ReLU, which lets a little through' if leaky else ''}.",
+            f"{_way_back(signs, worst[0], blocked)} {lower.words}{', and use leaky ReLU, which lets a little through' if leaky else ''}.",
             "",
             settings,
         ),
         "gradient norms", signs.dead_since(worst[0]), signs.step, names[:6],
     )  # fmt: skip
+
+
+def _way_back(signs: Signs, place: int, blocked: bool) -> str:
+    """Whether dead units come back by themselves: only where something before them learns and changes what they get."""
+    what = "A unit that gets no gradient (a ReLU that gives 0 for every picture, a tanh at its end) does not move by itself"
+    if blocked:
+        return f"{what}, and through a layer of which all are dead nothing before it learns either: none comes back. Start again."
+    if not (signs.learns & signs.is_weight)[:place].any():
+        return f"{what}, and nothing before this layer learns, so its units get what they got: none comes back. Start again."
+    return f"{what}; it comes back where layers before it learn and change what it gets. If it does not within an epoch or two, start again."
 
 
 def adding_up(signs: Signs) -> Sign | None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from core import catalog
 from core.catalog.faults import PRESETS, preset_of
 from core.commands.cli import main
 from core.config import FAULTS, RunConfig
 from core.config.plans import Change
+from core.data import Normalise
 from core.doctor import RULES, Doctor
 from core.machine.home import Home
 from core.records.events import RunStatus
 from core.records.findings import Diagnosis, Finding, Overlap
 from core.store import Run, RunStore
+from core.worker.assembly import assemble
 from tests.doctor.doctor_cases import FACTS, PLAN, TINY, carried_out
 
 TRAINED = "weights of a run before"
@@ -72,6 +78,61 @@ def test_run_that_is_broken_on_purpose_is_found(broken: dict[str, tuple[Run, Dia
     assert diagnosis.final
     assert diagnosis.step == run.step
     assert preset_of(run.config) == PRESETS[name]
+
+
+def test_presets_do_what_their_words_say(broken: dict[str, tuple[Run, Diagnosis]], store: RunStore) -> None:
+    seen = {name: store.steps_after(run.id, 0, 0, limit=2000) for name, (run, _) in broken.items() if run.step}
+    epochs = {name: store.epochs_after(run.id) for name, (run, _) in broken.items()}
+    guess = math.log(10)
+
+    high = seen["learning-rate-too-high"]
+    assert np.nanmax(high.loss) > 20 * high.loss[0]
+    assert (high.update_norms[0] / high.weight_norms[0]).min() > 0.01, "far above 0.001 in every layer, at the first look"
+    adding = seen["no-zero-grad"]
+    totals = np.linalg.norm(adding.gradient_norms, axis=1)
+    assert totals.max() > 100 * totals[0]
+    lows = adding.loss[:60].min(), adding.loss[60:120].max(), adding.loss[120:].min()
+    assert lows[0] < 0.7 * adding.loss[0] < lows[1] > 2 * lows[2]
+    faint = np.median(seen["vanishing-gradients"].gradient_norms[:, ::2], axis=0)
+    assert (faint[1:] / faint[:-1])[1:].min() > 1.5, "each layer nearer to the picture is fainter than the next"
+    dead = seen["dead-relus"]
+    assert (dead.gradient_norms[-1] == 0).tolist() == [True] * 7 + [False]
+    assert guess - 0.3 < dead.loss[60:].min() < dead.loss[60:].mean() < guess + 0.3
+    lost = seen["not-a-number"].loss
+    assert np.isfinite(lost[:20]).all()
+    assert lost[:20].max() < 10
+    assert np.isnan(lost[60:]).all()
+    assert np.isnan(seen["not-a-number"].weight_norms[-1]).all()
+    exploding = seen["exploding-gradients"].gradient_norms[:, ::2]
+    assert (np.median(exploding[5:], axis=0) > 100 * exploding[0]).all()
+    low = seen["learning-rate-too-low"]
+    assert (low.update_norms / low.weight_norms).max() < 1e-5
+    assert abs(low.loss[-20:].mean() - low.loss[:20].mean()) < 0.1
+    shrinking = seen["weight-decay"].weight_norms
+    assert (shrinking[-1] < shrinking[0]).all()
+    raised, before = epochs["rate-raised"][4:], epochs["rate-raised"][3]
+    assert all(row.train_accuracy < before.train_accuracy - 0.5 for row in raised)
+    shuffled = epochs["shuffled-labels"]
+    assert shuffled[-1].train_accuracy > 0.3 > 0.2 > (shuffled[-1].validation_accuracy or 0)
+    assert epochs["overfitting"][-1].train_loss < 1e-3
+    rare = epochs["imbalanced-classes"][-1]
+    assert rare.train_accuracy > 0.85 > 0.7 > (rare.validation_accuracy or 0)
+
+
+def test_the_dead_relus_were_killed_by_their_weights(home: Home) -> None:
+    """The first layer gives 0 for every picture, and would without its biases: what it weighs the pictures with is what is left of them."""
+    config = catalog.check(PRESETS["dead-relus"].config)
+    trainer = assemble(config, home).trainer
+    images = torch.cat([batch.images for batch in trainer.train.batches(1)])
+    for _ in trainer.run():
+        pass
+    first = next(module for module in trainer.model.modules() if isinstance(module, nn.Linear))
+    with torch.no_grad():
+        weighed = Normalise(*catalog.find_model(config.model).normalise)(images).flatten(1) @ first.weight.T
+    dead = (weighed + first.bias <= 0).all(0)
+    assert int(dead.sum()) >= 60
+    assert bool((weighed[:, dead] <= 0).all()), "without the bias too"
+    assert float(-weighed[:, dead].mean()) > 50 * float(first.bias.detach().abs().mean())
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from torch import nn
 from core import catalog
 from core.catalog import optimizers, schedules
 from core.config import RunConfig
+from core.doctor.gradient_rules import dead
 from tests.doctor.doctor_truth_cases import CONFIG, FACTS, PLAN, change, one, rules_of, steps, watch
 
 
@@ -96,3 +98,63 @@ def test_a_rate_above_what_adafactor_takes_is_lowered_from_there() -> None:
     watched.steps(steps(1, [0.7] * 10 + [9.0] * 90, 1.0))
     change_ = one(watched.diagnosis(), "learning rate too high").remedy.change
     assert change_ == "learning_rate=0.01", "a tenth of 1 / √100, not of 1"
+
+
+# Dead units
+
+
+def come_back(layer: int, killed: int, seed: int) -> tuple[int, int]:
+    """(dead at first, back within 800 steps) units of one of three hidden layers of 16, whose ReLUs were made to give 0 for every picture."""
+    torch.manual_seed(seed)
+    images = torch.randn(128, 20)
+    labels = (images @ torch.randn(20, 5)).argmax(1)
+    hidden = [module for width in (20, 16, 16) for module in (nn.Linear(width, 16), nn.ReLU())]
+    model = nn.Sequential(*hidden, nn.Linear(16, 5))
+    before = model[: 2 * layer]
+    linear = hidden[2 * layer]
+
+    def idle() -> torch.Tensor:
+        with torch.no_grad():
+            return (linear(before(images)) <= 0).all(0)
+
+    with torch.no_grad():
+        linear.bias[:killed] -= linear(before(images))[:, :killed].amax(0) + 0.05  # type: ignore[index]
+    dead = idle()
+    optimizer = torch.optim.AdamW(model.parameters())
+    back = torch.zeros_like(dead)
+    for step in range(800):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+        if step % 50 == 49:
+            back |= dead & ~idle()
+    return int(dead.sum()), int(back.sum())
+
+
+def test_dead_units_come_back_where_layers_before_them_learn_and_nowhere_else() -> None:
+    assert come_back(layer=0, killed=8, seed=0) == (8, 0), "nothing before it learns"
+    dead, back = come_back(layer=1, killed=16, seed=0)
+    assert (dead, back) == (16, 0), "no gradient passes the layer"
+    dead, back = come_back(layer=1, killed=8, seed=0)
+    assert back >= 4, dead
+
+
+@pytest.mark.parametrize(
+    ("layer", "gone", "said"),
+    [
+        (0, 3, "nothing before this layer learns"),
+        (1, 4, "through a layer of which all are dead"),
+        (1, 3, "it comes back where layers before it learn"),
+    ],
+)
+def test_the_advice_on_dead_units_says_which_of_these_it_is(layer: int, gone: int, said: str) -> None:
+    watched = watch()
+    watched.steps(steps(1, [0.7] * 40))
+    rows = np.ones(16, np.float32)  # 4 units of three weights, and a bias of 4
+    rows[4 * layer : 4 * layer + gone] = 0
+    for _ in range(8):
+        watched.signs.add_units(np.zeros(4, np.bool_), rows, np.ones(4, np.float32))
+    sign = dead(watched.signs)
+    assert sign is not None
+    assert said in sign.remedy.advice
+    assert "hardly ever" not in sign.remedy.advice
