@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.config import ConfigError
 from core.helpers.helper import LabError
-from core.records.walkthrough import Example, Walkthrough
+from core.records.walkthrough import Example, LabelsTried, Walkthrough
 from pages._parts.autograd import choice as autograd_choice
 from pages._parts.autograd import faults_view, modes_view
 from pages._parts.autograd.choice import FINE_TUNING, OWN
@@ -58,6 +58,21 @@ def look(example: Example) -> Walkthrough | None:
     return None
 
 
+def labels(tried: LabelsTried) -> None:
+    """That other labels change the loss and no gradient."""
+    with st.container(border=True, gap="xsmall", key="labels_tried"):
+        st.markdown("**What the labels do here**")
+        name = words.code(f"{tried.parameter}.grad")
+        rows = (("as in the code", tried.labels, tried.loss, tried.gradient), ("others", tried.other_labels, tried.other_loss, tried.other_gradient))
+        lines = [f"| {which} | {first(shown)} | {loss:,.2f} | {first(gradient)} |" for which, shown, loss, gradient in rows]
+        st.markdown("\n".join([f"| | labels | loss | {name} |", "|---|---|---|---|", *lines]))
+        st.caption(tried.found)
+
+
+def first(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4g}" for value in values) + " ..."
+
+
 def one_picture(example: Example, name: str) -> None:
     def find(step: int, number: int) -> str:
         try:
@@ -100,6 +115,8 @@ if example and walkthrough:
     left, right = st.columns([4, 5], gap="large") if kind == FINE_TUNING else (st.container(), None)
     with left:
         st.markdown(words.plain(walkthrough.about))
+        if walkthrough.labels_tried is not None:
+            labels(walkthrough.labels_tried)
         for note in walkthrough.notes:
             st.caption(words.plain(note))
     if right is not None:

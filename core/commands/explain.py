@@ -90,6 +90,8 @@ def _lines(walk: Walkthrough) -> list[str]:
         lines.append(f"  {'*' if plan.chosen else ' '} {plan.name}: {plan.why}")
     kept = sum(node.saved_bytes for node in walk.graph.nodes)
     lines.append(f"    * this example's plan. With everything learning its nodes keep {size(kept)} for the backward pass.")
+    if walk.labels_tried is not None:
+        lines += ["", walk.labels_tried.found]
     lines += [f"\n{note}" for note in walk.notes]
     return lines
 

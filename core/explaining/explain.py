@@ -21,6 +21,7 @@ from core.config import ConfigError
 from core.config.errors import Cancelled
 from core.explaining.chain_rule import Bench
 from core.explaining.figures import png
+from core.explaining.labels_tried import labels_tried
 from core.explaining.modes import tried
 from core.explaining.node_story import checks_of, story_of
 from core.explaining.plans import Looked, look
@@ -30,7 +31,7 @@ from core.explaining.specimen import Specimen, specimen
 from core.machine.home import Home
 from core.model.batch_norms import raised_by_norm
 from core.records.modes import Modes
-from core.records.walkthrough import Check, Example, LayerCall, NodeStory, ParameterLook, StepStory, Walkthrough
+from core.records.walkthrough import Check, Example, LabelsTried, LayerCall, NodeStory, ParameterLook, StepStory, Walkthrough
 
 REMEMBERED = 3
 """Specimens that are kept: a model and its float64 copy can be large."""
@@ -55,6 +56,11 @@ class Subject:
     def seen(self) -> Seen:
         """Two steps."""
         return two_steps(self.specimen, self.recorded.own_ids)
+
+    @cached_property
+    def labels(self) -> LabelsTried | None:
+        """What other labels change, where the loss is one for looking at gradients."""
+        return labels_tried(self.specimen)
 
     @property
     def bench(self) -> Bench:
@@ -91,7 +97,7 @@ def walkthrough(example: Example, home: Home, cancelled: Callable[[], bool] = la
     subject = _subject(example, home)
     looked_at = subject.specimen
     with _explained(looked_at), _given_up_when(cancelled):
-        graph, seen = subject.recorded.graph, subject.seen
+        graph, seen, tried = subject.recorded.graph, subject.seen, subject.labels
     return Walkthrough(
         title=looked_at.title,
         about=looked_at.about,
@@ -105,6 +111,7 @@ def walkthrough(example: Example, home: Home, cancelled: Callable[[], bool] = la
         graph=graph,
         notes=(*looked_at.notes, *seen.notes),
         seconds=time.perf_counter() - began,
+        labels_tried=tried,
     )
 
 

@@ -8,7 +8,7 @@ from core.explaining.specimen import Specimen
 _STEPS = """
 for step in (1, 2):
 {clear}    prediction = model(data)                 # forward
-    loss = (prediction - labels).sum()       # one number
+    loss = (prediction - labels).sum()       # one number, to look at gradients: nothing is learned from labels
     loss.backward()                          # fills .grad of every parameter that learns
     optim.step()                             # moves each parameter that has a .grad
     print(step, loss.item())

@@ -39,6 +39,11 @@ MOST_SAMPLES = 64
 
 CLASSIC_PIXELS = 64
 
+_FOR_LOOKING = (
+    "That is a loss for looking at gradients, not for learning: the labels have no influence on its gradients, and it has no minimum, since it falls "
+    "for ever as the predictions fall."
+)
+
 
 @dataclass
 class Specimen:
@@ -177,8 +182,9 @@ def _classic(example: Example) -> Specimen:
         return _resnet18(
             example,
             "The classic: one step of resnet18",
-            "resnet18 with random weights, one random picture, 1,000 random numbers as labels, and the simplest loss there is: the sum of all "
-            "differences. The lines are those with which PyTorch's own tutorial introduces autograd.",
+            "resnet18 with random weights, one random picture, 1,000 random numbers as labels, and the sum of all differences as loss. "
+            f"{_FOR_LOOKING} "
+            "The lines are those with which PyTorch's own tutorial introduces autograd.",
             model, inputs, labels, "over all parameters",
         )  # fmt: skip
 
@@ -194,7 +200,8 @@ def _fine_tuning(example: Example) -> Specimen:
             example,
             "Freeze for fine-tuning: only the new head of resnet18 learns",
             "Every parameter of resnet18 is frozen, then model.fc is replaced by a new nn.Linear(512, 10), which learns because nobody has "
-            "frozen it. The optimizer is given all parameters; it moves those that have a gradient, and no others.",
+            "frozen it. The optimizer is given all parameters; it moves those that have a gradient, and no others. "
+            f"The loss is the sum of all differences. {_FOR_LOOKING}",
             model, inputs, labels, "over all parameters, frozen ones included",
         )  # fmt: skip
 

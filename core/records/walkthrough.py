@@ -220,6 +220,33 @@ class ParameterLook:
 
 
 @dataclass(frozen=True)
+class LabelsTried:
+    """The first step with the loss `(prediction - labels).sum()`, and the same with other labels: `same` of `gradients` are equal bit for bit.
+
+    `labels`, `gradient` (of `parameter`) and their others are first values. `same_with_cross_entropy`: how many are equal for two labels there.
+    """
+
+    labels: tuple[float, ...]
+    other_labels: tuple[float, ...]
+    loss: float
+    other_loss: float
+    parameter: str
+    gradient: tuple[float, ...]
+    other_gradient: tuple[float, ...]
+    gradients: int
+    same: int
+    same_with_cross_entropy: int
+
+    @property
+    def found(self) -> str:
+        """What was found, in words."""
+        return (
+            f"With other labels {self.same:,} of {self.gradients:,} gradients are the same, bit for bit. With cross entropy, a loss for learning, "
+            f"{self.same_with_cross_entropy:,} of {self.gradients:,} are the same for another class."
+        )
+
+
+@dataclass(frozen=True)
 class Walkthrough:
     """Two training steps of an example. `code` is plain PyTorch that does the same, and runs as it stands. `seconds`: how long looking took."""
 
@@ -235,6 +262,8 @@ class Walkthrough:
     graph: Graph
     notes: tuple[str, ...]
     seconds: float
+    labels_tried: LabelsTried | None = None
+    """For a loss on whose gradients the labels have no influence: what shows that."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ export class ZeroGrad extends Panel {
     const lines = [
       ["zero_grad", cleared ? "drops the gradients of the step before" : "would drop the gradients of the step before, and is left out"],
       ["forward", `passes the batch through ${plural(calls.length, "layer call")} and records what the derivatives will need`],
-      ["loss", "compares the prediction with the labels: one number"],
+      ["loss", this.walk.labels_tried ? "adds up prediction - labels: one number, to look at gradients with" : "compares the prediction with the labels: one number"],
       ["backward", `brings ${plural(arrivals.length, "gradient")}, the last layers first${arrivals.length < all ? `; ${plural(all - arrivals.length, "parameter")} of ${count(all)} get none` : ""}`],
       ["step", `moves ${plural(moved, "parameter")}, each by its own gradient`],
     ];
@@ -145,7 +145,12 @@ export class Forward extends Panel {
 export class Loss extends Panel {
   build() { this.root.innerHTML = '<div class="thaw-loss" data-part="lines"></div><div class="thaw-card" data-part="output"></div>'; }
 
-  words() { return "The prediction is compared with the labels and becomes one number. The backward pass asks of every parameter: how would this number change if you changed a little?"; }
+  words() {
+    const what = this.walk.labels_tried
+      ? "All differences are added up to one number. The labels only shift it, and no gradient depends on them: this is a loss for looking at gradients, not for learning."
+      : "The prediction is compared with the labels and becomes one number.";
+    return `${what} The backward pass asks of every parameter: how would this number change if you changed a little?`;
+  }
 
   show(moment) {
     const { loss, loss_lines: lines, output } = this.story(moment);
