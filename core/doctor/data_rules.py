@@ -76,13 +76,18 @@ def by_chance(signs: Signs) -> Sign | None:
     chance = signs.chance
     limit = chance + min(3 * math.sqrt(chance * (1 - chance) / count), MOST_BY_CHANCE)
     reached = sorted(row.validation_accuracy or 0.0 for row in rows)[1]
-    if reached > limit or chance > 0.9:
+    if max(reached, rows[-1].validation_accuracy or 0.0) > limit or chance > 0.9:
         return None
     training = rows[-1].train_accuracy
     by_heart = training > limit + 0.1
+    if not by_heart and _told_apart(signs, training):
+        return None  # it has begun to learn, and few validation pictures do not show it yet
     forget = signs.facts.statistics_steps
     if rows[0].step < SETTLED * forget:
         return _lagging(signs, reached, training, forget) if by_heart else None
+    guess, measured = signs.facts.guess_loss, rows[-1].validation_loss
+    if by_heart and guess is not None and measured is not None and measured < guess:
+        return None  # what it learned helps with new pictures too: the loss shows that before the accuracy does
     below = signs.facts.guess_loss is None or rows[-1].train_loss < signs.facts.guess_loss
     if not by_heart and below and rows[-1].train_loss < 0.98 * rows[0].train_loss:
         return None  # slow, but on its way
@@ -100,6 +105,14 @@ def by_chance(signs: Signs) -> Sign | None:
         Remedy("Look at some training pictures with their labels first; then try another learning rate.", "", settings),
         "accuracy", rows[0].step, rows[-1].step,
     )  # fmt: skip
+
+
+def _told_apart(signs: Signs, training: float) -> bool:
+    """Whether this share of right training pictures is beyond that of always saying their most frequent class, by more than chance does."""
+    counts = signs.facts.class_counts
+    count = sum(counts)
+    share = max(counts) / count if count else 1.0
+    return training > share + 3 * math.sqrt(share * (1 - share) / max(count, 1))
 
 
 def _lagging(signs: Signs, reached: float, training: float, forget: int) -> Sign:
