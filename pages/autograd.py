@@ -64,14 +64,17 @@ def labels(tried: LabelsTried) -> None:
         st.markdown("**What the labels do here**")
         name = words.code(f"{tried.parameter}.grad")
         rows = (("as in the code", tried.labels, tried.loss, tried.gradient), ("others", tried.other_labels, tried.other_loss, tried.other_gradient))
-        lines = [f"| {which} | {first(shown)} | {words.plain(f'{loss:,.2f}')} | {first(gradient)} |" for which, shown, loss, gradient in rows]
+        lines = [
+            f"| {which} | {words.plain(first(shown))} | {words.plain(f'{loss:,.2f}')} | {words.plain(first(gradient))} |"
+            for which, shown, loss, gradient in rows
+        ]
         st.markdown("\n".join([f"| | labels | loss | {name} |", "|---|---|---|---|", *lines]))
         st.caption(words.plain(tried.found))
 
 
 def first(values: tuple[float, ...]) -> str:
-    """The first values of a tensor, to be drawn."""
-    return words.plain(" ".join(f"{value:.4g}" for value in values) + " ...")
+    """The first values of a tensor."""
+    return " ".join(f"{value:.4g}" for value in values) + " ..."
 
 
 def one_picture(example: Example, name: str) -> None:

@@ -34,7 +34,7 @@ SAME_THINGS = {"zip", "enumerate", "list", "tuple", "sorted", "reversed", "dict.
 
 OURS = {
     # texts that stand in our source, in a catalogue or a table
-    "AUGMENTATIONS[name].about", "LOSSES[name].about", "OPTIMIZERS[name].about", "SCHEDULES[name].about", "RULES[rule].title",
+    "AUGMENTATIONS[name].about", "LOSSES[name].about", "OPTIMIZERS[name].about", "RULES[rule].title",
     "given.about", "given.name", "given.unit", "preset.label", "preset.watch_for", "preset.what", "remedy.label", "remedy.what", "remedy.why",
     "rule.about", "rule.title", "template.about", "template.label", "words.STATUS[run.status]", "model_choice.facts(table)",
     "telling.peak_in_words(profile.memory)",

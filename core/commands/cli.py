@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 from core import catalog, commands, networks
+from core.catalog.rate_advice import outside
 from core.code import network_code
 from core.commands import settings
 from core.commands.missing import missing
@@ -138,10 +139,9 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
     layout = catalog.survey(config.dataset)
     store = RunStore(home.database)
     run_id = store.create_run(config)
-    print(f"run {run_id}: {config.model} on {config.dataset}, freeze: {config.freeze}", file=sys.stderr)
+    print(f"run {run_id}: {config.model} on {config.dataset}, freeze: {config.freeze}", *outside(config), sep="\n", file=sys.stderr)
     said = [layout.sentence, *(left.sentence for left in layout.left_out)] if layout else []
-    for line in said:
-        print(f"data: {line}", file=sys.stderr)
+    print(*(f"data: {line}\n" for line in said), sep="", end="", file=sys.stderr)
     with progress_bar(home, run_id):
         work(home, run_id)
     run = store.run(run_id)

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from core import networks
+from core.catalog.optimizers import OPTIMIZERS
+from core.catalog.rate_advice import ABOUT_RATE
 from core.config import EXAMPLES, ConfigError, RunConfig
 from core.config.limits import LARGEST_FILE, TooMuch, quoted, read_json
 from core.machine.home import Home
 
 MAY_BE_EMPTY = tuple(name for name, field in RunConfig.model_fields.items() if field.default is None)
 """The fields for which nothing, or none, can be given."""
+
+ABOUT = {"learning_rate": f". {ABOUT_RATE} Usual at first: {', '.join(f'{entry.name} {entry.learning_rate:g}' for entry in OPTIMIZERS.values())}."}
+"""What a flag's help says beyond the field's own words."""
 
 
 def flags() -> argparse.ArgumentParser:
@@ -26,7 +31,7 @@ def flags() -> argparse.ArgumentParser:
             f"--{name.replace('_', '-')}",
             dest=name,
             metavar="JSON" if name.endswith("_options") else "VALUE",
-            help=f"{field.description}{default}".replace("%", "%%"),
+            help=f"{field.description}{default}{ABOUT.get(name, '')}".replace("%", "%%"),
         )
     settings.add_argument(
         "--unfreeze-at", metavar="EPOCH:LAYER", action="append", default=[],

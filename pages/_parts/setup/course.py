@@ -8,6 +8,7 @@ from core.config import ConfigError
 from core.config.plans import FreezePlan, Timeline
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.components.timeline_editor import Factor, Painted, edits, grid, patterns, timeline_editor
+from pages._parts.setup import rate_hint
 from pages._parts.setup.freezing import put_plan
 from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.draft import key
@@ -31,7 +32,7 @@ def ask_course(fields: Fields, table: LayerTable) -> None:
         fields.say("epochs")
     with fields.field(rate, "learning_rate"):
         st.number_input("Learning rate", step=1e-4, format="%g", key=key("learning_rate"), persist_state="session")
-        fields.say("learning_rate")
+        fields.say("learning_rate", words.plain(rate_hint.learning_rate(rate_hint.usable())))
     with buttons:
         st.space(14)
         _buttons(table)

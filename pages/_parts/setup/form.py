@@ -5,13 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from core.catalog import AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES
+from core.catalog.rate_advice import ABOUT_RATE
 from core.code import Recorded, about, phases, pytorch_code
 from core.config import CLASS_WEIGHTS, DOUBLES, FAULTS, ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.records.cost import steps_per_epoch
 from core.records.layers import frozen_parameters, head_options, multipliers_by_parameter
 from pages._parts.components.freeze_tree.tree import LayerTable
-from pages._parts.setup import checks, course, fit_choice, freezing, model_choice, speed_choice, suit_model
+from pages._parts.setup import checks, course, fit_choice, freezing, model_choice, rate_hint, speed_choice, suit_model
 from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, option, sentence
@@ -95,9 +96,8 @@ class Form(Fields):
         st.subheader("Training", anchor=False)
         first, second, third = st.columns(3)
         with self.field(first, "learning_rate"):
-            st.number_input("Learning rate", step=1e-4, format="%g", key=key("learning_rate"), persist_state="session")
-            optimizer = OPTIMIZERS[st.session_state[key("optimizer")]]
-            self.say("learning_rate", f"usual for {words.plain(optimizer.name)}: {optimizer.learning_rate:g}")
+            st.number_input("Learning rate", step=1e-4, format="%g", key=key("learning_rate"), help=ABOUT_RATE, persist_state="session")
+            self.say("learning_rate", words.plain(rate_hint.learning_rate(rate_hint.usable())))
         with self.field(second, "epochs"):
             st.number_input("Epochs", step=1.0, format="%g", key=key("epochs"), persist_state="session")
             self.say("epochs", "times that all images are seen")
@@ -143,13 +143,13 @@ class Form(Fields):
             with self.field(right, "weight_decay"):
                 usual = _usual(entry.weight_decay)
                 st.number_input("Weight decay", step=0.01, format="%g", placeholder=usual, key=key("weight_decay"), persist_state="session")
-                self.say("weight_decay", "pull of every weight towards 0")
+                self.say("weight_decay", words.plain(rate_hint.weight_decay(rate_hint.usable())))
             self._options("optimizer_options")
             self._options("loss_options")
             left, right = st.columns(2)
             with self.field(left, "schedule"):
-                name = st.selectbox("Schedule", list(SCHEDULES), key=key("schedule"), persist_state="session")
-                self.say("schedule", SCHEDULES[name].about)
+                st.selectbox("Schedule", list(SCHEDULES), key=key("schedule"), persist_state="session")
+                self.say("schedule", words.plain(rate_hint.schedule(rate_hint.usable())))
             with self.field(right, "augmentation"):
                 name = st.selectbox("Augmentation", list(AUGMENTATIONS), key=key("augmentation"), persist_state="session")
                 self.say("augmentation", AUGMENTATIONS[name].about)
@@ -228,6 +228,7 @@ class Form(Fields):
             with counts:
                 freezing.counts(table, frozen)
             freezing.editor(table, frozen)
+            self.say_again("optimizer", words.plain(rate_hint.optimizer(rate_hint.usable(), table)))
         self.set_elsewhere(table)
         return table
 

@@ -37,6 +37,10 @@ class Fields:
         if about:
             slot.caption(about)
 
+    def say_again(self, name: str, about: str) -> None:
+        """Say something else below a widget, now that more is known."""
+        self._slots[name].caption(about)
+
     def needs(self, names: Collection[str]) -> bool:
         """True where one of these fields has something to say that must not hide in a closed expander."""
         return not self.errors.keys().isdisjoint(names) or not draft.notes().keys().isdisjoint(names)

@@ -1,0 +1,95 @@
+"""What stands below the settings that decide how far an update goes: numbers for the run at hand, not for runs in general."""
+
+from __future__ import annotations
+
+import math
+
+from core.catalog import OPTIMIZERS, SCHEDULES, decay, optimizers
+from core.catalog.optimizers import FIRST_STEP_ONLY
+from core.catalog.rate_advice import course_in_words, outside, rate_advice
+from core.catalog.rates import course
+from core.config import ConfigError, RunConfig
+from core.records.cost import steps_per_epoch
+from core.records.layers import frozen_parameters
+from pages._parts.components.freeze_tree.tree import LayerTable
+from pages._parts.setup import checks
+from pages._parts.shared import draft
+
+MOST_STEPS = 200_000
+"""Runs of more steps are not worked out for a line of text."""
+
+
+def usable() -> RunConfig | None:
+    """The draft as a run, or None where something in it cannot be used."""
+    try:
+        return RunConfig(**draft.values())
+    except ConfigError:
+        return None
+
+
+def learning_rate(config: RunConfig | None) -> str:
+    """Which rates are usual for what this run sets out to do, or that its own is far from that."""
+    optimizer = OPTIMIZERS[draft.values()["optimizer"]]
+    if optimizer.name in FIRST_STEP_ONLY:
+        return f"the first step of each weight; {optimizer.name} sizes the others itself"
+    try:
+        advice = rate_advice(config) if config else None
+        far = " ".join(outside(config)) if config else ""
+    except ConfigError:
+        advice, far = None, ""
+    if advice is None:
+        return f"usual for {optimizer.name}: {optimizer.learning_rate:g}"
+    return far or advice.text
+
+
+def schedule(config: RunConfig | None) -> str:
+    """What the chosen schedule does, with this run's numbers where its steps are known."""
+    about = SCHEDULES[draft.values()["schedule"]].about
+    total, a_epoch = _steps(config)
+    if config is None or not 0 < total <= MOST_STEPS:
+        return about
+    try:
+        numbers = course_in_words(config, total, a_epoch)
+    except ConfigError:
+        return about
+    return f"{about} Here: {numbers}." if numbers else about
+
+
+def weight_decay(config: RunConfig | None) -> str:
+    """What weight decay alone does in this run."""
+    total, a_epoch = _steps(config)
+    try:
+        strength = float(optimizers.settings(config).get("weight_decay", 0.0)) if config else 0.0
+        if config is None or not strength or not 0 < total <= MOST_STEPS:
+            return "pull of every weight towards 0"
+        if not decay.takes_a_share(config):
+            name = config.optimizer
+            return f"pull of every weight towards 0; {name} divides it by the size of gradients, so it takes no fixed share"
+        taken = 1 - min(abs(decay.kept(config, course(config, total, a_epoch))), 1.0)
+    except ConfigError:
+        return "pull of every weight towards 0"
+    return f"pull of every weight towards 0: by itself it takes {100 * taken:.2g} % off in these {total:,} steps"
+
+
+def optimizer(config: RunConfig | None, table: LayerTable) -> str:
+    """What the optimizer does, and how many numbers it keeps for the layers that learn at first."""
+    about = OPTIMIZERS[draft.values()["optimizer"]].about
+    if config is None:
+        return about
+    try:
+        frozen = frozen_parameters(config.freeze, table.description.parameters)
+        shapes = [parameter.shape for parameter in table.description.parameters if parameter.name not in frozen]
+        kept = optimizers.state_values(config.optimizer, shapes, optimizers.settings(config))
+    except ConfigError:
+        return about
+    learning = sum(math.prod(shape) for shape in shapes)
+    return f"{about} Here it keeps {kept / learning:.2g} numbers for each weight that learns." if learning and kept else about
+
+
+def _steps(config: RunConfig | None) -> tuple[int, int]:
+    """(steps of the run, of an epoch); zeros where that is not known."""
+    if config is None:
+        return 0, 0
+    images = checks.training_images(config.dataset, config.validation_share)
+    a_epoch = steps_per_epoch(images, config.batch_size * config.accumulate) if images else 0
+    return a_epoch * config.epochs, a_epoch
