@@ -63,12 +63,14 @@ def labels(tried: LabelsTried) -> None:
     with st.container(border=True, gap="xsmall", key="labels_tried"):
         st.markdown("**What the labels do here**")
         name = words.code(f"{tried.parameter}.grad")
-        rows = (("as in the code", tried.labels, tried.loss, tried.gradient), ("others", tried.other_labels, tried.other_loss, tried.other_gradient))
         lines = [
-            f"| {which} | {words.plain(first(shown))} | {words.plain(f'{loss:,.2f}')} | {words.plain(first(gradient))} |"
-            for which, shown, loss, gradient in rows
+            f"| | labels | loss | {name} |",
+            "|---|---|---|---|",
+            f"| as in the code | {words.plain(first(tried.labels))} | {words.plain(f'{tried.loss:,.2f}')} | {words.plain(first(tried.gradient))} |",
+            f"| others | {words.plain(first(tried.other_labels))} | {words.plain(f'{tried.other_loss:,.2f}')} | "
+            f"{words.plain(first(tried.other_gradient))} |",
         ]
-        st.markdown("\n".join([f"| | labels | loss | {name} |", "|---|---|---|---|", *lines]))
+        st.markdown("\n".join(lines))
         st.caption(words.plain(tried.found))
 
 
