@@ -40,17 +40,17 @@ LOSSES = by_name(
         Entry("SoftMarginLoss", "Soft margin", "Logistic loss with the right class at +1 and the others at -1."),
         Entry(
             "KLDivLoss", "Kullback-Leibler divergence",
-            "How far the model's probabilities are from the smoothed labels. Without smoothing it is cross entropy.",
+            "How far the model's probabilities are from the smoothed labels. Without smoothing and class weights it is cross entropy.",
             (Option("label_smoothing", "float", 0.1, 0, 1, open_high=True, about=_SMOOTHING.about),),
         ),
         Entry("MSELoss", "Mean squared error", "Pulls the right class's output to 1 and all others to 0, by the square of the distance."),
-        Entry("L1Loss", "Mean absolute error", "Pulls the right class's output to 1 and all others to 0, by the distance itself. Learns slowly."),
+        Entry("L1Loss", "Mean absolute error", "Pulls the right class's output to 1 and all others to 0, each as hard however far it is."),
         Entry(
             "SmoothL1Loss", "Smooth absolute error", "Squared error near the target, absolute error far from it.",
             (Option("beta", "float", 1.0, 0, 1000, open_low=True, about="distance at which the square ends"),),
         ),
         Entry(
-            "HuberLoss", "Huber", "Smooth absolute error times delta: outliers pull less.",
+            "HuberLoss", "Huber", "Smooth absolute error times delta, for a beta of delta: what is far off pulls less than in the squared error.",
             (Option("delta", "float", 1.0, 0, 1000, open_low=True, about="distance at which the square ends"),),
         ),
     )

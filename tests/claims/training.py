@@ -15,6 +15,8 @@ _LABELS = "tests/explaining/test_labels_tried.py"
 _RULES = "tests/explaining/test_update_rules.py::test_every_line_of_a_rule_is_true_and_says_what_torch_does"
 _CHAIN = "tests/explaining/test_graph.py::test_the_chain_rule_holds_at_every_node"
 
+_LOSS = "tests/catalog/test_loss_words.py::test"
+_LOSSES = "core/catalog/losses.py"
 _OPTIMIZERS, _SCHEDULES, _FAULTS = "core/catalog/optimizers.py", "core/catalog/schedules.py", "core/catalog/faults.py"
 _NODE_TEXTS, _LOSS_NODES, _LAYERS = "core/explaining/nodes.py", "core/explaining/loss_nodes.py", "core/explaining/words.py"
 
@@ -80,6 +82,37 @@ CLAIMS: tuple[Claim, ...] = (
         "Step size, the highest one where a schedule moves it (Rprop: the first one only)",
         "core/config/run_config.py",
         f"{_WORDS}::test_the_learning_rate_is_the_highest_of_every_schedule",
+    ),
+    # Losses
+    Claim(
+        "Cross entropy in two steps, log_softmax and then this; the numbers are the same.",
+        _LOSSES,
+        f"{_LOSS}_cross_entropy_in_two_steps_has_the_same_numbers",
+    ),
+    Claim(
+        "Without smoothing and class weights it is cross entropy.",
+        _LOSSES,
+        f"{_LOSS}_divergence_without_smoothing_is_cross_entropy_unless_classes_weigh",
+    ),
+    Claim(
+        "each as hard however far it is", _LOSSES,
+        f"{_LOSS}_the_absolute_error_pulls_as_hard_from_everywhere_and_huber_less_than_the_square_from_afar",
+    ),
+    Claim(
+        "Smooth absolute error times delta, for a beta of delta", _LOSSES,
+        f"{_LOSS}_the_absolute_error_pulls_as_hard_from_everywhere_and_huber_less_than_the_square_from_afar",
+    ),
+    Claim("Binary cross entropy, averaged over classes and then over images.", _LOSSES, f"{_LOSS}_three_names_are_one_binary_cross_entropy"),
+    Claim("Logistic loss with the right class at +1 and the others at -1.", _LOSSES, f"{_LOSS}_three_names_are_one_binary_cross_entropy"),
+    Claim(
+        "Asks that the right class beats every other by a margin, and is content once it does.",
+        _LOSSES,
+        f"{_LOSS}_the_hinge_is_content_once_the_margin_is_won",
+    ),
+    Claim(
+        "share of each label spread over all classes, so that the model grows less certain",
+        _LOSSES,
+        f"{_LOSS}_smoothed_labels_are_met_by_a_less_certain_model",
     ),
     # Schedules
     Claim(
