@@ -69,6 +69,9 @@ def option(given: Option, place: str) -> None:
     about = (f"{given.about} ({given.unit})" if given.unit else given.about) or None
     empty = "worked out at the start"
     match given.kind:
+        case "bool" if given.default is None:  # a checkbox has no third state
+            words_of = {None: empty, True: "yes", False: "no"}
+            st.selectbox(given.name, list(words_of), format_func=lambda value: words_of[value], key=place, help=about, persist_state="session")
         case "bool":
             st.checkbox(given.name, key=place, help=about, persist_state="session")
         case "choice":

@@ -1,0 +1,29 @@
+"""What stands below the settings of the learning rate, the schedule and weight decay: numbers of the run that the form describes."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.catalog import SCHEDULES
+from tests.pages.pages_cases import SMALL, expander, open_page, shown, widget
+
+
+def test_the_hint_goes_by_what_learns_where_it_starts_from_and_the_pictures_an_update() -> None:
+    app = open_page("train.py", setup="1", model="resnet18", image_size="64", optimizer="SGD", accumulate="4")
+    assert "usual for SGD, fresh weights, 128 pictures an update: 0.01 to 0.1" in shown(app)
+    widget(app, "Starting weights").set_value("pretrained").run()
+    assert "usual for SGD, weights that have learned already and learn on, 128 pictures an update: 0.004 to 0.04" in shown(app)
+    widget(app, "Learning rate").set_value(30.0).run()
+    assert "The learning rate 30 is far above what is usual for SGD" in shown(app)
+    widget(app, "Optimizer").set_value("Rprop").run()
+    assert "the first step of each weight; Rprop sizes the others itself" in shown(app)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_schedule_can_be_chosen_and_is_said_in_numbers(schedule: str) -> None:
+    app = open_page("train.py", setup="1", schedule=schedule, weight_decay="0.05", optimizer="SGD", learning_rate="0.01", **SMALL)
+    assert expander(app, "More settings")
+    said = shown(app)
+    assert SCHEDULES[schedule].about in said.replace("\\", "")
+    assert ("in step 1" in said) == (schedule != "constant")
+    assert "% off in these 180 steps" in said
