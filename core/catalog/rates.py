@@ -38,7 +38,7 @@ def course(config: RunConfig, total_steps: int, steps_per_epoch: int, changes: S
     """
     name, values = lengths(config, total_steps, steps_per_epoch)
     steps = np.arange(total_steps, dtype=np.float64)
-    rates = _factors(name, values, steps, config.learning_rate)
+    rates = _rates(name, values, steps, config.learning_rate)
     moved = {"OneCycleLR": _one_cycle, "CyclicLR": _cyclic}.get(name)
     momenta = None
     if moved is not None and cycles_momentum(values["cycle_momentum"], config):
@@ -58,7 +58,8 @@ def step_of(timed: TimedChange, steps_per_epoch: int) -> int:
     return timed.at if timed.unit == "step" else (timed.at - 1) * steps_per_epoch + 1
 
 
-def _factors(name: str, values: dict[str, Any], steps: Floats, rate: float) -> Floats:
+def _rates(name: str, values: dict[str, Any], steps: Floats, rate: float) -> Floats:
+    found: Floats
     match name:
         case "WarmupCosine":
             rise, start = values["warmup"], values["start_factor"]
@@ -73,20 +74,21 @@ def _factors(name: str, values: dict[str, Any], steps: Floats, rate: float) -> F
         case "CyclicLR":
             return _cyclic(values, steps, values["base_lr"], rate)
         case "StepLR":
-            return rate * values["gamma"] ** (steps // values["step_size"])
+            found = rate * (values["gamma"] ** (steps // values["step_size"]))
         case "MultiStepLR":
-            return rate * values["gamma"] ** np.searchsorted(np.sort(values["milestones"]), steps, side="right")
+            found = rate * (values["gamma"] ** np.searchsorted(np.sort(values["milestones"]), steps, side="right"))
         case "ExponentialLR":
-            return rate * values["gamma"] ** steps
+            found = rate * (values["gamma"] ** steps)
         case "LinearLR":
             start, end = values["start_factor"], values["end_factor"]
-            return rate * (start + (end - start) * np.minimum(steps / values["total_iters"], 1))
+            found = rate * (start + (end - start) * np.minimum(steps / values["total_iters"], 1))
         case "ConstantLR":
-            return rate * np.where(steps < values["total_iters"], values["factor"], 1.0)
+            found = rate * np.where(steps < values["total_iters"], values["factor"], 1.0)
         case "PolynomialLR":
-            return rate * (1 - np.minimum(steps / values["total_iters"], 1)) ** values["power"]
+            found = rate * ((1 - np.minimum(steps / values["total_iters"], 1)) ** values["power"])
         case _:
-            return np.full(len(steps), rate)
+            found = np.full(len(steps), rate)
+    return found
 
 
 def _cosine(steps: Floats, length: float | Floats, rate: float, lowest: float) -> Floats:
@@ -128,4 +130,5 @@ def _cyclic(values: dict[str, Any], steps: Floats, low: float, high: float, _: b
             height = height / 2 ** (cycle - 1)
         case "exp_range":
             height = height * values["gamma"] ** steps
-    return low + (high - low) * height
+    found: Floats = low + (high - low) * height
+    return found

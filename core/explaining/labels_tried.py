@@ -26,7 +26,7 @@ def labels_tried(specimen: Specimen) -> LabelsTried | None:
     others = torch.rand(specimen.labels.shape, generator=torch.Generator().manual_seed(1))
     loss, gradients = _gradients(specimen, lambda prediction: (prediction - specimen.labels).sum())
     other_loss, other_gradients = _gradients(specimen, lambda prediction: (prediction - others).sum())
-    learning = [_gradients(specimen, lambda prediction, label=label: F.cross_entropy(prediction, torch.tensor([label])))[1] for label in (0, 1)]
+    learning = [_gradients(specimen, _cross_entropy(label))[1] for label in (0, 1)]
     name = next(name for name in reversed(gradients) if gradients[name].dim() > 1)
 
     def first(values: Tensor) -> tuple[float, ...]:
@@ -46,12 +46,16 @@ def labels_tried(specimen: Specimen) -> LabelsTried | None:
     )
 
 
+def _cross_entropy(label: int) -> Callable[[Tensor], Tensor]:
+    return lambda prediction: F.cross_entropy(prediction, torch.tensor([label]))
+
+
 def _gradients(specimen: Specimen, loss_of: Callable[[Tensor], Tensor]) -> tuple[float, dict[str, Tensor]]:
     """The loss and the gradients, by parameter, of a first step with this loss."""
     model = specimen.working()
     with specimen.seeded():
         loss = loss_of(model(specimen.inputs))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
     return float(loss.detach()), {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 

@@ -124,7 +124,9 @@ def healthy(group: Group, runs: int, seed: int, every: bool = False) -> Iterator
             rates = rates * group.change
             for watched, rate in zip(doctors, rates.tolist(), strict=True):
                 _changed(watched, step + 1, rate)
-        order, sums, right, rows, units = torch.randperm(group.pictures, generator=generator), 0.0, 0.0, [[] for _ in doctors], [[] for _ in doctors]  # type: ignore[var-annotated]
+        order, sums, right = torch.randperm(group.pictures, generator=generator), torch.zeros(runs), torch.zeros(runs)
+        rows: list[list[StepRow]] = [[] for _ in doctors]
+        units: list[list[Units]] = [[] for _ in doctors]
         for start in range(0, group.pictures, group.batch):
             step += 1
             chosen = order[start : start + group.batch]
@@ -138,11 +140,11 @@ def healthy(group: Group, runs: int, seed: int, every: bool = False) -> Iterator
         with torch.no_grad():
             known, real = stack(held[0]), loss_of(stack(truth[0]), truth[1])
             lowest = torch.minimum(lowest, real)
-            accuracy = (known.argmax(2) == held[1]).float().mean(1)
+            measured, accuracy = loss_of(known, held[1]), (known.argmax(2) == held[1]).float().mean(1)
         for run, watched in enumerate(doctors):
             watched.steps(block_of(rows[run]), units[run])
-            means = (float(total[run]) / group.pictures for total in (sums, right))  # type: ignore[index]
-            watched.epoch(EpochRow(epoch, step, 1.0, *means, float(loss_of(known, held[1])[run]), float(accuracy[run])))
+            mean, share = (float(total[run]) / group.pictures for total in (sums, right))
+            watched.epoch(EpochRow(epoch, step, 1.0, mean, share, float(measured[run]), float(accuracy[run])))
     with torch.no_grad():
         good = (stack(truth[0]).argmax(2) == truth[1]).float().mean(1) > 2 / group.classes
     for run, watched in enumerate(doctors):
@@ -173,11 +175,11 @@ def _take(stack: Stack, moving: torch.optim.Optimizer, rates: Tensor, loss: Tens
             tensor.copy_(old + (tensor - old) * rates.view(-1, *[1] * (tensor.dim() - 1)))
         moved = torch.stack([(tensor - old).flatten(1).norm(dim=1) for tensor, old in zip(stack.tensors, before, strict=True)], 1).numpy()
         sizes = torch.stack([old.flatten(1).norm(dim=1) for old in before], 1).numpy()
-    norms = norms.numpy()
+    lengths = norms.numpy()
     frozen = np.zeros(len(before), np.bool_)
     for run, value in enumerate(loss.tolist()):
         weights = (moved[run], sizes[run]) if look else (None, None)
-        rows[run].append(StepRow(step, epoch, float(step), value, float(rates[run]), 100.0, norms[run], *weights))
+        rows[run].append(StepRow(step, epoch, float(step), value, float(rates[run]), 100.0, lengths[run], *weights))
         if rowed is not None:
             units[run].append(Units(step, frozen, rowed[run]))
 

@@ -110,15 +110,15 @@ def come_back(layer: int, killed: int, seed: int) -> tuple[int, int]:
     labels = (images @ torch.randn(20, 5)).argmax(1)
     hidden = [module for width in (20, 16, 16) for module in (nn.Linear(width, 16), nn.ReLU())]
     model = nn.Sequential(*hidden, nn.Linear(16, 5))
-    before = model[: 2 * layer]
-    linear = hidden[2 * layer]
+    before, linear = nn.Sequential(*hidden[: 2 * layer]), hidden[2 * layer]
+    assert isinstance(linear, nn.Linear)
 
     def idle() -> torch.Tensor:
         with torch.no_grad():
             return (linear(before(images)) <= 0).all(0)
 
     with torch.no_grad():
-        linear.bias[:killed] -= linear(before(images))[:, :killed].amax(0) + 0.05  # type: ignore[index]
+        linear.bias[:killed] -= linear(before(images))[:, :killed].amax(0) + 0.05
     dead = idle()
     optimizer = torch.optim.AdamW(model.parameters())
     back = torch.zeros_like(dead)
