@@ -74,7 +74,7 @@ CLAIMS: tuple[Claim, ...] = (
         f"{_WORDS}::test_rprop_begins_with_the_rate_and_sizes_all_other_steps_itself",
     ),
     Claim(
-        "Here it keeps {...} numbers for each weight that learns.",
+        "Here it keeps {...} value{...} for each one that learns.",
         "pages/_parts/setup/rate_hint.py",
         f"{_WORDS}::test_what_an_optimizer_keeps_is_counted_as_it_is",
     ),

@@ -83,7 +83,8 @@ def optimizer(config: RunConfig | None, table: LayerTable) -> str:
     except ConfigError:
         return about
     learning = sum(math.prod(shape) for shape in shapes)
-    return f"{about} Here it keeps {kept / learning:.2g} numbers for each weight that learns." if learning and kept else about
+    share = f"{kept / learning:.2g}" if learning else "0"
+    return f"{about} Here it keeps {share} value{'' if share == '1' else 's'} for each one that learns." if kept else about
 
 
 def _steps(config: RunConfig | None) -> tuple[int, int]:

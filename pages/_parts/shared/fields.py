@@ -71,7 +71,15 @@ def option(given: Option, place: str) -> None:
     match given.kind:
         case "bool" if given.default is None:  # a checkbox has no third state
             words_of = {None: empty, True: "yes", False: "no"}
-            st.selectbox(given.name, list(words_of), format_func=lambda value: words_of[value], key=place, help=about, persist_state="session")
+            st.selectbox(
+                given.name,
+                list(words_of),
+                format_func=lambda value: words_of[value],
+                key=place,
+                help=about,
+                placeholder=empty,
+                persist_state="session",
+            )
         case "bool":
             st.checkbox(given.name, key=place, help=about, persist_state="session")
         case "choice":
