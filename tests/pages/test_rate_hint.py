@@ -21,7 +21,7 @@ def test_the_hint_goes_by_what_learns_where_it_starts_from_and_the_pictures_an_u
 
 def test_what_an_optimizer_keeps_is_counted_for_the_model_at_hand() -> None:
     app = open_page("train.py", setup="1", model="resnet18", image_size="64", optimizer="Adafactor", dataset="digits")
-    assert "Here it keeps 0.66 values for each one that learns." in shown(app)
+    assert "Here it keeps 0.69 values for each one that learns." in shown(app)
     widget(app, "Optimizer").set_value("SGD").run()
     assert "Here it keeps 1 value for each one that learns." in shown(app)
 
