@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from core.config import ConfigError
 from core.evaluation.predictions import Predictions
-from core.records.evaluation import EmbeddingMap, Point
+from core.records.evaluation import EmbeddingMap, Point, Surroundings
 
 Array = NDArray[Any]
 Method = Literal["pca", "t-sne"]
 
 METHODS = ("pca", "t-sne")
 SEED = 0
+NEAREST = 10
+"""Other points that count as near to one."""
+
 ITERATIONS = 1_000
 """Of t-SNE, for each of the two maps: scikit-learn's usual number."""
 
@@ -74,7 +77,8 @@ def embedding_map(before: Predictions, after: Predictions, method: Method = "pca
     """Both checkpoints' maps of the same images, each in the space of its own weights.
 
     Each map is centred and scaled so that its points are 1 away from the middle on average (root mean square), and the first is turned to the
-    second: positions can be compared, distances only within one map. For t-SNE the shares of the variance are NaN: it has none.
+    second: positions can be compared, distances only within one map. Of PCA the second map has the components as its axes, the first has them
+    turned. For t-SNE the shares of the variance are NaN: it has none.
 
     Args:
         told: told how much is done, 0 to 1, every 50 iterations of t-SNE. What it raises ends the work.
@@ -95,6 +99,7 @@ def embedding_map(before: Predictions, after: Predictions, method: Method = "pca
     first, first_share = _mapped(before.embeddings[finite], method, lambda share: told(share / 2))
     second, second_share = _mapped(after.embeddings[finite], method, lambda share: told((1 + share) / 2))
     first = turned_to(first, second)
+    predicted = [made.predicted[points] for made in (before, after)]
     notes = [*after.notes_on_pictures]
     if len(before.points) < len(before.labels):
         notes.append(f"{len(before.points):,} of {len(before.labels):,} test images are shown, each class in its share.")
@@ -111,7 +116,44 @@ def embedding_map(before: Predictions, after: Predictions, method: Method = "pca
         before_epoch=before.epoch,
         after_epoch=after.epoch,
         note=" ".join(notes),
+        dimensions=after.embeddings.shape[1],
+        still=np.array_equal(before.embeddings, after.embeddings),
+        surroundings=(
+            surroundings(before.embeddings[finite], first, labels, predicted[0]),
+            surroundings(after.embeddings[finite], second, labels, predicted[1]),
+        ),
     )
+
+
+def surroundings(values: Array, places: Array, labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> Surroundings:
+    """Who is near whom, for what the layer gets, `values` [M, D], and on the map, `places` [M, 2]; three points or more."""
+    nearest = min(NEAREST, len(values) - 1)
+    near, near_on_map = _nearest(values, nearest), _nearest(places, nearest)
+    kept = (near[:, :, None] == near_on_map[:, None, :]).any(axis=2).mean()
+    votes = np.zeros((len(values), int(labels.max()) + 1), dtype=np.int64)
+    np.add.at(votes, (np.arange(len(values))[:, None], labels[near_on_map]), 1)
+    most = votes.argmax(axis=1)
+    strange = votes.max(axis=1) > votes[np.arange(len(values)), labels]
+    return Surroundings(
+        nearest=nearest,
+        kept=float(kept),
+        by_chance=nearest / (len(values) - 1),
+        own=float((labels[near] == labels[:, None]).mean()),
+        strangers=int(strange.sum()),
+        taken=int((strange & (predicted == most)).sum()),
+        right=int((strange & (predicted == labels)).sum()),
+    )
+
+
+def _nearest(values: Array, number: int) -> NDArray[np.int64]:
+    """int64 [M, number]: the points nearest to each, by Euclidean distance, itself left out; in no order."""
+    wide = values.astype(np.float64)
+    wide = wide - wide.mean(axis=0)
+    squares = (wide**2).sum(axis=1)
+    distances = squares[:, None] + squares - 2 * wide @ wide.T
+    np.fill_diagonal(distances, np.inf)
+    found: NDArray[np.int64] = np.argpartition(distances, number - 1, axis=1)[:, :number]
+    return found
 
 
 def _mapped(values: Array, method: Method, told: Told) -> tuple[NDArray[np.float64], float]:

@@ -1,39 +1,26 @@
 """Test metrics and how sure they are: numpy alone, from logits and labels. scikit-learn gives the same figures, which a test compares.
 
-Shares (accuracy, precision, recall) have Wilson's interval, and so has F1, by way of a share; the mean of F1 and the calibration error have a
-percentile bootstrap. All intervals are for 95 % (about 19 of 20 hold the true figure) and are about chance in the choice of the test
-images, not about other chance, such as that of the training.
+Shares (accuracy, precision, recall) have Wilson's interval, and so has F1, by way of a share; for the mean of F1 see `intervals`, for the
+calibration error `calibration`. All are for 95 % (about 19 of 20 hold the true figure: `tests/evaluation/test_coverage.py` draws test sets and
+counts) and are about chance in the choice of the test images, not about other chance, such as the seed of the training.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.records.evaluation import Bin, ClassScore, Evaluation, Interval
-
-BINS = 15
-"""Bins of the calibration error, as in Guo et al. 2017."""
-
-DRAWS = 1_000
-"""Bootstrap samples."""
-
-LEVEL = 0.95
-Z = 1.959963984540054
-"""The 97.5 % point of the normal distribution."""
+from core.evaluation.calibration import bins, calibration_error, calibration_interval, sureness
+from core.evaluation.intervals import DRAWS, SEED, UNDEFINED, Array, mean_interval, wilson
+from core.records.evaluation import ClassScore, Evaluation, Interval
 
 TOP = 5
-SEED = 0
 
-Array = NDArray[Any]
 Logits = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
-
-UNDEFINED = Interval(None, None, None)
 
 
 def evaluation(
@@ -49,8 +36,8 @@ def evaluation(
     """All the figures of one pass over the test set: logits [N, C] of images whose classes are `labels` int [N].
 
     Probabilities are the softmax of the logits; `loss` is the mean cross-entropy (log loss) over images with finite logits, whatever loss the
-    run was trained with. Macro means are scikit-learn's: over the classes that occur among the labels or the predictions, where an undefined
-    precision or recall counts as 0.
+    run was trained with. Macro means are over the classes for which the measure is defined, as the table of classes has it: scikit-learn's with
+    `zero_division=nan` (its default counts 0 instead), and for recall its `balanced_accuracy_score`.
     """
     count = len(labels)
     predicted = predictions(logits)
@@ -59,7 +46,6 @@ def evaluation(
     confusion = confusion_matrix(labels, predicted, len(classes))
     support, chosen, hits = np.bincount(labels, minlength=len(classes)), confusion.sum(axis=0), np.diagonal(confusion)
     one, all_classes = f1_intervals(labels, predicted, len(classes))
-    occurs = (support + chosen) > 0
     confidence = probabilities(logits).max(axis=1)[finite] if count else np.zeros(0)
     right = (predicted == labels)[finite]
     return Evaluation(
@@ -71,8 +57,8 @@ def evaluation(
         loss=log_loss(logits[finite], labels[finite]),
         accuracy=wilson(int((predicted == labels).sum()), count),
         top5=wilson(top_hits(logits, labels, TOP), count) if len(classes) > TOP else None,
-        macro_precision=_mean(np.divide(hits, chosen, out=np.zeros(len(classes)), where=chosen > 0)[occurs]),
-        macro_recall=_mean(np.divide(hits, support, out=np.zeros(len(classes)), where=support > 0)[occurs]),
+        macro_precision=_mean(hits[chosen > 0] / chosen[chosen > 0]),
+        macro_recall=_mean(hits[support > 0] / support[support > 0]),
         macro_f1=all_classes,
         per_class=tuple(
             ClassScore(
@@ -86,6 +72,8 @@ def evaluation(
             for label, name in enumerate(classes)
         ),
         calibration_error=calibration_interval(confidence, right),
+        plain_calibration_error=calibration_error(confidence, right),
+        sureness=sureness(confidence, right),
         bins=bins(confidence, right),
         confusion=tuple(tuple(int(number) for number in row) for row in confusion),
         not_finite=missing,
@@ -135,20 +123,6 @@ def confusion_matrix(labels: Labels, predicted: Labels, classes: int) -> NDArray
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
-def wilson(hits: int, count: int) -> Interval:
-    """A share with Wilson's score interval; undefined where there is nothing to take a share of.
-
-    Source: E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927). Unlike the normal
-    approximation it stays between 0 and 1 and is honest for few images and for shares near 0 and 1 (Brown, Cai, DasGupta 2001).
-    """
-    if count == 0:
-        return UNDEFINED
-    share = hits / count
-    middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    half = Z / (1 + Z**2 / count) * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
-    return Interval(share, max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share)))
-
-
 def f1_intervals(labels: Labels, predicted: Labels, classes: int, draws: int = DRAWS, seed: int = SEED) -> tuple[tuple[Interval, ...], Interval]:
     """F1 of each class, 2 TP / (2 TP + FP + FN), and their macro mean, with their intervals.
 
@@ -156,8 +130,8 @@ def f1_intervals(labels: Labels, predicted: Labels, classes: int, draws: int = D
     rises with J. So its interval is Wilson's for J, carried over. (A bootstrap never draws what is not there: a class of one image that is right
     would be sure to have an F1 of 1.) It is undefined where a class occurs neither among the labels nor among the predictions.
 
-    The mean leaves such classes out, in each drawn sample too. Its interval is a percentile bootstrap (Efron & Tibshirani 1993, ch. 13). Drawing
-    N images anew is drawing the counts of the confusion matrix from a multinomial distribution, so no image is touched twice.
+    The mean leaves such classes out, in each drawn sample too. For its interval see `mean_interval`. Drawing N images anew is drawing the counts of
+    the confusion matrix from a multinomial distribution, so no image is touched twice.
     """
     count = len(labels)
     if count == 0:
@@ -176,7 +150,7 @@ def f1_intervals(labels: Labels, predicted: Labels, classes: int, draws: int = D
     hits = np.bincount(labels[labels == predicted], minlength=classes)
     either = np.bincount(labels, minlength=classes) + np.bincount(predicted[predicted >= 0], minlength=classes) - hits
     each = tuple(_f1_of(float(values[0, label]), wilson(int(hits[label]), int(either[label]))) for label in range(classes))
-    return each, _percentiles(mean[0], np.concatenate(means))
+    return each, mean_interval(float(mean[0]), np.concatenate(means), each)
 
 
 def _f1_of(value: float, share: Interval) -> Interval:
@@ -206,67 +180,6 @@ def _f1(counts: Array, rows: Array, columns: Array, classes: int) -> tuple[Array
     return values, np.where(defined.any(axis=1), mean, np.nan)
 
 
-def bins(confidence: Array, right: Array, number: int = BINS) -> tuple[Bin, ...]:
-    """Reliability: predictions by confidence (low, high], how confident they are and how often they are right."""
-    places = _places(confidence, number)
-    found = []
-    for place in range(number):
-        members = places == place
-        count = int(members.sum())
-        mean = float(confidence[members].mean(dtype=np.float64)) if count else None
-        found.append(Bin(place / number, (place + 1) / number, count, mean, wilson(int(right[members].sum()), count)))
-    return tuple(found)
-
-
-def calibration_error(confidence: Array, right: Array, number: int = BINS) -> float | None:
-    """Expected calibration error: the mean over images of |accuracy - confidence| of their bin, bins of equal width. None without images.
-
-    Source: C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
-    """
-    if len(confidence) == 0:
-        return None
-    gaps = right.astype(np.float64) - confidence
-    return float(np.abs(np.bincount(_places(confidence, number), gaps, number)).sum() / len(gaps))
-
-
-def calibration_interval(confidence: Array, right: Array, number: int = BINS, draws: int = DRAWS, seed: int = SEED) -> Interval:
-    """`calibration_error` with a percentile bootstrap interval.
-
-    Images of one bin that are alike (both right or both wrong, confidence equal to a thousandth) are drawn together, each with their mean gap:
-    the multinomial counts of some hundred groups in place of N images. The error is a sum of absolute values, so chance only adds to it and a
-    resampled error tends to be larger; the interval is widened where it would leave out the value itself.
-    """
-    value = calibration_error(confidence, right, number)
-    if value is None:
-        return UNDEFINED
-    count = len(confidence)
-    gaps = right.astype(np.float64) - confidence
-    places = _places(confidence, number)
-    groups = (places * 2 + right.astype(np.int64)) * 1001 + np.rint(confidence * 1000).astype(np.int64)
-    _, members, numbers = np.unique(groups, return_inverse=True, return_counts=True)
-    gap = np.bincount(members, gaps) / numbers
-    place = np.zeros(len(numbers), dtype=np.int64)
-    place[members] = places
-    drawn = np.random.default_rng(seed).multinomial(count, numbers / count, size=draws)
-    onto = np.zeros((len(numbers), number))
-    onto[np.arange(len(numbers)), place] = gap
-    errors = np.abs(drawn @ onto).sum(axis=1) / count
-    return _percentiles(value, errors)
-
-
-def _places(confidence: Array, number: int) -> NDArray[np.int64]:
-    """The bin (low, high] that each confidence lies in."""
-    return np.clip(np.ceil(confidence.astype(np.float64) * number).astype(np.int64) - 1, 0, number - 1)
-
-
-def _percentiles(value: float, drawn: Array) -> Interval:
-    drawn = drawn[np.isfinite(drawn)]
-    if not math.isfinite(value) or len(drawn) == 0:
-        return UNDEFINED
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(value), float(min(low, value)), float(max(high, value)))
-
-
 def _mean(values: Array) -> float | None:
     return float(values.mean()) if len(values) else None
 
@@ -274,7 +187,8 @@ def _mean(values: Array) -> float | None:
 def mcnemar(first: int, second: int) -> float:
     """The p-value of McNemar's exact test, two-sided: `first` images only one model gets right, `second` only the other.
 
-    Were both equally good, each of these images would be as likely to be on one side as on the other: a binomial test with share 1/2.
+    How often a split at least as uneven comes by chance where both are equally good: each of these images is then as likely to be on one side as on
+    the other, a binomial test with share 1/2. It is not how likely it is that both are equally good.
     Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions, Psychometrika 12 (1947).
     """
     total, few = first + second, min(first, second)

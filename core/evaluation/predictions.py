@@ -26,7 +26,7 @@ from core.records.evaluation import Difference, Evaluation
 from core.store import Run, RunStore, StoreError
 from core.store.checkpoint import Checkpoint, checkpoints, newest
 
-FORMAT = 3
+FORMAT = 4
 """Raised when a file of before would be read wrongly or has other figures in it."""
 
 POINTS = 2_000

@@ -13,8 +13,9 @@ from typing import Literal
 class Interval:
     """A measure with its 95 % confidence interval. `value` None: it is not defined (no samples of that class, say), low and high are None too.
 
-    About 19 of 20 such intervals hold the true figure, that of all pictures of this kind. A second measurement falls into the interval of the
-    first only about 83 times of 100, since chance moves both.
+    About 19 of 20 such intervals hold the true figure, that of all pictures of this kind with these weights: chance in the choice of the test
+    pictures is all that they cover. A second measurement, on other pictures, falls into the interval of the first only about 8 times of 10, since
+    chance moves both. (Both are tried in `tests/evaluation/test_coverage.py`.)
     """
 
     value: float | None
@@ -46,11 +47,25 @@ class Bin:
 
 
 @dataclass(frozen=True)
+class Sureness:
+    """How confident predictions are on average, and which share of them is right, 0 to 1.
+
+    `p_value`: how often a model whose confidence is what it says would be right so rarely, or so often, by chance alone (two-sided, exact).
+    """
+
+    confidence: float
+    right: float
+    p_value: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The whole test set through the weights of one checkpoint.
 
-    `confusion[label][predicted]` counts images. `top5` is None with five classes or fewer. `not_finite`: images whose logits had NaN or
-    infinite values, which count as wrong and as predicted "nothing" (they are in no column of `confusion`). `notes`: sentences for the person.
+    `confusion[label][predicted]` counts images. Macro means are over the classes for which the measure is defined. `calibration_error` has what
+    chance adds taken off (it is 0 where chance explains all of it), `plain_calibration_error` has not. `top5` is None with five classes or fewer.
+    `not_finite`: images whose logits had NaN or infinite values, which count as wrong and as predicted "nothing" (they are in no column of
+    `confusion`). `notes`: sentences for the person.
     """
 
     run_id: str
@@ -71,6 +86,8 @@ class Evaluation:
     not_finite: int
     seconds: float
     notes: tuple[str, ...] = ()
+    plain_calibration_error: float | None = None
+    sureness: Sureness | None = None
 
 
 @dataclass(frozen=True)
@@ -143,8 +160,35 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """Who is near whom on a map, and for the layer that it shows; shares from 0 to 1, means over the points.
+
+    Args:
+        nearest: how many other points count as near to one, 10 where there are as many.
+        kept: share of a point's nearest for the layer that are among its nearest on the map.
+        by_chance: that share on a map whose points are dealt out at random.
+        own: share of a point's nearest for the layer that are of its class.
+        strangers: points on the map whose nearest there are most often of one other class.
+        taken: strangers that the model takes for that class.
+        right: strangers that the model takes for what they are.
+    """
+
+    nearest: int
+    kept: float
+    by_chance: float
+    own: float
+    strangers: int
+    taken: int
+    right: int
+
+
+@dataclass(frozen=True)
 class EmbeddingMap:
-    """What the layer before the last makes of the test set, projected to two dimensions. `explained`: share of the variance, before and after."""
+    """What the last layer is given for the test set, projected to two dimensions.
+
+    `explained`: share of the variance, before and after (NaN where the method has none). `still`: what the layer gets is equal bit for bit, before
+    and after, for every picture. `surroundings`: how well the map before and the one after tell who is near whom.
+    """
 
     method: str
     layer: str
@@ -153,13 +197,17 @@ class EmbeddingMap:
     before_epoch: int
     after_epoch: int
     note: str = ""
+    dimensions: int = 0
+    still: bool = False
+    surroundings: tuple[Surroundings, Surroundings] | None = None
 
 
 @dataclass(frozen=True)
 class Difference:
     """Two runs on the same test set: indices of the images that only the first, only the second, both or neither get right.
 
-    `p_value` of McNemar's exact test that both are equally good.
+    `p_value` of McNemar's exact test: how often a split at least as uneven comes by chance where both are equally good. (Not how likely it is that
+    they are.)
     """
 
     only_first: tuple[int, ...]
