@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from core.config.limits import quoted
+from pages._parts.evaluate import choosing as evaluation_choosing
 from pages._parts.evaluate import compare as evaluation_compare
 from pages._parts.evaluate import confusion as evaluation_confusion
 from pages._parts.evaluate import folder as evaluation_folder
@@ -44,6 +45,7 @@ head = st.container(horizontal=True, vertical_alignment="bottom")
 head.title("Evaluate", anchor=False, width="stretch")
 subject = evaluation_subject.ask_subject(shared, head)
 if subject is not None:
+    evaluation_choosing.show(shared, subject)
     evaluation_folder.ask_folder(shared, subject.run)
     part = evaluation_state.get("view")
     st.session_state[_PART] = part if part in PARTS else "try"

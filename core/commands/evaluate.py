@@ -16,12 +16,21 @@ from typing import TYPE_CHECKING, Any, TextIO
 from core.commands import settings
 from core.commands.progress import percent
 from core.config import ConfigError
-from core.evaluation import predictions
+from core.evaluation import looks, predictions, telling
+from core.evaluation.confidence import meaning_of
+from core.evaluation.learned_from import learned_from
+from core.evaluation.seeds import spread
 from core.machine.home import Home
 from core.records.evaluation import Evaluation, Interval, Prediction
+from core.records.events import EpochRow
+from core.store import Run, RunStore
+from core.store.checkpoint import checkpoints
 
 if TYPE_CHECKING:
     from core.evaluation.evaluate import Progress
+
+MOST_RUNS = 200
+"""Runs among which other seeds and looks are counted."""
 
 NAMES = ("evaluate", "predict", "moved")
 
@@ -34,7 +43,8 @@ def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.Argume
     predict = commands.add_parser("predict", parents=[shared, as_json], help="print the five likeliest classes of pictures")
     for command in (evaluate, predict):
         command.add_argument("run", metavar="RUN", help="a run's id, as listed by runs; it may still be training")
-        command.add_argument("--epoch", metavar="N", help="weights of this epoch, 0 being before training (default: the newest)")
+        about = "weights of this epoch, 0 being before training, or best: the kept epoch with the highest validation accuracy (default: the newest)"
+        command.add_argument("--epoch", metavar="N", help=about)
     evaluate.add_argument("--folder", metavar="PATH", help="where the run's pictures are now, if their folder was moved; remembered, as by moved")
     moved = commands.add_parser("moved", parents=[shared], help="say where the folder of a run's pictures is now")
     moved.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
@@ -46,7 +56,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     """Carry out `evaluate`, `predict` or `moved`; returns the exit status."""
     if arguments.command == "moved":
         return _moved(home, arguments.run, arguments.folder, sys.stdout)
-    epoch = _epoch(arguments.epoch)
+    epoch = _best(home, arguments.run) if arguments.epoch == "best" else _epoch(arguments.epoch)
     if arguments.command == "evaluate":
         if arguments.folder is not None:
             _moved(home, arguments.run, arguments.folder, sys.stderr)
@@ -69,6 +79,33 @@ def _epoch(text: str | None) -> int | None:
     return settings.whole_number("epoch", text, 0, 100_000, 0)
 
 
+def _best(home: Home, run_id: str) -> int:
+    row = _by_validation(home, predictions.find_run(home, run_id))
+    if row is None:
+        raise ConfigError("epoch", f"nothing was measured on a validation set for kept weights of {run_id}; name an epoch, or leave --epoch out")
+    return row.epoch
+
+
+def _by_validation(home: Home, run: Run) -> EpochRow | None:
+    """The epoch whose weights are kept that the validation set chooses."""
+    steps = {checkpoint.step for checkpoint in checkpoints(home, run)}
+    rows = RunStore(home.database).epochs_after(run.id)
+    return looks.best_by_validation(rows, [row.epoch for row in rows if row.step in steps])
+
+
+def _known(home: Home, run: Run, made: Evaluation) -> Iterator[str]:
+    """What has to be known beside the figures: what was learned from, other seeds, whether its confidence can be believed, and who chooses."""
+    yield learned_from(home, run).sentence
+    yield telling.COVERS
+    runs = RunStore(home.database).runs(limit=MOST_RUNS)
+    others = spread(run, runs)
+    if others is not None:
+        yield telling.spread(others)
+    yield telling.calibration(made, meaning_of(run.config, len(made.classes)))
+    yield telling.best(_by_validation(home, run))
+    yield f"{telling.SPOILS} {telling.looked_at(looks.looks(home, run, runs), made.samples, made.accuracy.value)}"
+
+
 def _check(home: Home, run_id: str, epoch: int | None) -> None:
     """Hear of a run or weights that are not there before torch is imported, which takes two seconds."""
     predictions.find_checkpoint(home, predictions.find_run(home, run_id), epoch)
@@ -81,12 +118,14 @@ def _evaluate(home: Home, run_id: str, epoch: int | None, as_json: bool) -> int:
         from core.evaluation import evaluate
 
         made = evaluate.evaluate(home, run_id, epoch, progress).evaluation
-    plan = predictions.find_run(home, run_id).plan
-    about_data = plan.notes if plan else ()
+    found = predictions.find_run(home, run_id)
+    about_data = found.plan.notes if found.plan else ()
+    known = tuple(line.replace("\u00a0", " ") for line in _known(home, found, made))
+    judged = meaning_of(found.config, len(made.classes)).judged
     if as_json:
-        print(json.dumps({**_numbers(asdict(made)), "data_notes": about_data}), flush=True)
+        print(json.dumps({**_numbers(asdict(made)), "calibration_judged": judged, "known": known, "data_notes": about_data}), flush=True)
     else:
-        print("\n".join([*_lines(made), *(f"data: {note}" for note in about_data)]))
+        print("\n".join([*_lines(made, judged), "", *known, *(f"data: {note}" for note in about_data)]))
     return 0
 
 
@@ -136,7 +175,7 @@ def _say(line: str, stream: TextIO) -> None:
     tqdm.write(line, file=stream)
 
 
-def _lines(made: Evaluation) -> Iterator[str]:
+def _lines(made: Evaluation, judged: bool) -> Iterator[str]:
     yield f"run {made.run_id}, epoch {made.epoch}, step {made.step:,}: {made.samples:,} test images in {made.seconds:.1f} s"
     yield "[95 % interval]: about 19 of 20 such intervals hold the true figure, that of all pictures of this kind"
     yield f"accuracy           {_share(made.accuracy)}"
@@ -145,7 +184,7 @@ def _lines(made: Evaluation) -> Iterator[str]:
     yield f"macro precision    {percent(made.macro_precision)}"
     yield f"macro recall       {percent(made.macro_recall)}"
     yield f"macro F1           {_share(made.macro_f1)}"
-    yield f"calibration error  {_share(made.calibration_error)}"
+    yield f"calibration error  {_share(made.calibration_error) if judged else 'not judged: see below'}"
     yield f"cross-entropy      {'-' if made.loss is None else f'{made.loss:.4f}'}"
     width = max(8, *(len(score.name) for score in made.per_class))
     yield f"\n{'class':{width}} {'images':>7} {'predicted':>9} {'precision':>24} {'recall':>24} {'F1':>24}"

@@ -25,7 +25,8 @@ from core.data import torchvision_sets as sets
 from core.data.datasets import find_dataset, folder_of
 from core.data.decoding import ValueRange
 from core.data.loader import resize
-from core.evaluation import embedding, metrics, predictions
+from core.evaluation import embedding, looks, metrics, predictions
+from core.evaluation.confidence import about_loss, meaning_of
 from core.evaluation.pictures import data_uri, open_picture
 from core.evaluation.predictions import Predictions
 from core.evaluation.test_set import TestSet, open_test_set, range_of
@@ -192,6 +193,7 @@ def evaluate(
         figures = metrics.evaluation(run_id, checkpoint.epoch, checkpoint.step, loaded.classes, logits, labels, seconds, notes)
         made = Predictions(logits, labels, points, embeddings, loaded.last_layer, test.key, figures, stamp, len(test.notes))
     predictions.keep(home, run_id, checkpoint, weights, made, checkpoints(home, run))
+    looks.note(home, run_id, checkpoint)
     return made
 
 
@@ -270,6 +272,8 @@ def predict(loaded: Loaded, images: Tensor, notes: Sequence[str] = ()) -> Predic
     if np.isfinite(shares).all():
         order = np.argsort(-logits[0], kind="stable")[:GUESSES]
         guesses = tuple(Guess(int(label), loaded.classes[label], float(shares[label])) for label in order)
+        meaning = meaning_of(loaded.config, len(loaded.classes))
+        notes += [] if meaning.judged else [meaning.text]
     else:
         notes.append("The model gives NaN or infinite numbers for this picture, so there is no prediction; choose weights of an earlier epoch.")
     return Prediction(data_uri(images[0].numpy()), guesses, loaded.checkpoint.epoch, loaded.checkpoint.step, tuple(notes))
@@ -323,12 +327,8 @@ def _notes(loaded: Loaded, logits: NDArray[np.float32], labels: NDArray[np.int64
     missing = [loaded.classes[label] for label in np.setdiff1d(np.arange(len(loaded.classes)), labels)]
     if missing:
         rest = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
-        notes.append(f"No test images of {', '.join(missing[:3])}{rest}: recall is not defined there, and macro means leave out what never occurs.")
-    balanced = ["balanced class weights"] if loaded.config.class_weights == "balanced" else []
-    if loaded.config.loss != "CrossEntropyLoss" or loaded.config.loss_options or balanced:
-        options = ", ".join([*(f"{name} {value}" for name, value in loaded.config.loss_options.items()), *balanced])
-        trained = loaded.config.loss + (f" ({options})" if options else "")
-        notes.append(f"The loss here is plain cross-entropy, so that runs can be compared; this run trained with {trained}.")
+        notes.append(f"No test images of {', '.join(missing[:3])}{rest}: recall is not defined there, and its mean leaves it out.")
+    notes += filter(None, [about_loss(loaded.config, len(loaded.classes))])
     if loaded.run.plan and str(loaded.device) != loaded.run.plan.device:
         notes.append(f"Evaluated on {loaded.device}: the run trained on {loaded.run.plan.device}, and rounding differs between devices.")
     return notes

@@ -163,6 +163,21 @@ def test_grad_cam_of_what_is_not_there_names_the_remedy(loaded: Loaded, tested: 
     assert caught.value.field == field
 
 
+def test_before_an_average_and_one_linear_layer_the_whole_map_adds_up_to_the_classes_value(loaded: Loaded, tested: TestSet) -> None:
+    """What the Try it part says of late layers, and that earlier ones are a first guess."""
+    images = tested.pixels([5])
+
+    def off(layer: str) -> float:
+        output, logits, gradient = grad_cam._pass(loaded, images, layer, 3)
+        whole = (gradient.mean(dim=(2, 3), keepdim=True) * output).sum()
+        bias = dict(loaded.model.named_parameters())[f"{loaded.last_layer}.bias"]
+        return abs(float(whole) - float(logits[0, 3] - bias[3].detach()))
+
+    late, early = grad_cam.layers(loaded)[-1], grad_cam.layers(loaded)[0]
+    assert off(late) < 1e-4
+    assert off(early) > 0.05
+
+
 # The command line
 
 
@@ -180,12 +195,21 @@ def test_evaluate_prints_all_figures_as_json_or_in_a_table(trained: tuple[Home, 
     assert (status, errors) == (0, "")
     printed = json.loads(output)
     assert printed["accuracy"]["value"] == made.accuracy.value
-    assert set(printed) == {*Evaluation.__dataclass_fields__, "data_notes"}
+    assert set(printed) == {*Evaluation.__dataclass_fields__, "calibration_judged", "known", "data_notes"}
     status, output, _ = thaw(home, "evaluate", run_id, "--epoch", "1")
     assert status == 0
     assert "epoch 1, step" in output
     assert "top-5 accuracy" in output
-    assert len(output.splitlines()) == 21
+    assert len(output.splitlines()) == 27
+    assert "another seed would train other weights" in output
+    assert "The validation set chooses epoch" in output
+    assert "This test set was looked at" in output
+    assert "None of them is among the 1,150 pictures that this run learned from" in output
+    rows = RunStore(home.database).epochs_after(run_id)
+    best = max(rows, key=lambda row: row.validation_accuracy or 0)
+    status, output, _ = thaw(home, "evaluate", run_id, "--epoch", "best")
+    assert status == 0
+    assert f"epoch {best.epoch}, step {best.step}" in output
     for arguments, words in (
         (("evaluate", run_id, "--epoch", "one"), "epoch: must be a whole number, got 'one'"),
         (("evaluate", run_id, "--epoch", "9"), "choose one of 0, 1, 2"),

@@ -14,6 +14,7 @@ from pages._parts.shared.services import Services
 TICK = 0.7
 """Seconds between looks while epochs are worked out."""
 
+_HELP = "Then the slider moves at once. Each is one more look at the test set: good for seeing, not for choosing an epoch."
 _WANTED = "evaluate_ahead"
 _DONE = "evaluate_ahead_done"
 
@@ -48,9 +49,7 @@ def _ahead(shared: Services, subject: Subject, wanted: bool) -> None:
     if not wanted:
         row = st.container(horizontal=True, vertical_alignment="center")
         row.caption("Move the slider “Weights” above to see it come about, epoch by epoch.", width="stretch")
-        row.button(
-            f"Work out all {count:,}", icon=":material/fast_forward:", help="Then the slider moves at once.", on_click=_want, args=(subject.run.id,)
-        )
+        row.button(f"Work out all {count:,}", icon=":material/fast_forward:", help=_HELP, on_click=_want, args=(subject.run.id,))
         return
     share = 0.0
     for kept in missing:

@@ -10,12 +10,14 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.config import ConfigError
-from core.data.datasets import FOLDER
-from core.data.own_pictures import root_of
+from core.evaluation import telling
+from core.evaluation.looks import pictures_of
 from core.evaluation.predictions import difference, open_predictions
+from core.evaluation.seeds import spread
 from core.records.evaluation import Difference, Evaluation
 from core.store import Run
 from core.store.checkpoint import newest
+from pages._parts.evaluate import choosing as evaluation_choosing
 from pages._parts.evaluate import state as evaluation_state
 from pages._parts.evaluate import words as evaluation_words
 from pages._parts.evaluate.pictures import wall
@@ -71,17 +73,7 @@ def show(shared: Services, subject: Subject) -> None:
 def _comparable(shared: Services, subject: Subject, run: Run) -> bool:
     if run.id == subject.run.id:
         return len(subject.kept) > 1
-    return _pictures_of(shared, run) == _pictures_of(shared, subject.run) and newest(shared.home, run) is not None
-
-
-def _pictures_of(shared: Services, run: Run) -> str:
-    """What tells datasets apart: a folder is where it is now, whatever it was called when a run was made."""
-    if run.config.dataset.partition(":")[0] != FOLDER:
-        return run.config.dataset
-    try:
-        return str(root_of(shared.home, run.id, run.config.dataset))
-    except ConfigError:  # its recipe is damaged
-        return run.config.dataset
+    return pictures_of(shared.home, run) == pictures_of(shared.home, subject.run) and newest(shared.home, run) is not None
 
 
 def _ask_weights(shared: Services, subject: Subject, run: Run, place: DeltaGenerator) -> Subject | None:
@@ -142,6 +134,8 @@ def _compare(shared: Services, subject: Subject, other: Subject) -> None:
         for note in predictions.notes_on_pictures:
             st.info(words.plain(f"{name}: {note}"), icon=":material/info:")
     _figures(subject, other, first, second, found)
+    evaluation_choosing.of_two(shared, subject, other)
+    _other_seeds(shared, subject, other)
     left, right = st.columns(2, gap="large")
     for column, name, indices, place in ((left, "A", found.only_first, "page"), (right, "B", found.only_second, "page_b")):
         with column:
@@ -170,13 +164,23 @@ def _figures(subject: Subject, other: Subject, first: Evaluation, second: Evalua
     cards[2].metric(
         "McNemar's exact test",
         evaluation_words.p_value(found.p_value),
-        "that both are equally good",
+        "of such a split by chance, were both equal",
         delta_color="off",
         delta_arrow="off",
+        help="How often chance alone would split equally good weights at least as unevenly. It is not the chance that they are equally good.",
         border=True,
     )
     st.markdown(words.plain(evaluation_words.verdict(found, "A", "B")))
     st.html(_STYLE + square(found))
+
+
+def _other_seeds(shared: Services, subject: Subject, other: Subject) -> None:
+    """What other seeds of the two gave, where there are some."""
+    runs = shared.store.runs(limit=MOST_RUNS)
+    for name, run in (("A", subject.run), ("B", other.run)):
+        known = spread(run, runs)
+        if known is not None and (name == "A" or run.id != subject.run.id):
+            st.caption(f":material/casino: {words.plain(f'{name}: {telling.spread(known)}')}")
 
 
 def square(found: Difference) -> str:

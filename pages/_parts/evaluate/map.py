@@ -1,13 +1,14 @@
-"""The test set as the model sees it, before training and after: how classes come apart."""
+"""The test set as the last layer gets it, before training and after; what can be read off the map, in numbers of that very map."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isnan
 
 import streamlit as st
 
 from core.records.evaluation import EmbeddingMap, Work
+from core.records.events import ChangeRow, Layer
 from pages._parts.components.evaluation_parts import embedding_map
 from pages._parts.evaluate import state as evaluation_state
 from pages._parts.evaluate.pictures import look_at, samples, tile
@@ -53,25 +54,95 @@ def show(shared: Services, subject: Subject) -> None:
         if found is not None:
             alone(_drawn, shared, subject, found, before)
     with right:
-        st.markdown(
-            "**What to look for.** Before training, classes lie mixed up, or apart only as far as the starting weights already tell them apart. "
-            "Training pulls each class together and away from the others: the clearer the groups, the easier the head's work.\n\n"
-            "A point in a group of another colour is a picture that the model sees as that class: point at it to see why.\n\n"
-            "Who is whose neighbour means something. Directions do not, and neither do distances between the two maps."
-        )
-        if found is not None:
+        if found is None:
+            st.caption("What to look for stands here once the map is drawn.")
+        else:
+            for told in (
+                what_moved(subject, found, before, _learned(shared, subject, found)),
+                what_it_says(subject, found, before),
+                strangers(found),
+            ):
+                st.markdown(told)
             _about(subject, found, before)
+
+
+def _learned(shared: Services, subject: Subject, found: EmbeddingMap) -> bool | None:
+    """Whether anything learned that the mapped layer rests on: any tensor that is not its own; None where the run says nothing of it."""
+    plan = subject.run.plan
+    if plan is None or not plan.layers:
+        return None
+    changes = shared.store.changes_after(subject.run.id)
+    return learned_before(plan.layers, changes, found.layer)
+
+
+def learned_before(layers: Sequence[Layer], changes: Sequence[ChangeRow], path: str) -> bool:
+    """Whether a tensor outside of the layer at `path` was to learn at some step, by the plan and by the changes that were made to it."""
+    outside = [not layer.name.startswith(f"{path}.") for layer in layers]
+    plans = [[not layer.frozen for layer in layers], *((~change.frozen).tolist() for change in changes)]
+    return any(learns and apart for plan in plans for learns, apart in zip(plan, outside, strict=True))
+
+
+def what_moved(subject: Subject, found: EmbeddingMap, before: int, learned: bool | None) -> str:
+    """What training did to what the last layer gets: Markdown."""
+    layer = words.code(found.layer)
+    if found.still:
+        why = f": nothing before {layer} learned, so it cannot have moved. Only {layer} itself did: see Test metrics" if learned is False else ""
+        return f"**Nothing moved.** What {layer} gets is equal bit for bit, {subject.named(before)} and {subject.here}{why}."
+    told = ""
+    if learned is False:
+        told = f" Nothing before {layer} was to learn, and yet what it gets moved: the freeze audit on Train tells what did."
+    if found.surroundings is None:
+        return f"**What moved.** What {layer} gets changed.{told}"
+    first, second = found.surroundings
+    return (
+        f"**What moved.** Of each picture's {first.nearest:,} nearest, in all {found.dimensions:,} dimensions that {layer} gets, "
+        f"{words.percent(first.own)} are of its own class {subject.named(before)}, and {words.percent(second.own)} {subject.here}.{told}"
+    )
+
+
+def what_it_says(subject: Subject, found: EmbeddingMap, before: int) -> str:
+    """What can be read off a map of this method, and what not: Markdown."""
+    if found.surroundings is None:
+        return ""
+    first, second = found.surroundings
+    kept = (
+        f"of each picture's {first.nearest:,} nearest, {words.percent(second.kept)} are among its {first.nearest:,} nearest on the map "
+        f"{subject.here} ({words.percent(first.kept)} {subject.named(before)}; {words.percent(first.by_chance)} by chance)"
+    )
+    if found.method == "pca":
+        return (
+            "**Directions mean something, nearness little.** PCA looks along the two directions in which the pictures differ most for the model: "
+            f"what is far apart here is far apart for it. What is close here need not be: {kept}. Across is the first direction, up the second; the "
+            f"map {subject.named(before)} is turned to lie close to the other."
+        )
+    return (
+        f"**Nearness means something, directions do not.** t-SNE tries to keep neighbours: {kept}. Which way groups lie, how far apart, and how "
+        "large they are says nothing."
+    )
+
+
+def strangers(found: EmbeddingMap) -> str:
+    """What points among another colour are, counted on the later map: Markdown."""
+    if found.surroundings is None:
+        return ""
+    second = found.surroundings[1]
+    if not second.strangers:
+        return "No point lies among another colour."
+    return (
+        f"**A point among another colour** is not yet a picture that the model takes for that class. The {second.nearest:,} nearest on the map are "
+        f"most often of one other class for {second.strangers:,} of {len(found.points):,} points: the model takes {second.taken:,} of these for that "
+        f"class, and {second.right:,} for what they are. Point at one to see it."
+    )
 
 
 def _about(subject: Subject, found: EmbeddingMap, before: int) -> None:
     by = METHODS.get(found.method.lower(), found.method)
     about = f"{len(found.points):,} test pictures, as `{words.plain(found.layer)}` gets them, projected to two dimensions by {words.plain(by)}."
     first, second = found.explained
-    if isnan(first) or isnan(second):
-        about += " It keeps neighbours together, and says nothing about how far groups are from each other."
-    else:
-        kept = f"{words.percent(first)} of the spread {subject.named(before)} and {words.percent(second)} {subject.here}"
+    if not (isnan(first) or isnan(second)):
+        kept = f"{words.percent(first)} of the spread (variance) {subject.named(before)} and {words.percent(second)} {subject.here}"
         about += f" Two dimensions keep {kept}; the rest is not in sight."
+    about += " Each map is scaled to its own spread: distances on the two cannot be compared."
     if len(subject.classes) > LOOKS:
         about += f" Colours and shapes repeat after {LOOKS} classes: press a class below the map to see it alone."
     st.caption(about)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from math import log
+
 import streamlit as st
 
+from core.evaluation import telling
+from core.evaluation.confidence import Meaning, meaning_of
+from core.evaluation.learned_from import learned_from
+from core.evaluation.seeds import spread
 from core.records.evaluation import Evaluation, Interval
 from pages._parts.components.evaluation_parts import class_table, reliability
 from pages._parts.evaluate import words as evaluation_words
-from pages._parts.evaluate.subject import Subject
+from pages._parts.evaluate.subject import MOST_RUNS, TRAIN, Subject
 from pages._parts.evaluate.work import evaluation
-from pages._parts.shared import words
+from pages._parts.shared import draft, words
 from pages._parts.shared.services import Services
+
+COVERED = (
+    "Of 20 such intervals about 19 hold the true figure, that of all pictures of this kind with these weights. Where another test set of this size "
+    "would put it is another question: two measured figures differ by more, and the second is in the interval of the first about 8 times of 10."
+)
 
 
 def show(shared: Services, subject: Subject) -> None:
@@ -18,30 +29,72 @@ def show(shared: Services, subject: Subject) -> None:
     found = evaluation(shared, subject.run.id, subject.epoch)
     if found is None:
         return
-    _cards(found)
-    speed = f" in {found.seconds:.1f}\u00a0s" if found.seconds else ""
-    st.caption(
-        f"{found.samples:,} test pictures that the run never learned from, through the weights {subject.here} "
-        f"(step {found.step:,}){speed}. A 95\u00a0% interval says how far chance alone, in which pictures were drawn for the test, may have "
-        "moved a figure: of 20 such intervals about 19 hold the true figure, that of all pictures of this kind. Where another test set of this size "
-        "would put it is another question: two measured figures differ by more, and the second is in the interval of the first about 83 times of 100."
-    )
+    meaning = meaning_of(subject.run.config, len(found.classes))
+    _cards(found, meaning)
+    _about(shared, subject, found)
     notes(found)
+    _other_seeds(shared, subject)
     st.subheader("Class by class", anchor=False)
     class_table("evaluate_classes", "Precision, recall and F1 of each class", found.per_class)
-    means = f"Mean over the classes: precision {words.percent(found.macro_precision)}, recall {words.percent(found.macro_recall)}."
     st.caption(
-        f"{means} The thick mark is the measured share, the band its 95\u00a0% interval. Press a column's title to sort: the lowest come first."
+        f"{means(found)} The thick mark is the measured share, the band its 95\u00a0% interval. Press a column's title to sort, the lowest first."
     )
     st.subheader("Can its confidence be believed?", anchor=False)
+    _confidence(found, meaning)
+
+
+def _about(shared: Services, subject: Subject, found: Evaluation) -> None:
+    """What was measured on, and what the intervals say."""
+    speed = f" in {found.seconds:.1f}\u00a0s" if found.seconds else ""
+    known = learned_from(shared.home, subject.run)
+    told = f"{found.samples:,} test pictures, through the weights {subject.here} (step {found.step:,}){speed}."
+    if known.leaks:
+        st.warning(words.plain(known.sentence), title="The run has learned from test pictures", icon=":material/warning:")
+    else:
+        told = f"{told} {words.plain(known.sentence)}"
+    st.caption(f"{told} **95\u00a0% interval**: {telling.COVERS} {COVERED}")
+
+
+def means(found: Evaluation) -> str:
+    """Macro precision and recall, and over how many classes they are taken."""
+    parts = []
+    for name, value, there in (
+        ("precision", found.macro_precision, sum(score.precision.value is not None for score in found.per_class)),
+        ("recall", found.macro_recall, sum(score.recall.value is not None for score in found.per_class)),
+    ):
+        over = f" (of the {there:,} classes that have one)" if there < len(found.per_class) else ""
+        parts.append(f"{name} {words.percent(value)}{over}")
+    return f"Mean over the classes: {', '.join(parts)}."
+
+
+def _other_seeds(shared: Services, subject: Subject) -> None:
+    """What other seeds gave, or how to find out."""
+    known = spread(subject.run, shared.store.runs(limit=MOST_RUNS))
+    if known is not None:
+        st.caption(f":material/casino: {words.plain(telling.spread(known))}")
+        return
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.caption(
+        ":material/casino: How much another seed would change is seen once runs have finished that differ in their seed only.", width="stretch"
+    )
+    if row.button("Train with another seed", icon=":material/replay:", help="Opens the form with these settings and the next seed."):
+        draft.fill(subject.run.config.replace(seed=(subject.run.config.seed + 1) % 2**32))
+        st.switch_page(TRAIN, query_params={draft.SET_UP: "1"})
+
+
+def _confidence(found: Evaluation, meaning: Meaning) -> None:
+    told = telling.calibration(found, meaning)
+    if not meaning.judged or found.sureness is None:
+        st.markdown(words.plain(told))
+        return
     diagram, about = st.columns([6, 5], gap="large")
     with diagram:
-        reliability("evaluate_reliability", f"Reliability diagram. {evaluation_words.calibration(found)}", found.bins)
+        reliability("evaluate_reliability", f"Reliability diagram. {told}", found.bins)
     with about:
-        st.markdown(evaluation_words.calibration(found))
+        st.markdown(words.plain(told))
         st.markdown(
-            f"Calibration error: **{evaluation_words.percent(found.calibration_error)}**, {evaluation_words.interval(found.calibration_error)}. "
-            "That is how far, on average, a prediction's confidence lies from how often such predictions are right."
+            f"Calibration error: **{evaluation_words.percent(found.calibration_error)}**, {words.plain(telling.calibration_error(found))} "
+            "It is how far, on average, a prediction's confidence lies from how often such predictions are right."
         )
         st.caption(
             "Predictions are sorted by their confidence into 15 bins. A bar is the share of a bin that is right, the whisker its 95 % interval, "
@@ -61,19 +114,19 @@ def notes(found: Evaluation) -> None:
         st.info(words.plain(note), icon=":material/info:")
 
 
-def _cards(found: Evaluation) -> None:
+def _cards(found: Evaluation, meaning: Meaning) -> None:
     cards: list[tuple[str, str, str, str]] = [
         ("Accuracy", evaluation_words.percent(found.accuracy), _range(found.accuracy), "Share of the test pictures that the model gets right."),
     ]
     if found.top5 is not None:
         about = "Share of the test pictures whose class is among the model's five likeliest."
         cards.append(("Top-5 accuracy", evaluation_words.percent(found.top5), _range(found.top5), about))
-    about = "Mean of the F1 scores of all classes: small classes count as much as large ones."
+    about = "Mean of the F1 scores of all classes that occur: small classes count as much as large ones."
     cards.append(("Macro F1", evaluation_words.percent(found.macro_f1), _range(found.macro_f1), about))
     error = found.calibration_error
-    cards.append(
-        ("Calibration error", evaluation_words.percent(error), _range(error), "How far confidence lies from how often it is right, on average.")
-    )
+    if meaning.judged:
+        about = "How far confidence lies from how often it is right, on average; what chance adds to it is taken off."
+        cards.append(("Calibration error", evaluation_words.percent(error), _range(error), about))
     about = "Mean cross-entropy of the test pictures, in nats: 0 is perfect."
     cards.append(("Test loss", words.figure(found.loss), f"guessing is {_guessing(found):.3g}", about))
     for column, (title, value, range_, about) in zip(st.columns(len(cards)), cards, strict=True):
@@ -86,6 +139,4 @@ def _range(found: Interval) -> str:
 
 def _guessing(found: Evaluation) -> float:
     """The loss of a model that gives each class the same probability: ln of their number."""
-    from math import log
-
     return log(max(1, len(found.classes)))

@@ -9,6 +9,7 @@ from typing import TypeVar
 import streamlit as st
 
 from core.config import ConfigError
+from core.evaluation.confidence import meaning_of
 from core.helpers.helper import LabError
 from core.records.evaluation import Sample
 from pages._parts.components.evaluation_parts import Tile, picture_wall
@@ -39,6 +40,9 @@ def wall(shared: Services, subject: Subject, key: str, label: str, indices: Sequ
     found = samples(shared, subject, shown)
     if found is None:
         return
+    meaning = meaning_of(subject.run.config, len(subject.classes))
+    if not meaning.judged:
+        st.caption(f":material/info: {words.plain(meaning.text)}")
     picture_wall(key, label, [tile(subject, sample) for sample in found], "Look at it", look_at)
     if pages > 1:
         pager = f"{key}_page_{hash(tuple(indices)):x}"  # other pictures have a pager of their own, which begins where the URL says

@@ -253,10 +253,12 @@ def _where(shared: Services, subject: Subject, source: Source, prediction: Predi
             st.caption(f":material/info: {words.plain(only + note)}")
     with st.expander("What is this?", icon=":material/help:"):
         st.markdown(
-            "Grad-CAM (Selvaraju et al. 2017). Each channel of the layer is weighted by how much it raises the class's value, on average over the "
-            "picture; the weighted channels are summed, and what is below zero is left out. **Hot places are evidence for the class**; cold ones say "
-            "nothing, or speak against it. Early layers show edges, late ones whole parts. A map is scaled to its own highest value: it tells "
-            "where, not how much. Before training, the new head is random, so what is hot there means little."
+            "Grad-CAM (Selvaraju et al. 2017). Each channel of the layer is weighted by its gradient, how much it would raise the class's value, on "
+            "average over the picture; the weighted channels are summed, and what is below zero is left out. **Hot places are evidence for the "
+            "class**; cold ones say nothing, or speak against it. Where nothing but an average and one linear layer follows, the map with what was "
+            "left out adds up to the class's value, less its bias; in earlier layers it is a first guess. A place of a late layer has seen a larger "
+            "part of the picture than itself. A map is scaled to its own highest value: it tells where, not how much. Where the head started at "
+            "random, what is hot before training means little."
         )
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation says, in words: intervals, where heat lies, what a p-value means. Pure."""
+"""What an evaluation says, in words: intervals, where heat lies, what a p-value means. Pure. More of it: `core.evaluation.telling`."""
 
 from __future__ import annotations
 
@@ -67,30 +67,13 @@ def confusions(evaluation: Evaluation, most: int, of: int | None = None) -> list
     return [(label, predicted, int(matrix[label, predicted])) for label, predicted in cells if matrix[label, predicted]]
 
 
-def calibration(evaluation: Evaluation) -> str:
-    """Whether the model knows how sure it may be, in a sentence."""
-    used = [each for each in evaluation.bins if each.samples and each.confidence is not None and each.accuracy.value is not None]
-    samples = sum(each.samples for each in used)
-    if not samples:
-        return "There is no finite prediction, so nothing can be said about its confidence."
-    confidence = sum(each.samples * (each.confidence or 0.0) for each in used) / samples
-    right = sum(each.samples * (each.accuracy.value or 0.0) for each in used) / samples
-    gap = confidence - right
-    sums = f"It is {words.percent(confidence)} confident on average, and right in {words.percent(right)}"
-    if abs(gap) < 0.01:
-        return f"{sums}: on average it is as sure as it may be."
-    if gap > 0:
-        return f"{sums}: it is too sure of itself. Bars below the diagonal are where."
-    return f"{sums}: it is less sure than it could be. Bars above the diagonal are where."
-
-
 def p_value(value: float) -> str:
-    """'p = 0.034', with as many digits as matter."""
+    """'p = 0.034', with as many digits as matter. What it is the chance of: see `verdict`."""
     return "p < 0.0001" if value < 1e-4 else f"p = {value:.2g}" if value < 0.995 else "p = 1"
 
 
 def verdict(difference: Difference, first: str, second: str) -> str:
-    """What McNemar's test says about two runs, in plain words."""
+    """What McNemar's test says about two runs, in plain words: how often chance alone would split equally good ones at least as unevenly."""
     ours, theirs = len(difference.only_first), len(difference.only_second)
     if ours + theirs == 0:
         return "Both are right and wrong about the very same pictures: on this test set there is no difference."
@@ -102,5 +85,5 @@ def verdict(difference: Difference, first: str, second: str) -> str:
     often = f"{100 * chance:.2g}\u00a0% of the time" if chance >= 1e-4 else "less than once in 10,000 times"
     by_chance = f"If both were equally good, a split at least this uneven would come by chance {often}"
     if chance < 0.05:
-        return f"{counts} {by_chance}: {better} is better, and hardly by luck."
+        return f"{counts} {by_chance}: that speaks for {better}."
     return f"{counts} {by_chance}: that is no proof that {better} is better."
