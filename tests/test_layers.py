@@ -52,6 +52,8 @@ TORCH_FREE = (
     "core.evaluation.predictions",
     "core.evaluation.relocation",
     "core.evaluation.metrics",
+    "core.evaluation.telling",
+    "core.evaluation.learned_from",
     "core.evaluation.pictures",
     "core.records.walkthrough",
     "core.records.modes",

@@ -6,6 +6,7 @@ large model can take a minute.
 Importing the room imports no torch; `evaluate` and `grad_cam` do. Evaluations belong to their weights: name, size and time of change of the
 weight files stand in the kept file. F1 of a class has Wilson's interval, by way of TP / (TP + FP + FN): a bootstrap never draws what is not
 there, so a class of one picture would be sure of its F1. Its mean is bootstrapped on the counts of the confusion matrix (a multinomial), so
-no draw goes through the images again. A resampled calibration error tends to be larger, so its interval is widened where it would leave out
-the value.
+no draw goes through the images again (`intervals`). What chance adds to a calibration error is taken off, and a model is called too sure only where
+chance hardly explains it (`calibration`), after losses whose softmax is a probability (`confidence`). What a figure cannot say by itself stands
+in `telling`: what the run learned from (`learned_from`), what other seeds gave (`seeds`), how often the test set was looked at (`looks`).
 """

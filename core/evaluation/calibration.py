@@ -55,7 +55,8 @@ def calibration_interval(confidence: Array, right: Array, number: int = BINS, dr
     For each of some true errors it is worked out what `calibration_error` a test set of this size would show, `draws` times: the true differences
     between accuracy and confidence, bin by bin, are the measured ones times a factor, from 0 (a calibrated model) up. The interval has those true
     errors for which what was measured is none of the 2.5 % lowest and none of the 2.5 % highest; the value is that for which it is the median, or
-    0. So the interval begins at 0 unless a calibrated model would show as much in under 2.5 % of test sets.
+    0. So the interval begins at 0 unless a calibrated model would show as much in under 2.5 % of test sets, or `sureness` finds it off: mean
+    confidence is at most as far from the share that is right as the calibration error, so where `least_gap` knows more, the interval begins there.
 
     A grid bootstrap: B. E. Hansen, Review of Economics and Statistics 81 (1999); a median-unbiased estimate: D. W. K. Andrews, Econometrica (1993).
     """
@@ -80,7 +81,27 @@ def calibration_interval(confidence: Array, right: Array, number: int = BINS, dr
         shown.append(np.quantile(np.abs(hits - drawn * sure).sum(axis=1) / count, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2]))
     errors, lines = np.array(true), np.maximum.accumulate(np.array(shown), axis=0)
     low, value, high = (_read_off(measured, lines[:, column], errors) for column in (2, 1, 0))
-    return Interval(value, min(low, value), max(high, value))
+    low = max(low, least_gap(confidence, right))
+    value = max(low, value)
+    return Interval(value, low, max(high, value))
+
+
+def least_gap(confidence: Array, right: Array) -> float:
+    """The smallest difference between mean confidence and true accuracy, 0 to 1, that chance explains (`ALARM`); 0 where it explains all.
+
+    Confidences are moved, all by as much, until so few or so many would be right in ALARM / 2 of test sets.
+    """
+    sure = sureness(confidence, right)
+    if sure is None or sure.p_value >= ALARM:
+        return 0.0
+    wide, hits, sign = confidence.astype(np.float64), int(right.sum()), 1 if sure.confidence > sure.right else -1
+    least, most = 0.0, abs(sure.confidence - sure.right)
+    for _ in range(10):
+        middle = (least + most) / 2
+        chances = sum_of_trials(np.clip(wide - sign * middle, 0, 1))
+        tail = chances[: hits + 1].sum() if sign > 0 else chances[hits:].sum()
+        least, most = (middle, most) if tail < ALARM / 2 else (least, middle)
+    return float(np.abs(np.clip(wide - sign * (least or most), 0, 1) - wide).mean())
 
 
 def _read_off(measured: float, shown: NDArray[np.float64], true: NDArray[np.float64]) -> float:

@@ -9,7 +9,9 @@ from core.evaluation.seeds import Spread
 from core.records.evaluation import Evaluation
 from core.records.events import EpochRow
 
-COVERS = "It covers chance in the choice of the test pictures only: another seed would train other weights, and move the figure as well."
+COVERS = (
+    "A 95\u00a0% interval covers chance in the choice of the test pictures only: another seed would train other weights, and move the figure too."
+)
 """What a 95 % interval is about, and what not."""
 
 SPOILS = "Whoever chooses by test figures gets one that is too good: the best of several is partly the luckiest."

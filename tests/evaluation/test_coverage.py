@@ -129,3 +129,20 @@ def test_the_best_of_several_is_as_much_too_good_as_is_said(choices: int, sample
 
 def test_the_screen_says_what_an_interval_is() -> None:
     assert re.search("of 20 such intervals about 19 hold the true figure", screen.COVERED, re.IGNORECASE)
+
+
+def test_the_f1_of_the_shown_code_is_that_of_the_screen() -> None:
+    """0 for a class of which no picture was found, nan for one that neither is there nor is taken for anything: the screen says not defined."""
+    import torch
+
+    from core.code import evaluation as shown
+
+    labels, predicted = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 1, 1, 1])
+    text = shown._FIGURES.split("for name,")[0]
+    names = {"torch": torch, "classes": list("abcd"), "labels": torch.from_numpy(labels), "predicted": torch.from_numpy(predicted)}
+    exec(text, names)
+    each, _ = metrics.f1_intervals(labels, predicted, 4)
+    assert [one.value for one in each] == [pytest.approx(0.8), pytest.approx(0.4), 0, None]
+    found = [float(value) for value in names["f1"]]  # type: ignore[attr-defined]
+    assert found[:3] == pytest.approx([0.8, 0.4, 0])
+    assert np.isnan(found[3])

@@ -160,7 +160,7 @@ def test_run_that_still_trains_is_looked_at_and_newer_weights_are_offered(server
     assert began > 0
     page.evaluate("window.sameDocument = true")
     page.get_by_role("radio", name="Test metrics").or_(page.get_by_role("button", name="Test metrics")).first.click()
-    about = page.get_by_text(re.compile(r"test pictures that the run never learned from.*\(step [\d,]+\)"))
+    about = page.get_by_text(re.compile(r"test pictures, through the weights.*\(step [\d,]+\)"))
     assert step_in(about) == began
     # It goes on: the figures stand still, and the newer weights are a press away.
     train_on()

@@ -21,15 +21,15 @@ def show(shared: Services, subject: Subject) -> None:
     if len(subject.kept) < 2:
         return
     row = best(shared, subject)
-    line = st.container(horizontal=True, vertical_alignment="center")
+    line, button = st.columns([6, 1], vertical_alignment="center")
     said = words.plain(f"{telling.best(row)} {telling.SPOILS} {said_of_looks(shared, subject.run)}")
-    line.caption(f":material/balance: {said}", width="stretch")
+    line.caption(f":material/balance: {said}")
     if row is not None:
         place = place_of(subject, row)
-        line.button(
+        button.button(
             f"Take epoch {row.epoch:,}",
             key="evaluate_best",
-            icon=":material/verified:",
+            width="stretch",
             disabled=place == subject.chosen,
             help="The kept weights with the highest validation accuracy. Of equals, those with the lowest validation loss.",
             on_click=_take,

@@ -177,9 +177,9 @@ def _figures(subject: Subject, other: Subject, first: Evaluation, second: Evalua
 def _other_seeds(shared: Services, subject: Subject, other: Subject) -> None:
     """What other seeds of the two gave, where there are some."""
     runs = shared.store.runs(limit=MOST_RUNS)
-    for name, run in (("A", subject.run), ("B", other.run)):
-        known = spread(run, runs)
-        if known is not None and (name == "A" or run.id != subject.run.id):
+    first, second = spread(subject.run, runs), spread(other.run, runs)
+    for name, known in (("A and B" if first == second else "A", first), ("B", None if first == second else second)):
+        if known is not None:
             st.caption(f":material/casino: {words.plain(f'{name}: {telling.spread(known)}')}")
 
 

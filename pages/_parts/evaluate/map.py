@@ -86,7 +86,11 @@ def what_moved(subject: Subject, found: EmbeddingMap, before: int, learned: bool
     """What training did to what the last layer gets: Markdown."""
     layer = words.code(found.layer)
     if found.still:
-        why = f": nothing before {layer} learned, so it cannot have moved. Only {layer} itself did: see Test metrics" if learned is False else ""
+        why = (
+            f": nothing before {layer} learned, so it cannot have moved. Only {layer} itself did, which is no part of this map"
+            if learned is False
+            else ""
+        )
         return f"**Nothing moved.** What {layer} gets is equal bit for bit, {subject.named(before)} and {subject.here}{why}."
     told = ""
     if learned is False:
@@ -105,9 +109,10 @@ def what_it_says(subject: Subject, found: EmbeddingMap, before: int) -> str:
     if found.surroundings is None:
         return ""
     first, second = found.surroundings
+    then = "" if found.still else f"{words.percent(first.kept)} {subject.named(before)}; "
     kept = (
         f"of each picture's {first.nearest:,} nearest, {words.percent(second.kept)} are among its {first.nearest:,} nearest on the map "
-        f"{subject.here} ({words.percent(first.kept)} {subject.named(before)}; {words.percent(first.by_chance)} by chance)"
+        f"{subject.here} ({then}{words.percent(first.by_chance)} by chance)"
     )
     if found.method == "pca":
         return (

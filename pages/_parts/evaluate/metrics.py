@@ -52,7 +52,7 @@ def _about(shared: Services, subject: Subject, found: Evaluation) -> None:
         st.warning(words.plain(known.sentence), title="The run has learned from test pictures", icon=":material/warning:")
     else:
         told = f"{told} {words.plain(known.sentence)}"
-    st.caption(f"{told} **95\u00a0% interval**: {telling.COVERS} {COVERED}")
+    st.caption(f"{told} {words.plain(telling.COVERS)} {COVERED}")
 
 
 def means(found: Evaluation) -> str:
