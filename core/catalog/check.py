@@ -22,8 +22,8 @@ from core.networks.models import find_model
 
 STARTING_WEIGHTS = by_name(
     (
-        Entry("random", "Random", "Fresh random weights: the model knows nothing yet."),
-        Entry("pretrained", "Pretrained on ImageNet", "torchvision's published weights, downloaded once; only the head is fresh."),
+        Entry("random", "Random", "Fresh random weights: the model knows nothing yet, and what is frozen stays random."),
+        Entry("pretrained", "Pretrained", "The weights that torchvision publishes for the model, downloaded once; the head is fresh."),
     )
 )
 """Where weights come from, besides the path of a file."""

@@ -348,12 +348,19 @@ def _networks(home: Home, arguments: argparse.Namespace) -> int:
 
 def _catalog(as_json: bool) -> int:
     if as_json:
-        print(json.dumps({kind: {name: entry.about for name, entry in entries.items()} for kind, entries in catalog.CATALOGUES.items()}))
+        print(
+            json.dumps(
+                {
+                    kind: {name: f"{entry.about} {entry.terms}".rstrip() for name, entry in entries.items()}
+                    for kind, entries in catalog.CATALOGUES.items()
+                }
+            )
+        )
         return 0
     for kind, entries in catalog.CATALOGUES.items():
         print(kind)
         for name, entry in entries.items():
-            print(f"  {name:28} {entry.about}")
+            print(f"  {name:28} {entry.about} {entry.terms}".rstrip())
     return 0
 
 

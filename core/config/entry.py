@@ -133,6 +133,11 @@ class Entry:
     about: str
     options: tuple[Option, ...] = ()
 
+    @property
+    def terms(self) -> str:
+        """Where it comes from and on what terms it may be used, in a sentence or two; "" where there is nothing to say."""
+        return ""
+
     def option(self, name: str) -> Option | None:
         """The option called `name`, or None."""
         return next((option for option in self.options if option.name == name), None)

@@ -47,6 +47,11 @@ class DatasetEntry(Entry):
     reader: Callable[[Path, Progress], Raw] | None = None
     opener: torchvision_sets.Opener | None = None
 
+    @property
+    def terms(self) -> str:
+        """On what terms its pictures may be used, and where they come from."""
+        return f"Licence of the pictures: {self.licence}." + (f" Source: {self.source}." if self.source else "") if self.licence else ""
+
     def read(self, home_data: Path, progress: Progress) -> Raw:
         """The dataset as it lies on disk, downloaded into `home_data` if it is not there.
 
@@ -67,7 +72,7 @@ DATASETS = by_name(
         DatasetEntry(
             "digits",
             "Digits",
-            "Handwritten digits of 8 x 8 pixels, shipped with scikit-learn: no download, and minutes on any machine.",
+            "Handwritten digits of 8 x 8 pixels, shipped with scikit-learn: no download.",
             classes=names.DIGITS,
             train_images=1_438,
             test_images=359,
@@ -84,13 +89,13 @@ DATASETS = by_name(
             train_images=1_920,
             test_images=480,
             pixels=64,
-            licence="Drawn by Thaw, free to use",
+            licence="none needed, Thaw draws them",
             reader=embedded.draw_shapes,
         ),
         DatasetEntry(
             "MNIST",
             "MNIST",
-            "Handwritten digits, the dataset that every textbook starts with.",
+            "Handwritten digits, the dataset that many textbooks start with.",
             classes=names.DIGITS,
             train_images=60_000,
             test_images=10_000,
@@ -137,7 +142,7 @@ DATASETS = by_name(
             train_images=50_000,
             test_images=10_000,
             pixels=32,
-            licence="None stated",
+            licence="none stated",
             source="https://www.cs.toronto.edu/~kriz/cifar.html",
             megabytes=170,
             files=("cifar-10-python.tar.gz",),
@@ -151,7 +156,7 @@ DATASETS = by_name(
             train_images=50_000,
             test_images=10_000,
             pixels=32,
-            licence="None stated",
+            licence="none stated",
             source="https://www.cs.toronto.edu/~kriz/cifar.html",
             megabytes=169,
             files=("cifar-100-python.tar.gz",),
@@ -165,7 +170,7 @@ DATASETS = by_name(
             train_images=73_257,
             test_images=26_032,
             pixels=32,
-            licence="Non-commercial use",
+            licence="non-commercial use only",
             source="http://ufldl.stanford.edu/housenumbers/",
             megabytes=246,
             files=("train_32x32.mat", "test_32x32.mat"),
@@ -179,7 +184,7 @@ DATASETS = by_name(
             train_images=5_000,
             test_images=8_000,
             pixels=96,
-            licence="None stated",
+            licence="none stated",
             source="https://cs.stanford.edu/~acoates/stl10/",
             megabytes=2_640,
             files=("stl10_binary.tar.gz",),
@@ -202,11 +207,11 @@ DATASETS = by_name(
         DatasetEntry(
             "Flowers102",
             "Flowers 102",
-            "Photos of 102 kinds of flowers, 20 of each to train on: where pretrained weights matter most.",
+            "Photos of 102 kinds of flowers, 20 of each to train on, and three times as many to test on.",
             classes=names.FLOWERS,
             train_images=2_040,
             test_images=6_149,
-            licence="None stated",
+            licence="none stated",
             source="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
             megabytes=345,
             files=("flowers-102/102flowers.tgz", "flowers-102/imagelabels.mat", "flowers-102/setid.mat"),
@@ -230,7 +235,7 @@ DATASETS = by_name(
             "My own images",
             "A folder on this machine that holds one folder of images a class, written folder:PATH. With folders in it that are called train, "
             "test and validation or the like, those are used so.",
-            licence="Yours",
+            licence="yours to know",
         ),
     )
 )

@@ -146,6 +146,24 @@ def test_the_embedded_datasets_hold_what_the_catalogue_says(name: str, home: Hom
     assert class_names(name, home.data) == entry.classes
 
 
+def test_what_is_said_of_counts_follows_from_the_numbers() -> None:
+    def each(name: str) -> float:
+        entry = DATASETS[name]
+        assert entry.classes
+        return entry.train_images / len(entry.classes)
+
+    assert (each("CIFAR100"), each("STL10"), each("Flowers102")) == (500, 500, 20)
+    assert each("OxfordIIITPet") == pytest.approx(100, rel=0.02)
+    flowers, land = DATASETS["Flowers102"], DATASETS["EuroSAT"]
+    assert flowers.test_images / flowers.train_images == pytest.approx(3, rel=0.02)
+    assert land.classes is not None
+    assert {"forest", "river", "highway"} < set(land.classes)
+    assert len(land.classes) == 3 + 7
+    for entry in DATASETS.values():
+        assert entry.licence in entry.terms
+        assert entry.source in entry.terms
+
+
 def test_class_names_are_those_of_torchvision() -> None:
     theirs = torchvision.datasets
     assert DATASETS["FashionMNIST"].classes == tuple(theirs.FashionMNIST.classes)

@@ -104,10 +104,16 @@ def facts(table: LayerTable) -> str:
     weights = {parameter.module for parameter in description.parameters if len(parameter.shape) > 1 and not parameter.is_norm}
     said = [f"**{amount(description.count)}** parameters in {len(description.parameters):,} tensors"]
     if description.flops:
-        said.append(f"**{amount(sum(description.flops.values()))}** FLOPs for one image of {description.image_size} px")
+        said.append(f"{operations(sum(description.flops.values()))} for one image of {description.image_size} px")
     said.append(f"**{len(weights):,}** layers with weights")
     said.append(f"**{entry.accuracy:g} %** top-1 on ImageNet as published" if entry.accuracy is not None else "no published weights")
-    return f"{entry.family.label}: {' · '.join(said)}"
+    inside = f" {amount(entry.auxiliary)} of ImageNet's parameters are in auxiliary classifiers, which only training uses." if entry.auxiliary else ""
+    return f"{entry.family.label}: {' · '.join(said)}{inside}"
+
+
+def operations(flops: int) -> str:
+    """FLOPs as both ways of counting have them: torchvision and most papers count a multiplication and the addition behind it as one."""
+    return f"**{amount(flops / 2)}** multiply-adds ({amount(flops)} FLOPs, a multiplication and an addition being two)"
 
 
 def amount(number: float) -> str:
@@ -131,16 +137,18 @@ def _about_dataset(name: str) -> str:
         return entry.about
     pixels = f" of {entry.pixels} px" if entry.pixels else ""
     download = f"; about {entry.megabytes:,} MB are downloaded on first use" if entry.megabytes else "; nothing to download"
-    return f"{entry.label}: {entry.train_images:,} training and {entry.test_images:,} test images{pixels}, {len(entry.classes)} classes{download}."
+    images = f"{entry.train_images:,} training and {entry.test_images:,} test images{pixels}, {len(entry.classes)} classes"
+    return f"{entry.label}: {images}{download}. Licence of the pictures: {entry.licence}."
 
 
 def _about_weights(kind: str, model: str) -> str:
     entry = find_model(model)
     match kind:
         case "random":
-            return "Everything is learned from nothing."
-        case "pretrained" if entry.pretrained:
-            return f"torchvision's own, trained on ImageNet ({entry.accuracy:.1f} % accuracy); {entry.megabytes:,} MB are downloaded on first use."
+            return "Fresh random numbers: what learns begins from them, and what is frozen keeps them."
+        case "pretrained" if entry.published:
+            accuracy, download = f"{entry.accuracy:.1f} % top-1 there", f"{entry.megabytes:,} MB are downloaded on first use"
+            return f"Published by torchvision, {entry.published.origin}: {accuracy}; {download}. {entry.published.terms}"
         case "pretrained":
             return f"There are none for {entry.label}."
         case _:

@@ -44,7 +44,7 @@ class FreezeTree {
         <div class="thaw-tree">
           <div class="thaw-heads" aria-hidden="true"><span class="thaw-fold"></span><span class="thaw-name">Layer</span><span class="thaw-kind"></span>
             <span class="thaw-shape" title="What the layer returns for one image">Output</span><span class="thaw-size"></span>
-            <span class="thaw-count">Parameters</span><span class="thaw-flops" title="Floating-point operations for one image">FLOPs</span>
+            <span class="thaw-count">Parameters</span><span class="thaw-flops" title="Floating-point operations for one image, a multiplication and an addition being two">FLOPs</span>
             <span class="thaw-state">State</span><span class="thaw-freeze">Freeze</span></div>
           <div class="thaw-rows" role="tree" aria-label="Layers"></div>
           <p class="thaw-nothing" hidden>No layer has that in its name.</p>
