@@ -44,8 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         match arguments.command:
             case "train":
                 return _train(home, settings.config(arguments, home), arguments.json)
-            case "model":
-                return _model(home, settings.config(arguments, home), arguments.json)
             case "runs":
                 return _runs(home, settings.whole_number("limit", arguments.limit, 1, 1_000_000, 50), arguments.json)
             case "show":
@@ -91,9 +89,6 @@ def _parser(rooms: Sequence[commands.CommandModule]) -> argparse.ArgumentParser:
     as_json.add_argument("--json", action="store_true", help="print JSON on stdout")
 
     subparsers.add_parser("train", parents=[shared, as_json, settings.flags()], help="train in the foreground; Ctrl-C stops and saves")
-    subparsers.add_parser(
-        "model", parents=[shared, as_json, settings.flags()], help="print a model's layers, which are frozen, and what training them costs"
-    )
     runs = subparsers.add_parser("runs", parents=[shared, as_json], help="list the newest runs")
     runs.add_argument("--limit", metavar="N", default="50", help="how many at most (default: 50)")
     for name, text in (
@@ -158,40 +153,6 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
     elif run.result is not None:
         print(_sentence(home, run))
     return 0 if run.status in (RunStatus.FINISHED, RunStatus.STOPPED) else 1
-
-
-def _model(home: Home, config: RunConfig, as_json: bool) -> int:
-    """The layers as the Model screen has them, and the cost of a step, measured."""
-    config = catalog.check(config)
-    from core.measuring.bench import Bench
-    from core.model import anatomy
-    from core.records.layers import frozen_parameters, head_options, multipliers_by_parameter
-    from core.worker import assembly
-
-    config = assembly.check(config, home)
-    classes = len(catalog.class_names(config.dataset, home.data))
-    layers = anatomy.describe(config.model, classes, config.image_size, head_options(config)).parameters
-    frozen = frozen_parameters(config.freeze, layers)
-    factors = multipliers_by_parameter(config.learning_rate_multipliers, layers)
-    cost = Bench().measure(config, classes)
-    if as_json:
-        rows = [{**asdict(layer), "frozen": layer.name in frozen, "multiplier": factors[layer.name]} for layer in layers]
-        print(json.dumps({"layers": rows, "cost": asdict(cost)}))
-        return 0
-    print(f"{'':7} {'rate x':>7} {'values':>12} {'shape':>18}  tensor")
-    for layer in layers:
-        state, shape = "frozen" if layer.name in frozen else "learns", " x ".join(map(str, layer.shape))
-        print(f"{state:7} {factors[layer.name]:>7g} {layer.count:>12,} {shape:>18}  {layer.name}")
-    print(f"{cost.trainable:,} of {cost.total:,} parameters learn; the backward pass is {percent(cost.backward_share)} of a full one")
-    memory = (
-        ("weights", cost.weight_bytes),
-        ("gradients", cost.gradient_bytes),
-        ("optimizer", cost.optimizer_bytes),
-        ("activations", cost.activation_bytes),
-    )
-    print("memory: " + ", ".join(f"{name} {telling.size(size)}" for name, size in memory))
-    print(f"a step of {config.batch_size} images: {1000 * cost.step_seconds:,.1f} ms on {cost.device} (median of {cost.steps_measured} steps)")
-    return 0
 
 
 def _runs(home: Home, limit: int, as_json: bool) -> int:

@@ -249,7 +249,7 @@ def _own(example: Example, home: Home) -> Specimen:
         raise ConfigError("samples", f"must be 1 to {MOST_SAMPLES} pictures, got {example.samples}; try 4")
     config = catalog.check(config)
     device = devices.resolve(config.device)
-    _check_dataset_is_here(config, home)
+    check_dataset_is_here(config, home)
     images = data.prepare(config, home, _unheard)
     images = with_doubles_as_asked(images, config, home.cache, _unheard)
     with torch.random.fork_rng(devices=[]):
@@ -261,7 +261,7 @@ def _own(example: Example, home: Home) -> Specimen:
         model = model.to(device)
         chance = torch.get_rng_state()
     frozen = frozen_parameters(config.freeze, description.parameters)
-    pixels, labels = _batch(images, example.samples)
+    pixels, labels = first_pictures(images, example.samples)
     normalise = data.Normalise(*catalog.find_model(config.model).normalise).to(device)
     steps = len(images.train)
     class_weights = losses.class_weights(config, images.train.class_counts(len(images.classes)))
@@ -294,7 +294,7 @@ def _own(example: Example, home: Home) -> Specimen:
     )
 
 
-def _batch(images: data.Data, samples: int) -> tuple[Tensor, Tensor]:
+def first_pictures(images: data.Data, samples: int) -> tuple[Tensor, Tensor]:
     """The first `samples` training pictures of the run's first epoch, uint8 [N, 3, S, S], and their labels int64 [N]."""
     found: list[tuple[Tensor, Tensor]] = []
     left = samples
@@ -306,8 +306,8 @@ def _batch(images: data.Data, samples: int) -> tuple[Tensor, Tensor]:
     return torch.cat([pixels for pixels, _ in found]), torch.cat([labels for _, labels in found])
 
 
-def _check_dataset_is_here(config: RunConfig, home: Home) -> None:
-    """A question must not turn into a download of minutes that nobody sees."""
+def check_dataset_is_here(config: RunConfig, home: Home) -> None:
+    """See that the dataset is on this machine: a question must not turn into a download of minutes that nobody sees. Raises ConfigError."""
     entry = datasets.find_dataset(config.dataset)
     if entry.megabytes and not all((home.data / file).exists() for file in entry.files):
         remedy = "start a run with it, which downloads it and shows how far it is, or choose digits or shapes"

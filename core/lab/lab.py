@@ -32,12 +32,16 @@ from core.records.cost import Cost, CostState, what_matters
 from core.records.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
 from core.records.layers import PLAIN_HEAD, HeadOptions, ModelDescription
 from core.records.modes import Modes
+from core.records.normalising import Seen
+from core.records.sources import ModelSource
 from core.records.walkthrough import Check, Example, NodeStory, Walkthrough
 
 if TYPE_CHECKING:
     from core.measuring.bench import Bench
 
 _DESCRIPTION = TypeAdapter(ModelDescription)
+_SOURCE = TypeAdapter(ModelSource)
+_SEEN = TypeAdapter(Seen)
 _MACHINE = TypeAdapter(Machine)
 _COST = TypeAdapter(Cost)
 _EXAMPLE = TypeAdapter(Example)
@@ -48,6 +52,11 @@ _CHECKS = TypeAdapter(tuple[Check, ...])
 _TEXT = TypeAdapter(str)
 
 Answer = TypeVar("Answer")
+
+SEEN_BY = (
+    "dataset", "model", "image_size", "fit", "starting_weights", "head_dropout", "head_hidden", "seed", "validation_share", "batch_size", "doubles",
+)  # fmt: skip
+"""The fields of a config that `Lab.seen` depends on."""
 
 REMEMBERED = 256
 """Answers about models that are kept."""
@@ -91,6 +100,20 @@ class Lab:
             LabError: the helper process failed.
         """
         return self._ask(_DESCRIPTION, self._helper, question="describe", model=model, classes=classes, image_size=image_size, head=asdict(head))
+
+    def source(self, model: str, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> ModelSource:
+        """The classes that a model is made of, as they are written, and where its layers are made and called. Raises like `describe`."""
+        return self._ask(_SOURCE, self._helper, question="source", model=model, classes=classes, image_size=image_size, head=asdict(head))
+
+    def seen(self, config: RunConfig) -> Seen:
+        """What normalising does to the first pictures of a run with these settings, and to what its model makes of them. Takes seconds.
+
+        Raises:
+            ConfigError: the settings cannot be used, or the dataset is not on this machine yet.
+            LabError: the helper process failed.
+        """
+        values = config.model_dump(include=set(SEEN_BY))
+        return self._ask(_SEEN, self._explaining, question="seen", config=values, home=str(self._home.path))
 
     def machine(self) -> Machine:
         """What this machine has. Raises LabError."""
@@ -286,8 +309,16 @@ class _Answers:
         match question:
             case {"question": "describe", "head": head, "model": model, "classes": classes, "image_size": image_size}:
                 return _DESCRIPTION.dump_python(anatomy.describe(model, classes, image_size, HeadOptions(**head)), mode="json")
+            case {"question": "source", "head": head, "model": model, "classes": classes, "image_size": image_size}:
+                from core.explaining.source import model_source
+
+                return _SOURCE.dump_python(model_source(model, classes, image_size, HeadOptions(**head)), mode="json")
             case {"question": "machine"}:
                 return _MACHINE.dump_python(devices.machine(), mode="json")
+            case {"question": "seen", "config": config, "home": home}:
+                from core.explaining.normalising import seen
+
+                return _SEEN.dump_python(seen(RunConfig(**config), Home(Path(home))), mode="json")
             case {"question": "walkthrough" | "modes" | "activation" | "node" | "checks", "example": example, "home": home}:
                 return _explained(question, _EXAMPLE.validate_python(example), Home(Path(home)), cancelled)
             case {"question": "cost", "config": config, "classes": classes}:

@@ -14,6 +14,9 @@ _CATALOGUE = "tests/catalog/test_catalog.py::test_what_the_catalogue_says_of_pub
 _AUXILIARY = f"{_FACTS}::test_the_parameters_of_auxiliary_classifiers_are_counted_as_they_are_built"
 _YEARS = "by hand: year and idea compared with the paper that torchvision's documentation of the builder names"
 
+_SEEN, _SAYS = "tests/explaining/test_normalising.py", "core/records/normalising.py"
+_SOURCE = "tests/explaining/test_source.py"
+
 CLAIMS: tuple[Claim, ...] = (
     Claim("{...} {...} million parameters{...}; {...} % top-1 on ImageNet with its published weights.", _ENTRIES, _CATALOGUE),
     Claim(", {...} million of them in auxiliary classifiers", _ENTRIES, _AUXILIARY),
@@ -67,4 +70,40 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("A transformer that attends within shifting windows (2021).", _ENTRIES, _YEARS),
     Claim("Swin with steadier attention at larger scale (2021).", _ENTRIES, _YEARS),
     Claim("Convolution, attention within blocks and attention over a grid, in turns (2022).", _ENTRIES, _YEARS),
+    Claim(
+        "Other figures shift and stretch every number that the first layer gets.",
+        _SAYS,
+        f"{_SEEN}::test_other_figures_shift_and_stretch_every_number_and_nothing_else",
+    ),
+    Claim(
+        "Left out (0 to 1), the features move by {...} of their own length (median of {...})",
+        _SAYS,
+        f"{_SEEN}::test_the_distance_is_that_of_the_features_in_front_of_the_head",
+    ),
+    Claim("These weights are random: no figures are wrong for them yet", _SAYS, f"{_SEEN}::test_random_weights_are_said_to_know_no_right_figures"),
+    Claim(
+        "{...}, and {...} of {...} get another likeliest class.",
+        _SAYS,
+        f"{_SEEN}::test_trained_weights_give_other_answers_without_the_figures_that_they_were_trained_with",
+    ),
+    Claim(
+        "What `__init__` makes and `forward` calls, as Python has loaded it.",
+        "pages/_parts/setup/source_view.py",
+        f"{_SOURCE}::test_the_text_of_each_class_is_what_python_has_loaded",
+    ),
+    Claim(
+        "is an nn.Sequential: its forward calls what is in it one after the other, each with what the one before returned.",
+        "core/explaining/source.py",
+        f"{_SOURCE}::test_what_a_sequential_is_said_to_do_is_what_it_does",
+    ),
+    Claim(
+        ", which has no forward: the class around it calls what is in it.",
+        "core/explaining/source.py",
+        f"{_SOURCE}::test_what_a_sequential_is_said_to_do_is_what_it_does",
+    ),
+    Claim(
+        "Thaw then puts a new head in its place: model.{...} = {...}(...).",
+        "core/explaining/source.py",
+        f"{_SOURCE}::test_a_new_head_is_said_to_have_been_put_there_by_thaw",
+    ),
 )

@@ -196,6 +196,38 @@ def test_model_prints_what_learns_and_what_it_costs(home: Home) -> None:
     assert thaw(home, "model", "--freeze", "*").returncode == 2
 
 
+def test_model_prints_its_own_source_and_the_lines_that_make_and_call_a_layer(home: Home) -> None:
+    shown = thaw(home, "model", "small_cnn", "--source", "stage1")
+    assert shown.returncode == 0, shown.stderr
+    assert "made by SmallCNN (core.networks.own_models)" in shown.stdout
+    assert "self.stage1 = _stage(3, 32)" in shown.stdout
+    assert "x = self.stage1(x)" in shown.stdout
+    assert "stage1: Sequential (torch.nn.modules.container, line" in shown.stdout
+    assert "inside: stage1.0, stage1.1, stage1.2, stage1.3" in shown.stdout
+    told = json.loads(thaw(home, "model", "small_cnn", "--source", "--json").stdout)
+    assert told["class"]["text"].startswith("class SmallCNN(nn.Module):")
+    wrong = thaw(home, "model", "small_cnn", "--source", "stage9")
+    assert wrong.returncode == 2
+    assert "has no layer 'stage9'" in wrong.stderr
+    assert "stage1" in wrong.stderr
+
+
+def test_model_prints_what_normalising_does(home: Home) -> None:
+    options = ["--dataset", "digits", "--image-size", "16", "--normalised"]
+    shown = thaw(home, "model", "small_cnn", *options)
+    assert shown.returncode == 0, shown.stderr
+    assert "as its weights expect" in shown.stdout
+    assert "takes off 0.485 0.456 0.406, divides by 0.229 0.224 0.225" in shown.stdout
+    assert thaw(home, "model", "small_cnn", "--model", "mlp").returncode == 2
+
+
+def test_the_catalog_says_on_what_terms_pictures_and_weights_can_be_used(home: Home) -> None:
+    lines = {line.split()[0]: line for line in thaw(home, "catalog").stdout.splitlines() if line.startswith("  ")}
+    assert "Licence of the pictures: CC BY-SA 4.0. Source: https://www.robots.ox.ac.uk" in lines["OxfordIIITPet"]
+    assert "Licence of the weights: CC BY-NC 4.0" in lines["regnet_y_128gf"]
+    assert "Licence of the weights: none stated" in lines["resnet18"]
+
+
 def test_network_of_ones_own_is_saved_trained_deleted_and_brought_back(home: Home) -> None:
     assert "No networks yet" in thaw(home, "networks").stdout
     saved = thaw(home, "networks", "--save", "tiny: conv 8, norm, relu, global pool")

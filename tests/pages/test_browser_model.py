@@ -397,3 +397,39 @@ def test_nothing_is_wider_than_the_window(server: Server, page: Page) -> None:
         for place in ("[data-testid=stMain]", ".thaw-layers", ".thaw-tree", ".thaw-timeline"):
             assert page.locator(place).first.evaluate("element => element.scrollWidth - element.clientWidth") <= 1, f"{place} at {width} px"
     expect(page.get_by_text("Each column stands for 2 epochs.")).to_be_visible()
+
+
+# The model's own code, and what it sees
+
+
+def test_the_code_of_a_layer_follows_the_tree_and_the_keyboard(page: Page, server: Server) -> None:
+    open_model(page, server)
+    page.get_by_text("The model's own code").click()
+    trail = page.get_by_role("navigation", name="Where the layer is")
+    expect(trail.get_by_role("button", name="small_cnn")).to_have_attribute("aria-current", "true")
+    expect(page.get_by_role("region", name="The model's class: SmallCNN")).to_contain_text("def forward(self, x: Tensor)")
+
+    # From the tree, with the keyboard.
+    page.get_by_role("treeitem").first.focus()
+    page.keyboard.press("End")
+    page.keyboard.press("Home")
+    around = page.get_by_role("region", name=re.compile("^SmallCNN, which makes it in line"))
+    expect(around.locator(".thaw-marked")).to_have_count(2)
+    expect(around.locator(".thaw-marked").nth(0)).to_contain_text("self.stage1 = _stage(3, 32)")
+    expect(around.locator(".thaw-marked").nth(1)).to_contain_text("x = self.stage1(x)")
+
+    # Deeper, with the keyboard, and the note of a container.
+    inside = page.get_by_role("group", name="Layers inside")
+    inside.get_by_role("button", name="1 BatchNorm2d").focus()
+    page.keyboard.press("Enter")
+    expect(trail.get_by_role("button").nth(2)).to_be_focused()
+    expect(page.get_by_text("stage1 is an nn.Sequential: its forward calls what is in it")).to_be_visible()
+    expect(page.get_by_role("region", name="Its own class: BatchNorm2d")).to_be_visible()
+    expect(page.locator(".thaw-pointed")).to_have_attribute("data-path", re.compile("^stage1"))
+
+
+def test_what_the_model_sees_is_shown_with_other_figures(page: Page, server: Server) -> None:
+    open_model(page, server)
+    page.get_by_text("What the model sees: why pictures are normalised").click()
+    expect(page.get_by_role("row", name=re.compile("as its weights expect"))).to_contain_text("0.485 0.456 0.406; 0.229 0.224 0.225")
+    expect(page.get_by_text("These weights are random: no figures are wrong for them yet")).to_be_visible()

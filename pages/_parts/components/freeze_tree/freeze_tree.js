@@ -59,6 +59,8 @@ class FreezeTree {
     this.list.onkeydown = (event) => this.key(event);
     this.list.onpointerover = (event) => this.map.mark(event.target.closest(".thaw-layer")?.dataset.path);
     this.list.onpointerleave = () => this.map.mark(undefined);
+    // The code of the layers, where it is shown, follows the line that is stood on, and the tree points to the layer whose code is looked at.
+    document.addEventListener("thaw-source", (event) => root.isConnected && this.point(event.detail));
     const filter = root.querySelector(".thaw-filter");
     filter.oninput = () => this.search(filter.value);
     root.querySelector(".thaw-tools").onclick = (event) => this.foldAll(event.target.closest("button")?.dataset.act);
@@ -259,6 +261,7 @@ class FreezeTree {
     this.current = row.path;
     row.line.tabIndex = 0;
     row.line.focus();
+    document.dispatchEvent(new CustomEvent("thaw-layer", { detail: row.path }));
   }
 
   key(event) {
