@@ -27,7 +27,7 @@ start = row.button("Start the demo", type="primary", icon=":material/play_arrow:
 row.page_link("train.py", label="Set up a run", icon=":material/tune:", query_params={draft.SET_UP: "1"})
 row.page_link("evaluate.py", label="Try a trained model", icon=":material/fact_check:")
 row.page_link("notions.py", label="What the words mean", icon=":material/menu_book:")
-row.caption("The demo trains the head of a resnet18 on handwritten digits: 64 px, no download.")
+row.caption("The demo trains the head of a resnet18 with random weights on handwritten digits: 64 px, no download.")
 if start:
     try:
         run_id = shared.supervisor.start(DEMO)

@@ -123,7 +123,7 @@ class RunConfig(BaseModel):
     )
     freeze: FreezePlan = Field(FreezePlan(), description="A preset and/or name patterns, comma separated: 'head only', 'layer1.*, !layer1.0'")
     head_dropout: float = Field(
-        0.0, ge=0, lt=1, allow_inf_nan=False, description="Share of what goes into the new head that is dropped at random while training, 0 to 1"
+        0.0, ge=0, lt=1, allow_inf_nan=False, description="Chance of each number that goes into the last layer to be dropped while training, 0 to 1"
     )
     head_hidden: Annotated[int, Field(ge=1, le=65536)] | None = Field(
         None, description="Width of a hidden layer in the new head; empty: a single layer, as in the original"

@@ -42,7 +42,7 @@ AUGMENTATIONS = by_name(
         AugmentationEntry(
             "none",
             "None",
-            "Every epoch sees the same pictures. Right for a first look, and when only the head learns.",
+            "Every epoch sees the same pictures: right for a first look, and all features of frozen layers can be kept.",
         ),
         AugmentationEntry(
             "flip",

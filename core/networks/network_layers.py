@@ -223,7 +223,7 @@ def _channels(default: int) -> Option:
 
 _STRIDE = Option("stride", "int", 1, 1, 16, about="pixels from one place of the window to the next: 2 halves height and width", unit="px")
 _GROUPS = Option("groups", "int", 8, 1, 4096, about="groups of channels that are normalised together")
-_BIAS = Option("bias", "bool", True, about="add a number to each output; needless where a norm comes right behind")
+_BIAS = Option("bias", "bool", True, about="add a number to each output; a batch or instance norm right behind would take it off again")
 _FUNCTION = Option("function", "choice", "relu", choices=tuple(ACTIVATIONS), about="what is done to each number")
 
 LAYERS = by_name(
@@ -244,10 +244,12 @@ LAYERS = by_name(
             returns=_conv_returns, call=_conv_call, count=_conv_count,
         ),
         LayerEntry(
-            "norm", "Normalisation", "Brings the numbers to mean 0 and spread 1, then scales and shifts them by what it learns.",
+            "norm", "Normalisation",
+            "Brings the numbers to mean 0 and spread 1, then scales and shifts them by what it learns. "
+            "Batch norm measures each batch while training, and uses what it has kept of them in eval mode.",
             (
                 Option("function", "choice", "batch", choices=("batch", "group", "layer", "instance"),
-                       about="over the batch, over groups of channels, over all of one image, or over each channel of one image"),
+                       about="each channel over the batch, groups of channels of one image, all of one image, or each channel of one image"),
                 _GROUPS,
             ),
             words={"norm": {}, "batch norm": {}, "group norm": {"function": "group"}, "layer norm": {"function": "layer"},
@@ -256,7 +258,8 @@ LAYERS = by_name(
             returns=_norm_returns, call=_norm_call, count=lambda shape, values: 2 * shape[0],
         ),
         LayerEntry(
-            "activation", "Activation", "Bends the numbers, each by itself. Without it, layers in a row could do no more than one.",
+            "activation", "Activation",
+            "Bends the numbers, each by itself. Without it, convolutions and linear layers in a row are no more than one linear layer.",
             (_FUNCTION, Option("slope", "float", 0.01, 0, 1, about="what negative numbers are multiplied by")),
             words={**{name.replace("_", " "): {"function": name} for name in ACTIVATIONS}, "activation": {}, "swish": {"function": "silu"}},
             main="slope", only={"slope": ("function", "leaky_relu")}, call=_activation_call,
@@ -273,7 +276,7 @@ LAYERS = by_name(
             main="size", further=("padding",), returns=_pool_returns, call=_pool_call,
         ),
         LayerEntry(
-            "global pool", "Global pool", "The mean, or the largest number, of each whole map: any image size comes out the same.",
+            "global pool", "Global pool", "The mean, or the largest number, of each whole map: maps of any size come out alike.",
             (
                 Option("function", "choice", "average", choices=("average", "max"), about="what is kept of a map"),
                 Option("size", "int", 1, 1, 64, about="side of what is left of each map", unit="px"),
@@ -282,9 +285,9 @@ LAYERS = by_name(
             main="size", returns=_global_pool_returns, call=_global_pool_call,
         ),
         LayerEntry(
-            "dropout", "Dropout", "Sets a random share of the numbers to 0 while training, so that none is relied on alone.",
+            "dropout", "Dropout", "Sets each number to 0 with a set chance while training and scales up the rest, so that none is relied on alone.",
             (
-                Option("share", "float", 0.5, 0, 1, open_high=True, about="share of the numbers that is dropped, 0 to 1"),
+                Option("share", "float", 0.5, 0, 1, open_high=True, about="chance of each number to be dropped, 0 to 1"),
                 Option("whole_channels", "bool", False, about="drop whole channels, for maps"),
             ),
             words={"dropout": {}}, main="share", always=True, returns=_dropout_returns, call=_dropout_call,
@@ -301,11 +304,11 @@ LAYERS = by_name(
             count=lambda shape, values: shape[0] * values.whole("width") + (values.whole("width") if values.is_on("bias") else 0),
         ),
         LayerEntry(
-            "residual", "Residual block", "Two convolutions, and a shortcut around them that lets gradients through: the block of a ResNet.",
+            "residual", "Residual block", "Two convolutions, and a shortcut around them that lets gradients through: the block of ResNet-18 and 34.",
             (
                 _channels(64),
                 _STRIDE,
-                Option("activation", "choice", "relu", choices=tuple(ACTIVATIONS), about="after each convolution"),
+                Option("activation", "choice", "relu", choices=tuple(ACTIVATIONS), about="after the first norm, and once the shortcut is added"),
                 Option("norm", "choice", "batch", choices=("batch", "group"), about="after each convolution"),
                 _GROUPS,
             ),

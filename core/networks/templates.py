@@ -36,7 +36,7 @@ TEMPLATES: Mapping[str, Template] = {
             "conv 32 bias=no, norm, relu, residual 32, residual 64 stride=2, residual 64, residual 128 stride=2, residual 128, global pool",
         ),
         Template(
-            "MLP", "No convolution at all: linear layers on raw pixels.", "my-mlp",
+            "MLP", "No convolution at all: linear layers on the pixels, averaged two by two.", "my-mlp",
             "average pool, flatten, linear 256, relu, linear 128, relu",
         ),
     )

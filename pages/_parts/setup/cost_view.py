@@ -81,13 +81,13 @@ def backward_in_words(table: LayerTable, frozen: frozenset[str]) -> str:
     learning = sum(parameter.count for parameter in description.parameters if parameter.name not in frozen) / description.count
     if crossed > _NEARLY_ALL and learning < 0.5:
         return (
-            f"Only {_percent(learning)} of the parameters learn, yet **the backward pass still crosses {_percent(crossed)} of the network**: "
-            f"gradients must pass every layer behind {words.code(first)}. What is saved are the frozen layers' own gradients, "
+            f"Only {_percent(learning)} of the parameters learn, yet **the backward pass still crosses {_percent(crossed)} of the network** "
+            f"(by FLOPs): gradients must pass every layer behind {words.code(first)}. What is saved are the frozen layers' own gradients, "
             f"which leaves about {_percent(left)} of its work."
         )
     return (
         f"The backward pass goes back to {words.code(first)}, the first layer that learns: it crosses **{_percent(crossed)} of the network** "
-        f"and is about {_percent(left)} of the work of a full one."
+        f"(by FLOPs) and is about {_percent(left)} of the work of a full one."
     )
 
 

@@ -82,7 +82,7 @@ def _buttons(table: LayerTable) -> None:
         "Discriminative learning rates",
         icon=":material/signal_cellular_alt:",
         on_click=slow_down,
-        help="Each block learns 2.6 times slower than the next, the head at the full rate (ULMFiT, Howard & Ruder 2018).",
+        help=f"Each block has the next one's rate divided by {patterns.STEP_DOWN:g}, the head the full one (ULMFiT, Howard & Ruder 2018).",
     )
     nothing = not (desk.rules.timeline or desk.rules.learning_rate_multipliers)
     row.button("Clear", icon=":material/backspace:", on_click=clear, disabled=nothing, help="No timeline and no multipliers. The freeze plan stays.")

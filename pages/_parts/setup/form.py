@@ -28,7 +28,7 @@ ABOUT_CLIPPING = (
 )
 ABOUT_CLASS_WEIGHTS = (
     "Balanced: a picture counts as much as all training pictures divided by (classes times training pictures of its class), which is 1 on average. "
-    "Losses of runs with other weights cannot be compared; the accuracy counts every picture the same, and so does the Evaluate screen."
+    "Losses of runs with other weights cannot be compared; the accuracy counts every picture the same, on the Evaluate screen too."
 )
 ABOUT_DOUBLES = (
     "What a model is measured on should be new to it. Pictures are compared pixel for pixel, before any random change. "
@@ -100,7 +100,7 @@ class Form(Fields):
             self.say("learning_rate", words.plain(rate_hint.learning_rate(rate_hint.usable())))
         with self.field(second, "epochs"):
             st.number_input("Epochs", step=1.0, format="%g", key=key("epochs"), persist_state="session")
-            self.say("epochs", "times that all images are seen")
+            self.say("epochs", "times that all training images are seen")
         with self.field(third, "batch_size"):
             st.number_input("Batch size", step=8.0, format="%g", key=key("batch_size"), persist_state="session")
             self.say("batch_size", "images in one step" + _steps() if st.session_state[key("accumulate")] == 1 else "images computed at once")
@@ -128,7 +128,7 @@ class Form(Fields):
             self.say("device", words.plain(labels[name]))
         with self.field(right, "seed"):
             st.number_input("Seed", step=1.0, format="%g", key=key("seed"), persist_state="session")
-            self.say("seed", "where all chance starts from: same seed, same run")
+            self.say("seed", "where all chance starts from: same seed and settings on the same machine, same run")
 
     def more_settings(self) -> None:
         """What most runs leave alone."""

@@ -24,7 +24,7 @@ def ask_head(fields: Fields, table: LayerTable) -> None:
     why = "" if possible else "not for this model: its head is no single layer that another could replace"
     with fields.field(dropout, "head_dropout"):
         st.number_input("Head dropout", step=0.1, format="%g", key=key("head_dropout"), disabled=fixed, on_change=st.rerun, persist_state="session")
-        fields.say("head_dropout", why or "share of what goes into the head that is dropped while training, 0 to 1")
+        fields.say("head_dropout", why or "chance of each number that goes into the last layer to be dropped while training, 0 to 1")
     with fields.field(hidden, "head_hidden"):
         st.number_input(
             "Hidden layer",

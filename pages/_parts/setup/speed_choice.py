@@ -37,7 +37,9 @@ _KEPT = {
     "float16": ("Kept in float16", "Rounded to 3 to 4 digits: half the room. Losses differ slightly."),
     "off": ("Not kept", "Frozen layers compute everything again in every epoch."),
 }
-_COMPILING = "the model is translated before the first step, which takes 10 s to over a minute; then steps are faster; the last digits differ"
+_COMPILING = (
+    "the model is translated before the first step, which takes 10 s to over a minute; most models are faster then; the last digits differ"
+)
 _FOLDING = "frozen BatchNorm is worked into the convolution before it, where features are kept: a faster first epoch; the last digits differ"
 
 _RANDOMNESS = (
@@ -83,8 +85,9 @@ def ask_reuse(fields: Fields) -> None:
     """What of the frozen layers is computed once and kept."""
     with st.expander("Frozen layers, computed once", expanded=fields.needs(REUSE), icon=":material/ac_unit:"):
         st.caption(
-            "Frozen layers compute the same features for the same picture in every epoch. Kept from the first time on, they leave only the "
-            "layers that learn to be computed, and the next run with the same frozen layers and data starts with them." + _about_plan()
+            "Frozen layers in front of the first that learns compute the same features for the same picture in every epoch, unless chance is in "
+            "them. Kept from the first time on, they leave only the layers behind them to be computed, and the next run with the same frozen "
+            "layers and data starts with them." + _about_plan()
         )
         with fields.field(st.container(), "feature_cache"):
             captions = [about for _, about in _KEPT.values()]
