@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.config import RunConfig
 from pages._parts.components.freeze_tree.tree import LayerTable
-from pages._parts.setup import checks, cost_view, course, freezing, head_choice, model_choice, normalised_view, source_view, suit_model
+from pages._parts.setup import checks, cost_view, course, freezing, head_choice, how_much_view, model_choice, normalised_view, source_view, suit_model
 from pages._parts.setup.form import TRAIN_PAGE, go_on, show_code, start_from_elsewhere
 from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.fields import Fields
@@ -41,6 +41,7 @@ def learning(table: LayerTable) -> None:
     left, right = st.columns([4, 11])
     freezing.ask_preset_and_rules(fields, left, right)
     switches(table)
+    how_much_view.how_much_view(shared, table, usable)
     source_view.source_view(shared, table)
     normalised_view.normalised_view(shared, usable)
 

@@ -14,10 +14,13 @@ from core.commands.progress import percent
 from core.config import ConfigError, RunConfig
 from core.config.entry import suggest
 from core.config.limits import quoted
+from core.data.datasets import training_images
 from core.machine.home import Home
-from core.records import telling
+from core.records import how_much, telling
 from core.records.normalising import WHY, Seen, verdict
 from core.records.sources import LayerSource, ModelSource
+from core.store import RunStore
+from core.store.plans_tried import plans_tried
 
 NAMES: Sequence[str] = ("model",)
 
@@ -34,6 +37,7 @@ def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.Argume
     which.add_argument(
         "--source", metavar="LAYER", nargs="?", const="", help="print the model's own class, or that of a layer and the lines that make and call it"
     )
+    which.add_argument("--how-much", action="store_true", help="print what your finished runs and your pictures say of how much to freeze")
     which.add_argument(
         "--normalised", action="store_true", help="print what normalising does to the first pictures, and to what the model makes of them"
     )
@@ -51,6 +55,8 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     config = catalog.check(config)
     if arguments.source is not None:
         return _source(home, config, arguments.source, arguments.json)
+    if arguments.how_much:
+        return _how_much(home, config, arguments.json)
     if arguments.normalised:
         return _normalised(home, config, arguments.json)
     return _layers(home, config, arguments.json)
@@ -129,6 +135,30 @@ def _around(found: ModelSource, own: LayerSource) -> list[str]:
         lines.append(f"{mention.use} by {source.name} ({source.module})")
         lines += [f"{mention.first + index:>6}  {line}" for index, line in enumerate(text)]
     return [*lines, ""]
+
+
+def _how_much(home: Home, config: RunConfig, as_json: bool) -> int:
+    from core.config.plans import PRESETS, FreezePlan
+    from core.explaining.separation import separation
+    from core.model import anatomy
+    from core.records.layers import frozen_parameters, head_options
+
+    classes = len(catalog.class_names(config.dataset, home.data))
+    layers = anatomy.describe(config.model, classes, config.image_size, head_options(config)).parameters
+    frozen = {preset: frozen_parameters(FreezePlan(rules=(preset,)), layers) for preset in PRESETS}
+    learning = {preset: sum(layer.count for layer in layers if layer.name not in names) for preset, names in frozen.items()}
+    runs, images = plans_tried(RunStore(home.database), config), training_images(config.dataset, config.validation_share)
+    found = separation(config, home)
+    if as_json:
+        rows = {"learning": learning, "training_images": images, "runs": [{**asdict(each), "mean": each.mean} for each in runs]}
+        print(json.dumps({**rows, "separation": asdict(found)}))
+        return 0
+    print(how_much.ABOUT)
+    print(f"\n{'plan':18} {'numbers that learn':>18}  {'':18} validation accuracy of finished runs")
+    for plan, count, each, sentence in how_much.lines(learning, images, runs):
+        print(f"{plan:18} {count:>18}  {each:18} {sentence}")
+    print(f"\n{how_much.ABOUT_SEPARATION}\n{found.sentence} Weights: {found.weights}.")
+    return 0
 
 
 def _normalised(home: Home, config: RunConfig, as_json: bool) -> int:

@@ -285,3 +285,12 @@ def class_names(dataset: str, home_data: Path) -> tuple[str, ...]:
     if entry.classes is not None:
         return entry.classes
     return intake.folder_classes(entry.name.partition(":")[2])
+
+
+def training_images(dataset: str, validation_share: float) -> int | None:
+    """Images left to train on once validation has its share; None where only reading the dataset would tell. Raises ConfigError as `survey`."""
+    entry = DATASETS.get(dataset)
+    if entry and entry.train_images:
+        return entry.train_images - round(entry.train_images * validation_share)
+    layout = survey(dataset)
+    return stock.planned(layout, validation_share)[0] if layout and layout.counts else None

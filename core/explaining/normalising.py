@@ -39,8 +39,8 @@ def seen(config: RunConfig, home: Home) -> Seen:
     entry = catalog.find_model(config.model)
     images = data.prepare(config, home, lambda text, share: None)
     pixels, labels = first_pictures(images, min(PICTURES, len(images.train.images)))
-    model, classes, said, learned = _model(config, entry, images.classes)
-    outputs = {name: _forward(model, entry, data.Normalise(*figures)(pixels)) for name, figures in _ways(entry).items()}
+    model, classes, said, learned = starting_model(config, entry, images.classes)
+    outputs = {name: features_and_logits(model, entry, data.Normalise(*figures)(pixels)) for name, figures in _ways(entry).items()}
     right = next(iter(outputs))
     views = []
     for name, figures in _ways(entry).items():
@@ -74,7 +74,7 @@ def _ways(entry: ModelEntry) -> dict[str, Figures]:
     }
 
 
-def _model(config: RunConfig, entry: ModelEntry, classes: tuple[str, ...]) -> tuple[nn.Module, tuple[str, ...] | None, str, bool]:
+def starting_model(config: RunConfig, entry: ModelEntry, classes: tuple[str, ...]) -> tuple[nn.Module, tuple[str, ...] | None, str, bool]:
     """The model with its starting weights, the classes of its trained head (None: it is new), what its weights are, and if they are trained."""
     if config.starting_weights == "pretrained" and not _is_here(entry):
         config, said = config.replace(starting_weights="random"), "random, since the published ones are not on this machine yet"
@@ -115,7 +115,7 @@ def _imagenet(entry: ModelEntry) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def _forward(model: nn.Module, entry: ModelEntry, images: Tensor) -> tuple[Tensor, Tensor]:
+def features_and_logits(model: nn.Module, entry: ModelEntry, images: Tensor) -> tuple[Tensor, Tensor]:
     """Features [N, F], what goes into the head, and logits [N, classes], for images float32 [N, 3, S, S]."""
     caught: list[Tensor] = []
 

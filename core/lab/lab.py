@@ -30,6 +30,7 @@ from core.machine.hardware import Machine
 from core.machine.home import Home
 from core.records.cost import Cost, CostState, what_matters
 from core.records.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
+from core.records.how_much import Separation
 from core.records.layers import PLAIN_HEAD, HeadOptions, ModelDescription
 from core.records.modes import Modes
 from core.records.normalising import Seen
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _DESCRIPTION = TypeAdapter(ModelDescription)
 _SOURCE = TypeAdapter(ModelSource)
 _SEEN = TypeAdapter(Seen)
+_SEPARATION = TypeAdapter(Separation)
 _MACHINE = TypeAdapter(Machine)
 _COST = TypeAdapter(Cost)
 _EXAMPLE = TypeAdapter(Example)
@@ -56,7 +58,7 @@ Answer = TypeVar("Answer")
 SEEN_BY = (
     "dataset", "model", "image_size", "fit", "starting_weights", "head_dropout", "head_hidden", "seed", "validation_share", "batch_size", "doubles",
 )  # fmt: skip
-"""The fields of a config that `Lab.seen` depends on."""
+"""The fields of a config that `Lab.seen` and `Lab.separation` depend on."""
 
 REMEMBERED = 256
 """Answers about models that are kept."""
@@ -112,8 +114,11 @@ class Lab:
             ConfigError: the settings cannot be used, or the dataset is not on this machine yet.
             LabError: the helper process failed.
         """
-        values = config.model_dump(include=set(SEEN_BY))
-        return self._ask(_SEEN, self._explaining, question="seen", config=values, home=str(self._home.path))
+        return self._of_pictures(_SEEN, "seen", config)
+
+    def separation(self, config: RunConfig) -> Separation:
+        """How well the features of a model with its starting weights tell the classes apart. Takes about ten seconds. Raises like `seen`."""
+        return self._of_pictures(_SEPARATION, "separation", config)
 
     def machine(self) -> Machine:
         """What this machine has. Raises LabError."""
@@ -256,6 +261,10 @@ class Lab:
             raise told.error
         return told.answer
 
+    def _of_pictures(self, kind: TypeAdapter[Answer], question: str, config: RunConfig) -> Answer:
+        values = config.model_dump(include=set(SEEN_BY))
+        return self._ask(kind, self._explaining, question=question, config=values, home=str(self._home.path))
+
     def _ask(self, kind: TypeAdapter[Answer], helper: Helper, **question: Any) -> Answer:
         line = json.dumps(question)
         if (known := self._remembered(line)) is None:  # what is known waits for nobody
@@ -319,6 +328,10 @@ class _Answers:
                 from core.explaining.normalising import seen
 
                 return _SEEN.dump_python(seen(RunConfig(**config), Home(Path(home))), mode="json")
+            case {"question": "separation", "config": config, "home": home}:
+                from core.explaining.separation import separation
+
+                return _SEPARATION.dump_python(separation(RunConfig(**config), Home(Path(home))), mode="json")
             case {"question": "walkthrough" | "modes" | "activation" | "node" | "checks", "example": example, "home": home}:
                 return _explained(question, _EXAMPLE.validate_python(example), Home(Path(home)), cancelled)
             case {"question": "cost", "config": config, "classes": classes}:

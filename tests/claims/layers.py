@@ -16,6 +16,8 @@ _TEMPLATES = f"{_WORDS}::test_templates_are_what_they_are_said_to_be"
 _NORMS = f"{_WORDS}::test_norms_bring_numbers_to_mean_0_and_spread_1_over_what_is_said"
 _HEAD = f"{_WORDS}::test_head_dropout_drops_what_goes_into_the_last_layer"
 
+_HOW, _FEATURES = "core/records/how_much.py", "tests/explaining/test_how_much.py"
+
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "add a number to each output; a batch or instance norm right behind would take it off again",
@@ -94,7 +96,7 @@ CLAIMS: tuple[Claim, ...] = (
         "by hand: training/steps.py divides each part's loss by its share; a step of 2 x 16 has the gradients of one of 32 where no BatchNorm is",
     ),
     Claim(
-        "Balanced: a picture counts as much as all training pictures divided by (classes times training pictures of its class), which is 1 on average.",
+        "Balanced: a picture counts as much as all training pictures divided by (classes times training pictures of its class), which is",
         _FORM,
         f"{_WORDS}::test_balanced_weights_are_one_on_average",
     ),
@@ -102,5 +104,26 @@ CLAIMS: tuple[Claim, ...] = (
         "Each block has the next one's rate divided by {...}, the head the full one (ULMFiT, Howard & Ruder 2018).",
         "pages/_parts/setup/course.py",
         "by hand: 2.6 is the factor of the paper, section 3.2",
+    ),
+    Claim(
+        "That rule is a linear one, so a head on these features can do the same.",
+        _HOW,
+        f"{_FEATURES}::test_the_rule_is_that_of_scikit_learn_and_a_linear_head_can_do_the_same",
+    ),
+    Claim(
+        "lie nearest to the mean of their own class; means of {...} others.",
+        _HOW,
+        f"{_FEATURES}::test_what_is_said_of_the_features_are_their_figures",
+    ),
+    Claim("{...} % on average of {...} ({...}), {...} to {...} %", _HOW, f"{_FEATURES}::test_runs_count_that_differ_in_plan_and_seed_alone"),
+    Claim(
+        "Runs count that differ from the settings here in freeze plan and seed alone, and ended by themselves.",
+        "pages/_parts/setup/how_much_view.py",
+        f"{_FEATURES}::test_runs_count_that_differ_in_plan_and_seed_alone",
+    ),
+    Claim(
+        "{...} training pictures: {...}. What your own runs say about it: Model screen.",
+        "pages/_parts/setup/how_much_view.py",
+        f"{_FEATURES}::test_rows_hold_each_plan_with_what_is_known_of_it",
     ),
 )

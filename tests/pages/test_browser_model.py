@@ -433,3 +433,13 @@ def test_what_the_model_sees_is_shown_with_other_figures(page: Page, server: Ser
     page.get_by_text("What the model sees: why pictures are normalised").click()
     expect(page.get_by_role("row", name=re.compile("as its weights expect"))).to_contain_text("0.485 0.456 0.406; 0.229 0.224 0.225")
     expect(page.get_by_text("These weights are random: no figures are wrong for them yet")).to_be_visible()
+
+
+def test_how_much_to_freeze_is_told_from_runs_and_pictures(page: Page, server: Server) -> None:
+    open_model(page, server)
+    page.get_by_text("How much to freeze: what your runs and pictures say").click()
+    row = page.get_by_role("row").filter(has=page.get_by_role("cell", name="head only", exact=True))
+    expect(row).to_contain_text("1,290")
+    expect(row).to_contain_text("1.1 a picture")
+    page.get_by_role("button", name="Try the features on your pictures").click()
+    expect(page.get_by_text(re.compile(r"of 300 pictures .* lie nearest to the mean of their own class"))).to_be_visible()

@@ -12,7 +12,7 @@ from core.helpers.helper import LabError
 from core.records.cost import steps_per_epoch
 from core.records.layers import frozen_parameters, head_options, multipliers_by_parameter
 from pages._parts.components.freeze_tree.tree import LayerTable
-from pages._parts.setup import checks, course, fit_choice, freezing, model_choice, rate_hint, speed_choice, suit_model
+from pages._parts.setup import checks, course, fit_choice, freezing, how_much_view, model_choice, rate_hint, speed_choice, suit_model
 from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, option, sentence
@@ -227,6 +227,7 @@ class Form(Fields):
             frozen = freezing.shown_frozen(table)
             with counts:
                 freezing.counts(table, frozen)
+                how_much_view.pictures_against(table, frozen)
             freezing.editor(table, frozen)
             self.say_again("optimizer", words.plain(rate_hint.optimizer(rate_hint.usable(), table)))
         self.set_elsewhere(table)

@@ -37,9 +37,7 @@ _KEPT = {
     "float16": ("Kept in float16", "Rounded to 3 to 4 digits: half the room. Losses differ slightly."),
     "off": ("Not kept", "Frozen layers compute everything again in every epoch."),
 }
-_COMPILING = (
-    "the model is translated before the first step, which takes 10 s to over a minute; most models are faster then; the last digits differ"
-)
+_COMPILING = "the model is translated before the first step, which takes 10 s to over a minute; most models are faster then; the last digits differ"
 _FOLDING = "frozen BatchNorm is worked into the convolution before it, where features are kept: a faster first epoch; the last digits differ"
 
 _RANDOMNESS = (
