@@ -124,7 +124,7 @@ def features_and_logits(model: nn.Module, entry: ModelEntry, images: Tensor) -> 
 
     hook = model.get_submodule(entry.family.head[0]).register_forward_pre_hook(keep)
     try:
-        parts = [model(part) for part in images.split(8)]
+        parts = [model(part) for part in images.split(32)]
     finally:
         hook.remove()
     return torch.cat(caught), torch.cat(parts)

@@ -14,7 +14,7 @@ from core.machine.home import Home
 from core.model import anatomy
 from core.records.how_much import Separation
 
-MOST, LEAST = 600, 60
+MOST, LEAST = 400, 60
 """Pictures that are looked at, half of them for the means: as many as `WORK` allows."""
 
 WORK = 4e11

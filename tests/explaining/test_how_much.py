@@ -54,10 +54,10 @@ def test_the_rule_is_that_of_scikit_learn_and_a_linear_head_can_do_the_same(home
 
 def test_what_is_said_of_the_features_are_their_figures(home: Home) -> None:
     found = separation(CONFIG, home)
-    assert (found.pictures, found.known) == (300, 300)
+    assert (found.pictures, found.known) == (200, 200)
     interval = wilson(found.right, found.pictures)
     assert (found.share, found.low, found.high) == (interval.value, interval.low, interval.high)
-    assert found.sentence.startswith(f"{found.right} of 300 pictures ({100 * found.share:.0f} %, 95 % interval")
+    assert found.sentence.startswith(f"{found.right} of 200 pictures ({100 * found.share:.0f} %, 95 % interval")
     assert found.sentence.endswith(f"Always naming the most frequent class gets {found.guess}.")
     assert found.random is None, "there is nothing to compare random weights with"
     assert dataclasses.replace(found, random=7).sentence.endswith("random weights 7.")

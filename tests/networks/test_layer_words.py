@@ -101,7 +101,7 @@ def test_templates_are_what_they_are_said_to_be() -> None:
 @pytest.mark.parametrize("hidden", [None, 24])
 def test_head_dropout_drops_what_goes_into_the_last_layer(hidden: int | None) -> None:
     assert "into the last layer" in str(RunConfig.model_fields["head_dropout"].description)
-    head = list(build("small_cnn", 10, 16, HeadOptions(0.2, hidden)).get_submodule("head"))
+    head = list(build("small_cnn", 10, 16, HeadOptions(0.2, hidden)).get_submodule("head").children())
     assert isinstance(head[-1], nn.Linear)
     assert isinstance(head[-2], nn.Dropout)
     assert sum(isinstance(layer, nn.Dropout) for layer in head) == 1

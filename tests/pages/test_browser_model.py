@@ -442,4 +442,4 @@ def test_how_much_to_freeze_is_told_from_runs_and_pictures(page: Page, server: S
     expect(row).to_contain_text("1,290")
     expect(row).to_contain_text("1.1 a picture")
     page.get_by_role("button", name="Try the features on your pictures").click()
-    expect(page.get_by_text(re.compile(r"of 300 pictures .* lie nearest to the mean of their own class"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"of 200 pictures .* lie nearest to the mean of their own class"))).to_be_visible()
