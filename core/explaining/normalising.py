@@ -20,6 +20,7 @@ from core.networks.model_entries import HALVES, IMAGENET, Figures, ModelEntry
 from core.networks.models import build
 from core.records.layers import head_options
 from core.records.normalising import Seen, View
+from core.training.steps import use_threads
 
 PICTURES = 32
 ANSWERS = 3
@@ -124,11 +125,11 @@ def features_and_logits(model: nn.Module, entry: ModelEntry, images: Tensor) -> 
 
     hook = model.get_submodule(entry.family.head[0]).register_forward_pre_hook(keep)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # beside a training, threads of two sides wait for each other: ten times as long as one alone
+    use_threads(1)  # beside a training, threads of two sides wait for each other: ten times as long as one alone
     try:
         parts = [model(part) for part in images.split(32)]
     finally:
-        torch.set_num_threads(threads)
+        use_threads(threads)
         hook.remove()
     return torch.cat(caught), torch.cat(parts)
 

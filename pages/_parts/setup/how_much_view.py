@@ -29,7 +29,9 @@ def pictures_against(table: LayerTable, frozen: frozenset[str]) -> None:
     pictures = checks.training_images(given["dataset"], share)
     learning = sum(parameter.count for parameter in table.description.parameters if parameter.name not in frozen)
     if pictures:
-        st.caption(f"{pictures:,} training pictures: {per_picture(learning, pictures)}. What your own runs say about it: Model screen.")
+        st.caption(
+            f"{pictures:,} training pictures, {words.plain(per_picture(learning, pictures))} of the numbers that learn. What your own runs say about it: Model screen."
+        )
 
 
 def how_much_view(shared: Services, table: LayerTable, config: RunConfig | None) -> None:
@@ -54,7 +56,7 @@ def _table(shared: Services, table: LayerTable, config: RunConfig) -> None:
     learning = {preset: table.description.count - sum(counts[name] for name in frozen) for preset, frozen in table.presets.items()}
     rows = lines(learning, checks.training_images(config.dataset, config.validation_share), plans_tried(shared.store, config))
     head = "| Plan | Numbers that learn | For each training picture | Validation accuracy of finished runs |\n| --- | ---: | ---: | --- |"
-    st.markdown("\n".join([head, *(f"| {' | '.join(map(words.plain, row))} |" for row in rows)]))
+    st.markdown("\n".join([head, *(f"| {' | '.join([words.plain(cell) for cell in row])} |" for row in rows)]))
     st.caption("Runs count that differ from the settings here in freeze plan and seed alone, and ended by themselves.")
 
 
