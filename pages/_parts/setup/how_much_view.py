@@ -29,9 +29,8 @@ def pictures_against(table: LayerTable, frozen: frozenset[str]) -> None:
     pictures = checks.training_images(given["dataset"], share)
     learning = sum(parameter.count for parameter in table.description.parameters if parameter.name not in frozen)
     if pictures:
-        st.caption(
-            f"{pictures:,} training pictures, {words.plain(per_picture(learning, pictures))} of the numbers that learn. What your own runs say about it: Model screen."
-        )
+        each = words.plain(per_picture(learning, pictures))
+        st.caption(f"{pictures:,} training pictures, {each} of the numbers that learn. What your own runs say about it: Model screen.")
 
 
 def how_much_view(shared: Services, table: LayerTable, config: RunConfig | None) -> None:
