@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core import catalog, data
 from core.config import ConfigError, RunConfig
-from core.evaluation.metrics import wilson
+from core.evaluation.intervals import wilson
 from core.explaining.normalising import features_and_logits, starting_model
 from core.explaining.specimen import check_dataset_is_here, first_pictures
 from core.machine.home import Home

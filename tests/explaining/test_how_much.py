@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestCentroid
 
 from core import data
 from core.config import RunConfig
-from core.evaluation.metrics import wilson
+from core.evaluation.intervals import wilson
 from core.explaining.separation import separation
 from core.explaining.specimen import first_pictures
 from core.machine.home import Home
