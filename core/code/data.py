@@ -24,7 +24,7 @@ _ORDER = '''def order(epoch):
     """The places of each batch in the training set: a function of the seed and the epoch alone."""
     places = torch.randperm(len(train_set), generator=generator_for({seed}, epoch)).tolist()
     batches = [places[start : start + {step}] for start in range(0, len(places), {step})]
-    # One picture alone has no spread that BatchNorm could learn from.
+    # One picture alone may leave BatchNorm a single value a channel, which PyTorch refuses.
     return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches'''
 
 _SAME = '''def batches(epoch):

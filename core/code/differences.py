@@ -17,7 +17,9 @@ DEEP = (
     "this one takes the usual range of each picture."
 )
 
-ON_A_GPU = "On a GPU the last digits may differ, where PyTorch has no way to compute that is always the same."
+GROWS = "The last digits of a step differ, and over a run that can grow."
+
+ON_A_GPU = "On a GPU the last digits of a step may differ, and over a run that can grow, where PyTorch has no way to compute that is always the same."
 
 
 def about(config: RunConfig, recorded: Recorded) -> tuple[str, ...]:
@@ -51,12 +53,10 @@ def differences(config: RunConfig, recorded: Recorded) -> tuple[str, ...]:
     found = {
         "Not in this script: the precision, layout and further ways to compute that a run with speed automatic measures and chooses. "
         "What they round, it does not.": config.speed == "automatic",
-        "Not in this script: frozen BatchNorm folded into the convolution before it. The numbers differ in their last digits.": config.fold_norms,
-        "The run compiles only what is computed anew in each step, the script the whole model. "
-        "The numbers differ in their last digits.": config.compile_model,
-        "The run rounds what frozen layers give to float16, the script does not. The numbers differ in their last digits.": config.feature_cache
-        == "float16"
-        and frozen,
+        f"Not in this script: frozen BatchNorm folded into the convolution before it. {GROWS}": config.fold_norms,
+        "The run compiles only what is computed anew in each step, the script the whole model. " + GROWS: config.compile_model,
+        "The run keeps 3 to 4 digits of what frozen layers give (float16), the script all of them, and over a run that "
+        "difference can grow.": config.feature_cache == "float16" and frozen,
         **_of_pictures(config, recorded),
     }
     return tuple(sentence for sentence, holds in found.items() if holds)

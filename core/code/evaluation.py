@@ -62,7 +62,7 @@ def grad_cam(path, layer, target):
     hook.remove()
     (gradient,) = torch.autograd.grad(value, seen)
     heat = (gradient.mean(dim=(2, 3), keepdim=True) * seen[0]).sum(dim=1)[0].relu()
-    return heat / heat.max()
+    return heat / heat.max() if heat.any() else heat  # 0 everywhere: nothing in this layer speaks for the class
 
 
 # predict("picture.png")

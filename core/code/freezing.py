@@ -63,7 +63,7 @@ def set_trainable_lines(grouped: str) -> str:
             parameter.requires_grad_(True)
         elif name.startswith(frozen):
             parameter.requires_grad_(False)
-            parameter.grad = None  # left over, it would still move the parameter
+            parameter.grad = None  # left over, the first one after thawing would be added to it
             optimizer.state.pop(parameter, None)  # if it learns again, it starts afresh
     # What is new has no state yet; what goes on keeps its own.
 {grouped}'''

@@ -199,7 +199,7 @@ def _class_weights(config: RunConfig, classes: int) -> list[str]:
     if config.class_weights == "none":
         return []
     return [
-        "# Every class counts the same in the loss, however few images it has: N / (classes * N_c).",
+        "# Over the training set the weights of each class add up to the same, however few images it has: N / (classes * N_c).",
         f"counts = torch.bincount(torch.from_numpy(train_set.labels), minlength={classes}).double()",
         "balanced = len(train_set) / ((counts > 0).sum() * counts)",
         "class_weights = torch.where(counts > 0, balanced, 1).float().to(device)",

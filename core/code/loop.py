@@ -33,7 +33,7 @@ def loop_lines(plan: Plan, rests: bool, stopped_after: int | None = None) -> str
     config = plan.config
     lines = ["# Training"]
     if config.precision == "float16":
-        lines.append("scaler = torch.amp.GradScaler(device.type)  # float16 gradients underflow to zero: the loss is scaled up")
+        lines.append("scaler = torch.amp.GradScaler(device.type)  # small gradients are 0 in float16: the loss is scaled up")
     lines += ["", "", *_evaluate(config), "", ""]
     if config.early_stopping:
         lines.append('lowest, epochs_since, best = float("inf"), 0, None')

@@ -106,7 +106,7 @@ def machine_lines(config: RunConfig) -> str:
     """How the machine computes, as a worker sets it, and `device`."""
     lines = []
     if config.device != "cpu":
-        lines.append('os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this')
+        lines.append('os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may add up in another order each time')
     lines += [
         "torch.use_deterministic_algorithms(True, warn_only=True)",
         "torch.utils.deterministic.fill_uninitialized_memory = False  # it would cost a write of every new tensor",

@@ -158,7 +158,7 @@ class Trainer:
         self._frozen = steering.plan.frozen
         # The last finished epoch, or the one whose weights early stopping brought back: its figures are the run's.
         self.epoch: EpochReport | None = None
-        # float16 gradients underflow to zero: the loss is scaled up before backward, the gradients down after it.
+        # Small gradients are 0 in float16: the loss is scaled up before backward, the gradients down after it.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
 
     def run(self) -> Iterator[Report]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 # Set before torch is imported. Threads that wait for each other sleep instead of spinning: others use this machine too.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# cuBLAS is deterministic only with a workspace of fixed size (NVIDIA cuBLAS documentation, "Results Reproducibility").
+# cuBLAS is sure to be deterministic only with a workspace of fixed size (NVIDIA cuBLAS documentation, "Results Reproducibility").
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
