@@ -23,10 +23,9 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torchvision.ops import StochasticDepth
 
-from core.records.speed import Way
+from core.records.speed import ALWAYS_ACCEPTED, NEVER_ACCEPTED, SHARE_OF_NOISE, Way
 from core.training.steps import Pair, Steps
 
-SHARE_OF_NOISE, ALWAYS_ACCEPTED, NEVER_ACCEPTED = 1 / 3, 0.05, 0.5
 LOSS_TOLERANCE, SMALL_LOSS = 0.02, 0.1  # of a loss below the second, the difference is set against that
 """See above."""
 

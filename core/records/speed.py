@@ -7,6 +7,9 @@ from typing import Literal
 
 from core.config import RunConfig
 
+SHARE_OF_NOISE, ALWAYS_ACCEPTED, NEVER_ACCEPTED = 1 / 3, 0.05, 0.5
+"""How far a way may move a gradient: see `core.measuring.rounding`."""
+
 
 @dataclass(frozen=True)
 class Way:

@@ -70,7 +70,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim("The same losses and weights as without, bit for bit; as training goes on, some features are computed again and compared.", _SPEED, _KEPT),
     Claim(
-        "most models are faster then; the last digits differ",
+        "most are faster then; a step's last digits differ",
         _SPEED,
         "by hand: 8 to 92 s before the first step and about a third saved, as core/measuring/trials.py notes",
     ),

@@ -333,7 +333,7 @@ def test_the_table_says_in_words_what_each_way_changes() -> None:
     lines = tuning_view.table(found).splitlines()
     assert lines[2] == (
         "| channels_last + bfloat16, 2 threads **(chosen)** | 50" + "\u00a0ms | 640 | 2.00 | 3.8\u00a0% | "
-        "rounds to bfloat16: 2 to 3 significant digits; adds up in another order: the last digits differ |"
+        "rounds to bfloat16: 2 to 3 significant digits; adds up in another order: a step's last digits differ |"
     )
     assert lines[3] == "| exact, 2 threads | 100\u00a0ms | 320 | 1.00 | 0\u00a0% | nothing: as plain PyTorch |"
     assert lines[4].startswith("| channels_last, 2 threads | 1.5\u00a0s | 21 | 0.07 | under 0.1\u00a0% | adds up")

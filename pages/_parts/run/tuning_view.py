@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.config import RunConfig
-from core.records.speed import Tuning, Way, applied
+from core.records.speed import ALWAYS_ACCEPTED, NEVER_ACCEPTED, SHARE_OF_NOISE, Tuning, Way, applied
 from core.store import Run
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
@@ -71,8 +71,8 @@ def about(tuning: Tuning) -> list[str]:
         f"{words.plain(tuning.measured[:1].upper() + tuning.measured[1:])}, with this model on {few} real training pictures "
         f"on {words.code(tuning.device)}: forward, "
         "backward and update, reading pictures left out. The other ways combine parts that were slower alone.",
-        f"A way may change gradients by up to {words.percent(tuning.tolerance)} here: a third of what another batch changes them, which is as if "
-        "batches were a tenth smaller. Of ways less than 3 % apart, the one nearest to exact is taken.",
+        f"A way may move a batch's gradient by up to {words.percent(tuning.tolerance)} of its length here: {accepted(tuning.tolerance)}. "
+        "Of ways less than 3 % apart, the one nearest to exact is taken.",
     ]
     if tuning.prefix_share is not None:
         lines.append(
@@ -80,6 +80,16 @@ def about(tuning: Tuning) -> list[str]:
             f"{words.percent(tuning.prefix_share)} of what the frozen ones take: each picture goes through them only in that share of the epochs."
         )
     return lines
+
+
+def accepted(tolerance: float) -> str:
+    """Why so much is accepted, `tolerance` as a share of a gradient's length: see `core.measuring.rounding`."""
+    if tolerance <= ALWAYS_ACCEPTED:
+        return "so much is always accepted"
+    if tolerance >= NEVER_ACCEPTED:
+        return "more never is, however noisy batches are"
+    smaller = 100 * (1 - 1 / (1 + SHARE_OF_NOISE**2))
+    return f"a third as far as the choice of its pictures moves it, which is as if batches were {smaller:.0f} % smaller"
 
 
 def milliseconds(seconds: float) -> str:
@@ -102,7 +112,7 @@ def note(way: Way) -> str:
         return way.refused
     parts = [_ROUNDS[way.precision]] if _ROUNDS[way.precision] else []
     if way.memory_format != "contiguous" or way.fused_optimizer or way.fold_norms or way.compile_model:
-        parts.append("adds up in another order: the last digits differ")
+        parts.append("adds up in another order: a step's last digits differ")
     if way.start_seconds:
         parts.append(f"compiling takes {words.duration(way.start_seconds)} first")
     return "; ".join(parts) or "nothing: as plain PyTorch"

@@ -27,7 +27,7 @@ _PRECISION = {
 }
 _FORMATS = {
     "contiguous": "images lie channel by channel, as PyTorch has them: exact",
-    "channels_last": "images lie pixel by pixel: faster for some models, slower for others; the last digits differ",
+    "channels_last": "images lie pixel by pixel: faster for some models, slower for others; a step's last digits differ",
 }
 _KEPT = {
     "exact": (
@@ -37,8 +37,8 @@ _KEPT = {
     "float16": ("Kept in float16", "Rounded to 3 to 4 digits: half the room. Losses differ slightly."),
     "off": ("Not kept", "Frozen layers compute everything again in every epoch."),
 }
-_COMPILING = "the model is translated before the first step, which takes 10 s to over a minute; most models are faster then; the last digits differ"
-_FOLDING = "frozen BatchNorm is worked into the convolution before it, where features are kept: a faster first epoch; the last digits differ"
+_COMPILING = "the model is translated before the first step, which takes 10 s to over a minute; most are faster then; a step's last digits differ"
+_FOLDING = "frozen BatchNorm is worked into the convolution before it, where features are kept: a faster first epoch; a step's last digits differ"
 
 _RANDOMNESS = (
     "on, as in any training loop; without it they rest, which EfficientNet, ConvNeXt and Swin need for more than their first layers to be kept; "
@@ -76,7 +76,7 @@ def ask_speed(fields: Fields) -> None:
             many = f"all {cores()} cores" if cores() > 1 else "1 core"
             empty = many if speed == "exact" else "measured too"
             st.number_input("Threads", step=1.0, format="%g", placeholder=empty, key=key("threads"), persist_state="session")
-            fields.say("threads", f"processor threads that training uses; empty: {empty}; with another number the last digits may differ")
+            fields.say("threads", f"processor threads that training uses; empty: {empty}; with another number a step's last digits may differ")
 
 
 def ask_reuse(fields: Fields) -> None:
@@ -131,7 +131,7 @@ def _about_fused() -> str:
     if not entry.fused:
         able = [other.name for other in OPTIMIZERS.values() if other.fused]
         return f"{entry.name} has no such way; {', '.join(able[:-1])} and {able[-1]} have"
-    return "all weights are updated in one operation; the last digits differ"
+    return "all weights are updated in one operation; a step's last digits differ"
 
 
 def _about_plan() -> str:
