@@ -82,7 +82,7 @@ OPTIMIZERS = by_name(
             (
                 Option("alpha", "float", 0.99, 0, 1, open_high=True, about="share of the last mean square kept"),
                 _eps(),
-                Option("centered", "bool", False, about="subtract the mean gradient first"),
+                Option("centered", "bool", False, about="divide by the spread around the mean gradient: the root of mean square less squared mean"),
             ),
             momentum=0.0,
         ),

@@ -109,3 +109,16 @@ def test_a_cosine_rises_again_after_its_length_and_a_polynomial_stays_at_0() -> 
     still = course(RunConfig(schedule="PolynomialLR", schedule_options={"total_iters": 4}, learning_rate=0.1), 100, 10).rates
     assert (still[40:] == 0).all()
     assert "In a longer run it rises again" in SCHEDULES["CosineAnnealingLR"].about
+
+
+def test_a_centered_rmsprop_divides_by_the_spread_and_subtracts_nothing_from_the_gradient() -> None:
+    assert any("spread around the mean gradient" in option.about for option in OPTIMIZERS["RMSprop"].options)
+    weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = torch.optim.RMSprop([weight], lr=0.1, alpha=0.5, eps=0, centered=True)
+    square = mean = 0.0
+    for gradient in (1.0, 3.0, 3.0, -2.0):
+        was = weight.item()
+        weight.grad = torch.full_like(weight, gradient)
+        optimizer.step()
+        square, mean = 0.5 * square + 0.5 * gradient**2, 0.5 * mean + 0.5 * gradient
+        assert was - weight.item() == pytest.approx(0.1 * gradient / math.sqrt(square - mean**2))

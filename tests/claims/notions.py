@@ -67,7 +67,11 @@ _OF_SLOW_MOTION = (
     ),
     Claim("Its .grad was not empty, so autograd adds: before + contribution = after.", _STAGES, _NOTION),
     Claim("Its .grad was None and is a tensor from now on, of the parameter's own shape.", _STAGES, _NOTION),
-    Claim("What the tensor itself says: autograd computes a gradient for it", "pages/_parts/components/audit_table/audit_table.js", _NOTION),
+    Claim(
+        "What the tensor itself says: autograd computes a gradient for it, if the loss depends on it",
+        "pages/_parts/components/audit_table/audit_table.js",
+        _NOTION,
+    ),
 )
 
 _OF_README = (

@@ -36,7 +36,8 @@ REMEDIES: dict[Verdict, Remedy] = {
     Verdict.LEAKING: Remedy(
         "leaking",
         "frozen, but the values changed",
-        "Something still writes to these weights: an optimizer that was not told, with momentum or weight decay, or code of its own.",
+        "Something still writes to these weights. An optimizer does where it holds them and a .grad is there: with momentum or weight decay one of "
+        "zeros is enough, without a .grad it leaves them alone. Code of its own may, too.",
         "Freeze them properly",
         "{}",
     ),
@@ -51,14 +52,16 @@ REMEDIES: dict[Verdict, Remedy] = {
     Verdict.NO_OPTIMIZER: Remedy(
         "in no optimizer",
         "trainable, but in no optimizer",
-        "Gradients are computed for these tensors at every step, and nobody ever uses them: they never learn.",
+        "Gradients are computed for these tensors and add up from step to step, but no update uses them: they do not learn. Where gradients are "
+        "clipped they count all the same, and make the updates of the others smaller.",
         "Give them to the optimizer",
         "!{}",
     ),
     Verdict.IDLE: Remedy(
         "idle",
         "trainable, but idle",
-        "No gradient ever reached these tensors, or one that was zero everywhere: they cost time and memory, and learn nothing.",
+        "At no look had these tensors a gradient, or only one that was zero everywhere: they learn nothing. With a gradient of zeros the optimizer "
+        "keeps memory for them all the same, and weight decay shrinks them.",
         "Freeze them",
         "{}",
     ),

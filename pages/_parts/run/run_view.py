@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.catalog.optimizers import FIRST_STEP_ONLY
 from core.code import Phase, about, about_run, loading_code, phases, pytorch_code, recorded, repeated
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
@@ -26,6 +27,11 @@ from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
 TICK = 1.0  # seconds between looks at the status; the charts have their own, faster line
+
+ABOUT_TRAINING = (
+    "Mean over the last epoch, while the model was still learning and with random changes and dropout on. "
+    "Validation is measured after it, without these: it can be higher."
+)
 
 
 def show(shared: Services, run: Run) -> None:
@@ -188,6 +194,8 @@ def _facts(run: Run, changes: Sequence[ChangeRow] = ()) -> str:
     """The settings in one line. What was changed since says from which step on, so that nobody reads what holds no more."""
     config = run.config
     rate = f"{words.plain(config.optimizer)} at {config.learning_rate:g}"
+    if config.optimizer in FIRST_STEP_ONLY:
+        rate += " (its first step; it sizes the others itself, whatever the chart of the learning rate shows)"
     rated = [row for row in changes if Change.parse(row.text).learning_rate is not None]
     if rated:
         rate += f" ({rated[-1].learning_rate:g} since step {rated[-1].step:,})"
@@ -235,7 +243,7 @@ def _result(shared: Services, run: Run) -> None:
     figures = [
         ("Test accuracy", words.percent(result.test_accuracy), "Share of the test images that the trained model gets right."),
         ("Validation accuracy", words.percent(result.validation_accuracy), None),
-        ("Training accuracy", words.percent(result.train_accuracy), None),
+        ("Training accuracy", words.percent(result.train_accuracy), ABOUT_TRAINING),
         ("Test loss", words.figure(result.test_loss), None),
         ("Time", words.duration(result.seconds), f"{result.samples_per_second:,.0f} samples per second"),
     ]

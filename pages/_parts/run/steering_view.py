@@ -265,6 +265,11 @@ def _multiplier(shared: Services, run: Run, plan: RunPlan, state: State) -> None
     row.button("Apply", key=f"{place}_apply", on_click=careful(_set_factor), args=(shared, run, place))
     _show_refusal(_FACTOR, shared, run)
     now = held.get(st.session_state[f"{place}_block"], "1")
+    if run.config.optimizer in FIRST_STEP_ONLY:
+        st.caption(
+            f"It is {words.plain(now)} now, and scales only the first step of each weight: {words.plain(run.config.optimizer)} sizes the others."
+        )
+        return
     st.caption(f"The block learns at the learning rate times its multiplier, which is {words.plain(now)} now.")
 
 

@@ -30,11 +30,11 @@ function build(VirtualTable, root) {
       { label: "Verdict", width: "13.5rem", sort: ({ place }) => place, cell: verdict, title: "Sorted: faults first" },
       {
         label: "Values", width: "6rem", number: true, sort: ({ count }) => count, cell: ({ count }) => count.toLocaleString("en"),
-        title: "Number of weights in this tensor; 0: a normalisation layer that has only statistics",
+        title: "Number of values in this tensor; 0: a normalisation layer that has only statistics",
       },
       {
         label: "requires_grad", width: "7rem", sort: ({ requiresGrad }) => requiresGrad, cell: ({ requiresGrad }) => (requiresGrad ? "True" : "False"),
-        title: "What the tensor itself says: autograd computes a gradient for it",
+        title: "What the tensor itself says: autograd computes a gradient for it, if the loss depends on it",
       },
       {
         label: "In optimizer", width: "6.6rem", sort: ({ inOptimizer }) => inOptimizer, cell: ({ inOptimizer }) => (inOptimizer ? "yes" : "no"),

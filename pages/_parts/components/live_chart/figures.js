@@ -67,7 +67,7 @@ export function drawAccuracy(chart) {
   const { colours, history: { epochs } } = chart;
   const line = (key, name, color, symbol, dash) => ({
     x: epochs.step, y: epochs[key].map((share) => (share === null ? null : share * 100)), customdata: epochs.epoch, name, mode: marked(epochs), cliponaxis: false,
-    line: { color, width: 2, dash }, marker: { size: 7, symbol }, hovertemplate: "%{y:.1f} % after epoch %{customdata}",
+    line: { color, width: 2, dash }, marker: { size: 7, symbol }, hovertemplate: `%{y:.1f} % ${name === "training" ? "over" : "after"} epoch %{customdata}`,
   });
   const traces = [line("train_accuracy", "training", colours.training, "circle", "solid")];
   if (epochs.validation_accuracy.some((value) => value !== null)) traces.push(line("validation_accuracy", "validation", colours.validation, "diamond", "dot"));

@@ -15,7 +15,7 @@ export function layerTable(root, chart) {
     columns: [
       { label: "Layer", width: "15.5rem", sort: ({ name }) => name, cell: ({ name }) => cut("code", name, LONGEST) },
       { label: "Block", width: "6rem", sort: ({ place }) => place, cell: ({ block }) => cut("span", block, 18), title: "The block of the model that it belongs to" },
-      { label: "Values", width: "5.6rem", number: true, sort: (row) => row.count, cell: (row) => count(row.count), title: "Number of weights in this tensor" },
+      { label: "Values", width: "5.6rem", number: true, sort: (row) => row.count, cell: (row) => count(row.count), title: "Number of values in this tensor" },
       { label: "State", width: "5rem", sort: ({ frozen }) => frozen, cell: ({ frozen }) => state(frozen), title: "Whether it learns at this moment" },
       {
         label: "Gradient norm", width: "11.5rem", number: true, sort: (row) => rank(norm(row)),

@@ -8,8 +8,8 @@ const PAGE = `
   <header><h3 tabindex="-1"></h3><button type="button" class="thaw-button" data-act="close">Close</button></header>
   <dl class="thaw-facts"></dl>
   <div class="thaw-plot" data-part="course" role="img"></div>
-  <p class="thaw-about">The shaded guide band of the update ratio reaches from ${tenTo(GUIDE.low)} to ${tenTo(GUIDE.high)}, around the rule of thumb of
-    ${tenTo(GUIDE.middle)} (${GUIDE_SOURCE}).</p>
+  <p class="thaw-about">The shaded guide band of the update ratio reaches from ${tenTo(GUIDE.low)} to ${tenTo(GUIDE.high)}, a factor of ten around the rule of
+    thumb of ${tenTo(GUIDE.middle)} (${GUIDE_SOURCE}).</p>
   <div class="thaw-inspect"><button type="button" class="thaw-button" data-act="inspect">Take histograms</button><span role="status"></span></div>
   <div class="thaw-histograms"><figure><figcaption></figcaption><div class="thaw-plot" data-part="weight" role="img"></div></figure>
     <figure><figcaption></figcaption><div class="thaw-plot" data-part="gradient" role="img"></div></figure></div>`;

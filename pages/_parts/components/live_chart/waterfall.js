@@ -16,9 +16,9 @@ export const VIEWS = {
     title: "Update ratios", columns: (history) => history.ratios, scale: "diverging", limits: () => [GUIDE.middle - 2, GUIDE.middle + 2],
     value: (code) => `update ratio ${said(code)}`, absent: "does not move: frozen", zero: "did not move at all", none: "did not move: no gradient",
     broken: "no ratio: a value that is not finite, or weights that are all 0",
-    about: "How far one step moves a layer, as a share of its size: norm of the weight change ÷ norm of the weights. About 1e-3 is a good rule of thumb, and "
-      + "anything between 1e-4 and 1e-2 (the guide band) nothing to worry about; far above it the learning rate may be too high, far below too low "
-      + `(${GUIDE_SOURCE}).`,
+    about: "How far one step moves a layer, as a share of its size: norm of the weight change ÷ norm of the weights. A rule of thumb is 1e-3; far above it "
+      + `the learning rate may be too high, far below too low (${GUIDE_SOURCE}). The guide band, 1e-4 to 1e-2, is Thaw's own. Biases that begin at 0 lie above it `
+      + "at first, and all layers below it where a schedule has brought the learning rate near 0.",
     first: "The first column comes with the first look at weight changes",
   },
 };

@@ -65,7 +65,7 @@ export class ZeroGrad extends Panel {
       ["forward", `passes the batch through ${plural(calls.length, "layer call")} and records what the derivatives will need`],
       ["loss", this.walk.labels_tried ? "adds up prediction - labels: one number, to look at gradients with" : "compares the prediction with the labels: one number"],
       ["backward", `brings ${plural(arrivals.length, "gradient")}, the last layers first${arrivals.length < all ? `; ${plural(all - arrivals.length, "parameter")} of ${count(all)} get none` : ""}`],
-      ["step", `moves ${plural(moved, "parameter")}, each by its own gradient`],
+      ["step", `moves ${plural(moved, "parameter")}, each by its own .grad and by what the optimizer keeps for it`],
     ];
     return `<header><h4>What will happen in this step</h4></header><dl class="thaw-overview">${lines.map(([name, what]) => `<dt>${code(name)}</dt><dd>${what}</dd>`).join("")}</dl>
       <p class="thaw-note">Go on with the forward button or the right arrow key, or let it play.</p>`;
