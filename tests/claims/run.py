@@ -16,9 +16,7 @@ _DIGITS = f"{_WORDS}_float16_keeps_the_digits_that_are_said_and_loses_small_grad
 _RATIOS = f"{_WORDS}_update_ratios_lie_above_the_band_for_fresh_biases_and_below_it_where_the_rate_has_fallen"
 _SCRIPT_ENDS = "tests/code/test_scripts_alone.py::test_the_script_of_a_run_ends_with_its_weights_without_thaw"
 _SAME_BITS = "tests/reuse/test_partition.py::test_run_is_the_same_to_the_bit_with_kept_features"
-_ORDER = (
-    "by hand: resnet18's step with channels_last, fused AdamW, folded BatchNorm against plain PyTorch: gradients a few 1e-7 of their length apart"
-)
+_ORDER = "by hand: resnet18's gradient at 64 px with channels_last is 8e-6 of its length off, what a folded BatchNorm gives 1.4e-7"
 
 CLAIMS: tuple[Claim, ...] = (
     # The audit
