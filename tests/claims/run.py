@@ -68,7 +68,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     # Live charts
     Claim(
-        "training: mean over the epoch, while it learns; validation: after it",
+        "training: mean over the epoch; validation: after it",
         f"{_CHARTS}/panels.js",
         f"{_WORDS}_training_accuracy_is_a_mean_over_the_epoch_and_lower_than_the_same_pictures_give_after_it",
     ),

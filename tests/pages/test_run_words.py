@@ -176,7 +176,7 @@ def test_training_accuracy_is_a_mean_over_the_epoch_and_lower_than_the_same_pict
     learning, after, _ = little(0.5)
     assert after > learning + 0.05
     note = (CHARTS / "panels.js").read_text()
-    assert "training: mean over the epoch, while it learns; validation: after it" in note
+    assert "training: mean over the epoch; validation: after it" in note
 
 
 def test_update_ratios_lie_above_the_band_for_fresh_biases_and_below_it_where_the_rate_has_fallen() -> None:

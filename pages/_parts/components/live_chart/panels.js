@@ -2,7 +2,7 @@
 
 export const PANELS = {
   loss: { title: "Loss", note: "lower is better" },
-  accuracy: { title: "Accuracy", note: "training: mean over the epoch, while it learns; validation: after it" },
+  accuracy: { title: "Accuracy", note: "training: mean over the epoch; validation: after it" },
   heat: { title: "Gradient norms", note: "" },
   lane: { title: "Freeze lane", note: "which blocks learned, and when" },
   rate: { title: "Learning rate", note: "" },
