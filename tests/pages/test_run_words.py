@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from core.code.differences import GROWS
 from core.code.evaluation import _PICTURE
@@ -218,7 +218,7 @@ def test_a_gradient_left_over_moves_nothing_out_of_the_optimizer_and_is_added_to
 
 @pytest.mark.parametrize("own", [True, False])
 def test_a_loader_takes_a_number_from_torchs_generator_unless_it_has_its_own(own: bool) -> None:
-    loader = DataLoader([0, 1], generator=torch.Generator() if own else None)
+    loader = DataLoader(TensorDataset(torch.arange(2)), generator=torch.Generator() if own else None)
     torch.manual_seed(0)
     was = torch.get_rng_state()
     list(loader)
