@@ -34,7 +34,8 @@ class Tried:
 class Separation:
     """How well frozen features tell the classes apart, before anything was trained: `right` of `pictures` pictures lie nearest to the mean of
     their own class. The means are of `known` other pictures. `share`, `low`, `high`: the share with its 95 % interval. `random`: the same
-    number for the same model with random weights, None where these are what it begins with. `guess`: what always naming the most frequent class gets.
+    number for the same model with random weights, None where these are what it begins with. `guess`: how many always naming the most frequent
+    class of the known ones gets right.
     """
 
     right: int
@@ -52,8 +53,8 @@ class Separation:
         """What was found, with its uncertainty, and what it can be held against."""
         share = f"{100 * self.share:.0f} %, 95 % interval {100 * self.low:.0f} to {100 * self.high:.0f} %"
         found = f"{self.right:,} of {self.pictures:,} pictures ({share}) lie nearest to the mean of their own class; means of {self.known:,} others."
-        beside = f"Always naming the most frequent class gets {self.guess:,}"
-        beside += f", random weights {self.random:,}." if self.random is not None else "."
+        beside = f"Always naming the most frequent class of those others is right for {self.guess:,}"
+        beside += f", the same model with random weights for {self.random:,}." if self.random is not None else "."
         return f"{found} {beside}"
 
 

@@ -122,7 +122,7 @@ CLAIMS: tuple[Claim, ...] = (
         f"{_FEATURES}::test_runs_count_that_differ_in_plan_and_seed_alone",
     ),
     Claim(
-        "{...} training pictures, {...} of the numbers that learn. What your own runs say about it: Model screen.",
+        "For {...} training pictures {...} numbers learn: {...}. What your own runs say about it: Model screen.",
         "pages/_parts/setup/how_much_view.py",
         f"{_FEATURES}::test_rows_hold_each_plan_with_what_is_known_of_it",
     ),

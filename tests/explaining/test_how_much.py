@@ -58,9 +58,9 @@ def test_what_is_said_of_the_features_are_their_figures(home: Home) -> None:
     interval = wilson(found.right, found.pictures)
     assert (found.share, found.low, found.high) == (interval.value, interval.low, interval.high)
     assert found.sentence.startswith(f"{found.right} of 200 pictures ({100 * found.share:.0f} %, 95 % interval")
-    assert found.sentence.endswith(f"Always naming the most frequent class gets {found.guess}.")
+    assert found.sentence.endswith(f"Always naming the most frequent class of those others is right for {found.guess}.")
     assert found.random is None, "there is nothing to compare random weights with"
-    assert dataclasses.replace(found, random=7).sentence.endswith("random weights 7.")
+    assert dataclasses.replace(found, random=7).sentence.endswith(f"is right for {found.guess}, the same model with random weights for 7.")
 
 
 def test_runs_count_that_differ_in_plan_and_seed_alone(home: Home) -> None:

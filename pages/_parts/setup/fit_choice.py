@@ -46,7 +46,7 @@ def show_fits(place: DeltaGenerator) -> None:
         whose = f"Your {words.plain(found.name)}" if found.name else "A drawn picture"
         square = ", which is square: all three are the same" if found.width == found.height else ""
         deep = " It has more than 8 bits a channel: a run finds the range of all its pictures before it starts, and says it." if found.deep else ""
-        st.caption(f"{whose}, {found.width:,} x {found.height:,}{square}.{deep}")
+        st.caption(f"{whose}, {found.width:,} x {found.height:,} px{square}.{deep}")
 
 
 @lru_cache(maxsize=16)

@@ -30,7 +30,7 @@ def pictures_against(table: LayerTable, frozen: frozenset[str]) -> None:
     learning = sum(parameter.count for parameter in table.description.parameters if parameter.name not in frozen)
     if pictures:
         each = words.plain(per_picture(learning, pictures))
-        st.caption(f"{pictures:,} training pictures, {each} of the numbers that learn. What your own runs say about it: Model screen.")
+        st.caption(f"For {pictures:,} training pictures {learning:,} numbers learn: {each}. What your own runs say about it: Model screen.")
 
 
 def how_much_view(shared: Services, table: LayerTable, config: RunConfig | None) -> None:

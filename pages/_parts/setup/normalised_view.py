@@ -40,10 +40,11 @@ def normalised_view(shared: Services, config: RunConfig | None) -> None:
 
 def _show(seen: Seen) -> None:
     row = st.container(horizontal=True, gap="medium")
-    row.image(seen.picture, width=SIDE, caption=words.plain(seen.label))
+    row.image(seen.picture, width=SIDE, caption=f"class {words.plain(seen.label)}")
     with row.container(width="stretch"):
         st.html(f'<div style="overflow-x:auto">{_table(seen)}</div>')
-    st.markdown(f"{words.plain(verdict(seen))} Weights: {words.plain(seen.weights)}.")
+    whose = f" Weights: {seen.weights}." if seen.learned else ""  # that they are random has been said
+    st.markdown(words.plain(f"{verdict(seen)}{whose}"))
 
 
 def _table(seen: Seen) -> str:

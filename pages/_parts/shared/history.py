@@ -21,7 +21,7 @@ def history(shared: Services, runs: Sequence[Run | UnreadableRun]) -> None:
             continue
         word, icon, colour = words.STATUS[run.status]
         with st.container(border=True, key=f"history_{run.id}"):
-            status, subject, facts, when = st.columns([2, 4, 8, 2], vertical_alignment="center")
+            status, subject, facts, when = st.columns([2, 5, 7, 2], vertical_alignment="center")
             status.badge(word, icon=icon, color=colour)
             subject.page_link(TRAIN, label=f"**{words.plain(words.subject(run.config))}**", query_params={"run": run.id}, help=f"Open run {run.id}")
             facts.caption(words.plain(_line(run)))
@@ -29,7 +29,8 @@ def history(shared: Services, runs: Sequence[Run | UnreadableRun]) -> None:
 
 
 def _line(run: Run) -> str:
-    epochs = f"{run.epoch:,} of {run.config.epochs:,} epochs" if run.epoch != run.config.epochs else f"{run.epoch:,} epochs"
+    of = f"{run.epoch:,} of " if run.epoch != run.config.epochs else ""
+    epochs = f"{of}{run.config.epochs:,} epoch{'' if run.config.epochs == 1 else 's'}"
     parts = [str(run.config.freeze), epochs]
     if run.result and run.result.test_accuracy is not None:
         parts.append(f"test accuracy {words.percent(run.result.test_accuracy)}")
