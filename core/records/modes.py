@@ -111,8 +111,12 @@ def told(modes: Modes) -> tuple[str, ...]:
     return tuple(sentence for sentence in (_parts(modes), _eval(modes), _freezing(modes), _recording(modes), _inference(modes)) if sentence)
 
 
-def _layers(number: int, kind: str) -> str:
-    return f"{number:,} {kind} layer{'' if number == 1 else 's'}"
+def _layers(number: int, kind: str = "") -> str:
+    return f"{number:,} {kind}{' ' if kind else ''}layer{'' if number == 1 else 's'}"
+
+
+def _tensors(number: int) -> str:
+    return f"{number:,} tensor{'' if number == 1 else 's'}"
 
 
 def _parts(modes: Modes) -> str:
@@ -127,7 +131,7 @@ def _parts(modes: Modes) -> str:
 def _eval(modes: Modes) -> str:
     train, rests = modes.of("train"), modes.of("eval")
     kept = f"{size(rests.kept_bytes)}, {size(train.kept_bytes)} in train mode"
-    graph = f"The graph is kept as before ({kept}), and gradients come to {rests.grads:,} tensors."
+    graph = f"The graph is kept as before ({kept}), and gradients come to {_tensors(rests.grads)}."
     if not modes.eval_differs:
         return f"eval() changes no answer of this model. Call it for validation all the same: another model will need it. {graph}"
     why = ["BatchNorm uses its running statistics"] if modes.norms else []
@@ -140,10 +144,10 @@ def _freezing(modes: Modes) -> str:
     if "frozen" not in found:
         return ""
     frozen, rest = found["frozen"], found.get("at rest")
-    text = f"requires_grad=False ({modes.plan}: {modes.frozen:,} of {modes.tensors:,} tensors) leaves {frozen.grads:,} tensors with a gradient and "
+    text = f"requires_grad=False ({modes.plan}: {modes.frozen:,} of {modes.tensors:,} tensors) leaves {_tensors(frozen.grads)} with a gradient and "
     text += f"keeps {size(frozen.kept_bytes)} instead of {size(modes.of('train').kept_bytes)}."
     if rest is not None and frozen.moved > rest.moved:
-        return f"{text} Running statistics moved in {frozen.moved:,} layers all the same; with frozen BatchNorm in eval() in {rest.moved:,}."
+        return f"{text} Running statistics moved in {_layers(frozen.moved)} all the same; with frozen BatchNorm in eval() in {rest.moved:,}."
     return text
 
 

@@ -33,9 +33,9 @@ _OF_MODES = (
     Claim("{...} heeds train() and eval() in {...}.", _RECORDS, _COUNTED),
     Claim("eval() changes no answer of this model. Call it for validation all the same: another model will need it.", _RECORDS, _COUNTED),
     Claim("BatchNorm uses its running statistics", _RECORDS, _NOTION),
-    Claim("The graph is kept as before ({...}), and gradients come to {...} tensors.", _RECORDS, _BARE),
-    Claim("tensors) leaves {...} tensors with a gradient and ", _RECORDS, _SAID),
-    Claim("Running statistics moved in {...} layers all the same; with frozen BatchNorm in eval() in {...}.", _RECORDS, _SAID),
+    Claim("The graph is kept as before ({...}), and gradients come to {...}.", _RECORDS, _BARE),
+    Claim("tensors) leaves {...} with a gradient and ", _RECORDS, _SAID),
+    Claim("Running statistics moved in {...} all the same; with frozen BatchNorm in eval() in {...}.", _RECORDS, _SAID),
     Claim("no_grad() records nothing and keeps nothing for a backward pass", _RECORDS, _BARE),
     Claim("moved: it is not eval().", _RECORDS, _SAID),
     Claim("{...}, yet two passes differ, since dropping goes on: it is not eval().", _RECORDS, _BARE),
@@ -50,8 +50,8 @@ _OF_MODES = (
     ),
     Claim("To train the rest while what is frozen stays as it is. A run of Thaw freezes so.", _RECORDS, _STILL),
     Claim("None of these three does what another one does.", _VIEW, _BARE),
-    Claim("Statistics moved: BatchNorm layers whose running mean is another after the forward pass.", _VIEW, _BARE),
-    Claim("Other company: the first picture's logits once the others of its batch were replaced.", _VIEW, _COMPANY),
+    Claim("BatchNorm layers whose running mean is another after the forward pass.", _VIEW, _BARE),
+    Claim("the first picture's logits once the others of its batch were replaced.", _VIEW, _COMPANY),
 )
 
 _STAGES = "pages/_parts/components/slow_motion/stages.js"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -21,12 +22,17 @@ ABOUT = (
     "`requires_grad` says of one tensor whether it gets a gradient, `train()` and `eval()` how BatchNorm and dropout compute, `no_grad()` and "
     "`inference_mode()` whether anything is recorded. None of these three does what another one does."
 )
-ABOUT_TABLE = (
-    "The same pictures go through the model in each setting, and nothing of it is left behind. Kept for backward: what the graph holds, the pictures "
-    "included, the model's own weights left out. Statistics moved: BatchNorm layers whose running mean is another after the forward pass. Same batch "
-    "twice: the logits of two passes. Other company: the first picture's logits once the others of its batch were replaced. Logits later on: "
-    "whether a later loss may keep them for its own backward pass."
-)
+COMPANY = "Other company"
+"""The column that a single picture has no use for."""
+
+ABOUT_COLUMNS: dict[str, str] = {
+    "Kept for backward": "what the graph holds, the pictures included, the model's own weights left out.",
+    "Statistics moved": "BatchNorm layers whose running mean is another after the forward pass.",
+    "Same batch twice": "the logits of two passes.",
+    COMPANY: "the first picture's logits once the others of its batch were replaced.",
+    "Logits later on": "whether a later loss may keep them for its own backward pass.",
+}
+"""What stands in a column, where its title does not say it all."""
 LOOK_AGAIN = 0.05
 """Seconds between looks while they are being tried."""
 
@@ -44,11 +50,12 @@ def show(shared: Services, example: Example) -> None:
     with box:
         modes = _look(shared, example)
         if modes is not None:
-            for line in told(modes):
-                st.markdown(words.plain(line))
-            st.markdown(_table(modes))
-            st.caption(ABOUT_TABLE)
-            st.markdown(_uses(modes))
+            shown = columns(modes)
+            st.markdown(_table(modes, shown))
+            about = " ".join(f"**{name}**: {ABOUT_COLUMNS[name]}" for name in shown if name in ABOUT_COLUMNS)
+            st.caption(f"The same pictures go through the model in each setting. {about}")
+            st.markdown("\n".join(["**On this model**\n", *(f"- {words.plain(line)}" for line in told(modes))]))
+            st.markdown(f"**What each is for**\n\n{_uses(modes)}")
 
 
 def _look(shared: Services, example: Example) -> Modes | None:
@@ -67,11 +74,16 @@ def _look(shared: Services, example: Example) -> Modes | None:
     return None
 
 
-def _table(modes: Modes) -> str:
+def columns(modes: Modes) -> list[str]:
+    """Titles of the columns that say something about these pictures."""
+    return [name for name in COLUMNS if name != COMPANY or modes.pictures > 1]
+
+
+def _table(modes: Modes, shown: Sequence[str]) -> str:
     """The table as Markdown. Every text in it is one of ours, or a number."""
-    rows = [" | ".join(COLUMNS), " | ".join("---" for _ in COLUMNS)]
+    rows = [" | ".join(shown), " | ".join("---" for _ in shown)]
     for effect in modes.effects:
-        first, *rest = cells(modes, effect)
+        first, *rest = (text for name, text in zip(COLUMNS, cells(modes, effect), strict=True) if name in shown)
         rows.append(" | ".join([f"**{words.plain(first)}**", *(words.plain(text) for text in rest)]))
     return "\n".join(f"| {row} |" for row in rows)
 
