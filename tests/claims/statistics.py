@@ -141,7 +141,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("{...} are of its own class {...}, and {...} {...}.{...}", _MAP, f"{_IN_MAP}who_is_near_is_counted_as_scikit_learn_would"),
     Claim("are among its {...} nearest on the map", _MAP, f"{_IN_MAP}who_is_near_is_counted_as_scikit_learn_would"),
     Claim("what is far apart here is far apart for it. What is close here need not be", _MAP, _PROJECTED),
-    Claim("Across is the first direction, up the second", _MAP, f"{_IN_METRICS}principal_components_are_scikit_learns"),
+    Claim("Two dimensions, the first across, the second up, keep {...}", _MAP, f"{_IN_METRICS}principal_components_are_scikit_learns"),
     Claim("**Nearness means something, directions do not.** t-SNE tries to keep neighbours", _MAP, _TSNE),
     Claim("Which way groups lie, how far apart, and how large they are says nothing.", _MAP, _TSNE),
     Claim("**A point among another colour** is not yet a picture that the model takes for that class.", _MAP, _STRANGERS),

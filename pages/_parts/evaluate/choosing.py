@@ -80,7 +80,9 @@ def of_two(shared: Services, first: Subject, second: Subject) -> None:
     """Below a comparison: what the validation set says of both, and that test figures are not for choosing."""
     figures = [(name, validated(shared, each)) for name, each in (("A", first), ("B", second))]
     told = ", ".join(f"{name} {words.percent(share)}" for name, share in figures)
-    rest = words.plain(f"({told}). {telling.SPOILS} {said_of_looks(shared, first.run)}")
+    # Where A has several weights, `show` has said the rest above.
+    why = "" if len(first.kept) > 1 else f" {telling.SPOILS} {said_of_looks(shared, first.run)}"
+    rest = words.plain(f"({told}), not by these test figures.{why}")
     st.caption(f":material/balance: **To choose between them, go by validation accuracy** {rest}")
     st.caption(
         ":material/casino: The intervals and McNemar's test cover chance in the choice of the test pictures only, for these very weights: other "

@@ -139,7 +139,7 @@ def _compare(shared: Services, subject: Subject, other: Subject) -> None:
     left, right = st.columns(2, gap="large")
     for column, name, indices, place in ((left, "A", found.only_first, "page"), (right, "B", found.only_second, "page_b")):
         with column:
-            st.markdown(f"**Only {name} is right** · {len(indices):,} pictures")
+            st.markdown(f"**Only {name} is right** · {len(indices):,} picture{'' if len(indices) == 1 else 's'}")
             if indices:
                 label_ = f"Pictures that only {name} gets right: what A makes of them"
                 wall(shared, subject, f"evaluate_only_{name}", label_, ours.surest_first(indices), place)
@@ -164,7 +164,7 @@ def _figures(subject: Subject, other: Subject, first: Evaluation, second: Evalua
     cards[2].metric(
         "McNemar's exact test",
         evaluation_words.p_value(found.p_value),
-        "of such a split by chance, were both equal",
+        "if both were equally good",
         delta_color="off",
         delta_arrow="off",
         help="How often chance alone would split equally good weights at least as unevenly. It is not the chance that they are equally good.",

@@ -53,6 +53,7 @@ def show(shared: Services, subject: Subject) -> None:
         found = awaited(ask, "Mapping the test set", f"map_{subject.run.id}_{before}_{subject.epoch}_{method}")
         if found is not None:
             alone(_drawn, shared, subject, found, before)
+            _about(subject, found, before)
     with right:
         if found is None:
             st.caption("What to look for stands here once the map is drawn.")
@@ -63,7 +64,6 @@ def show(shared: Services, subject: Subject) -> None:
                 strangers(found),
             ):
                 st.markdown(told)
-            _about(subject, found, before)
 
 
 def _learned(shared: Services, subject: Subject, found: EmbeddingMap) -> bool | None:
@@ -117,8 +117,7 @@ def what_it_says(subject: Subject, found: EmbeddingMap, before: int) -> str:
     if found.method == "pca":
         return (
             "**Directions mean something, nearness little.** PCA looks along the two directions in which the pictures differ most for the model: "
-            f"what is far apart here is far apart for it. What is close here need not be: {kept}. Across is the first direction, up the second; the "
-            f"map {subject.named(before)} is turned to lie close to the other."
+            f"what is far apart here is far apart for it. What is close here need not be: {kept}."
         )
     return (
         f"**Nearness means something, directions do not.** t-SNE tries to keep neighbours: {kept}. Which way groups lie, how far apart, and how "
@@ -145,9 +144,12 @@ def _about(subject: Subject, found: EmbeddingMap, before: int) -> None:
     about = f"{len(found.points):,} test pictures, as `{words.plain(found.layer)}` gets them, projected to two dimensions by {words.plain(by)}."
     first, second = found.explained
     if not (isnan(first) or isnan(second)):
-        kept = f"{words.percent(first)} of the spread (variance) {subject.named(before)} and {words.percent(second)} {subject.here}"
-        about += f" Two dimensions keep {kept}; the rest is not in sight."
-    about += " Each map is scaled to its own spread: distances on the two cannot be compared."
+        there = f"{words.percent(first)} of the spread (variance)"
+        kept = there if found.still else f"{there} {subject.named(before)} and {words.percent(second)} {subject.here}"
+        about += f" Two dimensions, the first across, the second up, keep {kept}; the rest is not in sight."
+    if not found.still:
+        about += " Each map is scaled to its own spread: distances on the two cannot be compared."
+        about += f" The map {subject.named(before)} is turned to lie close to the other."
     if len(subject.classes) > LOOKS:
         about += f" Colours and shapes repeat after {LOOKS} classes: press a class below the map to see it alone."
     st.caption(about)

@@ -36,9 +36,7 @@ def show(shared: Services, subject: Subject) -> None:
     _other_seeds(shared, subject)
     st.subheader("Class by class", anchor=False)
     class_table("evaluate_classes", "Precision, recall and F1 of each class", found.per_class)
-    st.caption(
-        f"{means(found)} The thick mark is the measured share, the band its 95\u00a0% interval. Press a column's title to sort, the lowest first."
-    )
+    st.caption(f"{means(found)} Beside each stands its 95\u00a0% interval, on wide screens drawn as a band. Press a column's title to sort.")
     st.subheader("Can its confidence be believed?", anchor=False)
     _confidence(found, meaning)
 
@@ -52,7 +50,7 @@ def _about(shared: Services, subject: Subject, found: Evaluation) -> None:
         st.warning(words.plain(known.sentence), title="The run has learned from test pictures", icon=":material/warning:")
     else:
         told = f"{told} {words.plain(known.sentence)}"
-    st.caption(f"{told} {words.plain(telling.COVERS)} {COVERED}")
+    st.caption(f"{told} {words.plain(telling.COVERS)}", help=COVERED)
 
 
 def means(found: Evaluation) -> str:

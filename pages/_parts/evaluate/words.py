@@ -77,7 +77,8 @@ def verdict(difference: Difference, first: str, second: str) -> str:
     ours, theirs = len(difference.only_first), len(difference.only_second)
     if ours + theirs == 0:
         return "Both are right and wrong about the very same pictures: on this test set there is no difference."
-    counts = f"Of the {ours + theirs:,} pictures about which only one of them is right, {first} has {ours:,} and {second} has {theirs:,}."
+    total = f"{ours + theirs:,} picture{'' if ours + theirs == 1 else 's'}"
+    counts = f"About {total} only one of them is right: {first} about {ours:,}, {second} about {theirs:,}."
     if ours == theirs:
         return f"{counts} That is even: nothing speaks for either."
     better = first if ours > theirs else second

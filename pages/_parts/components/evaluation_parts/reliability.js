@@ -8,7 +8,7 @@ export function mount({ data, parentElement }, tools) {
   return () => {};
 }
 
-const SIDE = 300, LOW = 60, LEFT = 46, TOP = 8, GAP = 26;
+const SIDE = 300, LOW = 60, LEFT = 46, TOP = 26, GAP = 26;
 
 function draw(root, { label, bins }, { make, drawn, count, percent }) {
   const open = root.querySelector("details")?.open ?? false;
@@ -43,7 +43,7 @@ function draw(root, { label, bins }, { make, drawn, count, percent }) {
   chart.append(text(drawn, LEFT - 6, floor - LOW + 8, count(most), "end"), text(drawn, LEFT - 6, floor, "0", "end"));
   chart.append(text(drawn, x(0.5), floor + 34, "confidence of the prediction", "middle"));
   chart.append(text(drawn, x(0), TOP + SIDE + GAP - 6, "pictures with that confidence", "start"));
-  chart.append(text(drawn, x(0.03), y(0.95), "share that is right", "start"));
+  chart.append(text(drawn, x(0), TOP - 10, "share that is right", "start"));
   const cells = (tag, values) => make("tr", {}, ...values.map((value) => make(tag, { textContent: value })));
   const table = make("table", {}, make("thead", {}, cells("th", ["Confidence", "Pictures", "Mean confidence", "Right", "95 % interval"])),
     make("tbody", {}, ...bins.filter((bin) => bin.samples).map((bin) => cells("td", [
