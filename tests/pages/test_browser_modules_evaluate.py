@@ -153,7 +153,7 @@ def test_reliability_bars_stand_at_their_confidence_and_reach_their_share(module
         {"low": 0.5, "high": 1.0, "samples": 1000, "confidence": 0.75, "accuracy": {"value": 1.0, "low": None, "high": None}},
     ]
     found = mounted(modules, "reliability", "thaw-reliability", {"label": "l", "bins": bins}, script)
-    left, top, side, low = 46, 8, 300, 60
+    left, top, side, low = 46, 26, 300, 60
     first, second = found["bars"]
     assert first[:4] == pytest.approx([left + 1, top + 0.9 * side, side / 2 - 2, 0.1 * side])
     assert second[:4] == pytest.approx([left + side / 2 + 1, top, side / 2 - 2, side])

@@ -36,8 +36,8 @@ def test_a_run_in_the_list_counts_its_epochs(store: RunStore, epochs: int, done:
 
 
 def test_of_one_picture_a_comparison_says_picture() -> None:
-    assert evaluation_words.verdict(Difference((1,), (), 300, 5, 1.0), "A", "B").startswith("About 1 picture only one of them is right: A about 1, B")
-    assert evaluation_words.verdict(Difference((1, 2), (3,), 300, 5, 1.0), "A", "B").startswith("About 3 pictures only one of them is right")
+    assert evaluation_words.verdict(Difference((1,), (), 300, 5, 1.0), "A", "B").startswith("On 1 picture only one of them is right: A on 1, B")
+    assert evaluation_words.verdict(Difference((1, 2), (3,), 300, 5, 1.0), "A", "B").startswith("On 3 pictures only one of them is right: A on 2,")
 
 
 def test_of_one_tensor_and_one_layer_the_panel_says_so() -> None:

@@ -78,7 +78,7 @@ def verdict(difference: Difference, first: str, second: str) -> str:
     if ours + theirs == 0:
         return "Both are right and wrong about the very same pictures: on this test set there is no difference."
     total = f"{ours + theirs:,} picture{'' if ours + theirs == 1 else 's'}"
-    counts = f"About {total} only one of them is right: {first} about {ours:,}, {second} about {theirs:,}."
+    counts = f"On {total} only one of them is right: {first} on {ours:,}, {second} on {theirs:,}."
     if ours == theirs:
         return f"{counts} That is even: nothing speaks for either."
     better = first if ours > theirs else second
