@@ -229,3 +229,15 @@ catalog.class_names("digits", None)
 assert not {"torch", "torchvision"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "option", "value"),
+    [
+        ("Rprop", "step_sizes", [-0.5, 50.0]), ("Rprop", "step_sizes", [0.0, 50.0]), ("Rprop", "etas", [0.5, 0.9]), ("ASGD", "lambd", -0.1),
+        ("AdamW", "betas", [0.9, 1.0]), ("AdamW", "eps", -1e-8), ("SGD", "dampening", -0.1), ("RMSprop", "alpha", 1.5), ("Adadelta", "rho", -0.1),
+    ],
+)  # fmt: skip
+def test_settings_that_no_optimizer_can_use_are_refused(optimizer: str, option: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=option):
+        catalog.check(RunConfig(optimizer=optimizer, optimizer_options={option: value}))

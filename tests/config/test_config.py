@@ -23,6 +23,22 @@ def test_default_config_survives_json() -> None:
     assert RunConfig.from_json(config.to_json()) == config
 
 
+def test_what_nobody_set_is_what_it_always_was() -> None:
+    """Commands and configs that leave a field out mean this value for ever: a new default makes another run of them."""
+    given = RunConfig().model_dump(mode="json")
+    assert {name: given[name] for name in DEFAULTS} == DEFAULTS
+    others = given.keys() - DEFAULTS.keys()
+    assert all(given[name] in (None, "", {}, [], False, "none", "auto", "exact", "off") for name in others), {name: given[name] for name in others}
+
+
+DEFAULTS = {
+    "dataset": "digits", "model": "resnet18", "image_size": 64, "fit": "crop", "starting_weights": "random", "freeze": "train everything",
+    "loss": "CrossEntropyLoss", "optimizer": "AdamW", "learning_rate": 1e-3, "schedule": "constant", "batch_size": 32, "epochs": 5,
+    "precision": "float32", "seed": 0, "watch_every": 10, "validation_share": 0.2, "doubles": "keep", "accumulate": 1,
+    "memory_format": "contiguous", "frozen_randomness": True, "feature_cache_gigabytes": 8.0, "watch_budget": 0.02,
+}  # fmt: skip
+
+
 @given(
     learning_rate=st.floats(1e-12, 1000),
     epochs=st.integers(1, 100_000),

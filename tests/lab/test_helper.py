@@ -3,7 +3,10 @@ for the end of its input as a helper does."""
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import psutil
 import pytest
 
 from core.helpers.helper import Helper, LabError
-from tests.support import wait_until
+from tests.support import ROOT, wait_until
 
 
 @pytest.fixture
@@ -69,3 +72,23 @@ def test_a_helper_that_died_between_two_questions_is_gone_once_the_next_is_start
     assert process is not None
     assert process.stdin is not None
     assert process.stdin.closed, "nor is a handle left of it"
+
+
+def test_progress_that_comes_quickly_is_told_now_and_then_and_a_text_without_a_share_at_once() -> None:
+    script = """
+from core.helpers.helper import serve
+
+def answer(question, cancelled, progress):
+    for part in range(2000):
+        progress("reading", part / 2000)
+    progress("a step", None)
+    progress("another", None)
+    return "done"
+
+serve(answer)
+"""
+    asked = subprocess.run([sys.executable, "-c", script], input='{"ask": "{}", "number": 1}\n', capture_output=True, text=True, check=True, cwd=ROOT)
+    told = [json.loads(line) for line in asked.stdout.splitlines()]
+    assert told[-3:] == [{"progress": ["a step", None]}, {"progress": ["another", None]}, {"answer": "done"}]
+    assert told[0] == {"progress": ["reading", 0.0]}
+    assert len(told) < 500, "2,000 at most every tenth of a second"

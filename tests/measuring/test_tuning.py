@@ -17,6 +17,7 @@ from core.measuring import rounding, sample, trials, tuning
 from core.measuring.trial import Part
 from core.model import anatomy
 from core.networks import models
+from core.records import speed
 from core.records.layers import head_options
 from core.records.speed import Way, applied
 from core.training.steps import THREADS, Steps
@@ -145,7 +146,7 @@ def test_formats_differ_from_exact_by_as_much_as_they_round(home: Home) -> None:
     assert layout.gradient_error < 1e-4 < 1e-2 < rounded.gradient_error < found.tolerance
     assert not layout.refused
     assert not rounded.refused
-    assert found.tolerance <= rounding.NEVER_ACCEPTED
+    assert found.tolerance <= speed.NEVER_ACCEPTED
 
 
 def test_an_inaccurate_way_is_refused_however_fast_and_takes_no_steps(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +198,7 @@ def test_tolerance_follows_the_difference_between_batches() -> None:
     assert of([1.0, 0.0], [1.0, 0.5]) == pytest.approx(0.5 / 2.25**0.5 / 3)
     assert of([1.0, 0.0], [-9.0, 0.0]) == pytest.approx(10 / 82**0.5 / 3)
     for alike in ([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0]], [[0.0], [0.0]]):
-        assert of(*alike) == rounding.ALWAYS_ACCEPTED
+        assert of(*alike) == speed.ALWAYS_ACCEPTED
 
 
 def test_differences_are_shares_of_what_is_exact() -> None:

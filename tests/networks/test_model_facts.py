@@ -10,6 +10,7 @@ import torchvision
 from torch import nn
 
 from core.catalog import MODELS
+from core.config import ConfigError
 from core.model.anatomy import describe, without_numbers
 from core.networks.model_entries import ModelEntry
 from core.networks.models import build
@@ -115,3 +116,15 @@ def test_what_is_said_of_model_families_holds() -> None:
     assert all(isinstance(module, nn.Linear) for module in mlp), "two hidden layers and a head, no convolution"
     small = [type(module).__name__ for module in built("small_cnn", 10).modules()]
     assert (small.count("Conv2d"), small.count("BatchNorm2d"), small.count("MaxPool2d"), small.count("Linear")) == (3, 3, 3, 1)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in MODELS.items() if entry.multiple > 1])
+def test_a_size_between_two_is_refused_with_the_nearest_that_can_be_used(name: str) -> None:
+    entry = MODELS[name]
+    for below in (entry.smallest, entry.smallest + entry.multiple):
+        with pytest.raises(ConfigError) as caught:
+            entry.check_image_size(below + 1)
+        tried = {int(number) for number in re.findall(r"\d+", caught.value.message.partition("; try ")[2])}
+        assert tried == {size for size in (below, below + entry.multiple) if size <= 1024} | {entry.usual}
+        for size in tried:
+            entry.check_image_size(size)

@@ -61,7 +61,7 @@ def test_other_company_is_a_column_only_where_there_is_company() -> None:
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     captions: list[str] = []
-    monkeypatch.setattr(choosing.st, "caption", captions.append)
+    monkeypatch.setattr("streamlit.caption", captions.append)
     monkeypatch.setattr(choosing, "validated", lambda shared, subject: 0.5)
     monkeypatch.setattr(choosing, "said_of_looks", lambda shared, run: "Looked at twice.")
     return captions

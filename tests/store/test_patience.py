@@ -194,6 +194,21 @@ def test_run_whose_store_was_deleted_is_taken_in_again_by_its_own_worker(home: H
     assert store.steps_after(patiently.run_id, 2, 0).loss.tolist() == [2.5, 6.5, 10.5]
 
 
+def test_steps_that_waited_when_the_store_lost_the_run_are_there_once_in_the_end(home: Home, store: RunStore) -> None:
+    patiently, summarizer = patient(home, store), Summarizer()
+    train(patiently, summarizer, 1, 4)
+    with locked(home):
+        train(patiently, summarizer, 5, 8)
+    store.close()
+    for file in home.path.glob("thaw.db*"):
+        file.unlink()
+    time.sleep(2 * QUICK.retry)
+    train(patiently, summarizer, 9, 10)
+    assert patiently.settle(lambda: False)
+    assert store.run(patiently.run_id).step == 10
+    assert store.steps_after(patiently.run_id, 0, 0).step.tolist() == list(range(1, 11))
+
+
 def test_killed_run_keeps_in_its_folder_what_the_store_never_got(home: Home, store: RunStore) -> None:
     patiently, summarizer = patient(home, store), Summarizer()
     store.set_process(patiently.run_id, 999_999, 1.0)
