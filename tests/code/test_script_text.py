@@ -197,6 +197,11 @@ def test_a_network_as_a_file_is_a_module_of_its_own(tmp_path: Path) -> None:
     assert torch.equal(by_hand(images), ours(images))
 
 
+@pytest.mark.parametrize(("network", "classes"), [("n: conv 4, relu", ["N"]), ("n: conv 4, residual 4", ["N", "Residual"])])
+def test_code_of_a_network_has_the_classes_that_it_uses_and_no_other(network: str, classes: list[str]) -> None:
+    assert re.findall(r"^class (\w+)", code.network_code(network, 16, 7), re.MULTILINE) == classes
+
+
 @pytest.mark.parametrize(
     ("label", "name"),
     [

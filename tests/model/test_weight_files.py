@@ -185,6 +185,13 @@ def test_what_the_model_has_no_place_for_is_left_out_and_counted(tmp_path: Path)
     assert "35 tensors that the model has no place for were left out (optimizer 33, state_dict 2)." in said
 
 
+@pytest.mark.parametrize(("parts", "said"), [(4, "(a 4, b 3, c 2, d 1)"), (5, "(a 5, b 4, c 3, d 2, ...)")])
+def test_of_what_is_left_out_the_four_largest_parts_are_named(tmp_path: Path, parts: int, said: str) -> None:
+    beside = {letter: {f"{place}.weight": torch.ones(2, 7) for place in range(parts - number)} for number, letter in enumerate("abcde"[:parts])}
+    _, told = taken(saved({"state_dict": dict(small(1).state_dict()), **beside}, tmp_path / "mine.pth"))
+    assert f"tensors that the model has no place for were left out {said}." in told
+
+
 @pytest.mark.parametrize("head", [{"head.1.weight": torch.ones(10, 128)}, {"head.weight": torch.ones(4, 128)}, {"head.weight": torch.ones(9, 5)}, {}])
 def test_a_head_of_any_other_form_stays_fresh_and_that_is_said(tmp_path: Path, head: State) -> None:
     state, said = taken(saved({"model": BODY | head}, tmp_path / "mine.pth"))

@@ -180,6 +180,16 @@ def test_what_was_changed_live_before_the_timelines_own_change_of_a_moment_comes
     assert str(repeated(config, rows).timeline) == "3: !layer4; 5: layer4; 5: !layer4; step 60: fc=3; step 60: fc=2"
 
 
+def test_of_several_own_changes_of_a_moment_a_live_one_stays_before_the_first(parameters: tuple[ParameterInfo, ...]) -> None:
+    config = CONFIG.replace(timeline="step 60: fc=2; step 60: learning_rate=0.02")
+    course = Course(parameters)
+    course.change("fc=3")
+    course.change("fc=2", source="timeline")
+    course.change("learning_rate=0.02", source="timeline")
+    rows = [replace(row, step=60) for row in course.changes]
+    assert str(repeated(config, rows).timeline) == "step 60: fc=3; step 60: fc=2; step 60: learning_rate=0.02"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -56,6 +57,23 @@ def test_each_epoch_comes_back_whole_and_what_is_frozen_is_on_disk_once(tmp_path
     sizes = [checkpoint.path.stat().st_size for checkpoint in found]
     assert sizes[0] > 40_000
     assert max(sizes[1:]) < 4_000
+
+
+def test_what_is_kept_before_training_costs_no_epoch_its_place_and_a_slow_disk_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(state: dict[str, torch.Tensor], path: Path) -> None:
+        time.sleep(0.2)
+        write(state, path)
+
+    write = saving._write
+    monkeypatch.setattr(saving, "_write", slowly)
+    trained, keeper = model(), Checkpoints(tmp_path)
+    keeper.begin(trained)
+    keeper.close()
+    for epoch in (1, 2):
+        step(trained)
+        keeper.epoch(trained, epoch, 10 * epoch)
+        keeper.close()
+    assert [checkpoint.epoch for checkpoint in listed(tmp_path)] == [0, 1], "the first took far more than its share of the time"
 
 
 def test_what_the_run_ended_with_takes_the_place_of_its_epoch_and_is_not_written_twice(tmp_path: Path, no_haste: None) -> None:
