@@ -179,7 +179,7 @@ def test_the_waterfall_switches_to_update_ratios_with_the_keyboard(server: Serve
     panel = section(page, "heat")
     expect(panel.get_by_role("heading")).to_have_text("Update ratios")
     expect(panel).to_contain_text("Karpathy, CS231n notes")
-    expect(panel).to_contain_text("anything between 1e-4 and 1e-2")
+    expect(panel).to_contain_text("The guide band, 1e-4 to 1e-2, is Thaw's own.")
     expect(panel.locator(".thaw-strip i")).to_have_attribute("title", "guide band: 10⁻⁴ to 10⁻²")
     label = plot(page, "heat").get_attribute("aria-label")
     assert label is not None

@@ -36,6 +36,7 @@ STEADY = {
     "subject.option",
     "other.option",
     "lambda each: option(each, saved)",
+    "lambda value: words_of[value]",  # of three answers, in `option`
 }
 
 TINY = RunConfig(model="small_cnn", image_size=16, epochs=40, threads=1, device="cpu")

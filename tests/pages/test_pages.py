@@ -259,13 +259,13 @@ def test_a_finding_about_the_data_is_mended_at_one_click(
 
 
 def test_the_form_shows_what_each_fit_does_to_ones_own_picture(shared_services: Services, tmp_path: Path) -> None:
-    assert "A drawn picture, 144 x 72." in shown(open_page("train.py", **SMALL))
+    assert "A drawn picture, 144 x 72 px." in shown(open_page("train.py", **SMALL))
     for name in ("a", "b"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         Image.new("RGB", (30, 30)).save(tmp_path / "photos" / name / "even.png")
     Image.new("RGB", (64, 16)).save(tmp_path / "photos" / "a" / "long*.png")
     app = open_page("train.py", **{**SMALL, "dataset": f"folder:{tmp_path / 'photos'}", "fit": "squash"})
-    assert r"Your long\*.png, 64 x 16." in shown(app)
+    assert r"Your long\*.png, 64 x 16 px." in shown(app)
     assert "its longer side pressed together" in shown(app)
 
 

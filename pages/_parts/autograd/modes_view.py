@@ -52,7 +52,7 @@ def show(shared: Services, example: Example) -> None:
         if modes is not None:
             shown = columns(modes)
             st.markdown(_table(modes, shown))
-            about = " ".join(f"**{name}**: {ABOUT_COLUMNS[name]}" for name in shown if name in ABOUT_COLUMNS)
+            about = " ".join(f"**{words.plain(name)}**: {ABOUT_COLUMNS[name]}" for name in shown if name in ABOUT_COLUMNS)
             st.caption(f"The same pictures go through the model in each setting. {about}")
             st.markdown("\n".join(["**On this model**\n", *(f"- {words.plain(line)}" for line in told(modes))]))
             st.markdown(f"**What each is for**\n\n{_uses(modes)}")
@@ -81,7 +81,7 @@ def columns(modes: Modes) -> list[str]:
 
 def _table(modes: Modes, shown: Sequence[str]) -> str:
     """The table as Markdown. Every text in it is one of ours, or a number."""
-    rows = [" | ".join(shown), " | ".join("---" for _ in shown)]
+    rows = [" | ".join(words.plain(name) for name in shown), " | ".join("---" for _ in shown)]
     for effect in modes.effects:
         first, *rest = (text for name, text in zip(COLUMNS, cells(modes, effect), strict=True) if name in shown)
         rows.append(" | ".join([f"**{words.plain(first)}**", *(words.plain(text) for text in rest)]))
