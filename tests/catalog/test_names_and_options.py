@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from core.catalog import (
     Entry,
     Option,
 )
+from core.catalog.faults import PRESETS, Preset
 from core.config import ConfigError, RunConfig
 from core.config.entry import by_name, check_options, find, suggest, with_defaults
 from core.config.limits import quoted
@@ -241,3 +243,10 @@ assert not {"torch", "torchvision"} & set(sys.modules)
 def test_settings_that_no_optimizer_can_use_are_refused(optimizer: str, option: str, value: object) -> None:
     with pytest.raises(ConfigError, match=option):
         catalog.check(RunConfig(optimizer=optimizer, optimizer_options={option: value}))
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_the_numbers_in_the_words_of_a_preset_are_those_of_its_run(preset: Preset) -> None:
+    for words, value in (("weight decay", preset.config.weight_decay), ("learning rate", preset.config.learning_rate)):
+        for said in re.findall(rf"{words} of (\d+(?:\.\d+)?)", preset.what):
+            assert float(said) == value, preset.what

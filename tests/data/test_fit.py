@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from torch import nn
 from core.config import FITS, ConfigError, RunConfig
 from core.data import Data, prepare
 from core.data.decoding import decode
-from core.data.fit_example import ENTRIES, fit_example
+from core.data.fit_example import ENTRIES, _first_files, fit_example
 from core.data.manifest import PICTURES, RECIPE
 from core.doctor import Doctor, Facts
 from core.doctor.picture_rules import RULES
@@ -312,3 +314,22 @@ def test_the_example_is_looked_for_past_hidden_files_and_never_through_links(tmp
     Image.new("RGB", (16, 16)).save(real / "a" / "square.png")
     found = fit_example(str(real), 24)
     assert (found.name, found.width, found.height) == ("deeper.png", 32, 16)
+
+
+def test_a_folder_that_cannot_be_listed_does_not_end_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (32, 16)).save(tmp_path / name / f"{name}.png")
+    refused: set[str] = set()
+    listed = os.scandir
+
+    def scandir(path: Path) -> Any:
+        if path != tmp_path and not refused:  # the first that is asked for, whichever that is
+            refused.add(f"{path.name}.png")
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = {file.name for file in _first_files(tmp_path)}
+    assert refused
+    assert found == {"a.png", "b.png", "c.png"} - refused
