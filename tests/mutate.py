@@ -3,8 +3,8 @@
     python -m tests.mutate [--sample N] [--seed N] [--jobs N] [--seconds N] [--again]
 
 What is known is kept in `.thaw/mutate/`, so that a call goes on where the last one ended; `--again` tries those that survived once more.
-Browser tests are left out, and so is what only a process sees that a test starts (its lines are covered by nothing): both make survivors of
-mutants that something would catch.
+A line that runs when its file is loaded is covered by no test of its own: every test that runs anything in the file stands for it. Browser tests
+are left out, and so is what only a process sees that a test starts: both make survivors of mutants that something would catch.
 """
 
 from __future__ import annotations
@@ -35,8 +35,11 @@ FOLDER = ROOT / ".thaw" / "mutate"
 EQUIVALENTS = ROOT / "tests" / "equivalent_mutants.json"
 """Survivors that no test can catch, with the reason: {"file": ..., "was": ..., "is_now": ..., "reason": ...} each."""
 
-MOST_TESTS = 60
-"""Tests that a mutant is tried on, those first that cover the least: they say the most about it."""
+MOST_TESTS = 100
+"""Tests that a mutant is tried on: those of its room first, and of these, those that cover the least: they say the most about it."""
+
+FAILED, NOT_STARTED = (1, 2, 3), 4
+"""pytest's exit statuses: a test failed, or a file of tests cannot be loaded any more; nor can what all tests need, or a test is not found."""
 
 SUITE = ("-q", "-p", "no:cacheprovider", "--ignore-glob=*/test_browser*", "--ignore=tests/test_setup.py", "--ignore=tests/test_bench.py")
 
@@ -93,17 +96,26 @@ def _covering(mutants: Sequence[Mutant], renew: bool) -> dict[tuple[str, int], t
         return {}
     read = CoverageData(str(data))
     read.read()
-    size: Counter[str] = Counter()
-    by_line = {file: read.contexts_by_lineno(str(ROOT / file)) for file in {mutant.file for mutant in mutants}}
-    for lines in by_line.values():
-        for contexts in lines.values():
-            size.update(context.partition("|")[0] for context in contexts)
-    return {
-        (mutant.file, mutant.line): tuple(
-            sorted({context.partition("|")[0] for context in by_line[mutant.file].get(mutant.line, ()) if "::" in context}, key=lambda one: size[one])
-        )
-        for mutant in mutants
-    }
+    by_line = {file: _tests_by_line(read, file) for file in {mutant.file for mutant in mutants}}
+    size = Counter(test for lines in by_line.values() for tests in lines.values() for test in tests)
+    return {(mutant.file, mutant.line): _best_first(mutant, by_line[mutant.file], size) for mutant in mutants}
+
+
+def _tests_by_line(read: CoverageData, file: str) -> dict[int, set[str]]:
+    lines = read.contexts_by_lineno(str(ROOT / file)).items()
+    return {line: {context.rpartition("|")[0] for context in contexts if "::" in context} for line, contexts in lines}  # pytest-cov: name|phase
+
+
+def _best_first(mutant: Mutant, by_line: dict[int, set[str]], size: Counter[str]) -> tuple[str, ...]:
+    """Tests of the mutant's room first; of these each once before any with a second set of parameters; then those that cover the least."""
+    found = sorted(by_line.get(mutant.line) or set().union(*by_line.values()), key=lambda test: (size[test], test))
+    seen: Counter[str] = Counter()
+    turn = {}
+    for test in found:
+        function = test.partition("[")[0]
+        turn[test] = seen[function]
+        seen[function] += 1
+    return tuple(sorted(found, key=lambda test: (not test.startswith(f"tests/{mutant.room}/"), turn[test], size[test], test)))
 
 
 def _copy(folder: Path) -> Path:
@@ -119,17 +131,25 @@ def _copy(folder: Path) -> Path:
 def _tried(mutant: Mutant, tests: Sequence[str], place: Path, seconds: float) -> tuple[str, str]:
     """(`caught` or `survived`, by what or why)."""
     if not tests:
-        return "survived", "no test runs this line in its own process"
+        return "survived", "no test runs this file in its own process"
+    tests = tests[:MOST_TESTS]
     file = place / mutant.file
     original = file.read_text(encoding="utf-8")
-    file.write_text(mutant.source(place), encoding="utf-8")
-    try:
-        return _run(tests[:MOST_TESTS], place, seconds)
-    finally:
-        file.write_text(original, encoding="utf-8")
+    while True:
+        file.write_text(mutant.source(place), encoding="utf-8")
+        try:
+            outcome = _run(tests, place, seconds)
+        finally:
+            file.write_text(original, encoding="utf-8")
+        if outcome is not None:
+            return outcome
+        if len(tests) < 2 or _run(tests, place, seconds) is not None:
+            return "caught", f"no end after {seconds:.0f} s"
+        tests = tests[: len(tests) // 2]  # too many for a machine as busy as this one
 
 
-def _run(tests: Sequence[str], place: Path, seconds: float) -> tuple[str, str]:
+def _run(tests: Sequence[str], place: Path, seconds: float) -> tuple[str, str] | None:
+    """What a mutant's tests say of it; None if they did not end."""
     command = [sys.executable, "-m", "pytest", "-x", *SUITE, "--no-header", "--tb=no", "--durations=0", *tests]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # else a file of equal size and age is taken for the one before
     with tempfile.TemporaryFile("w+") as output:
@@ -137,16 +157,19 @@ def _run(tests: Sequence[str], place: Path, seconds: float) -> tuple[str, str]:
         try:
             status = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            return "caught", f"no end after {seconds:.0f} s"
+            return None
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         output.seek(0)
         failed = [line for line in output.read().splitlines() if line.startswith(("FAILED", "ERROR"))]
-    if status == 0:
-        return "survived", f"{len(tests)} tests passed"
-    return "caught", failed[0] if failed else f"pytest ended with {status}"
+    not_found = any("not found:" in line for line in failed)
+    if not_found and any("[" in test for test in tests):  # some parameters are not found by the names that pytest gives them
+        return _run(tuple(dict.fromkeys(test.partition("[")[0] for test in tests)), place, seconds)
+    if status in FAILED or (status == NOT_STARTED and not not_found):
+        return "caught", failed[0] if failed else f"pytest ended with {status}"
+    return "survived", f"{len(tests)} tests passed" if status == 0 else f"pytest ended with {status}"
 
 
 def _report(drawn: Sequence[Mutant], known: dict[str, dict[str, str]]) -> int:

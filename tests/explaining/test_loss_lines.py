@@ -38,6 +38,7 @@ def test_cross_entropy_is_the_mean_of_minus_ln_of_what_softmax_gives_each_class(
         total, weights = total + weight * loss, weights + weight
     assert lines[4].startswith("mean: (")
     assert numbers(lines[4].rpartition("=")[2])[0] == pytest.approx(total / weights, rel=1e-4)
+    assert (") / 3 = " in lines[4]) == (not balanced), "the mean over the pictures, or over their weights"
     assert ("each counted by the weight of its class" in lines[0]) == balanced
 
 
