@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.records.events import NOT_MEASURED, ChangeRow, Command, EpochRow, RunPlan, RunResult, RunStatus, Signal, StepBlock, StepRow
-from core.records.profile import StepTimes
-from core.records.summaries import NOTHING, LevelRow, block_of
-from core.store import RunStore, Statement, progress_of
+from core.records.events import NOT_MEASURED, ChangeRow, Command, EpochRow, RunPlan, RunResult, RunStatus, Signal, StepBlock
+from core.records.summaries import NOTHING, LevelRow
+from core.store import RunStore, Statement
 from core.store.recovery import levels_of
 from core.store.run_folder import Notice, RunFolder, read_rows
 from core.store.trouble import StoreError
@@ -64,7 +63,7 @@ class _Steps:
     block: StepBlock
     levels: Sequence[LevelRow]
     epochs: Sequence[EpochRow]
-    columns: dict[str, Any]
+    columns: Mapping[str, Any]
     count: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,23 +143,9 @@ class PatientStore(RunStore):
         super().end(run_id, status, result, error)
         self.folder.renew(self._now, now=True)
 
-    def append(
-        self,
-        run_id: str,
-        steps: StepBlock | Sequence[StepRow],
-        levels: Sequence[LevelRow] = (),
-        active_seconds: float | None = None,
-        step_seconds: float | None = None,
-        watch_seconds: float | None = None,
-        times: StepTimes | None = None,
-        epochs: Sequence[EpochRow] = (),
-    ) -> None:
+    def _add(self, run_id: str, block: StepBlock, levels: Sequence[LevelRow], epochs: Sequence[EpochRow], columns: Mapping[str, Any]) -> None:
         """As in `RunStore`."""
-        if not len(steps):
-            return
-        block = steps if isinstance(steps, StepBlock) else block_of(steps)
         self.folder.add(block, epochs)
-        columns = progress_of(block, active_seconds, step_seconds, watch_seconds, times)
         self._row_now |= columns
         self._offer(_Steps(block, levels, epochs, columns))
 

@@ -58,7 +58,10 @@ class SignalTables(Database):
         if not len(steps):
             return
         block = steps if isinstance(steps, StepBlock) else block_of(steps)
-        columns = progress_of(block, active_seconds, step_seconds, watch_seconds, times)
+        self._add(run_id, block, levels, epochs, progress_of(block, active_seconds, step_seconds, watch_seconds, times))
+
+    def _add(self, run_id: str, block: StepBlock, levels: Sequence[LevelRow], epochs: Sequence[EpochRow], columns: Mapping[str, Any]) -> None:
+        """Write what `append` was given, `columns` being those of the run's row."""
         self._write(*self._appending(run_id, block, levels, epochs, columns))
 
     def _appending(
