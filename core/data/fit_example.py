@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw
 from core.config import ConfigError
 from core.data.decoding import FORMATS, File, Fit, fitted, has_deep_values, sparing_notes
 from core.data.endings import is_picture
-from core.data.folders import Folders
-from core.data.intake import UnreadableImage, readable, shown, upright
+from core.data.folders import Folders, shown
+from core.data.intake import UnreadableImage, readable, upright
 from core.data.layouts import place
 
 FITS: tuple[Fit, ...] = get_args(Fit)

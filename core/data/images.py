@@ -20,7 +20,8 @@ from torch import Tensor
 
 from core.config import ConfigError
 from core.data.decoding import Fit, ValueRange
-from core.data.intake import Decoded, UnreadableImage, decode_and_look, shown
+from core.data.folders import shown
+from core.data.intake import Decoded, UnreadableImage, decode_and_look
 from core.data.loader import resize
 from core.data.sources import Progress, Source
 from core.machine.files import written_whole

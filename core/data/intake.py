@@ -15,7 +15,6 @@ from PIL import Image, UnidentifiedImageError
 
 from core.data import decoding
 from core.data.decoding import DECODING_ERRORS, Fit, ValueRange
-from core.data.folders import shown as shown
 from core.data.layouts import read_layout
 from core.data.sources import Progress, Raw
 from core.data.stock import take_stock

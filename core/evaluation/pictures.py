@@ -23,7 +23,8 @@ from PIL import Image
 
 from core.config import ConfigError
 from core.data.decoding import FORMATS, File, Fit, ValueRange, fitted, is_deep, sparing_notes
-from core.data.intake import MAX_PIXELS, UnreadableImage, check_size, is_flat, readable, shown, upright
+from core.data.folders import shown
+from core.data.intake import MAX_PIXELS, UnreadableImage, check_size, is_flat, readable, upright
 from core.machine.files import written_whole
 from core.machine.home import Home
 

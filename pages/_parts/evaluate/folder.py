@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.config import ConfigError
-from core.data.intake import shown
+from core.data.folders import shown
 from core.data.own_pictures import root_of
 from core.evaluation.relocation import moved
 from core.store import Run
