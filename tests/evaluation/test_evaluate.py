@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,7 @@ from core.store import RunStore, saving
 from core.store.checkpoint import checkpoint_path, checkpoints, load_checkpoint
 from tests.evaluation.evaluate_cases import TINY, edit_config, loaded, made_run, run, tested, trained  # noqa: F401
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread_each")
 
 
 def refused(*arguments: Any, **options: Any) -> ConfigError:

@@ -11,7 +11,6 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 from PIL import Image
 
 from core.config import ConfigError
@@ -28,13 +27,7 @@ from core.records.evaluation import Work
 from tests.evaluation.evaluate_cases import TINY, edit_config, made_run, run, trained  # noqa: F401
 from tests.support import wait_until
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread_each")
 
 
 # The lab

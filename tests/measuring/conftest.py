@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from core.lab.cost_desk import CostDesk
+from core.measuring import trials, tuning
+from core.training.steps import THREADS
 from tests.measuring.cost_cases import Answering
 
 
@@ -22,3 +25,15 @@ def desk(answering: Answering) -> Iterator[CostDesk]:
     desk.close()
     answering.go_on(1000)
     desk.join()
+
+
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is decided, and how long it takes, must not depend on the machine that the tests run on, nor on what else that does."""
+    monkeypatch.setattr(tuning, "THREADS", 2)
+    monkeypatch.setattr(trials, "STAGE_SECONDS", 0.0)
+    monkeypatch.setattr(trials, "use_threads", lambda count: None)
+    monkeypatch.setattr(tuning, "tidy", lambda: None)  # half a second in the process of the tests
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(THREADS)

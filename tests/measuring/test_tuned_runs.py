@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,7 @@ from core.commands import cli
 from core.config import ConfigError, RunConfig
 from core.machine import devices
 from core.machine.home import Home
-from core.measuring import trials, tuning
+from core.measuring import tuning
 from core.measuring.trial import Part
 from core.measuring.trials import Trials
 from core.records.events import Layer, RunPlan, RunStatus
@@ -46,16 +46,7 @@ FOUND = Tuning(
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _two_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is decided, and how long it takes, must not depend on the machine that the tests run on, nor on what else that does."""
-    monkeypatch.setattr(tuning, "THREADS", 2)
-    monkeypatch.setattr(trials, "STAGE_SECONDS", 0.0)
-    monkeypatch.setattr(trials, "use_threads", lambda count: None)
-    monkeypatch.setattr(tuning, "tidy", lambda: None)  # half a second in the process of the tests
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(THREADS)
+pytestmark = pytest.mark.usefixtures("two_cores")
 
 
 # What is remembered

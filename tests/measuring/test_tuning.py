@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import psutil
@@ -20,20 +19,10 @@ from core.networks import models
 from core.records import speed
 from core.records.layers import head_options
 from core.records.speed import Way, applied
-from core.training.steps import THREADS, Steps
+from core.training.steps import Steps
 from tests.measuring.tuning_cases import EVEN, SMALL, Clock, chosen, cost, row
 
-
-@pytest.fixture(autouse=True)
-def _two_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is decided, and how long it takes, must not depend on the machine that the tests run on, nor on what else that does."""
-    monkeypatch.setattr(tuning, "THREADS", 2)
-    monkeypatch.setattr(trials, "STAGE_SECONDS", 0.0)
-    monkeypatch.setattr(trials, "use_threads", lambda count: None)
-    monkeypatch.setattr(tuning, "tidy", lambda: None)  # half a second in the process of the tests
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(THREADS)
+pytestmark = pytest.mark.usefixtures("two_cores")
 
 
 # What is chosen

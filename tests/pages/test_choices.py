@@ -18,6 +18,7 @@ from core.records.events import ChangeRow, Layer, RunPlan, RunResult, RunStatus,
 from core.store import RunStore
 from core.store.checkpoint import checkpoint_path
 from pages._parts.setup import model_choice
+from tests.pages.pages_cases import open_page
 from tests.support import ROOT
 
 PICKERS = {"selectbox", "multiselect", "radio", "segmented_control", "pills", "select_slider"}
@@ -69,16 +70,6 @@ def test_no_option_is_put_together_in_its_list() -> None:
 def offered(app: AppTest) -> dict[str, list[str]]:
     """Label to options of everything that is chosen from."""
     return {element.label: list(element.options) for kind in (app.selectbox, app.select_slider, app.radio) for element in kind}
-
-
-def open_page(page: str, **query: str) -> AppTest:
-    app = AppTest.from_file(ROOT / "pages" / "_app.py", default_timeout=60).run()
-    app.switch_page(page)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception, app.exception[0].value
-    return app
 
 
 def reached(store: RunStore, home: Home, run_id: str, epoch: int) -> None:

@@ -21,6 +21,7 @@ from core.records.findings import Diagnosis, Finding, Remedy
 from core.store import RunStore
 from core.store.checkpoint import checkpoint_path
 from pages._parts.shared import words
+from tests.pages.pages_cases import open_page
 from tests.plain_text import OURS, Shown, shown
 from tests.support import ROOT, Server
 
@@ -149,16 +150,6 @@ def silent_lab(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lab, "machine", lambda lab: Machine((Device("cpu", EVIL, 1),), 2, 1, EVIL, EVIL))
     monkeypatch.setattr(Lab, "warm", lambda lab: None)
     monkeypatch.setattr(Lab, "ready", property(lambda lab: True))
-
-
-def open_page(page: str, **query: str) -> AppTest:
-    app = AppTest.from_file(ROOT / "pages" / "_app.py", default_timeout=60).run()
-    app.switch_page(page)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception, app.exception[0].value
-    return app
 
 
 DRAWN = ("markdown", "caption", "error", "warning", "info", "success", "title", "subheader", "metric", "button", "checkbox", "expander", "toggle")
