@@ -1,8 +1,5 @@
 """Autograd: one training step in slow motion, on real numbers, and the graph that its gradients flow through."""
 
-import time
-import uuid
-
 import streamlit as st
 
 from core.config import ConfigError
@@ -11,6 +8,7 @@ from core.records.walkthrough import Example, LabelsTried, Walkthrough
 from pages._parts.autograd import choice as autograd_choice
 from pages._parts.autograd import faults_view, modes_view
 from pages._parts.autograd.choice import FINE_TUNING, OWN
+from pages._parts.autograd.waiting import awaited
 from pages._parts.components.grad_graph import closer_look, grad_graph
 from pages._parts.components.slow_motion import drawn, picture, slow_motion
 from pages._parts.setup import checks
@@ -18,8 +16,6 @@ from pages._parts.shared import draft, words
 from pages._parts.shared.fields import sentence
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import services
-
-LOOK_AGAIN = 0.05  # seconds between looks for a walkthrough that is being made
 
 _CLIENT = "autograd_client"
 
@@ -44,18 +40,8 @@ def example_of(kind: str, zero_grad: bool) -> Example | None:
 
 def look(example: Example) -> Walkthrough | None:
     """The two steps, or None with the reason said. The first look at an example takes some seconds; another choice meanwhile gives it up."""
-    client = st.session_state.setdefault(_CLIENT, uuid.uuid4().hex)
-    try:
-        with st.spinner("Taking two real steps and writing down every number on the way", show_time=True):
-            while (walkthrough := shared.lab.walkthrough(client, example)) is None:
-                time.sleep(LOOK_AGAIN)
-                st.session_state.get(_CLIENT)  # here Streamlit ends this run where a person has chosen something else
-            return walkthrough
-    except ConfigError as error:
-        st.error(f"{words.field(error.field)}: {words.plain(sentence(error.message))}", icon=":material/error:")
-    except LabError as error:
-        st.error(words.plain(str(error)), icon=":material/error:")
-    return None
+    doing = "Taking two real steps and writing down every number on the way"
+    return awaited(lambda client: shared.lab.walkthrough(client, example), _CLIENT, doing)
 
 
 def labels(tried: LabelsTried) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Sequence
 
 import streamlit as st
 
-from core.config import ConfigError
-from core.helpers.helper import LabError
 from core.records.modes import COLUMNS, LABELS, USES, Modes, cells, told
 from core.records.walkthrough import Example
+from pages._parts.autograd.waiting import awaited
 from pages._parts.shared import words
-from pages._parts.shared.fields import sentence
 from pages._parts.shared.services import Services
 
 TITLE = "Try them on this model"
@@ -33,9 +29,6 @@ ABOUT_COLUMNS: dict[str, str] = {
     "Logits later on": "whether a later loss may keep them for its own backward pass.",
 }
 """What stands in a column, where its title does not say it all."""
-LOOK_AGAIN = 0.05
-"""Seconds between looks while they are being tried."""
-
 _CLIENT = "modes_client"
 _BOX = "autograd_modes"
 
@@ -48,7 +41,7 @@ def show(shared: Services, example: Example) -> None:
     if not box.open:
         return
     with box:
-        modes = _look(shared, example)
+        modes = awaited(lambda client: shared.lab.modes(client, example), _CLIENT, "Trying each of them, with a forward and a backward pass")
         if modes is not None:
             shown = columns(modes)
             st.markdown(_table(modes, shown))
@@ -56,22 +49,6 @@ def show(shared: Services, example: Example) -> None:
             st.caption(f"The same pictures go through the model in each setting. {about}")
             st.markdown("\n".join(["**On this model**\n", *(f"- {words.plain(line)}" for line in told(modes))]))
             st.markdown(f"**What each is for**\n\n{_uses(modes)}")
-
-
-def _look(shared: Services, example: Example) -> Modes | None:
-    """What was found, or None with the reason said."""
-    client = st.session_state.setdefault(_CLIENT, uuid.uuid4().hex)
-    try:
-        with st.spinner("Trying each of them, with a forward and a backward pass", show_time=True):
-            while (modes := shared.lab.modes(client, example)) is None:
-                time.sleep(LOOK_AGAIN)
-                st.session_state.get(_CLIENT)  # here Streamlit ends this run where a person has chosen something else
-            return modes
-    except ConfigError as error:
-        st.error(f"{words.field(error.field)}: {words.plain(sentence(error.message))}", icon=":material/error:")
-    except LabError as error:
-        st.error(words.plain(str(error)), icon=":material/error:")
-    return None
 
 
 def columns(modes: Modes) -> list[str]:
