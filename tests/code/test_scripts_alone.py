@@ -102,6 +102,7 @@ class Case:
 
 FLAT, SPLIT = {"dataset": "flat"}, {"dataset": "split", "epochs": 3}
 ODD = {"learning_rate_multipliers": "head=3, stage1=0.3", "clip_norm": 0.5, "accumulate": 2, "batch_size": 4, "schedule": "WarmupCosine"}
+MANY = {"validation_share": 0.8, "image_size": 16}  # thousands of pictures
 CASES = {
     "flat folder": Case(FLAT, {}),
     "flat folder, before it runs": Case(FLAT, {}, listed=False),
@@ -119,8 +120,8 @@ CASES = {
     "fixed views": Case({**FLAT, "augmentation": "trivial augment", "fixed_views": 2}, {}),
     "fixed views, before it runs": Case({**SPLIT, "augmentation": "shift", "fixed_views": 2}, {}, listed=False),
     "shuffled labels": Case({**FLAT, "fault": "shuffled labels"}, {}),
-    "a frozen body": Case({"dataset": "digits", "model": "resnet18", "freeze": "head only", "validation_share": 0.8, "batch_size": 64}, {}),
-    "drawn shapes": Case({"dataset": "shapes", "augmentation": "shift", "batch_size": 256, "epochs": 1, "validation_share": 0.8}, {}),
+    "a frozen body": Case({**MANY, "dataset": "digits", "model": "resnet18", "freeze": "head only", "batch_size": 64}, {}),
+    "drawn shapes": Case({**MANY, "dataset": "shapes", "augmentation": "shift", "batch_size": 256, "epochs": 1}, {}),
 }  # fmt: skip
 
 
@@ -227,13 +228,13 @@ def answers_of(home: Home, run: Run, picture: Path) -> dict[str, Tensor]:
     found = evaluate(home, run.id)
     loaded = load(home, run.id)
     files = run.config.dataset.startswith("folder:")
-    seen = torch.from_numpy(open_picture(picture, 32, files, run.config.fit).pixels)[None]
+    seen = torch.from_numpy(open_picture(picture, run.config.image_size, files, run.config.fit).pixels)[None]
     from core.data.loader import resize
 
     f1 = torch.tensor([float("nan") if score.f1.value is None else score.f1.value for score in found.evaluation.per_class])
     return {
         "thaw logits": torch.from_numpy(found.logits), "thaw labels": torch.from_numpy(found.labels), "thaw f1": f1,
-        "thaw opened": loaded.inputs(resize(seen, 32)),
+        "thaw opened": loaded.inputs(resize(seen, run.config.image_size)),
     }  # fmt: skip
 
 
