@@ -14,7 +14,7 @@ from core.worker.supervisor import Supervisor
 from pages._parts.shared.services import Services, services
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One real lab for all tests: it takes seconds to start and remembers nothing that matters."""
     lab = Lab(Home.from_environment(str(tmp_path_factory.mktemp("lab"))))
