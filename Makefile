@@ -27,11 +27,17 @@ env: python  ## make the environment for tests and print its folder
 # One process a core; whoever is done takes work from the others.
 workers = -n auto --dist worksteal
 
-test: lint browser  ## everything: ruff, mypy and all tests, those in a real browser included
-	@$(test_environment) && "$$bin/python" -m pytest $(workers) $(ARGS)
+# mypy takes a minute of one core in a fresh clone: it works beside the tests, which often wait. Both must pass.
+prove = $(test_environment) && "$$bin/ruff" check . && "$$bin/ruff" format --check . || exit 1; \
+	"$$bin/mypy" & types=$$!; "$$bin/python" -m pytest $(workers) $(ARGS); tests=$$?; \
+	wait $$types || { echo "mypy found faults; its lines stand above, among those of the tests" >&2; exit 1; }; exit $$tests
 
-test-all: lint browser  ## the same, and every model in the catalogue instead of a sample
-	@$(test_environment) && "$$bin/python" -m pytest $(workers) -m "" $(ARGS)
+test: browser  ## everything: ruff, mypy and all tests, those in a real browser included
+	@$(prove)
+
+test-all: workers += -m ""
+test-all: browser  ## the same, and every model in the catalogue instead of a sample
+	@$(prove)
 
 lint: python  ## ruff and mypy
 	@$(test_environment) && "$$bin/ruff" check . && "$$bin/ruff" format --check . && "$$bin/mypy"
