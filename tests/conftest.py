@@ -13,13 +13,14 @@ if side_by_side > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // side_by_side)))
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from core.machine.home import Home
 from core.store import RunStore
 from tests.browser import arguments, find
 from tests.javascript import Modules
 from tests.support import PATIENCE, ROOT, Server, end_processes_of
+from tests.tabs import ONE_PROCESS, profile, tab
 
 SHARED = Path(os.environ.get("THAW_SHARED", ROOT.parent / "shared"))
 
@@ -97,24 +98,24 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         path = find(playwright)
         assert path is not None, "no Chromium works here; `make browser` finds or installs one"
-        browser = playwright.chromium.launch(executable_path=path, args=arguments())
+        browser = playwright.chromium.launch(executable_path=path, args=[*arguments(), ONE_PROCESS])
         yield browser
         browser.close()
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """An empty tab of 1280 x 900 pixels in a fresh profile. An exception in the page's own script fails the test."""
-    # Without animations: drawn in software, they are a quarter of what the browser computes.
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True, reduced_motion="reduce")
-    context.set_default_timeout(1000 * PATIENCE)
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A profile of the browser for all tests of a file; see `tests.tabs`."""
     expect.set_options(timeout=1000 * PATIENCE)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
-    assert not errors, f"the page's script raised: {errors}"
+    with profile(browser) as context:
+        yield context
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """An empty tab of 1280 x 900 pixels that knows nothing of other tests. An exception in the page's own script fails the test."""
+    with tab(context) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
