@@ -27,7 +27,7 @@ env: python  ## make the environment for tests and print its folder
 # One process a core; whoever is done takes work from the others.
 workers = -n auto --dist worksteal
 
-# mypy takes a minute of one core in a fresh clone: it works beside the tests, which often wait. Both must pass.
+# mypy takes a minute of one core in a fresh clone: it works beside the tests instead of before them. Both must pass.
 prove = $(test_environment) && "$$bin/ruff" check . && "$$bin/ruff" format --check . || exit 1; \
 	"$$bin/mypy" & types=$$!; "$$bin/python" -m pytest $(workers) $(ARGS); tests=$$?; \
 	wait $$types || { echo "mypy found faults; its lines stand above, among those of the tests" >&2; exit 1; }; exit $$tests
