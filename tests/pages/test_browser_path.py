@@ -13,7 +13,8 @@ import pytest
 from playwright.sync_api import Page, WebSocket, expect
 
 from pages._parts.shared import assets
-from tests.pages.test_browser import SHORT, chart, start_run
+from tests.pages.browser_watch_cases import FEW, WrittenRun
+from tests.pages.test_browser import SHORT, chart, start_run, store_of, wait_for_steps
 from tests.support import PATIENCE, Server, waiting
 
 pytestmark = pytest.mark.browser
@@ -115,11 +116,15 @@ def test_below_a_path_every_screen_has_its_charts_and_a_run_its_live_line(below_
 
 
 def test_behind_a_proxy_that_takes_the_path_away_a_run_is_followed(server: Server, behind_a_proxy: str, page: Page) -> None:
-    run_id = start_run(page, server, SHORT)
+    run = WrittenRun(store_of(server), FEW)
+    run.train(40)
     traffic = Traffic(page)
-    page.goto(f"{behind_a_proxy}/train?run={run_id}")
-    waiting(page, lambda: page.locator(".thaw-live").count() and chart(page).get("points", 0) > 10, "the live chart's points")
+    page.goto(f"{behind_a_proxy}/train?run={run.id}")
+    wait_for_steps(page, 40)
+    run.train(20)
+    wait_for_steps(page, 60)
     expect(page.locator(".thaw-live .plot-container").first).to_be_visible()
+    run.finish()
     traffic.check(behind_a_proxy)
 
 
