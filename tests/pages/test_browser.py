@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from core import catalog
+from core.config import RunConfig
 from core.machine.home import Home
 from core.records.events import RunStatus
 from core.store import Run, RunStore
 from core.store.checkpoint import weights_of
+from core.worker.supervisor import Supervisor
 from tests.support import PATIENCE, Server, wait_until, waiting
 
 pytestmark = pytest.mark.browser
@@ -86,6 +91,10 @@ def metric(page: Page, label: str) -> int:
     return int(text.replace(",", ""))
 
 
+def metric_is(page: Page, label: str, value: int) -> bool:
+    return metric(page, label) == value
+
+
 def status(server: Server, run_id: str) -> RunStatus:
     return store_of(server).run(run_id).status
 
@@ -100,6 +109,23 @@ def stop(server: Server, run_id: str) -> None:
 def ended(server: Server, run_id: str, timeout: float = 90) -> Run:
     wait_until(lambda: not status(server, run_id).active, timeout=timeout, what=f"the end of run {run_id}")
     return store_of(server).run(run_id)
+
+
+@pytest.fixture
+def going(server: Server) -> Iterator[str]:
+    """The id of a `LONG` run that goes on. Tests share it: it rests where none of them looks at it, and is started anew if one has ended it."""
+    store = store_of(server)
+    supervisor = Supervisor(Home(server.home), store)
+    config = catalog.check(RunConfig.model_validate({**LONG, "seed": 1}))
+    run_id = next((run.id for run in store.runs(active=True) if run.config == config), None) or supervisor.start(config)
+    if status(server, run_id) == RunStatus.PAUSED:
+        supervisor.resume(run_id)
+    wait_until(lambda: status(server, run_id) == RunStatus.RUNNING, what="the run going on")
+    yield run_id
+    if status(server, run_id).active:
+        supervisor.pause(run_id)
+        wait_until(lambda: status(server, run_id) == RunStatus.PAUSED, what="the pause")
+    supervisor.close()
 
 
 def test_the_demo_shows_moving_charts_soon_after_one_click(server: Server, page: Page) -> None:
@@ -117,11 +143,17 @@ def test_the_demo_shows_moving_charts_soon_after_one_click(server: Server, page:
     stop(server, page.url.partition("run=")[2])
 
 
-def test_the_form_has_the_promised_labels(server: Server, page: Page) -> None:
+def test_the_form_has_the_promised_labels_and_what_is_being_set_up_survives_a_refresh(server: Server, page: Page) -> None:
     page.goto(f"{server.address}/train?new=1")
     for label in LABELS:
         expect(page.get_by_test_id("stWidgetLabel").get_by_text(label, exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Start training", exact=True)).to_be_enabled()
+    field = page.get_by_label("Epochs", exact=True)
+    field.fill("17")
+    field.press("Enter")
+    page.wait_for_url(re.compile("epochs=17"))
+    page.reload()
+    expect(page.get_by_label("Epochs", exact=True)).to_have_value("17")
 
 
 def test_a_run_is_started_paused_resumed_and_stopped_and_its_weights_load(server: Server, page: Page, tmp_path: Path) -> None:
@@ -173,12 +205,12 @@ def test_a_finished_run_says_how_well_it_did_and_its_weights_are_those_it_saved(
     torchvision.models.resnet18(num_classes=10).load_state_dict(torch.load(file, weights_only=True), strict=True)
 
 
-def test_a_refresh_and_a_second_tab_show_the_same_run_with_its_whole_history(server: Server, page: Page, browser: Browser) -> None:
-    run_id = start_run(page, server, LONG)
+def test_a_refresh_and_a_second_tab_show_the_same_run_with_its_whole_history(server: Server, page: Page, browser: Browser, going: str) -> None:
+    page.goto(f"{server.address}/train?run={going}")
     wait_for_steps(page, 30)
     page.get_by_role("button", name="Pause").click()
-    wait_until(lambda: status(server, run_id) == RunStatus.PAUSED)
-    step = store_of(server).run(run_id).step
+    wait_until(lambda: status(server, going) == RunStatus.PAUSED)
+    step = store_of(server).run(going).step
     wait_for_steps(page, step)
     history = line(page, "loss", "training")
     assert history == list(range(1, step + 1)), "every step is on the chart, once"
@@ -186,12 +218,12 @@ def test_a_refresh_and_a_second_tab_show_the_same_run_with_its_whole_history(ser
     page.reload()
     wait_for_steps(page, step)
     assert line(page, "loss", "training") == history
-    assert chart(page)["run"] == run_id
+    assert chart(page)["run"] == going
 
     other = browser.new_context().new_page()  # another profile: nothing is shared with the first tab
     other.goto(f"{server.address}/train")
     wait_for_steps(other, step)
-    assert chart(other)["run"] == run_id, "the screen without an address of its own shows the run that is going on"
+    assert chart(other)["run"] == going, "the screen without an address of its own shows the run that is going on"
     assert line(other, "loss", "training") == history
 
     other.get_by_role("button", name="Resume").click()
@@ -199,11 +231,10 @@ def test_a_refresh_and_a_second_tab_show_the_same_run_with_its_whole_history(ser
     wait_for_steps(other, step + 5)
     assert line(page, "loss", "training")[: len(history)] == history
     other.context.close()
-    stop(server, run_id)
 
 
-def test_zoom_survives_updates(server: Server, page: Page) -> None:
-    run_id = start_run(page, server, LONG)
+def test_zoom_survives_updates(server: Server, page: Page, going: str) -> None:
+    page.goto(f"{server.address}/train?run={going}")
     wait_for_steps(page, 20)
     area = plot(page, "loss").locator(".nsewdrag").first
     box = area.bounding_box()
@@ -231,7 +262,35 @@ def test_zoom_survives_updates(server: Server, page: Page) -> None:
 
     page.get_by_role("button", name="Reset zoom").click()
     waiting(page, lambda: visible_range(page, "loss")[1] > zoomed[1] + 10, "the whole run on the chart again")
-    stop(server, run_id)
+
+
+def test_home_lists_what_runs_and_what_this_machine_has(server: Server, page: Page, going: str) -> None:
+    page.goto(server.address)
+    expect(page.get_by_text("Running now")).to_be_visible()
+    expect(page.get_by_role("link", name="digits with resnet18").first).to_have_attribute("href", re.compile(f"run={going}"))
+    expect(page.get_by_text("Processor cores")).to_be_visible()
+    expect(page.get_by_text(f"torch {torch.__version__.partition('+')[0]}")).to_be_visible()
+
+
+def test_the_live_route_serves_this_site_only(server: Server, going: str) -> None:
+    address = f"ws://127.0.0.1:{server.port}/live?run={going}"
+    with connect(address, origin=f"http://127.0.0.1:{server.port}") as socket:  # type: ignore[arg-type]
+        assert json.loads(socket.recv(timeout=PATIENCE))["run"]["id"] == going
+    for refused in ({"origin": "http://elsewhere.example"}, {"additional_headers": {"Host": "elsewhere.example"}}):
+        with pytest.raises(InvalidStatus) as refusal:
+            connect(address, **refused)  # type: ignore[arg-type]
+        assert refusal.value.response.status_code in (400, 403)
+
+
+def test_a_killed_worker_is_said_to_be_lost_without_a_refresh(server: Server, page: Page, going: str) -> None:
+    page.goto(f"{server.address}/train?run={going}")
+    wait_for_steps(page, 3)
+    pid = store_of(server).run(going).pid
+    assert pid is not None
+    psutil.Process(pid).kill()
+    expect(page.get_by_text("The run was lost")).to_be_visible()
+    assert status(server, going) == RunStatus.LOST
+    assert line(page, "loss", "training")[0] == 1, "what was recorded is still shown"
 
 
 def test_a_run_outlives_its_server_and_is_shown_by_the_next_one(own_server: Server, page: Page) -> None:
@@ -252,17 +311,6 @@ def test_a_run_outlives_its_server_and_is_shown_by_the_next_one(own_server: Serv
     wait_for_steps(page, held["step"])
     page.get_by_role("button", name="Stop and save").click()
     assert ended(own_server, run_id).status == RunStatus.STOPPED
-
-
-def test_a_killed_worker_is_said_to_be_lost_without_a_refresh(server: Server, page: Page) -> None:
-    run_id = start_run(page, server, LONG)
-    wait_for_steps(page, 3)
-    pid = store_of(server).run(run_id).pid
-    assert pid is not None
-    psutil.Process(pid).kill()
-    expect(page.get_by_text("The run was lost")).to_be_visible()
-    assert status(server, run_id) == RunStatus.LOST
-    assert line(page, "loss", "training")[0] == 1, "what was recorded is still shown"
 
 
 def test_a_switch_in_the_layer_list_changes_the_counts(server: Server, page: Page) -> None:
@@ -296,13 +344,13 @@ def test_a_switch_in_the_layer_list_changes_the_counts(server: Server, page: Pag
     stop(server, run_id)
 
 
-@pytest.mark.parametrize(("preset", "left"), [("head only", 5_130), ("train everything", 11_181_642)])
-def test_a_preset_changes_the_counts_before_anything_is_started(server: Server, page: Page, preset: str, left: int) -> None:
+def test_a_preset_changes_the_counts_before_anything_is_started(server: Server, page: Page) -> None:
     page.goto(f"{server.address}/train?new=1&model=resnet18&freeze=norms only")
     expect(page.get_by_text("Trainable parameters", exact=True)).to_be_visible()
-    page.get_by_test_id("stSelectbox").filter(has_text="Freeze").get_by_role("combobox").click()
-    page.get_by_role("option", name=preset, exact=True).click()
-    waiting(page, lambda: metric(page, "Trainable parameters") == left, f"the count of {preset!r}")
+    for preset, left in (("head only", 5_130), ("train everything", 11_181_642)):
+        page.get_by_test_id("stSelectbox").filter(has_text="Freeze").get_by_role("combobox").click()
+        page.get_by_role("option", name=preset, exact=True).click()
+        waiting(page, partial(metric_is, page, "Trainable parameters", left), f"the count of {preset!r}")
 
 
 def test_a_bad_value_shows_its_error_by_the_field_and_starts_nothing(server: Server, page: Page) -> None:
@@ -337,27 +385,6 @@ def test_a_bad_value_shows_its_error_by_the_field_and_starts_nothing(server: Ser
         expect(error, "the error goes with its cause").not_to_be_visible()
 
 
-def test_what_is_being_set_up_survives_a_refresh(server: Server, page: Page) -> None:
-    page.goto(f"{server.address}/train?new=1")
-    field = page.get_by_label("Epochs", exact=True)
-    field.fill("17")
-    field.press("Enter")
-    page.wait_for_url(re.compile("epochs=17"))
-    page.reload()
-    expect(page.get_by_label("Epochs", exact=True)).to_have_value("17")
-
-
-def test_home_lists_what_runs_and_what_this_machine_has(server: Server, page: Page) -> None:
-    run_id = start_run(page, server, LONG)
-    wait_for_steps(page, 1)
-    page.goto(server.address)
-    expect(page.get_by_text("Running now")).to_be_visible()
-    expect(page.get_by_role("link", name="digits with resnet18").first).to_be_visible()
-    expect(page.get_by_text("Processor cores")).to_be_visible()
-    expect(page.get_by_text(f"torch {torch.__version__.partition('+')[0]}")).to_be_visible()
-    stop(server, run_id)
-
-
 def test_the_server_itself_never_loads_torch(server: Server, page: Page) -> None:
     page.goto(f"{server.address}/train?new=1")
     expect(page.get_by_text("Trainable parameters", exact=True)).to_be_visible()  # the lab has answered
@@ -367,15 +394,3 @@ def test_the_server_itself_never_loads_torch(server: Server, page: Page) -> None
         pytest.skip("this system does not show what a process has mapped")
     assert any("python" in path for path in mapped)
     assert not [path for path in mapped if "libtorch" in path]
-
-
-def test_the_live_route_serves_this_site_only(server: Server, page: Page) -> None:
-    run_id = start_run(page, server, SHORT)
-    address = f"ws://127.0.0.1:{server.port}/live?run={run_id}"
-    with connect(address, origin=f"http://127.0.0.1:{server.port}") as socket:  # type: ignore[arg-type]
-        assert json.loads(socket.recv(timeout=PATIENCE))["run"]["id"] == run_id
-    for refused in ({"origin": "http://elsewhere.example"}, {"additional_headers": {"Host": "elsewhere.example"}}):
-        with pytest.raises(InvalidStatus) as refusal:
-            connect(address, **refused)  # type: ignore[arg-type]
-        assert refusal.value.response.status_code in (400, 403)
-    ended(server, run_id)
