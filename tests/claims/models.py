@@ -12,6 +12,7 @@ _FAMILIES = f"{_FACTS}::test_what_is_said_of_model_families_holds"
 _FORM = f"{_FACTS}::test_the_form_says_where_weights_come_from_and_on_what_terms"
 _CATALOGUE = "tests/catalog/test_catalog.py::test_what_the_catalogue_says_of_published_weights_is_what_torchvision_says"
 _AUXILIARY = f"{_FACTS}::test_the_parameters_of_auxiliary_classifiers_are_counted_as_they_are_built"
+_OTHER_HEAD = f"{_FACTS}::test_a_number_of_parameters_that_is_not_the_published_one_says_why"
 _YEARS = "by hand: year and idea compared with the paper that torchvision's documentation of the builder names"
 
 _SEEN, _SAYS = "tests/explaining/test_normalising.py", "core/records/normalising.py"
@@ -46,6 +47,7 @@ CLAIMS: tuple[Claim, ...] = (
         _CHOICE,
         f"{_FACTS}::test_multiply_adds_are_what_torchvision_calls_operations",
     ),
+    Claim("with a head for {...} ({...} with the published one for 1,000)", _CHOICE, _OTHER_HEAD),
     Claim("of ImageNet's parameters are in auxiliary classifiers, which only training uses.", _CHOICE, _FORM),
     Claim("As good as AlexNet with a fiftieth of its parameters; its head is a convolution (2016).", _ENTRIES, _FAMILIES),
     Claim("A ResNet with twice as many channels inside its blocks (2016).", _ENTRIES, _FAMILIES),

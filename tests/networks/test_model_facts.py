@@ -81,6 +81,25 @@ def test_multiply_adds_are_what_torchvision_calls_operations(name: str) -> None:
         assert model_choice.operations(flops) in model_choice.facts(LayerTable(found))
 
 
+@pytest.mark.parametrize(
+    ("name", "classes", "size", "said"),
+    [
+        ("resnet18", 10, 64, "**11.2 M** parameters in 62 tensors with a head for 10 classes (11.7 M with the published one for 1,000)"),
+        ("vgg11", 1, 64, "with a head for 1 class (133 M with the published one for 1,000)"),
+        ("resnet18", 1000, 64, "**11.7 M** parameters in 62 tensors ·"),
+        ("small_cnn", 5, 32, "tensors ·"),
+    ],
+)
+def test_a_number_of_parameters_that_is_not_the_published_one_says_why(name: str, classes: int, size: int, said: str) -> None:
+    found = describe(name, classes, size)
+    facts = model_choice.facts(LayerTable(found))
+    assert said in facts
+    theirs = MODELS[name].published and torchvision.models.get_model_weights(name).DEFAULT.meta["num_params"]
+    assert ("published one for 1,000" in facts) == bool(theirs and theirs != found.count)
+    if theirs:
+        assert MODELS[name].parameters == theirs
+
+
 def test_the_form_says_where_weights_come_from_and_on_what_terms() -> None:
     said = model_choice._about_weights("pretrained", "regnet_y_128gf")
     assert "Instagram" in said

@@ -13,7 +13,8 @@ from core import networks
 from core.catalog import DATASETS, MODELS, find_model
 from core.config import ConfigError
 from core.helpers.helper import LabError
-from core.records.layers import PLAIN_HEAD, HeadOptions
+from core.networks.model_entries import ModelEntry
+from core.records.layers import PLAIN_HEAD, HeadOptions, ModelDescription
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.setup import checks, folder_view
 from pages._parts.setup.suit_model import suit_model
@@ -102,13 +103,21 @@ def facts(table: LayerTable) -> str:
     description = table.description
     entry = find_model(description.model)
     weights = {parameter.module for parameter in description.parameters if len(parameter.shape) > 1 and not parameter.is_norm}
-    said = [f"**{amount(description.count)}** parameters in {len(description.parameters):,} tensors"]
+    said = [f"**{amount(description.count)}** parameters in {len(description.parameters):,} tensors{_other_head(entry, description)}"]
     if description.flops:
         said.append(f"{operations(sum(description.flops.values()))} for one image of {description.image_size} px")
     said.append(f"**{len(weights):,}** layers with weights")
     said.append(f"**{entry.accuracy:g} %** top-1 on ImageNet as published" if entry.accuracy is not None else "no published weights")
     inside = f" {amount(entry.auxiliary)} of ImageNet's parameters are in auxiliary classifiers, which only training uses." if entry.auxiliary else ""
     return f"{entry.family.label}: {' · '.join(said)}{inside}"
+
+
+def _other_head(entry: ModelEntry, description: ModelDescription) -> str:
+    """Why the number of parameters is not the published one: " with a head for 10 classes (11.7 M with the published one for 1,000)"."""
+    if entry.published is None or entry.parameters == description.count:
+        return ""
+    classes = "1 class" if description.classes == 1 else f"{description.classes:,} classes"
+    return f" with a head for {classes} ({amount(entry.parameters)} with the published one for 1,000)"
 
 
 def operations(flops: int) -> str:
