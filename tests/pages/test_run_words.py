@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from core.code.differences import GROWS
 from core.code.evaluation import _PICTURE
-from core.config import RunConfig
+from core.config import ConfigError, RunConfig
+from core.helpers.helper import LabError
 from core.measuring import rounding
 from core.records.speed import ALWAYS_ACCEPTED, NEVER_ACCEPTED, SHARE_OF_NOISE
 from core.signals.watch import Pace, Spent, pace_for
@@ -25,6 +26,7 @@ from core.store import Run
 from pages._parts.run.audit_view import REMEDIES
 from pages._parts.run.run_view import _facts
 from pages._parts.run.tuning_view import accepted
+from pages._parts.shared import words
 from tests.house import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -293,3 +295,15 @@ def test_gradient_norms_are_measured_at_every_step_or_about_fifty_times_a_second
         now = pace_for(Spent(seconds=100 * seconds, watching=50 * seconds, norms=50 * seconds, steps=100), seconds, seconds, now, 10, 0.02)
     assert now.norms == 1 if seconds > 0.02 else now.norms > 1
     assert 1 / seconds / now.norms > 35 or now.norms == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConfigError("image_size", "must be 8 or more, got 3"), "Must be 8 or more, got 3."),
+        (LabError("the process ended"), "The process ended."),
+        (LabError("Which of the two?"), "Which of the two?"),
+    ],
+)
+def test_a_refusal_is_a_sentence_without_the_name_of_a_field(error: Exception, said: str) -> None:
+    assert words.refusal(error) == said

@@ -322,7 +322,7 @@ def _cam(shared: Services, subject: Subject, kept: int, source: Source, layer: s
     try:
         return shared.lab.cam(subject.run.id, subject.epoch_at(kept), source, layer, target)
     except (ConfigError, LabError) as error:
-        st.error(f"Weights {subject.named(kept)}: {words.plain(str(error))}", icon=":material/error:")
+        st.error(f"Weights {subject.named(kept)}: {words.plain(words.refusal(error))}", icon=":material/error:")
         return None
 
 

@@ -136,7 +136,7 @@ def _changing(shared: Services, run: Run, again: RunConfig) -> tuple[Phase, ...]
     try:
         return phases(again, steering_view.layers(shared, run).description.parameters)
     except (ConfigError, LabError) as error:
-        st.warning(words.plain(f"The code leaves the timeline out. {error}"), icon=":material/info:")
+        st.warning(words.plain(f"The code leaves the timeline out. {words.refusal(error)}"), icon=":material/info:")
         return None
 
 

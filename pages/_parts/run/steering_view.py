@@ -303,7 +303,7 @@ def _freezing(shared: Services, run: Run, plan: RunPlan, state: State) -> None:
     try:
         table = layers(shared, run)
     except (ConfigError, LabError) as error:
-        st.warning(f"The layer switches cannot be shown. {words.plain(str(error))}", icon=":material/info:")
+        st.warning(f"The layer switches cannot be shown. {words.plain(words.refusal(error))}", icon=":material/info:")
         return
     frozen = frozenset(layer.name for layer, still in zip(plan.layers, state.frozen, strict=True) if still)
     waiting = [command for command in shared.store.commands(run.id, waiting=True) if command.kind == CommandKind.CHANGE]

@@ -71,6 +71,6 @@ def _separation(shared: Services, config: RunConfig) -> None:
         with st.spinner("Looking at the first training pictures"):
             found = shared.lab.separation(config)
     except (ConfigError, LabError) as error:
-        st.info(words.plain(words.sentence(error.message if isinstance(error, ConfigError) else str(error))), icon=":material/info:")
+        st.info(words.plain(words.refusal(error)), icon=":material/info:")
         return
     st.markdown(f"{words.plain(found.sentence)} Weights: {words.plain(found.weights)}.")

@@ -33,7 +33,7 @@ def normalised_view(shared: Services, config: RunConfig | None) -> None:
             with st.spinner("Looking at the first pictures"):
                 seen = shared.lab.seen(config)
         except (ConfigError, LabError) as error:
-            st.info(words.plain(words.sentence(error.message if isinstance(error, ConfigError) else str(error))), icon=":material/info:")
+            st.info(words.plain(words.refusal(error)), icon=":material/info:")
             return
         _show(seen)
 

@@ -32,6 +32,6 @@ def source_view(shared: Services, table: LayerTable) -> None:
             head = HeadOptions(given["head_dropout"], given["head_hidden"])
             source = shared.lab.source(description.model, description.classes, description.image_size, head)
         except (ConfigError, LabError) as error:
-            st.error(words.plain(str(error)))
+            st.error(words.plain(words.refusal(error)))
             return
         layer_source(source, find_model(description.model).label, key="model_source_view")

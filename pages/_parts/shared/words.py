@@ -100,6 +100,11 @@ def sentence(message: str) -> str:
     return start + ("" if message.endswith((".", "?", "!")) else ".")
 
 
+def refusal(error: Exception) -> str:
+    """What refused, as a sentence: of a ConfigError the message without the field's name, which a screen shows in its own words."""
+    return sentence(error.message if isinstance(error, ConfigError) else str(error))
+
+
 def plain(text: str) -> str:
     """Text that Streamlit's Markdown shows as it is: a name pattern's stars make nothing bold, an address in it loads no picture.
 

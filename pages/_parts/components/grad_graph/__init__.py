@@ -12,7 +12,7 @@ from core.config.errors import ConfigError
 from core.helpers.helper import LabError
 from core.records.walkthrough import Check, Graph, NodeStory, ParameterLook, Walkthrough
 from pages._parts.shared import assets
-from pages._parts.shared.fields import sentence
+from pages._parts.shared.words import refusal
 
 _FOLDER = Path(__file__).parent
 _GRAPH = TypeAdapter(Graph)
@@ -57,19 +57,15 @@ def closer_look(name: str, nodes: int, tell: Callable[[int], NodeStory], check: 
     try:
         story = tell(node)
     except (ConfigError, LabError) as error:
-        _story(key=key, data={"name": name, "id": node, "error": _words(error)}, on_node_change=_nothing, height=1)
+        _story(key=key, data={"name": name, "id": node, "error": refusal(error)}, on_node_change=_nothing, height=1)
         return
     _story(key=key, data=b'{"name":"%s","id":%d,"story":%s}' % (name.encode(), node, _STORY.dump_json(story)), on_node_change=_nothing, height=1)
     try:
         checks = _CHECKS.dump_json(() if story.removed else check(node))
     except (ConfigError, LabError) as error:
-        _checks(key=f"{key}_checks", data={"name": name, "id": node, "error": _words(error)}, height=1)
+        _checks(key=f"{key}_checks", data={"name": name, "id": node, "error": refusal(error)}, height=1)
         return
     _checks(key=f"{key}_checks", data=b'{"name":"%s","id":%d,"checks":%s}' % (name.encode(), node, checks), height=1)
-
-
-def _words(error: ConfigError | LabError) -> str:
-    return sentence(error.message) if isinstance(error, ConfigError) else str(error)
 
 
 def _nothing() -> None:
