@@ -32,7 +32,10 @@ def calibration(found: Evaluation, meaning: Meaning) -> str:
     elif sure.p_value < ALARM:
         told = f"{sums}: it is less sure than it could be ({by_chance}). Bars above the diagonal are where."
     elif found.calibration_error.low:
-        told = f"{sums}, which chance explains. But it is too sure in some places and not sure enough in others, by more than chance explains."
+        told = (
+            f"{sums}, a difference that chance explains. But it is too sure in some places and not sure enough in others, "
+            "by more than chance explains."
+        )
     else:
         told = f"{sums}: {count:,} pictures show no difference that chance does not explain ({by_chance})."
     return f"{told} {meaning.text}".rstrip()

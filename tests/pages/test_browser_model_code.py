@@ -25,6 +25,8 @@ def test_the_code_of_a_layer_follows_the_tree_and_the_keyboard(page: Page, serve
     page.keyboard.press("End")
     page.keyboard.press("Home")
     around = page.get_by_role("region", name=re.compile("^SmallCNN, which makes it in line"))
+    # Where a class stands is set apart from what it is.
+    expect(page.locator(".thaw-source figcaption").first).to_have_text(re.compile(r"^SmallCNN, which .* line \d+ · [\w.]+, line \d+$"))
     expect(around.locator(".thaw-marked")).to_have_count(2)
     expect(around.locator(".thaw-marked").nth(0)).to_contain_text("self.stage1 = _stage(3, 32)")
     expect(around.locator(".thaw-marked").nth(1)).to_contain_text("x = self.stage1(x)")

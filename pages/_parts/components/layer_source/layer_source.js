@@ -84,7 +84,7 @@ class LayerSource {
   code({ module, first, lines }, marks, title) {
     const box = document.createElement("div");
     const head = document.createElement("figcaption");
-    head.textContent = `${title} `;
+    head.textContent = `${title} · `;
     const where = document.createElement("code");
     where.textContent = `${module}, line ${first.toLocaleString("en")}`;
     head.append(where);
