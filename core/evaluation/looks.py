@@ -1,8 +1,9 @@
 """How often a test set was looked at, and what looking costs: whoever chooses by test figures makes the chosen one look better than it is. No torch.
 
 A look is the whole test set through weights that it had not been put through before, so that somebody can see the figures: the run's own test at its
-end, and each other epoch that is evaluated. Drawing the screen anew, or evaluating the same weights again, is none. A run's folder keeps them in
-`looks.csv`, a line `step,epoch` each, also once the evaluation itself is dropped. Runs that were deleted have taken theirs along.
+end, and each other epoch that is evaluated. Drawing the screen anew, or evaluating the same weights again, is none; nor are the weights before
+training, which maps and comparisons begin with: nobody chooses them. A run's folder keeps looks in `looks.csv`, a line `step,epoch` each, also
+once the evaluation itself is dropped. Runs that were deleted have taken theirs along.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def note(home: Home, run_id: str, checkpoint: Checkpoint) -> None:
 
 
 def steps_looked_at(home: Home, run: Run) -> set[int]:
-    """The steps of the weights of `run` that the test set was put through."""
+    """The steps of the trained weights of `run` that the test set was put through."""
     folder = home.run_folder(run.id) / "evaluations"
     found: set[int] = set()
     with suppress(OSError):
@@ -53,6 +54,7 @@ def steps_looked_at(home: Home, run: Run) -> set[int]:
     with suppress(OSError, ValueError):
         lines = (home.run_folder(run.id) / LOOKS).read_text(encoding="ascii").splitlines()
         found |= {int(match[1]) for line in lines if (match := _LINE.fullmatch(line))}
+    found.discard(0)  # before training, unless the run ended there: then it is what the run has to show
     if run.result is not None and run.result.test_accuracy is not None:
         last = newest(home, run)
         found.add(last.step if last is not None and last.final else run.result.steps)

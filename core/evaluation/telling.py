@@ -66,7 +66,7 @@ def spread(found: Spread) -> str:
 def looked_at(looks: Looks, samples: int, accuracy: float | None) -> str:
     """How often a test set was looked at, and what choosing among as many would give away."""
     runs = f", {_times(looks.all_runs)} with those of all {looks.runs:,} runs on it" if looks.runs > 1 else ""
-    told = f"This test set was looked at {_times(looks.own)} with weights of this run{runs}."
+    told = f"This test set was looked at {_times(looks.own)} with trained weights of this run{runs}."
     extra = optimism(looks.all_runs, samples, accuracy) if accuracy is not None else 0.0
     if extra < 0.0005:
         return told

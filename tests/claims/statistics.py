@@ -163,7 +163,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim("it is the most that choosing gives away by chance alone", _LOOKS, f"{_IN_COVERAGE}the_best_of_several_is_as_much_too_good_as_is_said"),
     Claim(
-        "This test set was looked at {...} with weights of this run",
+        "This test set was looked at {...} with trained weights of this run",
         _TELLING,
         f"{_IN_LOOKS}a_look_is_weights_that_the_test_set_was_not_put_through_before",
     ),

@@ -52,7 +52,20 @@ def test_a_look_is_weights_that_the_test_set_was_not_put_through_before(trained:
     counted = looks(home, run, [run, find_run(home, other)])
     assert (counted.own, counted.runs, counted.all_runs) == (2, 2, 3)
     told = telling.looked_at(counted, 359, 0.9)
-    assert "looked at twice with weights of this run, 3 times with those of all 2 runs on it" in told
+    assert "looked at twice with trained weights of this run, 3 times with those of all 2 runs on it" in told
+
+
+def test_weights_before_training_are_no_choice_unless_the_run_ended_with_them(trained: tuple[Home, str, str], store: RunStore) -> None:
+    home, run_id, other = trained
+    run = find_run(home, run_id)
+    runs = [run, find_run(home, other)]
+    before = looks(home, run, runs)
+    for each in (run_id, other):  # as a map and Compare do
+        assert evaluate.evaluate(home, each, 0).evaluation.step == 0
+        assert "0,0\n" in (home.run_folder(each) / "looks.csv").read_text()
+    assert looks(home, run, runs) == before
+    none = replace(run, id="stopped-at-once", result=RunResult(0, 0, None, None, None, None, 0.1, 0.1, 1.0, 1.0, None))
+    assert steps_looked_at(home, none) == {0}
 
 
 def test_runs_on_other_pictures_do_not_count_and_damage_costs_the_count_alone(home: Home, store: RunStore, tmp_path: Path) -> None:
