@@ -12,29 +12,41 @@ from core.records import telling
 from pages._parts.components.live_chart import load_ahead
 from pages._parts.shared import draft, found_on_disk, words
 from pages._parts.shared.history import history
+from pages._parts.shared.once import Click
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import services
 
 DEMO = RunConfig(dataset="digits", model="resnet18", freeze="head only", image_size=64, learning_rate=0.01, epochs=5)
 
+_GO_ON, _ERROR = "home_go_on", "home_error"
+
 shared = services()
+
+
+def start_demo(click: Click) -> None:
+    """For the callback: the page is switched when it is drawn next."""
+    try:
+        click.made = click.made or shared.supervisor.start(DEMO)
+        st.session_state[_GO_ON] = click.made
+    except (ConfigError, OSError) as error:
+        st.session_state[_ERROR] = str(error)
+
+
+if _GO_ON in st.session_state:
+    st.switch_page("train.py", query_params={"run": st.session_state.pop(_GO_ON)})
 
 st.title("Thaw")
 st.markdown("Fine-tuning that you can see through: choose what is frozen, start, and watch each layer learn.")
 
 row = st.container(horizontal=True, vertical_alignment="center")
-start = row.button("Start the demo", type="primary", icon=":material/play_arrow:")
+row.button("Start the demo", type="primary", icon=":material/play_arrow:", on_click=start_demo, args=(Click(),))
 row.page_link("train.py", label="Set up a run", icon=":material/tune:", query_params={draft.SET_UP: "1"})
 row.page_link("evaluate.py", label="Try a trained model", icon=":material/fact_check:")
 row.page_link("notions.py", label="What the words mean", icon=":material/menu_book:")
 row.caption("The demo trains the head of a resnet18 with random weights on handwritten digits: 64 px, no download.")
-if start:
-    try:
-        run_id = shared.supervisor.start(DEMO)
-    except (ConfigError, OSError) as error:
-        st.error(f"Nothing was started. {words.plain(str(error))}", icon=":material/error:")
-    else:
-        st.switch_page("train.py", query_params={"run": run_id})
+failed = st.session_state.pop(_ERROR, None)
+if failed:
+    st.error(words.plain(f"Nothing was started. {failed}"), icon=":material/error:")
 
 
 def runs() -> None:

@@ -8,6 +8,7 @@ from pages._parts.setup import checks, cost_view, course, freezing, head_choice,
 from pages._parts.setup.form import TRAIN_PAGE, go_on, show_code, start_from_elsewhere
 from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.fields import Fields
+from pages._parts.shared.once import Click
 from pages._parts.shared.services import services
 
 shared = services()
@@ -62,7 +63,9 @@ def learning(table: LayerTable) -> None:
 def next_step(fields: Fields, config: RunConfig | None, table: LayerTable) -> None:
     """The way on, what still stands in it, and the same in PyTorch."""
     row = st.container(horizontal=True, vertical_alignment="center")
-    row.button("Start training", type="primary", icon=":material/play_arrow:", disabled=config is None, on_click=start_from_elsewhere, args=(shared,))
+    row.button(
+        "Start training", type="primary", icon=":material/play_arrow:", disabled=config is None, on_click=start_from_elsewhere, args=(shared, Click())
+    )
     row.page_link(TRAIN_PAGE, label="Other settings on Train", icon=":material/tune:", query_params={draft.SET_UP: "1"})
     elsewhere = {name: message for name, message in fields.errors.items() if not fields.has_room_for(name)}
     for name, message in elsewhere.items():

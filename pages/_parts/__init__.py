@@ -19,8 +19,7 @@ What bit us in Streamlit 1.67:
 - A reference knows no fragment. Elements of 10 kB and more that the browser has already are sent as references, which lose their fragment's
   id; when a fragment is drawn anew before its last messages left, the reference alone stays in the queue, and the page stops with "Bad
   delta path index". `config.toml` raises that size to 1 MB.
-- A click may be played back a second time on a busy machine: what a callback asks for twice in a row is asked for once
-  (`steering_view._ask`).
+- A click may be played back a second time on a busy machine: what is not the same when done twice takes a `Click` (`shared/once.py`).
 - A component that asks brings all its data again. What asks and what is large are two components, in two fragments.
 - Plotly writes into the ranges that it is given: hand it copies, or a zoom changes what it is compared with.
 - A callback in a fragment redraws the fragment alone: what it changes for the page needs `st.rerun(scope="app")` in the fragment.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import streamlit as st
 from streamlit.config import get_option
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
 from core import networks
+from core.catalog.faults import PRESETS
 from core.config import RunConfig
 from core.config.plans import Change
 from core.lab.lab import Lab
@@ -19,9 +21,12 @@ from core.records.events import RunStatus
 from core.records.layers import frozen_parameters
 from core.store import RunStore
 from core.worker.supervisor import Supervisor
+from pages._parts.autograd import faults_view
 from pages._parts.components.freeze_tree.tree import rows
 from pages._parts.run import steering_view
-from pages._parts.shared import words
+from pages._parts.setup import form
+from pages._parts.shared import layer_rules, once, words
+from pages._parts.shared.once import Click
 from pages._parts.shared.services import Services
 from tests.pages.pages_cases import SMALL, errors, expander, figures, healthy, open_page, press, shown, widget
 
@@ -234,3 +239,68 @@ def test_click_that_is_played_back_asks_once(home: Home, store: RunStore) -> Non
     for text in ("layer1", "layer1", "!layer1", "layer1"):
         steering_view._ask(shared, run, Change.parse(text))
     assert [command.payload for command in store.commands(run.id)] == ["layer1", "!layer1", "layer1"]
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["while it waits", "once it was applied"])
+@pytest.mark.parametrize("factor", steering_view.QUICK)
+def test_a_click_on_a_factor_that_is_played_back_scales_the_rate_once(home: Home, store: RunStore, factor: float, applied: bool) -> None:
+    shared = Services(home, store, Supervisor(home, store), Lab(home))
+    run = store.run(store.create_run(RunConfig(learning_rate=0.1)))
+    for click in (Click(), Click()):  # two drawings of the button: two clicks that were meant
+        for _ in range(3):
+            steering_view._scale_rate(shared, run, factor, click)
+            waiting = store.commands(run.id, waiting=True)
+            if applied and waiting:
+                store.acknowledge(waiting[0], 1)
+    rates = [Change.parse(command.payload).learning_rate for command in store.commands(run.id)]
+    # No step is there yet that says what an applied change made of the rate.
+    assert rates == pytest.approx([0.1 * factor, 0.1 * factor * (1 if applied else factor)])
+
+
+def test_what_was_asked_for_with_a_text_is_asked_for_once_and_complains_of_nothing(home: Home, store: RunStore) -> None:
+    shared = Services(home, store, Supervisor(home, store), Lab(home))
+    run = store.run(store.create_run(RunConfig()))
+    st.session_state.clear()
+    for ask, texts in ((steering_view._set_rate, {"place": "0.02"}), (steering_view._set_factor, {"place": "0.5", "place_block": "layer1"})):
+        st.session_state.update(texts)
+        click = Click()
+        for _ in range(2):
+            ask(shared, run, "place", click)
+            assert st.session_state["place"] == "", "the text is used up"
+            for command in store.commands(run.id, waiting=True):
+                store.acknowledge(command, 1)
+    assert [command.payload for command in store.commands(run.id)] == ["learning_rate=0.02", "layer1=0.5"]
+    assert steering_view._ERROR not in st.session_state
+
+
+def test_undo_that_is_played_back_takes_back_one_change() -> None:
+    desk = layer_rules.Desk()
+    for plan in ("train everything", "head only", "layer1", "layer2"):
+        desk.put(freeze=plan)
+        desk.remember("resnet18")
+    click = Click()
+    for _ in range(3):
+        desk.undo(click)
+    assert desk.rules.freeze == "layer1"
+    desk.undo(Click())
+    assert desk.rules.freeze == "head only"
+
+
+@pytest.mark.parametrize(("page", "label"), [("home.py", "Start the demo"), ("train.py", "Start training"), ("model.py", "Start training")])
+def test_a_start_that_is_played_back_goes_to_the_run_that_it_started(
+    shared_services: Services, monkeypatch: pytest.MonkeyPatch, page: str, label: str
+) -> None:
+    run_id = shared_services.store.create_run(RunConfig())
+    for place in (once, form):
+        monkeypatch.setattr(place, "Click", lambda: Click(run_id))
+    app = open_page(page, **({} if page == "home.py" else SMALL))
+    next(button for button in app.button if button.label == label).click().run()
+    assert [run.id for run in shared_services.store.runs()] == [run_id], "no second run"
+
+
+def test_a_preset_that_is_played_back_is_started_once(home: Home, store: RunStore) -> None:
+    shared = Services(home, store, Supervisor(home, store), Lab(home))
+    run_id = store.create_run(RunConfig())
+    faults_view._start(shared, next(iter(PRESETS.values())), Click(run_id))
+    assert [run.id for run in store.runs()] == [run_id]
+    assert st.session_state.pop(faults_view._GO_ON) == run_id

@@ -9,6 +9,7 @@ from core.config import ConfigError
 from core.doctor import RULES
 from core.store import Run
 from pages._parts.shared import words
+from pages._parts.shared.once import Click
 from pages._parts.shared.services import Services
 
 FIRST = 9
@@ -62,7 +63,7 @@ def _card(shared: Services, preset: Preset, before: Run | None) -> None:
             icon=":material/science:",
             help=f"Starts a run: {preset.label}",
             on_click=_start,
-            args=(shared, preset),
+            args=(shared, preset, Click()),
         )
         if before is not None:
             row.page_link(TRAIN_PAGE, label=f"Last one, {words.ago(before.created)}", query_params={"run": before.id})
@@ -78,9 +79,10 @@ def _last_runs(shared: Services) -> dict[str, Run]:
     return found
 
 
-def _start(shared: Services, preset: Preset) -> None:
+def _start(shared: Services, preset: Preset, click: Click) -> None:
     """For the callback: the page is switched when it is drawn next."""
     try:
-        st.session_state[_GO_ON] = shared.supervisor.start(preset.config)
+        click.made = click.made or shared.supervisor.start(preset.config)
+        st.session_state[_GO_ON] = click.made
     except (ConfigError, OSError) as error:
         st.session_state[_ERROR] = str(error)

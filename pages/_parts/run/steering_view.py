@@ -23,6 +23,7 @@ from pages._parts.run.run_state import State, frozen_after, goal_without, made, 
 from pages._parts.setup import checks
 from pages._parts.shared import words
 from pages._parts.shared.fields import sentence
+from pages._parts.shared.once import Click
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
@@ -135,16 +136,16 @@ def _request(shared: Services, run: Run, command: Command, changes: Sequence[Cha
         icon=":material/undo:",
         help="Asks for the opposite: what this changed goes back to what it was.",
         on_click=careful(_take_back),
-        args=(shared, run, place),
+        args=(shared, run, place, Click()),
     )
 
 
-def _take_back(shared: Services, run: Run, place: int) -> None:
+def _take_back(shared: Services, run: Run, place: int, click: Click) -> None:
     changes = shared.store.changes_after(run.id)
     assert run.plan is not None
     goal = goal_without(run.plan, changes, place)
     if goal is not None:
-        _ask(shared, run, towards(run.plan, state_now(run.plan, changes), goal, _rate_before(shared, run, changes, place)))
+        _ask(shared, run, towards(run.plan, state_now(run.plan, changes), goal, _rate_before(shared, run, changes, place)), click=click)
 
 
 def _answer(command: Command) -> tuple[str, str]:
@@ -181,14 +182,14 @@ def _learning_rate(shared: Services, run: Run) -> None:
     place = f"steer_rate_{run.id}"
     row = st.container(horizontal=True, vertical_alignment="bottom")
     row.text_input("New learning rate", placeholder=f"{now:g} now", key=place, width=180)
-    row.button("Apply", key=f"{place}_apply", on_click=careful(_set_rate), args=(shared, run, place))
+    row.button("Apply", key=f"{place}_apply", on_click=careful(_set_rate), args=(shared, run, place, Click()))
     for factor in QUICK:
         row.button(
             f"x {factor:g}",
             key=f"{place}_{factor:g}",
             help=f"{factor:g} times the learning rate of this moment",
             on_click=careful(_scale_rate),
-            args=(shared, run, factor),
+            args=(shared, run, factor, Click()),
         )
     _show_refusal(_RATE, shared, run)
     if run.config.optimizer in FIRST_STEP_ONLY:
@@ -215,10 +216,11 @@ def _rate_before(shared: Services, run: Run, changes: Sequence[ChangeRow], place
     return rate_before(changes, place, last, run.config.learning_rate)
 
 
-def _set_rate(shared: Services, run: Run, place: str) -> None:
-    rate = _number(st.session_state[place], "the new learning rate", f"{rate_now(shared, run) / 2:g}", _RATE)
+def _set_rate(shared: Services, run: Run, place: str, click: Click) -> None:
+    rate = None if click.made else _number(st.session_state[place], "the new learning rate", f"{rate_now(shared, run) / 2:g}", _RATE)
     if rate is not None:
-        _ask(shared, run, Change(rules=(f"learning_rate={rate:.12g}",)), _RATE)
+        _ask(shared, run, Change(rules=(f"learning_rate={rate:.12g}",)), _RATE, click)
+    if click.made:
         st.session_state[place] = ""
 
 
@@ -241,15 +243,17 @@ def _number(text: str, what: str, example: str, part: str) -> float | None:
     return number
 
 
-def _scale_rate(shared: Services, run: Run, factor: float) -> None:
-    # Of what was asked for last: two quick clicks halve it twice.
+def _scale_rate(shared: Services, run: Run, factor: float, click: Click) -> None:
+    if click.made:
+        return
+    # Of what was asked for last: a click on the button that was drawn since halves it once more.
     waiting = [Change.parse(command.payload) for command in shared.store.commands(run.id, waiting=True) if command.kind == CommandKind.CHANGE]
     asked = [change.learning_rate for change in waiting if change.learning_rate is not None]
     rate = (asked[-1] if asked else rate_now(shared, run)) * factor
     if not 0 < rate <= 1000:
         _refuse(_RATE, f"{factor:g} times the learning rate is {rate:g}; it must be above 0 and 1000 or less")
         return
-    _ask(shared, run, Change(rules=(f"learning_rate={rate:.6g}",)), _RATE)
+    _ask(shared, run, Change(rules=(f"learning_rate={rate:.6g}",)), _RATE, click)
 
 
 # Multipliers
@@ -262,7 +266,7 @@ def _multiplier(shared: Services, run: Run, plan: RunPlan, state: State) -> None
     row = st.container(horizontal=True, vertical_alignment="bottom")
     row.selectbox("Block", list(held), key=f"{place}_block", width=230)
     row.text_input("Multiplier", placeholder="0.1", key=place, width=110)
-    row.button("Apply", key=f"{place}_apply", on_click=careful(_set_factor), args=(shared, run, place))
+    row.button("Apply", key=f"{place}_apply", on_click=careful(_set_factor), args=(shared, run, place, Click()))
     _show_refusal(_FACTOR, shared, run)
     now = held.get(st.session_state[f"{place}_block"], "1")
     if run.config.optimizer in FIRST_STEP_ONLY:
@@ -283,11 +287,12 @@ def _factors(plan: RunPlan, state: State) -> dict[str, str]:
     return found
 
 
-def _set_factor(shared: Services, run: Run, place: str) -> None:
+def _set_factor(shared: Services, run: Run, place: str, click: Click) -> None:
     block = st.session_state[f"{place}_block"]
-    factor = _number(st.session_state[place], f"the multiplier of {block}", "0.1", _FACTOR)
+    factor = None if click.made else _number(st.session_state[place], f"the multiplier of {block}", "0.1", _FACTOR)
     if factor is not None:
-        _ask(shared, run, Change(rules=(f"{block}={factor:.12g}",)), _FACTOR)
+        _ask(shared, run, Change(rules=(f"{block}={factor:.12g}",)), _FACTOR, click)
+    if click.made:
         st.session_state[place] = ""
 
 
@@ -298,7 +303,9 @@ def _freezing(shared: Services, run: Run, plan: RunPlan, state: State) -> None:
     st.markdown("**Freeze and unfreeze**")
     presets = st.container(horizontal=True, gap="xsmall")
     for preset, about in PRESETS.items():
-        presets.button(preset, key=f"steer_preset_{preset}_{run.id}", help=about, on_click=_ask, args=(shared, run, Change(rules=(preset,)), _FREEZE))
+        presets.button(
+            preset, key=f"steer_preset_{preset}_{run.id}", help=about, on_click=_ask, args=(shared, run, Change(rules=(preset,)), _FREEZE, Click())
+        )
     _show_refusal(_FREEZE, shared, run)
     try:
         table = layers(shared, run)
@@ -346,17 +353,22 @@ def _toggle(shared: Services, run: Run, place: str, table: LayerTable, frozen: f
 # Asking
 
 
-def _ask(shared: Services, run: Run, change: Change, part: str = "") -> None:
+def _ask(shared: Services, run: Run, change: Change, part: str = "", click: Click | None = None) -> None:
     """Ask the run for a change; the store keeps the request, and the reason if it has ended meanwhile.
 
     `part` is where it is said that nothing could be asked for; '': where the change belongs.
-    What was asked for last and is still waiting is not asked for again: on a busy machine Streamlit plays a click back a second time.
+    `click` asks once, however often it arrives; and what was asked for last and is still waiting is not asked for again by anything.
     """
+    click = click or Click()
+    if click.made:
+        return
     try:
         waiting = shared.store.commands(run.id, waiting=True)
         if waiting and (waiting[-1].kind, waiting[-1].payload) == (CommandKind.CHANGE, str(change)):
+            click.made = str(change)
             return
         shared.supervisor.change(run.id, change)
+        click.made = str(change)
     except (OSError, KeyError) as error:
         _refuse(part or part_of(change), f"nothing was asked for: {error}")
 
@@ -364,4 +376,4 @@ def _ask(shared: Services, run: Run, change: Change, part: str = "") -> None:
 def ask_button(place: DeltaGenerator, shared: Services, run: Run, label: str, change: Change, key: str) -> None:
     """A button that asks the run for `change`."""
     about = f"Asks the run for: {words.plain(words.change(str(change)))}"
-    place.button(words.plain(label), key=key, icon=":material/build:", help=about, on_click=_ask, args=(shared, run, change))
+    place.button(words.plain(label), key=key, icon=":material/build:", help=about, on_click=_ask, args=(shared, run, change, "", Click()))

@@ -16,6 +16,7 @@ from pages._parts.setup import checks, course, fit_choice, freezing, how_much_vi
 from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, option, sentence
+from pages._parts.shared.once import Click
 from pages._parts.shared.services import Services
 
 ABOUT_ACCUMULATE = (
@@ -208,7 +209,7 @@ class Form(Fields):
 
     def start_button(self) -> None:
         """The button that starts the run, and room for why it could not."""
-        st.button("Start training", type="primary", icon=":material/play_arrow:", width="stretch", on_click=_start, args=(self.shared,))
+        st.button("Start training", type="primary", icon=":material/play_arrow:", width="stretch", on_click=_start, args=(self.shared, Click()))
         self.say("start")
 
     # Show
@@ -298,9 +299,9 @@ def write_code(code: str, file_name: str) -> None:
     st.code(code, language="python")
 
 
-def start_from_elsewhere(shared: Services) -> None:
+def start_from_elsewhere(shared: Services, click: Click) -> None:
     """Start the run of the draft. For the callback of a button on another screen, which calls `go_on` when it is drawn next."""
-    _start(shared)
+    _start(shared, click)
     st.session_state[_GO_ON] = True
 
 
@@ -311,8 +312,11 @@ def go_on() -> None:
         st.switch_page(TRAIN_PAGE, query_params={"run": run_id} if run_id else {draft.SET_UP: "1"})
 
 
-def _start(shared: Services) -> None:
+def _start(shared: Services, click: Click) -> None:
     """Start the run that the form describes, and show it. What is wrong is said beside the button and beside the field."""
+    if click.made:
+        st.query_params.from_dict({"run": click.made})
+        return
     wrong = draft.errors()
     if wrong:
         st.session_state[_START_ERROR] = next(iter(wrong.items()))
@@ -320,13 +324,13 @@ def _start(shared: Services) -> None:
     try:
         config = checks.check(shared, RunConfig(**draft.values()))
         checks.check_layers(config, checks.layers(shared, config.dataset, config.model, config.image_size, head_options(config)))
-        run_id = shared.supervisor.start(config)
+        click.made = shared.supervisor.start(config)
     except ConfigError as error:
         st.session_state[_START_ERROR] = (error.field, error.message)
     except (LabError, OSError) as error:
         st.session_state[_START_ERROR] = ("start", str(error))
     else:
-        st.query_params.from_dict({"run": run_id})
+        st.query_params.from_dict({"run": click.made})
 
 
 def _suit_learning_rate() -> None:

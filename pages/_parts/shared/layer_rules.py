@@ -14,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.config import RunConfig
 from core.config.plans import PRESETS, FreezePlan
+from pages._parts.shared.once import Click
 
 CUSTOM = "custom"
 
@@ -76,9 +77,10 @@ class Desk:
             self.past.append(self.rules)
             del self.past[: -UNDO_STEPS - 1]
 
-    def undo(self) -> None:
+    def undo(self, click: Click) -> None:
         """Put the rules back to where they were before the last change."""
-        if len(self.past) > 1:
+        if len(self.past) > 1 and not click.made:
+            click.made = "undone"
             self.past.pop()
             self.put(**self.past[-1].values())
 
@@ -107,7 +109,7 @@ def undo_button(place: DeltaGenerator, name: str) -> None:
     """A button that takes back the last change."""
     at = desk()
     about = "Takes back the last change of freeze rules, timeline or multipliers."
-    place.button("Undo", key=name, icon=":material/undo:", on_click=at.undo, disabled=len(at.past) < 2, help=about)
+    place.button("Undo", key=name, icon=":material/undo:", on_click=at.undo, args=(Click(),), disabled=len(at.past) < 2, help=about)
 
 
 def text_box(label: str, box: str, name: str, **options: Any) -> None:
