@@ -154,7 +154,7 @@ def _key(files: Sequence[Path], trained: int) -> str:
     for file in files:
         with suppress(OSError):
             status = file.stat()
-            key.update(os.fsencode(file) + f"\0{status.st_size} {status.st_mtime_ns}\0".encode())
+            key.update(os.fsencode(file) + f"\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\0".encode())
     return key.hexdigest()[:32]
 
 

@@ -149,14 +149,14 @@ def _decoded(files: Sequence[Path], how: _How, cache: Path, key: str, name: str,
 
 
 def _key(files: Sequence[Path], how: _How) -> str:
-    """Depends on all that decides the pixels: the files by path, size and time of change, how they are to be, the decoder."""
+    """Depends on all that decides the pixels: the files by path, size and times of change, how they are to be, the decoder."""
     key = hashlib.sha256(f"{DECODER} {PIL.__version__} {how}".encode())
     for file in files:
         try:
             status = file.stat()
         except OSError:
             continue  # its decoding will say what is wrong
-        key.update(os.fsencode(file) + f"\0{status.st_size} {status.st_mtime_ns}\0".encode())
+        key.update(os.fsencode(file) + f"\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\0".encode())
     return key.hexdigest()[:32]
 
 

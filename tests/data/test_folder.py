@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from core.config import ConfigError, RunConfig
-from core.data import Data, images, layouts, prepare, stock
+from core.data import Data, depth, images, layouts, prepare, stock
 from core.data.datasets import class_names, find_dataset
 from core.data.intake import UnreadableImage, decode
 from core.machine.home import Home
@@ -122,6 +123,22 @@ def test_a_changed_image_is_decoded_again(photos: Path, home: Home) -> None:
         paint(photos / "cat" / f"{number}.png", (1, 2, 3), size=(20, 17))
     pictures, labels = next(iter(run_on(photos, home, batch_size=18).train.batches(1)))
     assert pictures[labels == 0][:, :, 8, 8].unique(dim=0).tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "key", [lambda files: images._key(files, images._How(24, "crop", None)), lambda files: depth._key(files, 1)], ids=["pictures", "depth"]
+)
+def test_a_picture_of_the_same_size_and_time_is_another_one(key: Callable[[list[Path]], str], tmp_path: Path) -> None:
+    file = tmp_path / "0.png"
+    file.write_bytes(b"one")
+    os.utime(file, ns=(1_000, 1_000))
+    before = key([file])
+    assert key([file]) == before
+    new = tmp_path / "new"
+    new.write_bytes(b"two")
+    os.utime(new, ns=(1_000, 1_000))  # as tools for copying keep it
+    new.replace(file)
+    assert key([file]) != before
 
 
 def test_the_cache_forgets_what_was_used_longest_ago(photos: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
