@@ -15,15 +15,15 @@ from core.data.downloads import remove_unfinished
 from core.machine.files import LEFT_OVER
 from core.machine.home import Home
 
-_WRITER = re.compile(r"\.partial-(\d+)-\d+$")
+_WRITER = re.compile(r"\.partial-(\d+)-\d+$|^standby-(\d+)\.log$")
 _OF_TORCH = re.compile(r".+\.pth\.[0-9a-f]{32}\.partial")
 _SLACK = 2.0
 """Seconds by which the clocks of file system and processes may differ."""
 
 
 def remove_left_over(home: Home) -> list[Path]:
-    """Remove what killed processes left unfinished among runs, caches and downloads; returns what was removed."""
-    removed = [file for file in (*_partial_files(home), *_downloads_of_torch()) if _remove(file)]
+    """Remove what processes that are gone left: unfinished files in runs, caches and downloads, logs of standby workers. Returns what was removed."""
+    removed = [file for file in (*_partial_files(home), *_logs_of_servers(home), *_downloads_of_torch()) if _remove(file)]
     return [*removed, *remove_unfinished(home.data)]
 
 
@@ -39,7 +39,7 @@ def writer_is_gone(file: Path) -> bool:
         return time.time() - written > LEFT_OVER
     try:
         # Started after the last write: another process has the number now.
-        return psutil.Process(int(writer[1])).create_time() > written + _SLACK
+        return psutil.Process(int(writer[1] or writer[2])).create_time() > written + _SLACK
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
@@ -50,6 +50,11 @@ def _partial_files(home: Home) -> Iterator[Path]:
     for place in (home.runs, home.cache, home.networks):
         for folder, _, names in os.walk(place):
             yield from (Path(folder, name) for name in names if ".partial-" in name)
+
+
+def _logs_of_servers(home: Home) -> Iterator[Path]:
+    """The logs of standby workers, named by their servers. A worker that got a run has that run's log, and needs this one no more."""
+    yield from home.logs.glob("standby-*.log")
 
 
 def _downloads_of_torch() -> Iterator[Path]:

@@ -142,6 +142,16 @@ def test_partial_files_of_dead_processes_go_from_runs_caches_and_downloads_and_n
     assert not staging.parent.exists()
 
 
+def test_logs_of_servers_that_are_gone_go_and_those_of_living_ones_stay(home: Home) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    dead, alive, lab = (home.logs / name for name in (f"standby-{gone.pid}.log", f"standby-{os.getpid()}.log", "lab.log"))
+    for log in (dead, alive, lab):
+        log.write_text("ready")
+    assert remove_left_over(home) == [dead]
+    assert [log.exists() for log in (dead, alive, lab)] == [False, True, True]
+
+
 def test_download_that_goes_on_is_not_disturbed(home: Home) -> None:
     staging = home.data / ".downloading" / "MNIST"
     staging.mkdir(parents=True)
