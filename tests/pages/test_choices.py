@@ -17,6 +17,7 @@ from core.machine.home import Home
 from core.records.events import ChangeRow, Layer, RunPlan, RunResult, RunStatus, StepRow
 from core.store import RunStore
 from core.store.checkpoint import checkpoint_path
+from pages._parts.evaluate import confusion
 from pages._parts.setup import model_choice
 from tests.pages.pages_cases import open_page
 from tests.support import ROOT
@@ -32,7 +33,7 @@ STEADY = {
     "lambda each: label(found[each])",
     "lambda each: label(others[each])",
     "lambda each: subject.classes[each]",
-    "lambda each: 'All classes' if each == ALL else found.classes[each]",
+    "lambda each: every if each == ALL else found.classes[each]",
     "lambda each: 'nothing' if each == NOTHING else subject.option(each)",
     "subject.option",
     "other.option",
@@ -177,3 +178,9 @@ def test_two_networks_of_one_name_are_two_choices() -> None:
     assert found.startswith("mynet · ")
     assert found != model_choice.option("mynet: conv 32, global pool", {"mynet": one})
     assert model_choice.option("resnet18", {"mynet": one}) == "resnet18"
+
+
+@pytest.mark.parametrize("classes", [("cat", "dog"), ("cat", "All classes"), ("All classes", "All classes together")])
+def test_the_choice_of_all_classes_is_called_as_none_of_them(classes: tuple[str, ...]) -> None:
+    assert confusion.all_of(classes) not in classes
+    assert confusion.all_of(classes).startswith("All classes")

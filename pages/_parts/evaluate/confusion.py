@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from core.evaluation.predictions import open_predictions
@@ -43,12 +45,13 @@ def show(shared: Services, subject: Subject) -> None:
         row = st.container(horizontal=True, vertical_alignment="center")
         row.markdown(f"**{evaluation_words.percent(found.accuracy)}** right {subject.here}. Press a cell to see its pictures.", width="stretch")
         if many:
+            every = all_of(found.classes)
             st.session_state[_OF] = ALL if of is None else of
             row.selectbox(
                 "Find a class",
                 (ALL, *range(len(found.classes))),
                 key=_OF,
-                format_func=lambda each: "All classes" if each == ALL else found.classes[each],
+                format_func=lambda each: every if each == ALL else found.classes[each],
                 label_visibility="collapsed",
                 width=280,
                 on_change=_chose_of,
@@ -65,6 +68,14 @@ def show(shared: Services, subject: Subject) -> None:
             _largest(found, of, many)
         else:
             _pictures(shared, subject, found, *chosen)
+
+
+def all_of(classes: Sequence[str]) -> str:
+    """What the first choice is called: a box knows its choices by their texts, so not as one of the classes."""
+    name = "All classes"
+    while name in classes:
+        name += " together"
+    return name
 
 
 def open_cell(label: int, predicted: int) -> None:
