@@ -7,6 +7,7 @@ from math import isnan
 
 import streamlit as st
 
+from core.config.limits import quoted
 from core.records.evaluation import EmbeddingMap, Work
 from core.records.events import ChangeRow, Layer
 from pages._parts.components.evaluation_parts import embedding_map
@@ -42,6 +43,10 @@ def show(shared: Services, subject: Subject) -> None:
     left, right = st.columns([8, 5], gap="large")
     right.selectbox("Compare with the weights", others, key=_BEFORE, format_func=subject.option, on_change=_chose_before)
     method = evaluation_state.get("method")
+    if method is not None and method not in METHODS:
+        there = " and ".join(METHODS.values())
+        asked = words.plain(quoted(method))
+        st.warning(f"The link asks for the projection {asked}, which there is not; this is PCA. There are {there}.", icon=":material/link_off:")
     st.session_state[_METHOD] = method if method in METHODS else "pca"
     right.segmented_control("Projection", METHODS, key=_METHOD, required=True, format_func=lambda name: METHODS[name], on_change=_chose_method)
     method = st.session_state[_METHOD]
