@@ -47,10 +47,11 @@ class Excerpt:
 
 
 @cache
-def excerpt(module: str, *names: str) -> Excerpt:
+def excerpt(module: str, *names: str, beside: frozenset[str] = frozenset()) -> Excerpt:
     """The functions, classes and constants of `module` called `names`, and those of the same module that they use, in the order of the module.
 
     No names: the whole module, but for its docstring and imports. The module is read, not imported: it may need torch.
+    `beside`: names of other modules of the project that the script has from another excerpt.
 
     Raises:
         ValueError: what is wanted is not there, or uses something else of the project, so that it would not run by itself.
@@ -63,7 +64,7 @@ def excerpt(module: str, *names: str) -> Excerpt:
     named = {name: place for place, node in enumerate(body) for name in _names(node)}
     wanted = set(_reached(body, named, names or named))
     imports = {local(found): found for node in body for found in _imports(node)}
-    used = set().union(*(_used(body[place]) for place in wanted)) & imports.keys() - named.keys()
+    used = set().union(*(_used(body[place]) for place in wanted)) & imports.keys() - named.keys() - beside
     missing = sorted({name for name in names if name not in named} | {name for name in used if imports[name][0].startswith("core")})
     if missing:
         raise ValueError(f"{', '.join(missing)} cannot be taken out of {module}")

@@ -5,30 +5,25 @@ from __future__ import annotations
 import re
 
 from core.catalog import find_model
-from core.code.names import tuple_of
+from core.code.excerpts import Excerpt, joined
 from core.code.networks import catalogue_source, class_name, network_source
+from core.code.starting_weights import starting_weights
 from core.config import RunConfig
 from core.networks import parse
-from core.networks.model_entries import SQUEEZENET, VIT, ModelEntry
+from core.networks.model_entries import SQUEEZENET, ModelEntry
 from core.networks.models import builder_arguments
 from core.records.layers import PLAIN_HEAD, head_options
 
 
-def model_lines(config: RunConfig, classes: int) -> str:
+def model_lines(config: RunConfig, classes: int) -> Excerpt:
     """From the model's source, where it is ours, to `model` on its device with its starting weights."""
     entry = find_model(config.model)
-    lines = ["# Model"]
-    if entry.family.own:
-        lines.append(f"\n\n{_source(entry, config, classes)}\n\n")
-    lines += [
-        f"torch.manual_seed({config.seed})  # what is random in the model, and dropout while it trains",
-        *bare_model(config, classes),
-        *_weights(entry, config),
-    ]
-    lines.append(f"model = model.to(device{layout(config)})")
+    made = [f"torch.manual_seed({config.seed})  # what is random in the model, and dropout while it trains", *bare_model(config, classes)]
+    lines = [f"model = model.to(device{layout(config)})"]
     if config.compile_model:
         lines.append("model.compile()  # translated in its first steps, and again whenever other layers learn")
-    return "\n".join(lines)
+    source = _source(entry, config, classes) if entry.family.own else ""
+    return joined(["# Model", source, "\n".join(made), starting_weights(entry, config), "\n".join(lines)])
 
 
 def layout(config: RunConfig) -> str:
@@ -89,55 +84,3 @@ def _head(entry: ModelEntry, config: RunConfig, classes: int) -> list[str]:
     if options.dropout:
         inside.append(f"nn.Dropout({options.dropout!r})")
     return [f"{place} = nn.Sequential(", *(f"    {part}," for part in (*inside, layer(width, classes))), ")"]
-
-
-# Starting weights
-
-_CHECKPOINT = '''
-
-def tensors(content, name=""):
-    """Every tensor in a checkpoint with its name, whatever it is wrapped in."""
-    if isinstance(content, torch.Tensor):
-        yield name, content
-    elif isinstance(content, dict):
-        for key, value in content.items():
-            yield from tensors(value, f"{{name}}.{{key}}" if name else str(key))
-
-
-found = dict(tensors({read}))
-# What stands before every name, such as "module.": that with which the most names of the model are found.
-first = next(iter(own))
-before = {{name.removesuffix(first) for name in found if name.endswith(first)}} or {{""}}
-prefix = max(sorted(before), key=lambda text: sum(text + name in found for name in own))
-weights = {{name: found[prefix + name] for name in own if prefix + name in found}}'''
-
-_FIT = """for head in {heads}:  # it stays fresh where theirs is for other classes, or of other layers
-    if any(name not in weights or weights[name].shape != tensor.shape for name, tensor in own.items() if name.startswith(head)):
-        weights = {{name: tensor for name, tensor in weights.items() if not name.startswith(head)}}
-lacking = [name for name in own if name not in weights and not name.startswith({spare}) and not name.endswith(".num_batches_tracked")]
-assert not lacking, f"the weights lack {{lacking}}"
-model.load_state_dict(weights, strict=False)"""
-
-
-def _weights(entry: ModelEntry, config: RunConfig) -> list[str]:
-    """The lines that give `model` its starting weights; none for random ones, which it has."""
-    match config.starting_weights:
-        case "random":
-            return []
-        case "pretrained":
-            auxiliary = ", aux_logits=True" if entry.family.auxiliary else ""
-            lines = [
-                "with torch.random.fork_rng(devices=[]):  # the model that they come in is random at first: the chance that it uses up is given back",
-                f'    weights = torchvision.models.{entry.name}(weights="DEFAULT"{auxiliary}).state_dict()',
-            ]
-        case path:
-            read = f"load_file({path!r})" if path.lower().endswith(".safetensors") else f'torch.load({path!r}, map_location="cpu", weights_only=True)'
-            lines = [_CHECKPOINT.format(read=read)]
-    if entry.family is VIT:
-        lines += [
-            "# There is a position embedding for each patch; for another image size they are interpolated.",
-            f"weights = torchvision.models.vision_transformer.interpolate_embeddings({config.image_size}, model.patch_size, weights)",
-        ]
-    heads = [f"{head}." for head in entry.family.head]
-    spare = (*heads, *(f"{part}." for part in entry.family.auxiliary))
-    return ["own = model.state_dict()", *lines, _FIT.format(heads=tuple_of(heads), spare=tuple_of(spare))]

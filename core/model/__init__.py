@@ -6,6 +6,7 @@ one-cycle schedule. A tensor that begins to learn gets its state from a fresh op
 
 Weights from outside are hostile and come in any form. `core.catalog.weight_kinds` tells from the bytes what a file is, `pickle_scan` which
 classes it names without making any, `allowed` which of these are harmless, `weight_files` reads what is left through torch's safe loader
-with stand-ins for the harmless ones, `fitting` finds by names and shapes what of it is what of the model, `choosing` picks one of several
-sets, and `likeness` says which model of the catalogue a file that does not fit is of. Only then `weights` touches the model.
+with stand-ins for the harmless ones, `contents` lists the tensors, `fitting` finds by names and shapes what of it is what of the model,
+`choosing` picks one of several sets, and `likeness` says which model of the catalogue a file that does not fit is of. Only then `weights`
+touches the model.
 """

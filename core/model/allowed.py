@@ -19,7 +19,7 @@ class Aside:
 
     held: list[Any]
 
-    def __new__(cls, *given: Any) -> Aside:
+    def __new__(cls, *given: Any) -> Any:
         """Pickles make objects both by this and by a call."""
         made = super().__new__(cls)
         made.held = list(given)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from core.config import ConfigError
-from core.model.fitting import Fit, Reading, Shape, fits, is_averaged, rivals
+from core.model.fitting import Match, Reading, Shape, as_good, fits, is_averaged, rivals
 
-_NOTHING = Fit(Reading({}, lambda name: name), "", {}, frozenset())
+_NOTHING = Match(Reading({}, lambda name: name), "", {}, frozenset())
 """Names are taken as they are, and none of them is the model's."""
 
 
@@ -21,7 +21,7 @@ def choose(
     heads: tuple[str, ...],
     alike: Callable[[str, Shape, Shape], bool] | None,
     name: str,
-) -> tuple[Fit, str]:
+) -> tuple[Match, str]:
     """How the tensors of a file, `given`, are those of a model, `own`, and a remark where there was a choice. See `core.model.fitting.fits`.
 
     Args:
@@ -36,8 +36,7 @@ def choose(
     if not found or len(found[0].fitting) < needed / 2:  # of another model, or of other widths
         most = max(ways, key=lambda fit: len(fit.names), default=_NOTHING)
         return (most if len(most.names) > needed / 2 else _NOTHING), ""
-    equal = [fit for fit in found if len(fit.fitting) == len(found[0].fitting)]
-    plain = [fit for fit in equal if not is_averaged(fit, equal)] or equal
+    plain = as_good(found)
     taken = plain[0]
     different = [fit for fit in found if fit is not taken and not _same(fit, taken, given)]
     undecided = [fit for fit in different if fit in plain]
@@ -52,7 +51,7 @@ def choose(
     return taken, f"It also holds {what}, under {others}, which were not taken: to start from those, save them alone with torch.save."
 
 
-def _same(one: Fit, other: Fit, given: Mapping[str, Tensor]) -> bool:
+def _same(one: Match, other: Match, given: Mapping[str, Tensor]) -> bool:
     """Whether two sets hold the same numbers, where both have any."""
     both = one.fitting & other.fitting
     pairs = [(given[one.names[name]], given[other.names[name]]) for name in both]

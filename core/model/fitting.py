@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -36,7 +37,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Fit:
+class Match:
     """A reading with what stands before the names. `names`: the file's name of each of the model's; `fitting`: those whose shapes fit."""
 
     reading: Reading
@@ -67,11 +68,11 @@ def readings(own: Sequence[str], children: Sequence[str]) -> list[Reading]:
     for child in children:
         inside = {name.removeprefix(f"{child}."): name for name in own if name.startswith(f"{child}.")}
         if inside:
-            found.append(Reading(inside, lambda name, child=child: f"{child}.{name}", f"it is what the model calls {child}"))  # type: ignore[misc]
+            found.append(Reading(inside, partial("{}.{}".format, child), f"it is what the model calls {child}"))
     return found
 
 
-def fits(shapes: Shapes, own: Shapes, children: Sequence[str], alike: Callable[[str, Shape, Shape], bool] | None = None) -> list[Fit]:
+def fits(shapes: Shapes, own: Shapes, children: Sequence[str], alike: Callable[[str, Shape, Shape], bool] | None = None) -> list[Match]:
     """All ways to read `shapes`, those of a file, as a model's `own`, that with the most fitting tensors first.
 
     Args:
@@ -89,14 +90,14 @@ def fits(shapes: Shapes, own: Shapes, children: Sequence[str], alike: Callable[[
     found = []
     for (place, prefix), names in votes.items():
         fitting = [mine for mine, name in names.items() if shapes[name] == own[mine] or (alike is not None and alike(mine, shapes[name], own[mine]))]
-        found.append(Fit(ways[place], prefix, names, frozenset(fitting)))
+        found.append(Match(ways[place], prefix, names, frozenset(fitting)))
     found.sort(key=lambda fit: (-len(fit.fitting), -len(fit.names), len(fit.reading.words)))
     return found
 
 
-def rivals(ways: Sequence[Fit]) -> list[Fit]:
+def rivals(ways: Sequence[Match]) -> list[Match]:
     """Of the ways to read a file, the first, and those nearly as good that read other tensors of it."""
-    kept: list[Fit] = []
+    kept: list[Match] = []
     for fit in ways[:100]:
         theirs = {fit.names[mine] for mine in fit.fitting}
         if kept and (len(fit.fitting) < 0.9 * len(kept[0].fitting) or any(theirs <= {each.names[mine] for mine in each.fitting} for each in kept)):
@@ -106,6 +107,12 @@ def rivals(ways: Sequence[Fit]) -> list[Fit]:
     return kept
 
 
-def is_averaged(fit: Fit, beside: Sequence[Fit]) -> bool:
+def as_good(found: Sequence[Match]) -> list[Match]:
+    """Of rivals, those that fit as well as the first, that which is read at the head. The running means of others give way to these."""
+    equal = [each for each in found if len(each.fitting) == len(found[0].fitting)]
+    return [each for each in equal if not is_averaged(each, equal)] or equal
+
+
+def is_averaged(fit: Match, beside: Sequence[Match]) -> bool:
     """Whether a set of weights is, by what it is called, the running mean of another that lies beside it."""
     return bool(_AVERAGED.search(fit.prefix.replace("_", " "))) and any(not _AVERAGED.search(each.prefix.replace("_", " ")) for each in beside)

@@ -11,7 +11,6 @@ import pickle
 import struct
 import warnings
 import zipfile
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,8 @@ from torch import Tensor
 from core.catalog.weight_kinds import IN_WORDS, kind_of, refused
 from core.config import ConfigError
 from core.model import pickle_scan
-from core.model.allowed import STAND_INS, Aside
+from core.model.allowed import STAND_INS
+from core.model.contents import tensors_in
 from core.model.likeness import looks_like
 from core.model.pickle_scan import Scan
 
@@ -34,9 +34,6 @@ MOST_TENSORS = 20_000
 
 RISKY = frozenset(("builtins", "ctypes", "importlib", "nt", "os", "posix", "pty", "runpy", "shutil", "socket", "subprocess", "sys", "webbrowser"))
 """Modules of Python whose functions no weights need, and attacks do."""
-
-LONGEST_NAME = 500
-"""Characters of a tensor's name, with those of all that it lies in; what lies deeper is left aside."""
 
 # What the readers raise for files that are not what they should be; torch.load has no error of its own.
 UNREADABLE = (
@@ -142,30 +139,15 @@ def _protocol(scan: Scan) -> str:
 
 
 def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    """All tensors in `content`, in their order. Each dict or list is gone through once, wherever else it lies as well."""
     found: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    waiting: deque[tuple[str, Any]] = deque([("", content)])
-    while waiting:
-        name, value = waiting.popleft()
-        if isinstance(value, Tensor):
-            if name in found and found[name] is not value:
-                raise refused(path, f"it holds two tensors that are called {name[:80]!r}; save only model.state_dict() with torch.save")
-            found[name] = value.detach()
-            if len(found) > MOST_TENSORS:
-                reason = f"it holds more than {MOST_TENSORS:,} tensors, which no model here has; save only model.state_dict() with torch.save"
-                raise refused(path, reason)
-        elif isinstance(value, Mapping | list | tuple | Aside) and id(value) not in seen and len(name) <= LONGEST_NAME:
-            seen.add(id(value))
-            inside = value.items() if isinstance(value, Mapping) else enumerate(value.held if isinstance(value, Aside) else value)
-            parts = [(_joined(name, key), each) for key, each in inside]
-            waiting.extendleft(reversed(parts))
+    for name, tensor in tensors_in(content):
+        if name in found and found[name] is not tensor:
+            raise refused(path, f"it holds two tensors that are called {name[:80]!r}; save only model.state_dict() with torch.save")
+        found[name] = tensor
+        if len(found) > MOST_TENSORS:
+            reason = f"it holds more than {MOST_TENSORS:,} tensors, which no model here has; save only model.state_dict() with torch.save"
+            raise refused(path, reason)
     if not found or list(found) == [""]:
         what = "a single tensor" if found else f"a {type(content).__name__} without a tensor"
         raise refused(path, f"it holds {what} instead of a state_dict; save model.state_dict() with torch.save")
-    return found
-
-
-def _joined(name: str, key: Any) -> str:
-    text = key if isinstance(key, str) else str(key)[:40] if isinstance(key, int) else type(key).__name__
-    return f"{name}.{text}" if name else text
+    return {name: tensor.detach() for name, tensor in found.items()}

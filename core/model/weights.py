@@ -17,7 +17,7 @@ from torchvision.models.vision_transformer import VisionTransformer, interpolate
 from core.catalog.check import weights_file
 from core.config import ConfigError, RunConfig
 from core.model.choosing import choose
-from core.model.fitting import Fit, Shape
+from core.model.fitting import Match, Shape
 from core.model.likeness import looks_like
 from core.model.published import Progress, published
 from core.model.weight_files import read
@@ -171,7 +171,7 @@ def _size(tensor: Tensor) -> str:
 
 
 def _in_words(
-    fit: Fit, remark: str, taken: list[str], fresh: list[str], own: Mapping[str, Tensor], named: Mapping[str, Tensor], given: Mapping[str, Tensor]
+    fit: Match, remark: str, taken: list[str], fresh: list[str], own: Mapping[str, Tensor], named: Mapping[str, Tensor], given: Mapping[str, Tensor]
 ) -> str:
     said = [f"{len(taken):,} of the model's {len(own):,} tensors were taken from it"]
     if fit.prefix:
@@ -192,6 +192,6 @@ def _in_words(
     return " ".join([*sentences, *([remark] if remark else [])])
 
 
-def _part(key: str, fit: Fit) -> str:
+def _part(key: str, fit: Match) -> str:
     """What a tensor that was left out is counted under: the outermost part of its name, behind the prefix where it has that."""
     return key[len(fit.prefix) :].partition(".")[0] if key.startswith(fit.prefix) else key.partition(".")[0]

@@ -80,9 +80,11 @@ def test_weights_from_a_file_come_into_the_script_whatever_they_are_wrapped_in(w
     for name, tensor in shown.items():
         assert same(tensor, fresh[name] if name.startswith("head.") else other.state_dict()[name]), name
     del content
-    torch.save({"stem.weight": torch.zeros(3)}, file)
-    with pytest.raises(AssertionError, match=r"the weights lack \['stage1"):
-        ready(SMALL.replace(starting_weights=str(file)))
+    first = next(iter(other.state_dict()))
+    for tensor, message in ((other.state_dict()[first], "the weights lack"), (torch.zeros(3), "no tensor of the file")):
+        torch.save({first: tensor}, file)
+        with pytest.raises(AssertionError, match=message):
+            ready(SMALL.replace(starting_weights=str(file)))
 
 
 # As text
@@ -125,14 +127,16 @@ def test_every_choice_makes_a_script_that_python_can_read(config: RunConfig) -> 
     compile(script_of(config), "script.py", "exec")
 
 
-@pytest.mark.parametrize("dataset", ["digits", "shapes", "EuroSAT"])
-def test_no_class_of_a_network_takes_a_name_that_the_script_uses(dataset: str) -> None:
-    config = SMALL.replace(dataset=dataset, augmentation="trivial augment", doubles="leave out", early_stopping=1)
+@pytest.mark.parametrize(("dataset", "given"), [("digits", "random"), ("shapes", "/w.safetensors"), ("EuroSAT", "/w.pth")])
+def test_no_class_of_a_network_takes_a_name_that_the_script_uses(dataset: str, given: str) -> None:
+    config = SMALL.replace(dataset=dataset, augmentation="trivial augment", doubles="leave out", early_stopping=1, starting_weights=given)
     for text in (script_of(config), evaluation_code(config, tuple("0123456789"), "weights.pth")):
         made = {name.asname or name.name for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom) for name in node.names}
         made |= {node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
         made |= {name.id for node in ast.parse(text).body if isinstance(node, ast.Assign) for name in node.targets if isinstance(name, ast.Name)}
         assert {name for name in made if code.class_name(name) == name} == set()
+        defined = [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        assert sorted(set(defined)) == sorted(defined), "one of two that are called alike takes the other's place"
 
 
 @pytest.mark.parametrize("model", list(MODELS))
