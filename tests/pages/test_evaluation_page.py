@@ -23,7 +23,7 @@ from core.evaluation import pictures
 from core.lab.lab import Lab
 from core.machine.home import Home
 from core.networks import models
-from core.records.evaluation import Bin, ClassScore, Difference, Evaluation, Guess, Interval, Prediction
+from core.records.evaluation import Bin, ClassScore, Difference, Evaluation, Guess, Interval, Prediction, Work
 from core.records.events import RunPlan, RunStatus
 from core.store import Run, RunStore
 from core.store.checkpoint import Checkpoint, checkpoint_path
@@ -220,6 +220,35 @@ def test_newest_run_with_weights_is_chosen_before_a_newer_one_without(home: Home
 
 
 # A picture that is brought along
+
+
+@pytest.mark.parametrize(("method", "said_of"), [("umap", "umap"), ("PCA", "PCA"), ("pca", ""), ("t-sne", ""), ("", "")])
+def test_a_link_to_the_map_with_an_unknown_projection_says_what_is_shown_instead(
+    method: str, said_of: str, home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = written(store, RunStatus.STOPPED)
+    for epoch, step, final in ((0, 0, False), (1, 36, True)):
+        file = checkpoint_path(home.run_folder(run.id), epoch, step, final)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"weights")
+    asked: list[str] = []
+
+    def embedding(lab: Lab, run_id: str, before: int | None, after: int | None, method: str, retry: bool = False) -> tuple[Work, None]:
+        asked.append(method)
+        return Work("failed", message="not now"), None
+
+    monkeypatch.setattr(Lab, "embedding", embedding)
+    app = open_page(home, monkeypatch, run=run.id, view="map", **({"method": method} if method else {}))
+    complaints_of_link = [element.value for element in app.warning if "projection" in element.value]
+    assert set(asked) == {method if method and not said_of else "pca"}
+    if not said_of:
+        assert complaints_of_link == []
+        return
+    (complaint,) = complaints_of_link
+    assert complaint == f"The link asks for the projection '{said_of}', which there is not; this is PCA. There are PCA and t-SNE."
+    app.button_group(key="evaluate_method").set_value("t-sne")
+    app.run()
+    assert [element.value for element in app.warning if "projection" in element.value] == []
 
 
 def picture(side: int = 40) -> bytes:
