@@ -128,10 +128,11 @@ class BatchOrder(Sampler[list[int]]):
     out where there are others, because BatchNorm cannot work out a variance from one sample.
     """
 
-    def __init__(self, samples: int, batch_size: int, generator: torch.Generator | None = None) -> None:
+    def __init__(self, samples: int, batch_size: int, generator: torch.Generator | None = None, first: int = 0) -> None:
         self.samples = samples
         self.batch_size = batch_size
         self.generator = generator
+        self.first = first  # batches that were had already, by a run that goes on in the middle of an epoch
 
     def __len__(self) -> int:
         return steps_per_epoch(self.samples, self.batch_size, training=self.generator is not None)
@@ -139,7 +140,7 @@ class BatchOrder(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         order = torch.arange(self.samples) if self.generator is None else torch.randperm(self.samples, generator=self.generator)
         indices = order.tolist()
-        for step in range(len(self)):
+        for step in range(self.first, len(self)):
             yield indices[step * self.batch_size : (step + 1) * self.batch_size]
 
 
@@ -170,13 +171,13 @@ class Collate:
     many variants of its own instead, made from (seed, variant, place in the store), which epochs show in turn.
     """
 
-    def __init__(self, dataset: ImageDataset, augmentation: Augmentation, seed: int, epoch: int, pin_memory: bool) -> None:
+    def __init__(self, dataset: ImageDataset, augmentation: Augmentation, seed: int, epoch: int, pin_memory: bool, first: int = 0) -> None:
         self.dataset = dataset
         self.augmentation = augmentation
         self.seed = seed
         self.epoch = epoch
         self.pin_memory = pin_memory
-        self.number = 0
+        self.number = first
 
     def __call__(self, batch: Any) -> Batch:
         """The batch that `ImageDataset.__getitems__` gave, changed by chance."""
@@ -259,16 +260,25 @@ class Loader:
         """Batches, that is steps, in an epoch."""
         return steps_per_epoch(len(self.images), self.batch_size, training=self.seed is not None)
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """One epoch, in batches of the batch size; the last one is what is left."""
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """One epoch, in batches of the batch size; the last one is what is left. `first`: begin behind so many of them."""
         seed = 0 if self.seed is None else self.seed
         loader: DataLoader[Any] = DataLoader(
             self.images,
-            batch_sampler=BatchOrder(len(self.images), self.batch_size, None if self.seed is None else generator_for(seed, epoch)),
-            collate_fn=Collate(self.images, self.augmentation, seed, epoch, self.pin_memory),
+            batch_sampler=self._order(epoch, first),
+            collate_fn=Collate(self.images, self.augmentation, seed, epoch, self.pin_memory, first),
             generator=torch.Generator(),  # else each epoch takes a number from the global one, which dropout uses too
         )
         return iter(loader)
+
+    def places(self, epoch: int, batch: int) -> list[int]:
+        """The numbers of the pictures in one batch of an epoch, both counted as `batches` does; empty behind the last."""
+        chosen = next(iter(self._order(epoch, batch)), [])
+        return [int(place) for place in self.images.indices[chosen].tolist()] if chosen else []
+
+    def _order(self, epoch: int, first: int) -> BatchOrder:
+        generator = None if self.seed is None else generator_for(self.seed, epoch)
+        return BatchOrder(len(self.images), self.batch_size, generator, first)
 
 
 class Normalise(nn.Module):

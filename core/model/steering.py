@@ -53,36 +53,36 @@ class Steering:
             raise ConfigError("timeline", f"'{late[0]}' comes after the last step ({total}); give an earlier step, or train for more epochs")
         check_timeline(config, layers)
         self.config = config
-        self._layers = tuple(layers)
-        self._freeze_plan = config.freeze
-        self._multipliers = config.learning_rate_multipliers
-        self._factors = multipliers_by_parameter(self._multipliers, self._layers)
-        self._stepped = False
-        self._correction = 1.0  # by what a person's own learning rate differs from the schedule's
-        self.freezing = Freezing(model, frozen_parameters(self._freeze_plan, self._layers), config.frozen_randomness)
+        self.layers = tuple(layers)
+        self.freeze_plan = config.freeze
+        self.multipliers = config.learning_rate_multipliers
+        self.factors = multipliers_by_parameter(self.multipliers, self.layers)
+        self.stepped = False
+        self.correction = 1.0  # by what a person's own learning rate differs from the schedule's
+        self.freezing = Freezing(model, frozen_parameters(self.freeze_plan, self.layers), config.frozen_randomness)
         # One number on the processor, where not every optimizer that can be fused elsewhere can be.
-        self._stand_in = optimizers.build(config.replace(fused_optimizer=False), [torch.zeros(1)])
-        self._schedule = schedules.build(config, self._stand_in, total, steps_per_epoch)
+        self.stand_in = optimizers.build(config.replace(fused_optimizer=False), [torch.zeros(1)])
+        self.schedule = schedules.build(config, self.stand_in, total, steps_per_epoch)
         self.optimizer = optimizers.build(config, trainable(model))
         self._regroup()
 
     @property
     def learning_rate(self) -> float:
         """That of a layer whose multiplier is 1, at the step to come."""
-        return float(self._stand_in.param_groups[0]["lr"]) * self._correction
+        return float(self.stand_in.param_groups[0]["lr"]) * self.correction
 
     @property
     def plan(self) -> Plan:
         """What holds now."""
-        frozen = np.array([layer.name in self.freezing.frozen for layer in self._layers])
-        return Plan(frozen, np.array([self._factors[layer.name] for layer in self._layers], np.float32), self.learning_rate)
+        frozen = np.array([layer.name in self.freezing.frozen for layer in self.layers])
+        return Plan(frozen, np.array([self.factors[layer.name] for layer in self.layers], np.float32), self.learning_rate)
 
     def advance(self) -> None:
         """A step is done: move every group to the learning rate of the next."""
-        if not self._stepped:
-            self._stepped = True
-            self._stand_in.step()  # its number has no gradient, so nothing moves; the schedule wants to have seen a step before it is called
-        self._schedule.step()
+        if not self.stepped:
+            self.stepped = True
+            self.stand_in.step()  # its number has no gradient, so nothing moves; the schedule wants to have seen a step before it is called
+        self.schedule.step()
         self._set_rates()
 
     def change(self, change: Change) -> Plan:
@@ -94,17 +94,17 @@ class Steering:
         Raises:
             ConfigError: a pattern matches nothing, nothing would be left to learn, or the schedule has come down to 0.
         """
-        plan, multipliers = self._freeze_plan.then(change), self._multipliers.then(change)
-        frozen, factors = frozen_parameters(plan, self._layers), multipliers_by_parameter(multipliers, self._layers)
-        correction = self._correction
+        plan, multipliers = self.freeze_plan.then(change), self.multipliers.then(change)
+        frozen, factors = frozen_parameters(plan, self.layers), multipliers_by_parameter(multipliers, self.layers)
+        correction = self.correction
         if change.learning_rate is not None:
-            scheduled = float(self._stand_in.param_groups[0]["lr"])
+            scheduled = float(self.stand_in.param_groups[0]["lr"])
             if scheduled == 0:
                 raise ConfigError(
                     "learning_rate", f"the schedule has come down to 0, which no factor makes {change.learning_rate:g}; start a new run"
                 )
             correction = change.learning_rate / scheduled
-        self._freeze_plan, self._multipliers, self._factors, self._correction = plan, multipliers, factors, correction
+        self.freeze_plan, self.multipliers, self.factors, self.correction = plan, multipliers, factors, correction
         self.freezing.freeze(frozen)
         self._regroup()
         return self.plan
@@ -116,7 +116,7 @@ class Steering:
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.freezing.model.named_parameters():
             if parameter.requires_grad:
-                groups.setdefault(self._factors[name], []).append(parameter)
+                groups.setdefault(self.factors[name], []).append(parameter)
         learning = {parameter for members in groups.values() for parameter in members}
         for parameter in held - learning:
             optimizer.state.pop(parameter, None)
@@ -130,7 +130,7 @@ class Steering:
         self._set_rates()
 
     def _set_rates(self) -> None:
-        scheduled = self._stand_in.param_groups[0]
+        scheduled = self.stand_in.param_groups[0]
         for group in self.optimizer.param_groups:
-            group["lr"] = scheduled["lr"] * self._correction * group["multiplier"]
+            group["lr"] = scheduled["lr"] * self.correction * group["multiplier"]
             group.update({key: scheduled[key] for key in _CYCLED if key in scheduled})

@@ -8,7 +8,7 @@ and guesses no device.
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,6 +101,14 @@ class FinalReport:
     test: Score
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a training stands: `batches` of epoch `epoch` are done. A whole epoch is followed by (its number + 1, 0)."""
+
+    epoch: int = 1
+    batches: int = 0
+
+
 Report = StepReport | ChangeReport | EvaluationReport | EpochReport | TrainedReport | FinalReport
 
 
@@ -158,25 +166,32 @@ class Trainer:
         self._frozen = steering.plan.frozen
         # The last finished epoch, or the one whose weights early stopping brought back: its figures are the run's.
         self.epoch: EpochReport | None = None
+        self.place = Place()
+        self.tally = _Tally(device, self._weight)  # of the epoch at hand
+        self.best = Best(early_stopping)
+        self.at_rest = True  # False while only some of the changes of one moment are made: nothing may begin again from there
+        self.before_update: Callable[[], object] = lambda: None
+        """Called when the weights are about to move: whoever still copies them can have the update wait."""
         # Small gradients are 0 in float16: the loss is scaled up before backward, the gradients down after it.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
 
     def run(self) -> Iterator[Report]:
-        """Train, validate after each epoch, test at the end; yield a report for each thing done."""
-        best = _Best(self.early_stopping)
-        for epoch in range(1, self.epochs + 1):
-            yield from self._due("epoch", epoch)
+        """Train, validate after each epoch, test at the end; yield a report for each thing done. Begins at `place`."""
+        while (epoch := self.place.epoch) <= self.epochs:
+            if not self.place.batches:
+                yield from self._due("epoch", epoch)
             train = yield from self._train_epoch(epoch)
             validation = (yield from self._evaluate(self.validation, "validation")) if self.validation else None
             self.epoch = EpochReport(epoch, self.step, train, validation)
+            enough = self.best.seen_enough(self.epoch, self.model)
+            self.place = Place(self.epochs + 1 if enough else epoch + 1)
             yield self.epoch
-            if best.seen_enough(self.epoch, self.model):
-                break
         yield TrainedReport(self.step)
-        if best.epoch is not None:
-            self.model.load_state_dict(best.state)
+        if self.best.epoch is not None:
+            self.before_update()
+            self.model.load_state_dict(self.best.state)
             self.partition.split()  # what is frozen now may have learned in between
-            self.epoch = best.epoch
+            self.epoch = self.best.epoch
         yield FinalReport((yield from self._evaluate(self.test, "test")))
 
     def change(self, change: Change) -> ChangeReport:
@@ -186,22 +201,29 @@ class Trainer:
             ConfigError: the change cannot be made; everything is as it was.
         """
         plan = self.steering.change(change)
-        self._parameters, self._frozen = trainable(self.model), plan.frozen
-        self.partition.split()
+        self.follow(plan)
         return ChangeReport(self.step + 1, change, plan)
 
+    def follow(self, plan: Plan) -> None:
+        """Another plan holds, or the weights are others: look anew at what learns, and at what is computed once."""
+        self._parameters, self._frozen = trainable(self.model), plan.frozen
+        self.partition.split()
+
     def _train_epoch(self, epoch: int) -> Generator[Report, None, Score]:
-        tally = _Tally(self.device, self._weight)
+        if not self.place.batches:
+            self.tally = _Tally(self.device, self._weight)
+        tally = self.tally
         self.freezing.train()
         self.partition.begin("train", self.train)
         self.stages.begin()
-        for batch in self.train.batches(epoch):
+        for batch in self.train.batches(epoch, self.place.batches):
             yield from self._due("step", self.step + 1)
             self.stages.done("data")
             loss = self._gradients(batch, tally)
             self.step += 1
             self.watch.loss(self.step, loss, batch)
             norms, values = self.watch.gradients(self.step, self._parameters), self.watch.values(self.model)
+            self.before_update()
             self.watch.before_update(self.step, self._parameters)
             self.stages.done("watching")
             if self.clip_norm is not None:
@@ -215,6 +237,7 @@ class Trainer:
             self.optimizer.zero_grad()  # ... which would otherwise add up from step to step
             learning_rate = self.steering.learning_rate
             self.steering.advance()
+            self.place = Place(epoch, self.place.batches + 1)
             self.stages.done("optimizer")
 
             yield StepReport(self.step, epoch, len(batch), learning_rate, loss, norms, self._frozen, sample, values)
@@ -246,7 +269,9 @@ class Trainer:
     def _due(self, unit: Literal["epoch", "step"], at: int) -> Iterator[ChangeReport]:
         """Make the changes that the timeline has for this moment."""
         for change in self.timeline.due(unit, at):
+            self.at_rest = False
             yield self.change(change)
+        self.at_rest = True
 
     def _evaluate(self, loader: Loader, what: Literal["validation", "test"]) -> Generator[Report, None, Score]:
         tally = _Tally(self.device, self._weight)
@@ -287,7 +312,7 @@ class _Tally:
         return Score(loss / max(counts, 1e-12), right / max(self.samples, 1))
 
 
-class _Best:
+class Best:
     """Watches the validation loss for early stopping, and keeps the epoch that had the lowest, with a copy of its weights."""
 
     def __init__(self, patience: int | None) -> None:
@@ -298,6 +323,7 @@ class _Best:
         self.state: dict[str, Tensor] = {}
 
     def seen_enough(self, epoch: EpochReport, model: nn.Module) -> bool:
+        """Take a finished epoch. True where training should end: no epoch was better for as long as patience lasts."""
         if self.patience is None or epoch.validation is None:
             return False
         self.epochs_since += 1
