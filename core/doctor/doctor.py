@@ -6,12 +6,15 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.config import RunConfig
+from core.doctor.memory import memory_of, remember
 from core.doctor.rule import Rule, Sign
 from core.doctor.rules import RULES
 from core.doctor.signs import Facts, Signs
@@ -44,6 +47,9 @@ REFRESH_SECONDS = 3.0
 
 MOST_RESOLVED = 20
 """Resolved findings that are kept."""
+
+_MEMORY = ("seconds", "_due", "_resolved", "_epochs", "_looks", "_free", "_changes", "_left_out", "_looked", "_said")
+"""What a doctor remembers besides its signs and cases."""
 
 _ORDER: Mapping[Severity, int] = {"serious": 0, "warning": 1, "note": 2}
 
@@ -183,6 +189,24 @@ class Doctor:
         self._admit_epochs(None)
         self._look()
         return self.diagnosis()
+
+    # What outlives a process
+
+    def memory(self) -> dict[str, Any]:
+        """All that it knows: plain values, arrays and records. Not changed by the doctor afterwards."""
+        kept = {name: copy(getattr(self, name)) for name in _MEMORY}
+        cases = {name: copy(case) for name, case in self._cases.items()}
+        return {"signs": memory_of(self.signs), "cases": cases, "elapsed": self._clock() - self._began, **kept}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Go on where another doctor of the same run stood, which gave its `memory`."""
+        remember(self.signs, memory["signs"])
+        self._rules = {name: rule for name, rule in self._rules.items() if name in memory["cases"]}
+        self._cases = {name: memory["cases"][name] for name in self._rules}
+        self._began = self._clock() - memory["elapsed"]
+        for name in _MEMORY:
+            setattr(self, name, copy(memory[name]))
+        self._news = True
 
     def _admit_epochs(self, step: int | None) -> None:
         """Let the rules see the epochs that ended by `step`, all of them for None."""

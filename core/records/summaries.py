@@ -5,9 +5,9 @@ A bucket of level `k` stands for `2**k` consecutive steps. Two neighbours make o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,14 @@ class Summarizer:
 
     def __init__(self) -> None:
         self._left: dict[int, _Buckets] = {}
+
+    def memory(self) -> dict[int, Any]:
+        """What waits for its neighbour: level -> bucket."""
+        return dict(self._left)
+
+    def remember(self, memory: Mapping[int, Any]) -> None:
+        """Go on where another stood, which gave its `memory`."""
+        self._left = dict(memory)
 
     def add(self, steps: StepBlock | Sequence[StepRow], samples: Floats | None = None) -> list[LevelRow]:
         """The buckets that these steps complete, those of the lowest level first. The first `KEPT` of each level are given.

@@ -8,8 +8,10 @@ them are compared.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -71,6 +73,20 @@ class Audit:
             renewed: names of tensors that were frozen anew though they were already: they begin again too.
         """
         self._follow(step, renewed)
+
+    def memory(self) -> dict[str, Any]:
+        """What is known of every tensor, for the audit of the same run in another process."""
+        records = {name: deepcopy(getattr(self, name)) for name in ("_tensors", "_statistics")}
+        return {**records, "modes": dict(self._modes)}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Go on where another audit of the same run stood: what is frozen is compared with its value of the moment when it was frozen."""
+        self._tensors, self._statistics = deepcopy(memory["_tensors"]), deepcopy(memory["_statistics"])
+        self._modes, self._turn = dict(memory["modes"]), []
+
+    def first_digests(self) -> dict[str, str]:
+        """SHA-256 of each tensor's value at the beginning, or when it was last frozen or thawed: name -> hexadecimal digest."""
+        return {name: record.before for name, record in self._tensors.items()}
 
     @property
     def names(self) -> Collection[str]:

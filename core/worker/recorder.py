@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,8 +46,8 @@ MOST_WAITING = 4096
 class Clock:
     """Seconds of training: a stopwatch that a pause stops."""
 
-    def __init__(self) -> None:
-        self._before = 0.0
+    def __init__(self, before: float = 0.0) -> None:
+        self._before = before
         self._since: float | None = time.perf_counter()
 
     @property
@@ -91,6 +92,29 @@ class Recorder:
         self._before = Spent()
         self._norm_cost = self._look_cost = 0.0
         self._history: deque[tuple[float, int, dict[Stage, float]]] = deque([(time.perf_counter(), 0, {})])
+
+    def memory(self) -> dict[str, Any]:
+        """Where signals stand. For after `flush`."""
+        return {
+            "seconds": self.clock.seconds,
+            "samples": self.samples,
+            "steps": self.steps,
+            "stages": dict(self._stages.seconds),
+            "buckets": self._summarizer.memory(),
+        }
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Go on where another recorder of the same run stood."""
+        self.clock = Clock(memory["seconds"])
+        self.samples, self.steps = memory["samples"], memory["steps"]
+        self._stages.seconds.update(memory["stages"])
+        self._summarizer.remember(memory["buckets"])
+        self._last_time = memory["seconds"]
+        self._history = deque([(time.perf_counter(), self.steps, dict(self._stages.seconds))])
+        watch = self._watch
+        self._before = Spent(
+            self.steps, self.step_seconds, self.watch_seconds, watch.norm_seconds, watch.norms_measured, watch.look_seconds, watch.looks_taken
+        )
 
     @property
     def step_seconds(self) -> float:
