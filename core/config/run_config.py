@@ -63,6 +63,7 @@ EXAMPLES: Mapping[str, str] = {
     "feature_cache_gigabytes": "8",
     "fixed_views": "4",
     "watch_budget": "0.02",
+    "checkpoint_minutes": "5",
     "fault": "none",
 }
 """A value for each field of a run that can be used: the remedy in an error."""
@@ -199,6 +200,9 @@ class RunConfig(BaseModel):
     watch_budget: float = Field(
         0.02, gt=0, le=1, allow_inf_nan=False, description="Share of the time that watching may cost, 0 to 1, before it measures less often"
     )
+    checkpoint_minutes: float = Field(
+        5.0, gt=0, le=10_000, allow_inf_nan=False, description="Minutes after which a checkpoint is made, from which the run could go on"
+    )
     fault: Literal[
         "none", "no zero_grad", "all frozen", "drifting BatchNorm", "frozen in optimizer", "shuffled labels", "leaking split", "imbalanced classes"
     ] = Field("none", description="Break the run on purpose, to see what goes wrong: " + ", ".join(FAULTS))  # fmt: skip
@@ -213,6 +217,7 @@ class RunConfig(BaseModel):
     @field_validator(
         "image_size", "learning_rate", "momentum", "weight_decay", "batch_size", "epochs", "seed", "validation_share", "early_stopping",
         "head_dropout", "head_hidden", "watch_every", "accumulate", "clip_norm", "threads", "feature_cache_gigabytes", "fixed_views", "watch_budget",
+        "checkpoint_minutes",
         mode="before",
     )  # fmt: skip
     @classmethod

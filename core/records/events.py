@@ -21,7 +21,7 @@ NOT_MEASURED = -3.0
 
 
 class RunStatus(StrEnum):
-    """Where a run is in its life. `queued` to `paused` have a process; the rest have ended."""
+    """Where a run is in its life. `queued` to `paused` have a process; the rest have ended, `interrupted` by the machine: it can go on."""
 
     QUEUED = "queued"
     PREPARING = "preparing"
@@ -31,6 +31,12 @@ class RunStatus(StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
     LOST = "lost"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def continuable(self) -> bool:
+        """True for one that has ended before all its steps were done: it can be continued."""
+        return self in (RunStatus.STOPPED, RunStatus.FAILED, RunStatus.LOST, RunStatus.INTERRUPTED)
 
     @property
     def active(self) -> bool:

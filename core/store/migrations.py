@@ -112,6 +112,10 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE runs ADD COLUMN findings TEXT;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN resume TEXT;
+    ALTER TABLE runs ADD COLUMN continued TEXT;
+    """,
 )
 
 

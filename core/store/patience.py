@@ -17,6 +17,7 @@ import numpy as np
 from core.records.events import NOT_MEASURED, ChangeRow, Command, EpochRow, RunPlan, RunResult, RunStatus, Signal, StepBlock
 from core.records.summaries import NOTHING, LevelRow
 from core.store import RunStore, Statement
+from core.store.continued import Cut
 from core.store.recovery import levels_of
 from core.store.run_folder import Notice, RunFolder, read_rows
 from core.store.trouble import StoreError
@@ -109,7 +110,7 @@ class PatientStore(RunStore):
         super().__init__(store.database, self.limits.wait)
         self.run_id = run_id
         self.folder = RunFolder(folder)
-        self.folder.begin()
+        self.folder.begin(keep=self.resume_request(run_id) is not None)
         self._row_now = self.columns(run_id)
         self._checked: object = self._connection
         self._queue: deque[_Waiting | _Steps] = deque()
@@ -132,6 +133,13 @@ class PatientStore(RunStore):
         return self._trouble
 
     # What is written
+
+    def cut(self, run_id: str, at: Cut) -> list[ChangeRow]:
+        """As in `ContinuedRuns`; the run's folder is cut as well."""
+        dropped = super().cut(run_id, at)
+        self._row_now = self.columns(run_id)
+        self.folder.go_on(self.blocks(run_id), self.epochs_after(run_id), self.changes_after(run_id))
+        return dropped
 
     def begin(self, run_id: str, plan: RunPlan) -> None:
         """As in `RunStore`."""

@@ -81,12 +81,18 @@ class RunFolder:
         self._given_up = False
         self._written = 0.0
 
-    def begin(self) -> None:
-        """Make room; what an earlier attempt at the same run left is dropped."""
+    def begin(self, keep: bool = False) -> None:
+        """Make room; what an earlier attempt at the same run left is dropped, or kept until `go_on` says what of it counts."""
         with suppress(OSError):
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / "rows.thaw").write_bytes(b"")
+            if not keep:
+                (self.path / "rows.thaw").write_bytes(b"")
             self._notice().write_bytes(b"".ljust(NOTICE_BYTES))
+
+    def go_on(self, blocks: Sequence[StepBlock], epochs: Sequence[EpochRow], changes: Sequence[ChangeRow]) -> None:
+        """Hold these rows and no others: the run goes on from there."""
+        self._blocks, self._epochs, self._changes = list(blocks), list(epochs), list(changes)
+        self._size, self._given_up = 0, False
 
     def add(self, block: StepBlock | None = None, epochs: Sequence[EpochRow] = (), change: ChangeRow | None = None) -> None:
         """Keep these rows, to be written before long."""

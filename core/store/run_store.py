@@ -18,10 +18,11 @@ from core.config import RunConfig
 from core.records.events import ChangeRow, Command, CommandKind, EpochRow, RunPlan, RunResult, RunStatus, StepBlock
 from core.records.profile import StepTimes
 from core.records.summaries import LevelRow
+from core.store.continued import ContinuedRuns
 from core.store.database import unknown
 from core.store.reading import PLAN, RESULT, UnreadableRun, read_run, readable
 from core.store.rows import level_values, step_values
-from core.store.signal_tables import ADD_CHANGE, ADD_EPOCH, ADD_LEVELS, ADD_STEPS, SignalTables, change_values
+from core.store.signal_tables import ADD_CHANGE, ADD_EPOCH, ADD_LEVELS, ADD_STEPS, change_values
 
 _REFUSE_COMMANDS = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
 
@@ -80,7 +81,7 @@ class Working:
 _RUN = ", ".join(field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
 
 
-class RunStore(SignalTables):
+class RunStore(ContinuedRuns):
     """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
 
     Whatever reads or writes raises `StoreError`, with nothing half-written, where the file cannot be used.
@@ -185,8 +186,9 @@ class RunStore(SignalTables):
         self._update(run_id, pid=pid, process_started=process_started)
 
     def begin(self, run_id: str, plan: RunPlan) -> None:
-        """The run has its model and data and takes its first step now."""
-        self._update(run_id, status=RunStatus.RUNNING, activity="", activity_share=None, started=time.time(), plan=PLAN.dump_json(plan).decode())
+        """The run has its model and data and takes its first step now, or its next."""
+        plan_text = PLAN.dump_json(plan).decode()
+        self._update(run_id, status=RunStatus.RUNNING, activity="", activity_share=None, started=time.time(), plan=plan_text)
 
     def set_status(self, run_id: str, status: RunStatus, activity: str = "", share: float | None = None) -> None:
         """Move an active run between its states. `activity` says what it is doing, for a person; `share` from 0 to 1 how much of that is done."""

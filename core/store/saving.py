@@ -56,6 +56,19 @@ class Checkpoints:
         self._keep(model, 0, 0)
         self._began = time.monotonic()
 
+    def go_on(self, epoch: int) -> None:
+        """Keep on after `epoch` whole epochs; those of later ones will be kept again."""
+        for old in listed(self._folder):
+            if old.epoch > epoch or old.final:
+                old.path.unlink()
+        first = next((kept for kept in listed(self._folder) if kept.epoch == 0), None)
+        if first is None:
+            self._failed = True  # later epochs could not be read without it
+            return
+        state: dict[str, Tensor] = torch.load(first.path, map_location="cpu", weights_only=True)
+        self._base = {name: digest([tensor]) for name, tensor in state.items()}
+        self._began = time.monotonic()
+
     def epoch(self, model: nn.Module, epoch: int, step: int) -> None:
         """Keep the weights after an epoch, if that is worth its time; the last write must be over."""
         busy = self._thread is not None and self._thread.is_alive()
