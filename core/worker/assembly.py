@@ -51,6 +51,13 @@ class Assembly:
         return Doctor(self.trainer.steering.config, self.plan, self.facts)
 
 
+@dataclass(frozen=True)
+class GoesOn:
+    """A run that goes on. `tuning`: how it was found out at its beginning which way is the fastest, if that was asked for."""
+
+    tuning: Tuning | None = None
+
+
 def check(config: RunConfig, home: Home) -> RunConfig:
     """`config` in canonical spelling, if this machine could begin to carry it out; quick, and nothing is downloaded.
 
@@ -68,13 +75,14 @@ def check(config: RunConfig, home: Home) -> RunConfig:
     return config
 
 
-def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, share: None) -> Assembly:
+def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, share: None, goes_on: GoesOn | None = None) -> Assembly:
     """Everything that `config` names, made and put together; downloads what is missing.
 
     Seeds torch's global generator, so that two calls with equal configs give equal weights, batches and losses.
 
     Args:
         progress: told what is being done, and the share of it that is done (0 to 1) where that is known.
+        goes_on: the run goes on from a checkpoint, which brings its weights: none are loaded, and nothing is measured again.
 
     Raises:
         ConfigError: anything that the config asks for cannot be had.
@@ -93,11 +101,12 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     head = head_options(config)
     layers = anatomy.describe(config.model, len(images.classes), config.image_size, head).parameters
     model = models.build(config.model, len(images.classes), config.image_size, head)
-    at_random, read = _left_at_random(model, layers, lambda: weights.load(model, config, progress), config)
+    load: Callable[[], tuple[str, ...]] = (lambda: ()) if goes_on else lambda: weights.load(model, config, progress)
+    at_random, read = _left_at_random(model, layers, load, config)
     model = model.to(device)
     found: Tuning | None = None
     if config.speed == "automatic":
-        found = tuning.choose(config, home, model, layers, images.train, device, progress)
+        found = (goes_on and goes_on.tuning) or tuning.choose(config, home, model, layers, images.train, device, progress)
         config = applied(config, found.way)
     use_threads(config.threads or THREADS)
     model = model.to(memory_format=FORMATS[config.memory_format])

@@ -24,7 +24,7 @@ from core.worker.worker import Worker
 
 
 def work(home: Home, run_id: str) -> RunStatus:
-    """Do the run `run_id` in this process; SIGTERM and SIGINT mean stop and save.
+    """Do the run `run_id` in this process; SIGINT means stop and save, SIGTERM (the machine goes down) make a checkpoint and end as interrupted.
 
     Raises:
         ConfigError: what the config asks for cannot be had; the store has it too.
@@ -32,12 +32,13 @@ def work(home: Home, run_id: str) -> RunStatus:
     me = psutil.Process()
     worker = Worker(home, open_patiently(home.database), run_id)
     worker.store.set_process(run_id, me.pid, me.create_time())
-    before = {number: signal.signal(number, worker.stop_soon) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {signal.SIGTERM: worker.interrupt_soon, signal.SIGINT: worker.stop_soon}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         return worker.run()
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def main() -> int:

@@ -18,11 +18,12 @@ from typing import IO
 import psutil
 
 from core import catalog
-from core.config import RunConfig
+from core.config import ConfigError, RunConfig
 from core.config.plans import Change
 from core.machine.home import Home, child_environment
 from core.records.events import CommandKind
 from core.store import RunStore, StoreError, Working, recovery
+from core.store.continued import ResumeRequest
 from core.worker.leftovers import remove_left_over
 
 LAUNCH_SECONDS = 60.0
@@ -67,6 +68,21 @@ class Supervisor:
         """
         config = catalog.check(config)
         run_id = self.store.create_run(config)
+        self._begin(run_id)
+        return run_id
+
+    def go_on(self, run_id: str, request: ResumeRequest | None = None) -> None:
+        """Have a run that was stopped, interrupted, lost or failed go on from its last checkpoint; without one it begins anew.
+
+        Raises:
+            ConfigError: on `run`, it is going on, its process still lives, or it is finished.
+            KeyError: there is no such run.
+        """
+        refuse_living(self.store, run_id)
+        self.store.ask_to_resume(run_id, request or ResumeRequest())
+        self._begin(run_id)
+
+    def _begin(self, run_id: str) -> None:
         process = self._wake_standby(run_id) or self._launch(["--run", run_id], self.home.run_folder(run_id) / "worker.log")
         self._last_start = time.monotonic()
         try:
@@ -75,7 +91,6 @@ class Supervisor:
             pass  # it is gone already: `reconcile` will say so
         except StoreError:
             pass  # it says so itself, once the store can be written
-        return run_id
 
     def pause(self, run_id: str) -> None:
         """Ask the run to wait after the step at hand."""
@@ -179,6 +194,13 @@ class Supervisor:
             )
         self._children.append(process)
         return process
+
+
+def refuse_living(store: RunStore, run_id: str) -> None:
+    """Raises ConfigError on `run` where the process of a run still lives, whatever its row says: two may not work on one run."""
+    row = store.columns(run_id)
+    if _lives(Working(run_id, row["created"], row["pid"], row["process_started"])):
+        raise ConfigError("run", f"the process of {run_id} (pid {row['pid']}) still works; wait until it has ended, or stop it")
 
 
 def _lives(run: Working) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from types import FrameType
 from typing import Literal
 
@@ -17,21 +18,25 @@ from core.config import ConfigError
 from core.config.plans import Change
 from core.data import Data
 from core.data.leakage import Search
-from core.data.manifest import write_pictures, write_recipe
+from core.data.manifest import read_pictures, write_pictures, write_recipe
 from core.doctor import Doctor
 from core.machine.home import Home
-from core.records.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunResult, RunStatus
+from core.records.events import AuditReport, ChangeRow, Command, CommandKind, Inspection, Reuse, RunStatus
 from core.records.layers import matches
 from core.signals.watch import histogram
 from core.store import RunStore
+from core.store.continued import Cut, ResumeRequest, changes_of_a_person
 from core.store.patience import Limits, PatientStore
 from core.training.audit import Audit, left_over
 from core.training.birth import birth
 from core.training.trainer import ChangeReport, EpochReport, EvaluationReport, FinalReport, Score, StepReport, TrainedReport, Trainer
-from core.worker.assembly import assemble
+from core.worker.assembly import Assembly, GoesOn, assemble
+from core.worker.checkpoints import RunCheckpoints
 from core.worker.kept_weights import KeptWeights, unexpected
 from core.worker.profiles import PROFILE_AFTER, Profiles
 from core.worker.recorder import Recorder
+from core.worker.results import epoch_row, result_of
+from core.worker.resuming import Loaded, newest, put_into, refuse_other_bits, refuse_other_model, refuse_other_pictures
 
 COMMAND_SECONDS = 0.1
 """How often the store is asked for commands: quicker than a person notices, slower than the quickest steps."""
@@ -73,6 +78,16 @@ class Worker:
         self._reuse: Reuse | None = None
         self._profiles = Profiles(self.store, run_id)
         self._evaluation_shown = False
+        self._interrupted = False
+        self._changes_made = 0
+        self._may_be_put_back = False
+        self._to_redo: deque[tuple[int, str]] = deque()
+        self.checkpoints = RunCheckpoints(self.store, run_id, home.run_folder(run_id), self.config.checkpoint_minutes)
+
+    def interrupt_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
+        """Make a checkpoint and end after the step at hand: the machine goes down, or wants its place back. Fit for a signal handler."""
+        self._interrupted = True
+        self.stop_soon()
 
     def stop_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
         """Stop and save after the step at hand. Fit for a signal handler."""
@@ -88,10 +103,12 @@ class Worker:
         try:
             return self._run()
         except _Stopped:
-            self.store.end(self.run_id, RunStatus.STOPPED)
-            return RunStatus.STOPPED
+            self.store.end(self.run_id, self._how_it_stopped)
+            return self._how_it_stopped
         except ConfigError as error:
-            if not self._ended:
+            if self._may_be_put_back:
+                self.store.refuse_to_resume(self.run_id, str(error))
+            elif not self._ended:
                 self.store.end(self.run_id, RunStatus.FAILED, error=str(error))
             raise
         except Exception as error:
@@ -103,19 +120,32 @@ class Worker:
 
     def _run(self) -> RunStatus:
         self.store.set_status(self.run_id, RunStatus.PREPARING, "starting")
-        assembly = assemble(self.config, self.home, self._preparing)
+        request = self.store.resume_request(self.run_id)
+        self._may_be_put_back = request is not None  # until it is changed, a run that cannot go on is left as it was
+        loaded = newest(self.home.run_folder(self.run_id)) if request else None
+        assembly = assemble(self.config, self.home, self._preparing, GoesOn(self.store.tuning(self.run_id)) if loaded else None)
         trainer = assembly.trainer
         if assembly.tuning is not None:
             self.store.set_tuning(self.run_id, assembly.tuning)
-        self._list_pictures(assembly.images)
-        self.store.begin(self.run_id, assembly.plan)
-        self.weights.epochs.begin(trainer.model)
+        if request is not None and loaded is not None:
+            self._refuse_other(request, loaded, assembly)
+        else:
+            self._list_pictures(assembly.images)
+        self._may_be_put_back = False
+        if request is not None:
+            self._to_redo = deque(changes_of_a_person(self.store.cut(self.run_id, loaded.cut if loaded else Cut(0, 0, 0))))
         audit = Audit(trainer.freezing, trainer.optimizer)
         doctor = assembly.doctor()
-        self.store.set_findings(self.run_id, doctor.diagnosis())
         trainer.watch.on_bad_loss = lambda step, batch: doctor.born(birth(trainer, step, batch))
-        search = Search(assembly.images, self.home.cache, doctor.overlap)
         recorder = Recorder(self.store, self.run_id, trainer, doctor)
+        if loaded is not None:
+            self._go_on(loaded, assembly, audit, recorder)
+        else:
+            self.store.begin(self.run_id, assembly.plan)
+            self.weights.epochs.begin(trainer.model)
+        self.checkpoints.follow(trainer)
+        self.store.set_findings(self.run_id, doctor.diagnosis())
+        search = Search(assembly.images, self.home.cache, doctor.overlap)
         status, test, problems = RunStatus.FAILED, None, list[str]()
         refused: ConfigError | None = None
         try:
@@ -129,7 +159,7 @@ class Worker:
         def diagnose() -> None:
             self.store.set_findings(self.run_id, doctor.finish())
 
-        for close in (recorder.flush, search.wait, diagnose, trainer.partition.close, self.weights.epochs.close):
+        for close in (recorder.flush, search.wait, diagnose, trainer.partition.close, self.weights.epochs.close, self.checkpoints.wait):
             try:
                 close()
             except Exception as error:  # one that fails keeps none of the others from being done
@@ -137,12 +167,49 @@ class Worker:
         asked = self._signals
         problems += self.weights.save_at_the_end(trainer, status, (self.epochs, self.step), give_up=lambda: self._signals > asked)
         status = RunStatus.FAILED if problems else status
-        result = self._result(trainer, recorder, test) if self.step or not problems else None
+        if status is RunStatus.FINISHED:
+            self.checkpoints.remove()
+        weights = self.weights.path.relative_to(self.home.path).as_posix() if self.weights.path.exists() else None
+        result = result_of(trainer, recorder, test, (self.epochs, self.step), weights) if self.step or not problems else None
         self.store.end(self.run_id, status, result, "\n\n".join(problems) or None)
         self._ended = True
         if refused is not None:
             raise refused
         return status
+
+    @property
+    def _how_it_stopped(self) -> RunStatus:
+        return RunStatus.INTERRUPTED if self._interrupted else RunStatus.STOPPED
+
+    def _refuse_other(self, request: ResumeRequest, loaded: Loaded, assembly: Assembly) -> None:
+        """See to it that the run goes on as the same: raises ConfigError where pictures, model or machine are others."""
+        refuse_other_model(loaded, assembly.trainer)
+        refuse_other_pictures(read_pictures(self.home.run_folder(self.run_id)), assembly.images.pictures())
+        others = refuse_other_bits(loaded, assembly.trainer, request.accept_other_bits)
+        if others:
+            self.store.say_continued(self.run_id, f"from step {loaded.cut.step + 1:,} on with other bits: {'; '.join(others)}")
+
+    def _go_on(self, loaded: Loaded, assembly: Assembly, audit: Audit, recorder: Recorder) -> None:
+        """Stand where the checkpoint was taken, and say how that was proved."""
+        trainer, run = assembly.trainer, loaded.run
+        line = put_into(trainer, loaded, self.home.run_folder(self.run_id))
+        audit.remember(run["audit"])
+        recorder.doctor.remember(run["doctor"])
+        recorder.remember(run["recorder"])
+        self.step, self.epochs, self._changes_made = trainer.step, run["epochs"], run["changes"]
+        self.checkpoints.remember(frozenset(loaded.content["learned"]))
+        self.weights.epochs.go_on(self.epochs)
+        self.store.begin(self.run_id, assembly.plan)
+        self.store.say_continued(self.run_id, "; ".join([line, *loaded.passed_over]))
+
+    def _checkpoint(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> None:
+        """Keep all that decides the rest of the run, and where its signals stand."""
+        recorder.flush()
+        run = {
+            "epochs": self.epochs, "changes": self._changes_made, "audit": audit.memory(), "doctor": recorder.doctor.memory(),
+            "recorder": recorder.memory(),
+        }  # fmt: skip
+        self.checkpoints.take(trainer, run, audit.first_digests)
 
     def _list_pictures(self, images: Data) -> None:
         """Keep what the run trains and is measured on, before it begins: its test set stays its own, whatever becomes of the dataset."""
@@ -166,19 +233,23 @@ class Worker:
                     recorder.add(report)
                     self._look(report, trainer, audit, doctor)
                     self._profiles.step(report, trainer, self._reuse)
+                    if self.checkpoints.due:
+                        self._checkpoint(trainer, recorder, audit)
                 case ChangeReport():
-                    self._changed(report, "timeline", recorder, audit)
+                    self._changed(report, "timeline", trainer, recorder, audit)
                 case EvaluationReport():
                     recorder.not_a_step()
                     self._evaluating(report)
                 case EpochReport():
                     self.epochs += 1
-                    recorder.add_epoch(_epoch_row(report, recorder.clock.seconds))
+                    recorder.add_epoch(epoch_row(report, recorder.clock.seconds))
                     self.weights.epochs.epoch(trainer.model, self.epochs, self.step)
                     recorder.not_a_step()
                     if time.monotonic() - last_save > SAVE_SECONDS:
                         self.weights.save_meanwhile(trainer)
                         last_save = time.monotonic()
+                    if self.checkpoints.worthwhile:
+                        self._checkpoint(trainer, recorder, audit)
                 case TrainedReport():
                     self._profiles.end(trainer, self.step, self.config.batch_size, self._reuse)
                     self.store.set_reuse(self.run_id, trainer.partition.tell())
@@ -186,13 +257,16 @@ class Worker:
                 case FinalReport():
                     test = report.test
             self._tell(trainer, recorder)
+            self._redo(trainer, recorder, audit)
             try:
                 self._obey(trainer, recorder, audit)
             except _Stopped:
+                if not isinstance(report, TrainedReport | FinalReport):
+                    self._checkpoint(trainer, recorder, audit)
                 self._profiles.end(trainer, self.step, self.config.batch_size, self._reuse)
                 if test is None:
                     self._audited(audit.finish(self.step), doctor)
-                return RunStatus.STOPPED, test
+                return self._how_it_stopped, test
         return RunStatus.FINISHED, test
 
     def _look(self, report: StepReport, trainer: Trainer, audit: Audit, doctor: Doctor) -> None:
@@ -226,9 +300,11 @@ class Worker:
             self._last_reuse, self._reuse = time.monotonic(), reuse
             self.store.set_reuse(self.run_id, reuse)
 
-    def _changed(self, report: ChangeReport, source: Literal["timeline", "live"], recorder: Recorder, audit: Audit) -> None:
+    def _changed(self, report: ChangeReport, source: Literal["timeline", "live"], trainer: Trainer, recorder: Recorder, audit: Audit) -> None:
         """Another plan holds from the next step on: record it, and have the audit begin anew where that is called for."""
         recorder.flush()
+        self.checkpoints.follow(trainer)
+        self._changes_made += 1
         plan = report.plan
         row = ChangeRow(0, report.step, source, str(report.change), plan.learning_rate, plan.frozen, plan.multipliers)
         self.store.append_change(self.run_id, row)
@@ -262,6 +338,7 @@ class Worker:
                         if not paused:
                             recorder.flush()
                             recorder.clock.pause()
+                            self._checkpoint(trainer, recorder, audit)
                             self.store.set_status(self.run_id, RunStatus.PAUSED)
                         paused = True
                     case CommandKind.RESUME if paused:
@@ -286,13 +363,19 @@ class Worker:
                 return
             time.sleep(COMMAND_SECONDS)
 
+    def _redo(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> None:
+        """Make the changes again that a person made after the checkpoint, each before the step at which it held."""
+        while self._to_redo and self._to_redo[0][0] <= trainer.step + 1 and trainer.at_rest:
+            _, text = self._to_redo.popleft()
+            self._changed(trainer.change(Change.parse(text)), "live", trainer, recorder, audit)
+
     def _change(self, command: Command, trainer: Trainer, recorder: Recorder, audit: Audit) -> str | None:
         """Make a change that was asked for; why not, if it cannot be made."""
         try:
             report = trainer.change(Change.parse(command.payload))
         except ConfigError as error:
             return error.message
-        self._changed(report, "live", recorder, audit)
+        self._changed(report, "live", trainer, recorder, audit)
         return None
 
     def _preparing(self, text: str, share: float | None) -> None:
@@ -312,36 +395,6 @@ class Worker:
             self._evaluation_shown = True
             self.store.set_status(self.run_id, RunStatus.RUNNING, f"measuring on the {report.what} set", report.batch / report.batches)
 
-    def _result(self, trainer: Trainer, recorder: Recorder, test: Score | None) -> RunResult:
-        train = trainer.epoch.train if trainer.epoch else None
-        validation = trainer.epoch.validation if trainer.epoch else None
-        return RunResult(
-            epochs=self.epochs,
-            steps=self.step,
-            train_loss=train.loss if train else None,
-            train_accuracy=train.accuracy if train else None,
-            validation_loss=validation.loss if validation else None,
-            validation_accuracy=validation.accuracy if validation else None,
-            test_loss=test.loss if test else None,
-            test_accuracy=test.accuracy if test else None,
-            seconds=recorder.clock.seconds,
-            samples_per_second=recorder.samples / recorder.step_seconds if recorder.step_seconds else 0.0,
-            weights=self.weights.path.relative_to(self.home.path).as_posix() if self.weights.path.exists() else None,
-        )
-
 
 class _Stopped(Exception):
     """The run was asked to stop."""
-
-
-def _epoch_row(report: EpochReport, seconds: float) -> EpochRow:
-    validation = report.validation
-    return EpochRow(
-        report.epoch,
-        report.step,
-        seconds,
-        report.train.loss,
-        report.train.accuracy,
-        validation.loss if validation else None,
-        validation.accuracy if validation else None,
-    )

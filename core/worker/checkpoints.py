@@ -1,0 +1,206 @@
+"""Checkpoints of a run as it goes on: taken between two steps, copied while the next one computes its gradients, written by a thread.
+
+A checkpoint holds all that decides the rest of the run (`core.training.state`), where its signals stand, and the digests by which the one
+that goes on proves that it is the same run (`core.worker.resuming`). What never learned is not in it: the weights before training are on
+disk once (`core.store.saving`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.machine.bits import digest
+from core.machine.files import written_whole
+from core.records.events import RunStatus
+from core.store.patience import PatientStore
+from core.store.resume_files import FORMAT, resume_path, resume_points
+from core.store.saving import log
+from core.training.state import large_tensors, may_learn, small_state
+from core.training.trainer import Trainer
+from core.worker.where import here
+
+KEPT = 2
+"""Newest checkpoints that stay: where the last one is damaged, there is the one before."""
+
+SHARE = 0.01
+"""Part of the training time that checkpoints at the ends of epochs may take, writing included: where epochs last milliseconds, few have one."""
+
+
+class RunCheckpoints:
+    """Makes the checkpoints of one run, at most one at a time.
+
+    A disk that does not take one costs that checkpoint: the one before stays, the run goes on and says so.
+
+    Args:
+        minutes: time after which one is made in the middle of an epoch.
+    """
+
+    def __init__(self, store: PatientStore, run_id: str, folder: Path, minutes: float) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._folder = folder
+        self._every = 60 * minutes
+        self._learned: frozenset[str] = frozenset()
+        self._copies = _Copies()
+        self._writer: threading.Thread | None = None
+        self._failed: OSError | None = None
+        self._told = False
+        self._began = self._last = time.monotonic()
+        self._spent = 0.0
+        self.stall = 0.0
+        """Seconds for which training stood still so far."""
+        self.taken = 0
+
+    def follow(self, trainer: Trainer) -> None:
+        """Something else may learn from here on; call it at the beginning, and at each change."""
+        self._learned |= may_learn(trainer)
+        trainer.before_update = self._let_copy
+
+    def remember(self, learned: frozenset[str]) -> None:
+        """These have learned before this process began."""
+        self._learned |= learned
+
+    @property
+    def due(self) -> bool:
+        """Whether one is to be made in the middle of an epoch."""
+        return time.monotonic() - self._last > self._every and not self._busy
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether one may be made at the end of an epoch."""
+        return not self._busy and self._spent <= SHARE * (time.monotonic() - self._began)
+
+    def take(self, trainer: Trainer, run: Mapping[str, Any], first_digests: Callable[[], Mapping[str, str]]) -> None:
+        """Make one of this moment, between two steps; nothing where only some changes of this moment are made.
+
+        Args:
+            run: what the worker, its recorder, its doctor and its audit know.
+            first_digests: of the parameters that never learned, by name.
+        """
+        if not trainer.at_rest:
+            return
+        self.wait()
+        began = time.perf_counter()
+        self._last = time.monotonic()
+        small = small_state(trainer)
+        content = {
+            "format": FORMAT, "small": small, "run": dict(run), "where": here(trainer.device), "learned": sorted(self._learned),
+            "next_pictures": trainer.train.places(trainer.place.epoch, trainer.place.batches),
+            "shapes": {name: tuple(each.shape) for name, each in trainer.model.named_parameters()},
+        }  # fmt: skip
+        untouched = {name: value for name, value in first_digests().items() if name not in self._learned}
+        self._copies.begin(large_tensors(trainer, self._learned))
+        self._writer = threading.Thread(target=self._write, args=(content, untouched, trainer.step), name="resume checkpoint", daemon=True)
+        self._writer.start()
+        self.taken += 1
+        self.stall += time.perf_counter() - began
+
+    def wait(self) -> None:
+        """Until the last one is on the disk, or could not be written."""
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+        self.tell()
+
+    def tell(self) -> None:
+        """Say that the last one could not be written, if that is so, and when they can be written again. From the worker's own thread."""
+        if (self._failed is not None) == self._told:
+            return
+        self._told = self._failed is not None
+        reason = (
+            f"no checkpoint can be written ({self._failed.strerror or self._failed}); the last good one stays, trying again" if self._failed else ""
+        )
+        self._store.set_status(self._run_id, RunStatus.RUNNING, reason)
+
+    def remove(self) -> None:
+        """The run is over: nothing goes on from here."""
+        self.wait()
+        for point in resume_points(self._folder):
+            point.path.unlink(missing_ok=True)
+
+    @property
+    def _busy(self) -> bool:
+        return self._writer is not None and self._writer.is_alive()
+
+    def _let_copy(self) -> None:
+        began = time.perf_counter()
+        if self._copies.wait():
+            self.stall += time.perf_counter() - began
+
+    def _write(self, content: dict[str, Any], untouched: Mapping[str, str], step: int) -> None:
+        began = time.monotonic()
+        try:
+            self._copies.wait()
+            large = self._copies.result()
+            learned = {key.removeprefix("parameter "): tensor for key, tensor in large.items() if key.startswith("parameter ")}
+            content |= {"large": large, "digests": {**untouched, **{name: digest([tensor]) for name, tensor in learned.items()}}}
+            save(content, resume_path(self._folder, step))
+            for old in resume_points(self._folder)[KEPT:]:
+                old.path.unlink(missing_ok=True)
+            self._failed = None
+        except OSError as error:
+            self._failed = error
+            log(f"No checkpoint could be written, the one before stays: {error}")
+        except RuntimeError as error:  # too little memory for the copies
+            self._failed = OSError(str(error))
+            log(f"No checkpoint could be made, the one before stays: {error}")
+        self._spent += time.monotonic() - began
+
+
+class _Copies:
+    """Copies of tensors in memory that is used again, made by a thread: nothing moves them before the next update."""
+
+    def __init__(self) -> None:
+        self._room: dict[str, Tensor] = {}
+        self._thread: threading.Thread | None = None
+        self._error: RuntimeError | None = None
+
+    def begin(self, tensors: Mapping[str, Tensor]) -> None:
+        """Copy these. The copies of before must not be needed any more."""
+        room, self._room, self._error = self._room, {}, None
+        for name, tensor in tensors.items():
+            old = room.get(name)
+            fits = old is not None and old.shape == tensor.shape and old.dtype == tensor.dtype and old.stride() == tensor.stride()
+            self._room[name] = old if fits and old is not None else torch.empty_like(tensor, device="cpu")
+        self._thread = threading.Thread(target=self._copy, args=(dict(tensors),), name="copies for a checkpoint", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> bool:
+        """Until all are copied. True if there was something to wait for."""
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            return False
+        thread.join()
+        return True
+
+    def result(self) -> dict[str, Tensor]:
+        """The copies, once `wait` is over. Raises RuntimeError where they could not be made."""
+        if self._error is not None:
+            raise self._error
+        return self._room
+
+    def _copy(self, tensors: Mapping[str, Tensor]) -> None:
+        try:
+            with torch.no_grad():
+                for name, tensor in tensors.items():
+                    self._room[name].copy_(tensor)
+        except RuntimeError as error:
+            self._error = error
+
+
+def save(content: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint whole. Raises OSError where the disk does not take it."""
+    with written_whole(path) as file:
+        try:
+            torch.save(dict(content), file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch says "unexpected pos" where a file could not be written
+                raise error.__context__ from None
+            raise
