@@ -12,7 +12,9 @@ from typing import Any, Protocol, cast
 
 from core.machine.home import Home
 
-_MODULES = tuple(f"core.commands.{name}" for name in ("code", "model", "explain", "evaluate", "findings", "profile", "recover", "notions", "modes"))
+_MODULES = tuple(
+    f"core.commands.{name}" for name in ("code", "model", "explain", "evaluate", "findings", "profile", "recover", "notions", "modes", "resume")
+)
 
 
 class CommandModule(Protocol):

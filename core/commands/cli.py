@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return _audit(home, arguments.run, arguments.json)
             case "change":
                 return _change(home, arguments.run, arguments.change)
-            case "pause" | "resume" | "stop":
+            case "pause" | "stop":
                 return _command(home, arguments.command, arguments.run)
             case name:
                 (room,) = [room for room in rooms if name in room.NAMES]
@@ -95,7 +95,6 @@ def _parser(rooms: Sequence[commands.CommandModule]) -> argparse.ArgumentParser:
         ("show", "print one run"),
         ("audit", "print what is frozen, what learns, and the proof; exit status 1 if anything is not as it should be"),
         ("pause", "pause a run after its step"),
-        ("resume", "let a paused run go on"),
         ("stop", "stop a run and save its weights"),
     ):
         command = subparsers.add_parser(name, parents=[shared, as_json] if name in ("show", "audit") else [shared], help=text)
@@ -139,15 +138,19 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
     print(*(f"data: {line}\n" for line in said), sep="", end="", file=sys.stderr)
     with progress_bar(home, run_id):
         work(home, run_id)
-    run = store.run(run_id)
+    return tell_ended(home, store.run(run_id), as_json, said)
+
+
+def tell_ended(home: Home, run: Run, as_json: bool, said: Sequence[str] = ()) -> int:
+    """Print how a run that was worked on here has ended, without what was `said` of its data before; returns the exit status."""
     for note in run.plan.notes if run.plan else ():
         if note not in said:
             print(f"data: {note}", file=sys.stderr)
     if run.error:
         print(f"thaw: {run.error}", file=sys.stderr)
     if run.status.active:
-        why = read_notice(home.run_folder(run_id)) or "The store could not be written."
-        print(f"thaw: {why} How the run ended is kept in {home.run_folder(run_id)}, and comes into the list by itself.", file=sys.stderr)
+        why = read_notice(home.run_folder(run.id)) or "The store could not be written."
+        print(f"thaw: {why} How the run ended is kept in {home.run_folder(run.id)}, and comes into the list by itself.", file=sys.stderr)
     if as_json:
         print(json.dumps({**_summary(home, run), **_data(run)}), flush=True)
     elif run.result is not None:
@@ -189,7 +192,9 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     if as_json:
         epochs = [{name: _json_number(value) for name, value in asdict(row).items()} for row in store.epochs_after(run_id)]
         found = {"history": epochs, "tuning": _tuning(store.tuning(run_id)), **_data(run), "notes": _notes(run, store.reuse(run_id))}
-        print(json.dumps({**_summary(home, run), "config": run.config.model_dump(), "error": run.error, **found}))
+        print(
+            json.dumps({**_summary(home, run), "config": run.config.model_dump(), "error": run.error, "continued": store.continued(run_id), **found})
+        )
         return 0
     print(f"run {run.id}, {run.status}, created {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(run.created))}")
     for name, value in run.config.model_dump().items():
@@ -201,6 +206,8 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
         )
     for note in _notes(run, store.reuse(run_id)):
         print(note)
+    for line in store.continued(run_id):
+        print(line)
     for row in store.epochs_after(run_id):
         print(
             f"epoch {row.epoch:>4}  step {row.step:>7}  train loss {row.train_loss:.4f}  accuracy {percent(row.train_accuracy)}"

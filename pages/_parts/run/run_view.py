@@ -18,7 +18,7 @@ from core.store import Run
 from core.store.checkpoint import weights_of
 from core.store.run_folder import read_notice
 from pages._parts.components.live_chart import live_chart
-from pages._parts.run import audit_view, findings_view, profile_view, reuse_view, steering_view, tuning_view
+from pages._parts.run import audit_view, findings_view, profile_view, resume_view, reuse_view, steering_view, tuning_view
 from pages._parts.run.steering_view import Steered
 from pages._parts.setup.form import write_code
 from pages._parts.shared import draft, words
@@ -60,9 +60,10 @@ def show(shared: Services, run: Run) -> None:
     with st.container():
         for note in run.plan.notes if run.plan else ():
             st.info(words.plain(note), icon=":material/info:")
-        if run.status in (RunStatus.FAILED, RunStatus.LOST):
+        if run.status in (RunStatus.FAILED, RunStatus.LOST) or (run.status.continuable and run.error):
             _what_went_wrong(shared, run)
-        if run.result is not None:
+        resume_view.show(shared, run)
+        if run.result is not None and not run.status.active:
             _result(shared, run)
     if run.status.active or run.step:
         alone(live_chart, run.id, lambda name: _inspect(shared, run, name))
@@ -222,7 +223,8 @@ def _what_went_wrong(shared: Services, run: Run) -> None:
     field, colon, message = reason.partition(": ")
     if colon and field in RunConfig.model_fields:
         reason = f"{words.field(field)}: {message}"
-    title = "The run was lost" if run.status == RunStatus.LOST else "The run failed"
+    titles = {RunStatus.LOST: "The run was lost", RunStatus.FAILED: "The run failed"}
+    title = titles.get(run.status, "The run could not be continued")
     st.error(words.plain(reason), title=title, icon=":material/error:")
     log = shared.supervisor.log_tail(run.id)
     if details.strip() or log:

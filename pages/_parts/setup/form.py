@@ -40,7 +40,7 @@ MODEL_PAGE, TRAIN_PAGE = "model.py", "train.py"
 
 _FURTHER = {
     "momentum", "weight_decay", "schedule", "augmentation", "validation_share", "early_stopping", "class_weights", "doubles",
-    "watch_budget", "watch_every", "fault", *draft.OPTIONS,
+    "watch_budget", "watch_every", "checkpoint_minutes", "fault", *draft.OPTIONS,
 }  # fmt: skip
 
 _START_ERROR = "setup_start_error"
@@ -178,6 +178,12 @@ class Form(Fields):
             with self.field(right, "watch_every"):
                 st.number_input("Watch every", step=5.0, format="%g", key=key("watch_every"), persist_state="session")
                 self.say("watch_every", "steps between two looks at weight changes and frozen layers")
+            with self.field(st.container(), "checkpoint_minutes"):
+                label = f"{words.field('checkpoint_minutes')} (min)"
+                st.number_input(label, step=1.0, format="%g", key=key("checkpoint_minutes"), persist_state="session")
+                self.say(
+                    "checkpoint_minutes", "at most between two checkpoints, from which a run goes on that was interrupted; one at epoch ends too"
+                )
             with self.field(st.container(), "fault"):
                 name = st.selectbox(words.field("fault"), list(FAULTS), key=key("fault"), persist_state="session")
                 self.say("fault", FAULTS[name])

@@ -23,6 +23,7 @@ STATUS: dict[RunStatus, tuple[str, str, Colour]] = {
     RunStatus.STOPPED: ("Stopped", ":material/stop_circle:", "gray"),
     RunStatus.FAILED: ("Failed", ":material/error:", "red"),
     RunStatus.LOST: ("Lost", ":material/link_off:", "red"),
+    RunStatus.INTERRUPTED: ("Interrupted", ":material/power_off:", "orange"),
 }
 """A status as a word, an icon and a colour: never a colour alone."""
 
@@ -70,6 +71,7 @@ _LABELS: Mapping[str, str] = {
     "feature_cache": "Features of frozen layers",
     "feature_cache_gigabytes": "Room for features",
     "watch_budget": "Watching budget",
+    "checkpoint_minutes": "Minutes between checkpoints",
 }
 """The fields whose widgets are not labelled with their names."""
 

@@ -1,0 +1,46 @@
+"""`python -m core resume RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from core.commands.progress import progress_bar
+from core.machine.home import Home
+from core.records.events import RunStatus
+from core.store import RunStore
+from core.store.continued import ResumeRequest
+from core.worker.supervisor import Supervisor, refuse_living
+
+NAMES = ("resume",)
+
+
+def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+    """Add the parser."""
+    about = "let a paused run go on; continue one that was stopped, interrupted, lost or failed, in the foreground, to the same end to the bit"
+    resume = commands.add_parser("resume", parents=[shared, as_json], help=about)
+    resume.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
+    accept = "continue also where torch, the processor or the number of threads is another: its steps are marked as computed with other bits"
+    resume.add_argument("--accept-other-bits", action="store_true", help=accept)
+
+
+def run(home: Home, arguments: argparse.Namespace) -> int:
+    """Carry it out."""
+    store = RunStore(home.database)
+    supervisor = Supervisor(home, store)
+    supervisor.reconcile()
+    found = store.run(arguments.run)
+    if found.status is RunStatus.PAUSED:
+        supervisor.resume(found.id)
+        return 0
+    from core.commands.cli import tell_ended  # it imports this module
+
+    refuse_living(store, found.id)
+    store.ask_to_resume(found.id, ResumeRequest(arguments.accept_other_bits))
+    from core.worker.process import work  # torch takes two seconds, which a misspelt name must not cost
+
+    with progress_bar(home, found.id):
+        work(home, found.id)
+    print(*store.continued(found.id)[-1:], sep="\n", file=sys.stderr)
+    return tell_ended(home, store.run(found.id), arguments.json)
