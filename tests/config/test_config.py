@@ -36,6 +36,7 @@ DEFAULTS = {
     "loss": "CrossEntropyLoss", "optimizer": "AdamW", "learning_rate": 1e-3, "schedule": "constant", "batch_size": 32, "epochs": 5,
     "precision": "float32", "seed": 0, "watch_every": 10, "validation_share": 0.2, "doubles": "keep", "accumulate": 1,
     "memory_format": "contiguous", "frozen_randomness": True, "feature_cache_gigabytes": 8.0, "watch_budget": 0.02,
+    "checkpoint_minutes": 5.0,
 }  # fmt: skip
 
 
