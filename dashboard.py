@@ -113,8 +113,8 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
     asyncio.get_running_loop().set_exception_handler(shortage)
     closed_sessions.install(runtime.get_instance(), sessions)
     shared = services()
-    with suppress(StoreError):  # locked just now: every page says so, and the next look comes soon
-        shared.supervisor.reconcile()
+    with suppress(OSError):  # locked just now: every page says so, and the next look comes soon
+        shared.supervisor.look_after()
     shared.supervisor.keep_standby()
     import pandas  # noqa: F401  the first table would wait 0.3 s for it
 
@@ -138,7 +138,7 @@ async def _keep_house(shared: Services) -> None:
     while True:
         sessions.tidy()
         try:
-            await anyio.to_thread.run_sync(shared.supervisor.reconcile)
+            await anyio.to_thread.run_sync(shared.supervisor.look_after)
             await anyio.to_thread.run_sync(shared.supervisor.keep_standby)
             said = ""
         except OSError as error:  # no handle left, a full disk: it may be better next time

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import psutil
 
@@ -38,3 +42,30 @@ def cpp_compiler() -> str:
     """The C++ compiler that torch.compile calls on a processor, as a path or a name: `$CXX`, or what this system usually has."""
     usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     return os.environ.get("CXX") or usual
+
+
+def device_of(asked: str) -> str:
+    """The device that a config means by `auto`, `cpu`, `cuda`, `cuda:1` or `mps`, for counting the runs on each.
+
+    Without torch, so from what the system says: where torch then cannot use a GPU that is there, `auto` counts as that GPU all the same.
+    """
+    if asked == "auto":
+        return accelerator() or "cpu"
+    return "cuda:0" if asked == "cuda" else asked
+
+
+@cache
+def accelerator() -> str:
+    """The first GPU that this machine seems to have and this torch to know, by its name in torch; empty: none."""
+    if sys.platform == "darwin":
+        return "mps" if platform.machine() == "arm64" else ""
+    try:
+        if version("torch").endswith("+cpu"):
+            return ""
+    except PackageNotFoundError:
+        return ""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if hidden is not None and not (hidden.strip() and not hidden.strip().startswith("-")):
+        return ""
+    there = any(Path(place).exists() for place in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
+    return "cuda:0" if there or (sys.platform == "win32" and "CUDA_PATH" in os.environ) else ""

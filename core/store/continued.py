@@ -13,6 +13,7 @@ from core.config import ConfigError
 from core.records.events import ChangeRow, RunStatus, StepBlock, StepRow
 from core.records.summaries import block_of
 from core.store.database import unknown
+from core.store.queue_tables import LAST_PLACE
 from core.store.signal_tables import SignalTables
 
 _AT_ONCE = 4096
@@ -38,15 +39,15 @@ class ResumeRequest:
 class ContinuedRuns(SignalTables):
     """What the store knows of runs that go on."""
 
-    def ask_to_resume(self, run_id: str, request: ResumeRequest) -> None:
-        """Put a run that has ended back among those that wait for a process. One of two people who ask at once is refused.
+    def ask_to_resume(self, run_id: str, request: ResumeRequest, process: tuple[int, float] | None = None) -> None:
+        """Put a run that has ended behind those that wait, unless a `process` (see `create_run`) works on it. Of two who ask at once one is refused.
 
         Raises:
             ConfigError: on `run`, it is going on, or is finished.
             KeyError: there is no such run.
         """
         with self._transaction() as connection:
-            row = connection.execute("SELECT status, ended FROM runs WHERE id = ?", (run_id,)).fetchone()
+            row = connection.execute("SELECT status, ended FROM runs WHERE id = ? AND binned IS NULL", (run_id,)).fetchone()
             if row is None:
                 raise unknown(run_id)
             status = RunStatus(row["status"])
@@ -56,9 +57,10 @@ class ContinuedRuns(SignalTables):
             before = {"status": status, "ended": row["ended"]}
             text = json.dumps({"accept_other_bits": request.accept_other_bits, "before": before})
             connection.execute(
-                "UPDATE runs SET status = ?, activity = 'waiting to go on', activity_share = NULL, resume = ?, pid = NULL, process_started = NULL,"
+                "UPDATE runs SET status = ?, activity = '', activity_share = NULL, resume = ?, pid = ?, process_started = ?,"
+                f" claimed_by = NULL, claimed_at = NULL, place = ({LAST_PLACE}) + 1,"
                 " ended = NULL, error = NULL WHERE id = ?",
-                (RunStatus.QUEUED, text, run_id),
+                (RunStatus.QUEUED, text, *(process or (None, None)), run_id),
             )
 
     def resume_request(self, run_id: str) -> ResumeRequest | None:

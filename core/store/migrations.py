@@ -113,6 +113,15 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE runs ADD COLUMN findings TEXT;
     """,
     """
+    ALTER TABLE runs ADD COLUMN place REAL;
+    ALTER TABLE runs ADD COLUMN claimed_by TEXT;
+    ALTER TABLE runs ADD COLUMN claimed_at REAL;
+    ALTER TABLE runs ADD COLUMN binned REAL;
+    CREATE INDEX runs_by_place ON runs (place);
+    CREATE INDEX runs_by_status ON runs (status, place);
+    CREATE INDEX runs_by_bin ON runs (binned);
+    """,
+    """
     ALTER TABLE runs ADD COLUMN resume TEXT;
     ALTER TABLE runs ADD COLUMN continued TEXT;
     """,

@@ -45,7 +45,7 @@ def read_run(row: Row) -> dict[str, Any]:
     Raises:
         UnreadableRun: one of them is damaged, or of a newer Thaw.
     """
-    return {name: _value(row, name, read) for name, read in _READERS.items()}
+    return {name: _value(row, name, read) for name, read in _READERS.items() if name not in _LATER or _has(row, name)}
 
 
 @contextmanager
@@ -55,6 +55,14 @@ def readable(run_id: str, what: str) -> Iterator[None]:
         yield
     except _BAD_VALUE as error:
         raise UnreadableRun(run_id, f"its {what} are damaged, or of a newer Thaw ({_brief(error)})") from None
+
+
+def _has(row: Row, name: str) -> bool:
+    try:
+        row[name]
+    except (KeyError, IndexError):  # as a dict says it, and as sqlite3 does
+        return False
+    return True
 
 
 def _value(row: Row, name: str, read: Callable[[Any], Any]) -> Any:
@@ -114,4 +122,10 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "step_seconds": _number,
     "watch_seconds": _number,
     "stages": _json(TIMES),
+    "place": _or_none(_number),
+    "claimed_by": _or_none(str),
+    "binned": _or_none(_number),
 }
+
+_LATER = ("place", "claimed_by", "binned")
+"""What the `run.json` of an earlier Thaw does not have."""

@@ -20,6 +20,7 @@ from core.records.profile import StepTimes
 from core.records.summaries import LevelRow
 from core.store.continued import ContinuedRuns
 from core.store.database import unknown
+from core.store.queue_tables import HOLDS, LAST_PLACE, WAITS, QueueTables
 from core.store.reading import PLAN, RESULT, UnreadableRun, read_run, readable
 from core.store.rows import level_values, step_values
 from core.store.signal_tables import ADD_CHANGE, ADD_EPOCH, ADD_LEVELS, ADD_STEPS, change_values
@@ -53,6 +54,17 @@ class Run:
     step_seconds: float
     watch_seconds: float
     stages: StepTimes | None
+    place: float | None = None
+    """Where it stands in the queue: the lower, the earlier."""
+    claimed_by: str | None = None
+    """The process that is about to start it, or did."""
+    binned: float | None = None
+    """When it was put into the bin; None: it is not there."""
+
+    @property
+    def waits(self) -> bool:
+        """True while it waits in the queue for a place."""
+        return self.status == RunStatus.QUEUED and self.pid is None and self.claimed_by is None and self.binned is None
 
     @property
     def watching(self) -> float | None:
@@ -76,12 +88,20 @@ class Working:
     created: float
     pid: int | None
     process_started: float | None
+    status: str = RunStatus.RUNNING
+    claimed_by: str | None = None
+    claimed_at: float | None = None
+
+    @property
+    def claimed(self) -> bool:
+        """True while a process is to start it, and none is known that works on it yet."""
+        return self.status == RunStatus.QUEUED and self.pid is None and self.claimed_by is not None
 
 
 _RUN = ", ".join(field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
 
 
-class RunStore(ContinuedRuns):
+class RunStore(ContinuedRuns, QueueTables):
     """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
 
     Whatever reads or writes raises `StoreError`, with nothing half-written, where the file cannot be used.
@@ -89,14 +109,17 @@ class RunStore(ContinuedRuns):
 
     # Runs
 
-    def create_run(self, config: RunConfig) -> str:
-        """Insert a queued run and return its id, which sorts by time: `20261123-102233-a1b2`."""
+    def create_run(self, config: RunConfig, process: tuple[int, float] | None = None) -> str:
+        """Insert a queued run and return its id, which sorts by time: `20261123-102233-a1b2`.
+
+        It waits at the end of the queue, unless a `process` (its pid and when it was started) works on it already.
+        """
         now = time.time()
         run_id = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + "-" + secrets.token_hex(2)
         with self._transaction() as connection:
             connection.execute(
-                "INSERT INTO runs (id, created, config, status) VALUES (?, ?, ?, ?)",
-                (run_id, now, config.to_json(), RunStatus.QUEUED),
+                f"INSERT INTO runs (id, created, config, status, pid, process_started, place) VALUES (?, ?, ?, ?, ?, ?, ({LAST_PLACE}) + 1)",
+                (run_id, now, config.to_json(), RunStatus.QUEUED, *(process or (None, None))),
             )
         return run_id
 
@@ -109,22 +132,37 @@ class RunStore(ContinuedRuns):
         """
         return _run(self._row(_RUN, run_id))
 
-    def runs(self, limit: int = 50, active: bool | None = None) -> list[Run]:
-        """The newest runs that can be read, newest first; with `active` only those that still have (or have no longer) a process."""
-        return [run for run in self._entries(active, limit, lambda run: isinstance(run, Run)) if isinstance(run, Run)]
+    def runs(self, limit: int = 50, active: bool | None = None, binned: bool = False) -> list[Run]:
+        """The newest runs that can be read, newest first; with `active` only those that still have (or have no longer) a process.
 
-    def entries(self, limit: int = 50, active: bool | None = None) -> list[Run | UnreadableRun]:
+        Those in the bin are left out, unless `binned` asks for them: then they alone are listed.
+        """
+        found = self._entries(active, limit, lambda run: isinstance(run, Run), binned)
+        return [run for run in found if isinstance(run, Run)]
+
+    def entries(self, limit: int = 50, active: bool | None = None, binned: bool = False) -> list[Run | UnreadableRun]:
         """The newest runs as `runs` gives them, and in their places those that cannot be read, with the reason."""
-        return self._entries(active, limit, lambda run: True)
+        return self._entries(active, limit, lambda run: True, binned)
 
-    def _entries(self, active: bool | None, limit: int, wanted: Callable[[Run | UnreadableRun], bool]) -> list[Run | UnreadableRun]:
+    def waiting_runs(self, limit: int = -1) -> list[Run | UnreadableRun]:
+        """The runs that wait for a place, the next one first; at most `limit`, -1: all."""
+        return self._listed(f"{WAITS} ORDER BY place, created, id LIMIT ?", (limit,))
+
+    def holding_runs(self, limit: int = -1) -> list[Run | UnreadableRun]:
+        """The runs that hold a place, newest first: those with a process, also paused ones, and those that are being started."""
+        return self._listed(f"{HOLDS} ORDER BY created DESC, id DESC LIMIT ?", (limit,))
+
+    def _listed(self, condition: str, values: tuple[Any, ...]) -> list[Run | UnreadableRun]:
+        return [_run_or_reason(row) for row in self._read(f"SELECT {_RUN} FROM runs WHERE {condition}", values)]
+
+    def _entries(self, active: bool | None, limit: int, wanted: Callable[[Run | UnreadableRun], bool], binned: bool) -> list[Run | UnreadableRun]:
         going = [status for status in RunStatus if status.active]
         # A status that only a newer Thaw knows is not taken for that of a run that goes on.
-        condition = "" if active is None else f"WHERE status {'' if active else 'NOT '}IN ({', '.join('?' * len(going))})"
+        condition = "" if active is None else f"AND status {'' if active else 'NOT '}IN ({', '.join('?' * len(going))})"
+        query = f"SELECT {_RUN} FROM runs WHERE binned IS {'NOT ' if binned else ''}NULL {condition} ORDER BY created DESC, id DESC"
         found: list[Run | UnreadableRun] = []
         with self._told():
-            rows = self._connection.execute(f"SELECT {_RUN} FROM runs {condition} ORDER BY created DESC, id DESC", () if active is None else going)
-            for row in rows:
+            for row in self._connection.execute(query, () if active is None else going):
                 if len(found) >= limit:
                     break
                 run = _run_or_reason(row)
@@ -137,10 +175,9 @@ class RunStore(ContinuedRuns):
         return {str(row["id"]) for row in self._read("SELECT id FROM runs")}
 
     def processes(self) -> list[Working]:
-        """The runs that should have a process, whatever else of their rows can be read."""
-        going = [status for status in RunStatus if status.active]
-        query = f"SELECT id, created, pid, process_started FROM runs WHERE status IN ({', '.join('?' * len(going))})"
-        return [Working(*row) for row in self._read(query, going)]
+        """The runs that should have a process, or are to get one; not those that wait in the queue. Whatever else of their rows can be read."""
+        columns = "id, created, pid, process_started, status, claimed_by, claimed_at"
+        return [Working(*row) for row in self._read(f"SELECT {columns} FROM runs WHERE {HOLDS}")]
 
     def delete_run(self, run_id: str) -> None:
         """Forget a run and all its rows. Its folder is the caller's to remove."""

@@ -17,7 +17,7 @@ import psutil
 from core.config import ConfigError
 from core.machine.home import Home
 from core.records.events import RunStatus
-from core.store import StoreError
+from core.store import RunStore, StoreError
 from core.store.patience import open_patiently
 from core.store.saving import log
 from core.worker.worker import Worker
@@ -30,7 +30,11 @@ def work(home: Home, run_id: str) -> RunStatus:
         ConfigError: what the config asks for cannot be had; the store has it too.
     """
     me = psutil.Process()
-    worker = Worker(home, open_patiently(home.database), run_id)
+    store = open_patiently(home.database)
+    # Before the worker is made: it empties files that another process may be writing.
+    if not _may_begin(store, run_id, me):
+        return store.run(run_id).status
+    worker = Worker(home, store, run_id)
     worker.store.set_process(run_id, me.pid, me.create_time())
     handlers = {signal.SIGTERM: worker.interrupt_soon, signal.SIGINT: worker.stop_soon}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
@@ -39,6 +43,17 @@ def work(home: Home, run_id: str) -> RunStatus:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+def _may_begin(store: RunStore, run_id: str, me: psutil.Process) -> bool:
+    """Whether the run is this process's to do: not where another works on it, or where it has ended meanwhile."""
+    try:
+        if store.take_up(run_id, me.pid, me.create_time()):
+            return True
+    except StoreError:  # it cannot be written just now: whoever started this process has claimed the run before
+        return True
+    log(f"Nothing is done: run {run_id} has another process, or has ended.")
+    return False
 
 
 def main() -> int:

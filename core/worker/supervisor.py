@@ -7,10 +7,12 @@ process start time, since a pid alone is soon somebody else's.
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -20,14 +22,16 @@ import psutil
 from core import catalog
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
+from core.machine.hardware import device_of
 from core.machine.home import Home, child_environment
+from core.machine.settings import Settings, read_settings
 from core.records.events import CommandKind
 from core.store import RunStore, StoreError, Working, recovery
 from core.store.continued import ResumeRequest
 from core.worker.leftovers import remove_left_over
 
 LAUNCH_SECONDS = 60.0
-"""A queued run without a process is given this long before it counts as lost."""
+"""A process that is to come is given this long before its run counts as lost, or waits again where it had only been claimed."""
 
 STANDBY_PAUSE_SECONDS = 20.0
 """A new standby waits this long after a start: its imports would slow the run's first seconds down."""
@@ -35,6 +39,12 @@ STANDBY_PAUSE_SECONDS = 20.0
 
 CLEARING_SECONDS = 600.0
 """How often unfinished files are looked for where no run was lost meanwhile."""
+
+
+def this_process() -> tuple[int, float]:
+    """What this process is known by: its pid, and when it was started (Unix seconds)."""
+    me = psutil.Process()
+    return me.pid, me.create_time()
 
 
 @dataclass
@@ -59,20 +69,27 @@ class Supervisor:
         self._last_start = 0.0
         self._next_clearing = 0.0
         self._children: list[subprocess.Popen[bytes]] = []
+        pid, started = this_process()
+        self._claimer = f"{pid} {started!r} {secrets.token_hex(4)}"
+        self.settings_problem = ""
+        """Why `settings.json` of the home cannot be used; empty: it can, or there is none."""
 
     def start(self, config: RunConfig) -> str:
-        """Queue a run and give it a process, a standby worker if one is ready; returns the run's id at once.
+        """Put a run at the end of the queue, where it begins at once if a place is free; returns its id at once.
 
         Raises:
             ConfigError: a name or option of the config is not in the catalogue. Nothing is started then.
+            StoreError: the store cannot be written. Nothing is started then.
         """
-        config = catalog.check(config)
-        run_id = self.store.create_run(config)
-        self._begin(run_id)
+        run_id = self.store.create_run(catalog.check(config))
+        with suppress(StoreError):  # it is in the queue, and the next look comes soon
+            self.look_after()
         return run_id
 
     def go_on(self, run_id: str, request: ResumeRequest | None = None) -> None:
         """Have a run that was stopped, interrupted, lost or failed go on from its last checkpoint; without one it begins anew.
+
+        It waits in the queue like any other, behind those that wait already.
 
         Raises:
             ConfigError: on `run`, it is going on, its process still lives, or it is finished.
@@ -80,17 +97,63 @@ class Supervisor:
         """
         refuse_living(self.store, run_id)
         self.store.ask_to_resume(run_id, request or ResumeRequest())
-        self._begin(run_id)
+        with suppress(StoreError):
+            self.look_after()
 
-    def _begin(self, run_id: str) -> None:
-        process = self._wake_standby(run_id) or self._launch(["--run", run_id], self.home.run_folder(run_id) / "worker.log")
-        self._last_start = time.monotonic()
+    def look_after(self) -> None:
+        """What a server does every few seconds: `reconcile`, then `dispatch`. Raises StoreError, and OSError where a process cannot be started."""
+        self.reconcile()
+        self.dispatch()
+
+    def dispatch(self) -> list[str]:
+        """Begin the waiting runs that a place is free for, and return their ids.
+
+        A run is claimed in one transaction before it is given a process, so that of several servers one begins it. What the settings say
+        wrongly is kept in `settings_problem`, and places are counted as if they said nothing.
+        """
+        slots = self.settings().slots
+        begun = []
+        while (run_id := self.store.claim(self._claimer, slots, device_of)) is not None:
+            self._begin(run_id)
+            begun.append(run_id)
+        return begun
+
+    def settings(self) -> Settings:
+        """The home's settings as they are now; where they cannot be used, those that hold without any."""
         try:
-            self.store.set_process(run_id, process.pid, psutil.Process(process.pid).create_time())
-        except psutil.NoSuchProcess:
-            pass  # it is gone already: `reconcile` will say so
-        except StoreError:
-            pass  # it says so itself, once the store can be written
+            settings = read_settings(self.home)
+        except ConfigError as error:
+            self.settings_problem = str(error)
+            return Settings()
+        self.settings_problem = ""
+        return settings
+
+    def start_now(self, run_id: str) -> bool:
+        """Begin a waiting run beyond the places that there are. False: it does not wait any more. Raises KeyError for an unknown run."""
+        claimed = self.store.claim_this(run_id, self._claimer)
+        if claimed:
+            self._begin(run_id)
+        return claimed
+
+    def run_next(self, run_id: str) -> bool:
+        """Move a waiting run to the front of the queue. False: it does not wait any more. Raises KeyError for an unknown run."""
+        return self.store.run_next(run_id)
+
+    def move(self, run_id: str, before: str) -> bool:
+        """Move a waiting run in front of another. False: one of them does not wait any more. Raises KeyError for an unknown run."""
+        return self.store.move(run_id, before)
+
+    def cancel(self, run_id: str) -> bool:
+        """End a waiting run before it begins; one that is just being started is asked to stop. True: it never began. Raises KeyError."""
+        if self.store.cancel(run_id):
+            return True
+        if self.store.run(run_id).status.active:
+            self.store.request(run_id, CommandKind.STOP)
+        return False
+
+    def restore_cancelled(self, run_id: str) -> bool:
+        """Have a run that was cancelled wait again, where it stood. False: it waits already, or was not cancelled."""
+        return self.store.restore_cancelled(run_id)
 
     def pause(self, run_id: str) -> None:
         """Ask the run to wait after the step at hand."""
@@ -101,8 +164,9 @@ class Supervisor:
         self.store.request(run_id, CommandKind.RESUME)
 
     def stop(self, run_id: str) -> None:
-        """Ask the run to end after the step at hand and save its weights."""
-        self.store.request(run_id, CommandKind.STOP)
+        """Ask the run to end after the step at hand and save its weights. One that waits is cancelled."""
+        if not self.store.cancel(run_id):
+            self.store.request(run_id, CommandKind.STOP)
 
     def change(self, run_id: str, change: Change) -> int:
         """Ask the run to freeze, unfreeze or learn at another rate from its next step on; returns the command's id."""
@@ -119,13 +183,16 @@ class Supervisor:
     def reconcile(self) -> None:
         """Mark as lost every active run whose process is gone, with the end of its log as the reason; clear up after the killed.
 
-        Cheap: call it often.
+        What was claimed and never got a process waits again. Cheap: call it often. Nothing is begun: that is `dispatch`.
         """
         with self._lock:
             # poll() buries children that have ended; a zombie would still have a pid.
             self._children = [child for child in self._children if child.poll() is None]
         for run in self.store.processes():
-            if not _lives(run) and not (run.pid is None and time.time() - run.created < LAUNCH_SECONDS):
+            if run.claimed:
+                if not _may_still_come(run):
+                    self.store.give_back(run.id, str(run.claimed_by))
+            elif not _lives(run.pid, run.process_started) and not (run.pid is None and 0 <= time.time() - run.created < LAUNCH_SECONDS):
                 recovery.bury(self.home, self.store, run, self.log_tail(run.id, lines=20))
                 self._next_clearing = 0.0
         if time.monotonic() >= self._next_clearing:
@@ -166,6 +233,17 @@ class Supervisor:
         if standby is not None and standby.process.stdin is not None:
             standby.process.stdin.close()
 
+    def _begin(self, run_id: str) -> None:
+        """Give a run that this object has claimed a process: a standby worker if one is ready. Where that fails, the run waits again."""
+        try:
+            process = self._wake_standby(run_id) or self._launch(["--run", run_id], self.home.run_folder(run_id) / "worker.log")
+        except OSError:
+            self.store.give_back(run_id, self._claimer)
+            raise
+        self._last_start = time.monotonic()
+        with suppress(psutil.NoSuchProcess, StoreError):  # gone already: `reconcile` will say so; or it says so itself, once the store can be written
+            self.store.set_launched(run_id, self._claimer, process.pid, psutil.Process(process.pid).create_time())
+
     def _wake_standby(self, run_id: str) -> subprocess.Popen[bytes] | None:
         with self._lock:
             standby = self._standby
@@ -199,15 +277,26 @@ class Supervisor:
 def refuse_living(store: RunStore, run_id: str) -> None:
     """Raises ConfigError on `run` where the process of a run still lives, whatever its row says: two may not work on one run."""
     row = store.columns(run_id)
-    if _lives(Working(run_id, row["created"], row["pid"], row["process_started"])):
+    if _lives(row["pid"], row["process_started"]):
         raise ConfigError("run", f"the process of {run_id} (pid {row['pid']}) still works; wait until it has ended, or stop it")
 
 
-def _lives(run: Working) -> bool:
-    if run.pid is None or run.process_started is None:
+def _lives(pid: int | None, started: float | None) -> bool:
+    """Whether the process with this pid is still the one that was started then (Unix seconds): pids are used again, sooner after a reboot."""
+    if pid is None or started is None:
         return False
     try:
-        process = psutil.Process(run.pid)
-        return abs(process.create_time() - run.process_started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _may_still_come(run: Working) -> bool:
+    """Whether a claimed run may still get its process: the claimer lives, and has not had time enough."""
+    pid, _, rest = str(run.claimed_by).partition(" ")
+    try:
+        lives = _lives(int(pid), float(rest.partition(" ")[0]))
+    except ValueError:  # of another Thaw
+        lives = False
+    return lives and 0 <= time.time() - (run.claimed_at or 0.0) < LAUNCH_SECONDS

@@ -17,11 +17,12 @@ from tests.support import wait_until
 
 def test_workers_that_ended_are_gone_whether_they_had_a_run_or_waited_for_one(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     launched = subprocess.Popen
+    until = f"\nimport os, time\nwhile not os.path.exists({str(home.path / 'over')!r}): time.sleep(0.01)"
 
     def quick(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         waits = "--standby" in command
         return launched(
-            [command[0], "-c", "import sys; print('ready', file=sys.stderr, flush=True)" + ("; sys.stdin.read()" if waits else "")], **options
+            [command[0], "-c", "import sys; print('ready', file=sys.stderr, flush=True)" + ("; sys.stdin.read()" if waits else "") + until], **options
         )
 
     monkeypatch.setattr(subprocess, "Popen", quick)
@@ -31,8 +32,10 @@ def test_workers_that_ended_are_gone_whether_they_had_a_run_or_waited_for_one(ho
     assert supervisor._standby is not None
     standby = supervisor._standby.process.pid
     first, second = (supervisor.start(RunConfig(threads=threads)) for threads in (1, 2))
+    assert supervisor.start_now(second), "there is one place"
     pids = {store.run(first).pid, store.run(second).pid}
     assert pids == {standby, *(child.pid for child in supervisor._children)}
+    (home.path / "over").touch()
     for pid in pids:
         assert pid is not None
         worker = psutil.Process(pid)

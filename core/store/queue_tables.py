@@ -1,0 +1,194 @@
+"""The queue's part of the store: which runs wait, in which order, and who is about to start one.
+
+A queued run without a process and without a claim waits. Nothing here assumes that it has never run: one that is to be continued waits
+in the same way, with its rows and its folder. Every step that two processes could take at once is one transaction that begins with the
+write lock (`BEGIN IMMEDIATE`), and says in what it returns whether it was this one that took it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from core.records.events import CommandKind, RunStatus
+from core.store.database import Database, unknown
+
+LAST_PLACE = "SELECT COALESCE(MAX(place), 0) FROM runs"
+WAITS = "status = 'queued' AND pid IS NULL AND claimed_by IS NULL AND binned IS NULL"
+"""The condition that a run waits for a place."""
+
+HOLDS = "(status IN ('preparing', 'running', 'paused') OR status = 'queued' AND (pid IS NOT NULL OR claimed_by IS NOT NULL))"
+"""The condition that a run holds a place: it has a process, should have one, or is being started. A paused one keeps its memory, so its place."""
+
+CANCELLED = "cancelled before it began"
+CANCELLED_AGAIN = "cancelled before it went on"
+"""What is said of a waiting run that was cancelled: `restore_cancelled` knows it by that."""
+
+_FREE = "pid = NULL, process_started = NULL, claimed_by = NULL, claimed_at = NULL"
+# A config that cannot be read is its worker's to complain of.
+_DEVICE = "COALESCE(CASE WHEN json_valid(config) THEN json_extract(config, '$.device') END, 'auto')"
+_REFUSE = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
+
+
+class QueueTables(Database):
+    """Waiting, claiming, cancelling and putting back."""
+
+    def count_waiting(self) -> int:
+        """How many runs wait for a place."""
+        return int(self._read(f"SELECT COUNT(*) FROM runs WHERE {WAITS}")[0][0])
+
+    def devices_asked(self) -> dict[str, str]:
+        """The device that each active run's config names, by run id."""
+        return dict(map(tuple, self._read(f"SELECT id, {_DEVICE} FROM runs WHERE {WAITS} OR {HOLDS}")))
+
+    def claim(self, claimer: str, slots: int, device_of: Callable[[str], str]) -> str | None:
+        """Claim the next run that a place is free for, and return its id; None: no run waits, or no place is free.
+
+        Args:
+            claimer: the process that will start it, in words that only it has.
+            slots: runs that may go on at once on a device.
+            device_of: from what a config names (`auto`) to the device that it means here.
+        """
+        if not self.count_waiting():  # most looks find none: they need not wait for a lock
+            return None
+        with self._transaction() as connection:
+            held: dict[str, int] = {}
+            for (asked,) in connection.execute(f"SELECT {_DEVICE} FROM runs WHERE {HOLDS}").fetchall():
+                held[device_of(str(asked))] = held.get(device_of(str(asked)), 0) + 1
+            for run_id, asked in connection.execute(f"SELECT id, {_DEVICE} FROM runs WHERE {WAITS} ORDER BY place, created, id").fetchall():
+                if held.get(device_of(str(asked)), 0) < slots:
+                    _claim(connection, run_id, claimer)
+                    return str(run_id)
+        return None
+
+    def claim_this(self, run_id: str, claimer: str) -> bool:
+        """Claim a waiting run whatever else goes on. False: it does not wait any more.
+
+        Raises:
+            KeyError: there is no such run.
+        """
+        with self._transaction() as connection:
+            return _waits(connection, run_id) and _claim(connection, run_id, claimer)
+
+    def give_back(self, run_id: str, claimer: str) -> bool:
+        """Whoever claimed the run did not start it: it waits again, at its old place. One that was to be stopped meanwhile is cancelled."""
+        with self._transaction() as connection:
+            given = connection.execute(
+                f"UPDATE runs SET {_FREE} WHERE id = ? AND status = 'queued' AND pid IS NULL AND claimed_by = ?", (run_id, claimer)
+            ).rowcount
+            stop = "SELECT 1 FROM commands WHERE run = ? AND kind = ? AND applied_at_step IS NULL AND error IS NULL"
+            if given and connection.execute(stop, (run_id, CommandKind.STOP)).fetchone():
+                _cancel(connection, run_id)
+        return given > 0
+
+    def set_launched(self, run_id: str, claimer: str, pid: int, process_started: float) -> bool:
+        """Remember the process that `claimer` started for the run. False: the run has another one, or the claim was given back."""
+        with self._transaction() as connection:
+            query = "UPDATE runs SET pid = ?, process_started = ? WHERE id = ? AND status = 'queued' AND pid IS NULL AND claimed_by = ?"
+            return connection.execute(query, (pid, process_started, run_id, claimer)).rowcount > 0
+
+    def take_up(self, run_id: str, pid: int, process_started: float) -> bool:
+        """A worker begins with the run. False: it must not, since another process works on it, or the run has ended meanwhile.
+
+        Raises:
+            KeyError: there is no such run.
+        """
+        with self._transaction() as connection:
+            _status(connection, run_id)
+            query = "UPDATE runs SET pid = ?, process_started = ? WHERE id = ? AND status = 'queued' AND (pid IS NULL OR pid = ?)"
+            return connection.execute(query, (pid, process_started, run_id, pid)).rowcount > 0
+
+    def enqueue(self, run_id: str, columns: Mapping[str, Any] | None = None, front: bool = False) -> bool:
+        """Put a run that has ended to the end of the queue, or to its `front`, with all that it has. False: it has not ended, or is in the bin.
+
+        Args:
+            columns: other columns of its row that change with it.
+
+        Raises:
+            KeyError: there is no such run.
+        """
+        active = [status for status in RunStatus if status.active]
+        more = "".join(f", {name} = ?" for name in columns or {})
+        place = f"(SELECT COALESCE(MIN(place), 1) FROM runs WHERE {WAITS}) - 1" if front else f"({LAST_PLACE}) + 1"
+        with self._transaction() as connection:
+            _status(connection, run_id)
+            query = (
+                f"UPDATE runs SET status = 'queued', {_FREE}, activity = '', activity_share = NULL, ended = NULL, error = NULL, place = {place}{more}"
+                f" WHERE id = ? AND binned IS NULL AND status NOT IN ({', '.join('?' * len(active))})"
+            )
+            return connection.execute(query, (*(columns or {}).values(), run_id, *active)).rowcount > 0
+
+    def cancel(self, run_id: str) -> bool:
+        """End a waiting run before it begins. False: it does not wait (any more). Raises KeyError for an unknown run."""
+        with self._transaction() as connection:
+            return _waits(connection, run_id) and _cancel(connection, run_id)
+
+    def restore_cancelled(self, run_id: str) -> bool:
+        """Have a run that was cancelled wait again, where it stood. False: it was not, or waits already. Raises KeyError for an unknown run."""
+        with self._transaction() as connection:
+            _status(connection, run_id)
+            query = (
+                f"UPDATE runs SET status = 'queued', {_FREE}, ended = NULL, error = NULL"
+                " WHERE id = ? AND status = 'stopped' AND binned IS NULL AND error IN (?, ?)"
+            )
+            return connection.execute(query, (run_id, CANCELLED, CANCELLED_AGAIN)).rowcount > 0
+
+    def run_next(self, run_id: str) -> bool:
+        """Move a waiting run to the front. False: it does not wait (any more). Raises KeyError for an unknown run."""
+        with self._transaction() as connection:
+            if not _waits(connection, run_id):
+                return False
+            first = connection.execute(f"SELECT MIN(place) FROM runs WHERE {WAITS}").fetchone()[0]
+            connection.execute("UPDATE runs SET place = ? WHERE id = ?", ((first or 0.0) - 1, run_id))
+        return True
+
+    def move(self, run_id: str, before: str) -> bool:
+        """Move a waiting run in front of another one. False: one of them does not wait (any more). Raises KeyError for an unknown run."""
+        with self._transaction() as connection:
+            if not (_waits(connection, run_id) and _waits(connection, before)):
+                return False
+            order = [(row[0], row[1]) for row in connection.execute(f"SELECT id, place FROM runs WHERE {WAITS} ORDER BY place, created, id")]
+            rest = [(each, place) for each, place in order if each != run_id]
+            at = [each for each, _ in rest].index(before) if before != run_id else -1
+            if at < 0:
+                return True
+            low = (rest[at - 1][1] if at else (rest[at][1] or 0.0) - 2) or 0.0
+            high = rest[at][1] or 0.0
+            middle = (low + high) / 2
+            if low < middle < high:
+                connection.execute("UPDATE runs SET place = ? WHERE id = ?", (middle, run_id))
+            else:  # halved so often that no number is left between the two
+                ids = [each for each, _ in rest]
+                ids.insert(at, run_id)
+                first = min((place or 0.0) for _, place in order)
+                connection.executemany("UPDATE runs SET place = ? WHERE id = ?", [(first + number, each) for number, each in enumerate(ids)])
+        return True
+
+
+def _status(connection: sqlite3.Connection, run_id: str) -> str:
+    row = connection.execute("SELECT status FROM runs WHERE id = ?", (run_id,)).fetchone()
+    if row is None:
+        raise unknown(run_id)
+    return str(row[0])
+
+
+def _waits(connection: sqlite3.Connection, run_id: str) -> bool:
+    _status(connection, run_id)
+    return connection.execute(f"SELECT 1 FROM runs WHERE id = ? AND {WAITS}", (run_id,)).fetchone() is not None
+
+
+def _claim(connection: sqlite3.Connection, run_id: str, claimer: str) -> bool:
+    connection.execute("UPDATE runs SET claimed_by = ?, claimed_at = ? WHERE id = ?", (claimer, time.time(), run_id))
+    return True
+
+
+def _cancel(connection: sqlite3.Connection, run_id: str) -> bool:
+    said = f"CASE WHEN step > 0 THEN '{CANCELLED_AGAIN}' ELSE '{CANCELLED}' END"
+    connection.execute(
+        f"UPDATE runs SET status = ?, activity = '', activity_share = NULL, ended = ?, error = {said} WHERE id = ?",
+        (RunStatus.STOPPED, time.time(), run_id),
+    )
+    connection.execute(_REFUSE, (f"the run was {CANCELLED}", run_id))
+    return True
