@@ -13,7 +13,8 @@ from typing import Any, Protocol, cast
 from core.machine.home import Home
 
 _MODULES = tuple(
-    f"core.commands.{name}" for name in ("code", "model", "explain", "evaluate", "findings", "profile", "recover", "notions", "modes", "resume")
+    f"core.commands.{name}"
+    for name in ("code", "model", "explain", "evaluate", "findings", "profile", "recover", "notions", "modes", "resume", "queue")
 )
 
 

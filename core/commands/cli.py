@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from core import catalog, commands, networks
 from core.catalog.rate_advice import outside
 from core.code import network_code
-from core.commands import settings
+from core.commands import queue, settings
 from core.commands.missing import missing
 from core.commands.progress import percent, progress_bar
 from core.config import ConfigError, RunConfig
@@ -32,7 +32,7 @@ from core.records.speed import Tuning
 from core.store import Run, RunStore, StoreError, UnreadableRun, recovery
 from core.store.checkpoint import weights_of
 from core.store.run_folder import read_notice
-from core.worker.supervisor import Supervisor
+from core.worker.supervisor import Supervisor, this_process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         home = _home(arguments.home)
         match arguments.command:
             case "train":
-                return _train(home, settings.config(arguments, home), arguments.json)
+                act = queue.enqueue if arguments.queue else _train
+                return act(home, settings.config(arguments, home), arguments.json)
             case "runs":
                 return _runs(home, settings.whole_number("limit", arguments.limit, 1, 1_000_000, 50), arguments.json)
             case "show":
@@ -88,14 +89,15 @@ def _parser(rooms: Sequence[commands.CommandModule]) -> argparse.ArgumentParser:
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print JSON on stdout")
 
-    subparsers.add_parser("train", parents=[shared, as_json, settings.flags()], help="train in the foreground; Ctrl-C stops and saves")
+    train = subparsers.add_parser("train", parents=[shared, as_json, settings.flags()], help="train in the foreground; Ctrl-C stops and saves")
+    train.add_argument("--queue", action="store_true", help="put the run at the end of the queue, and print its id")
     runs = subparsers.add_parser("runs", parents=[shared, as_json], help="list the newest runs")
     runs.add_argument("--limit", metavar="N", default="50", help="how many at most (default: 50)")
     for name, text in (
         ("show", "print one run"),
         ("audit", "print what is frozen, what learns, and the proof; exit status 1 if anything is not as it should be"),
         ("pause", "pause a run after its step"),
-        ("stop", "stop a run and save its weights"),
+        ("stop", "stop a run and save its weights; one that waits in the queue is cancelled"),
     ):
         command = subparsers.add_parser(name, parents=[shared, as_json] if name in ("show", "audit") else [shared], help=text)
         command.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
@@ -132,7 +134,7 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
     config = assembly.check(config, home)
     layout = catalog.survey(config.dataset)
     store = RunStore(home.database)
-    run_id = store.create_run(config)
+    run_id = store.create_run(config, this_process())
     print(f"run {run_id}: {config.model} on {config.dataset}, freeze: {config.freeze}", *outside(config), sep="\n", file=sys.stderr)
     said = [layout.sentence, *(left.sentence for left in layout.left_out)] if layout else []
     print(*(f"data: {line}\n" for line in said), sep="", end="", file=sys.stderr)
@@ -187,7 +189,8 @@ def _runs(home: Home, limit: int, as_json: bool) -> int:
 
 def _show(home: Home, run_id: str, as_json: bool) -> int:
     store = RunStore(home.database)
-    Supervisor(home, store).reconcile()
+    supervisor = Supervisor(home, store)
+    supervisor.reconcile()
     run = store.run(run_id)
     if as_json:
         epochs = [{name: _json_number(value) for name, value in asdict(row).items()} for row in store.epochs_after(run_id)]
@@ -208,6 +211,8 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
         print(note)
     for line in store.continued(run_id):
         print(line)
+    if run.waits:
+        print(f"It {queue.why_waiting(supervisor, run_id)}.")
     for row in store.epochs_after(run_id):
         print(
             f"epoch {row.epoch:>4}  step {row.step:>7}  train loss {row.train_loss:.4f}  accuracy {percent(row.train_accuracy)}"
@@ -256,6 +261,9 @@ def _command(home: Home, name: str, run_id: str, *arguments: Any) -> int:
         raise ConfigError(
             "run", f"{run_id} has already ended ({run.status}); only one that is going on can {'be changed' if name == 'change' else name}"
         )
+    if run.waits and name != "stop":
+        about = "cancel it with stop, or begin it with: python -m core queue --now"
+        raise ConfigError("run", f"{run_id} has not begun, it {queue.why_waiting(supervisor, run_id)}; {about} {run_id}")
     getattr(supervisor, name)(run_id, *arguments)
     return 0
 
