@@ -18,6 +18,7 @@ from core.config import RunConfig
 from core.records.events import ChangeRow, Command, CommandKind, EpochRow, RunPlan, RunResult, RunStatus, StepBlock
 from core.records.profile import StepTimes
 from core.records.summaries import LevelRow
+from core.store.bin_tables import BinTables
 from core.store.continued import ContinuedRuns
 from core.store.database import unknown
 from core.store.queue_tables import HOLDS, LAST_PLACE, WAITS, QueueTables
@@ -101,7 +102,7 @@ class Working:
 _RUN = ", ".join(field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
 
 
-class RunStore(ContinuedRuns, QueueTables):
+class RunStore(ContinuedRuns, QueueTables, BinTables):
     """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
 
     Whatever reads or writes raises `StoreError`, with nothing half-written, where the file cannot be used.

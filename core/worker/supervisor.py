@@ -27,6 +27,7 @@ from core.machine.home import Home, child_environment
 from core.machine.settings import Settings, read_settings
 from core.records.events import CommandKind
 from core.store import RunStore, StoreError, Working, recovery
+from core.store.bin import clear_up
 from core.store.continued import ResumeRequest
 from core.worker.leftovers import remove_left_over
 
@@ -198,6 +199,7 @@ class Supervisor:
         if time.monotonic() >= self._next_clearing:
             self._next_clearing = time.monotonic() + CLEARING_SECONDS
             remove_left_over(self.home)
+            clear_up(self.home, self.store)
 
     def keep_standby(self) -> None:
         """See to it that a standby worker waits, or will soon. Cheap: call it often."""
