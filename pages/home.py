@@ -42,6 +42,7 @@ row = st.container(horizontal=True, vertical_alignment="center")
 row.button("Start the demo", type="primary", icon=":material/play_arrow:", on_click=start_demo, args=(Click(),))
 row.page_link("train.py", label="Set up a run", icon=":material/tune:", query_params={draft.SET_UP: "1"})
 row.page_link("evaluate.py", label="Try a trained model", icon=":material/fact_check:")
+row.page_link("runs.py", label="All runs", icon=":material/list:")
 row.page_link("notions.py", label="What the words mean", icon=":material/menu_book:")
 row.caption("The demo trains the head of a resnet18 with random weights on handwritten digits: 64 px, no download.")
 failed = st.session_state.pop(_ERROR, None)
@@ -51,12 +52,17 @@ if failed:
 
 def runs() -> None:
     """Running and recent runs."""
-    active = shared.store.entries(limit=10, active=True)
+    active = shared.store.holding_runs(10)
     recent = shared.store.entries(limit=10, active=False)
     found_on_disk.offer(shared)
     if active:
         st.subheader("Running now", anchor=False)
         history(shared, active)
+    count = shared.store.count_waiting()
+    if count:
+        row = st.container(horizontal=True, vertical_alignment="center")
+        row.markdown(f"{count:,} {'run waits' if count == 1 else 'runs wait'} for a place.", width="content")
+        row.page_link("runs.py", label="Open the queue", icon=":material/low_priority:")
     st.subheader("Recent runs", anchor=False)
     if recent:
         history(shared, recent)

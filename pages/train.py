@@ -6,7 +6,7 @@
 import streamlit as st
 
 from core.config import RunConfig
-from core.store import UnreadableRun
+from core.store import Run, UnreadableRun
 from pages._parts.components.live_chart import load_ahead
 from pages._parts.evaluate.subject import LONGEST_ID
 from pages._parts.run import run_view
@@ -19,7 +19,8 @@ shared = services()
 run_id = st.query_params.get("run")
 
 if run_id is None and not st.query_params.to_dict().keys() & {draft.SET_UP, *RunConfig.model_fields}:
-    active = shared.store.runs(limit=1, active=True)
+    # One that trains, before one that waits.
+    active = [run for run in (*shared.store.holding_runs(1), *shared.store.waiting_runs(1)) if isinstance(run, Run)]
     if active:
         run_id = active[0].id
         st.query_params["run"] = run_id

@@ -39,6 +39,10 @@ class QueueTables(Database):
         """How many runs wait for a place."""
         return int(self._read(f"SELECT COUNT(*) FROM runs WHERE {WAITS}")[0][0])
 
+    def count_ended(self) -> int:
+        """How many runs neither wait nor hold a place, and are not in the bin."""
+        return int(self._read(f"SELECT COUNT(*) FROM runs WHERE binned IS NULL AND status <> 'queued' AND NOT {HOLDS}")[0][0])
+
     def devices_asked(self) -> dict[str, str]:
         """The device that each active run's config names, by run id."""
         return dict(map(tuple, self._read(f"SELECT id, {_DEVICE} FROM runs WHERE {WAITS} OR {HOLDS}")))

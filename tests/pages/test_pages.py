@@ -107,7 +107,7 @@ def test_start_queues_a_run_with_what_the_form_says_and_shows_it(shared_services
     assert run.config == wanted
     assert app.query_params["run"] in (run.id, [run.id])
     assert "digits with small_cnn" in app.title[0].value
-    assert {button.label for button in app.button} >= {"Pause", "Stop and save"}
+    assert {button.label for button in app.button} >= {"Start now", "Cancel"}, "it waits for a place"
 
 
 def test_the_draft_is_in_the_url_and_a_new_session_reads_it(shared_services: Services) -> None:

@@ -15,7 +15,7 @@ from core.records.events import RunPlan, RunStatus
 from core.store import Run, UnreadableRun
 from core.store.checkpoint import Checkpoint, checkpoints, newest
 from pages._parts.evaluate import state as evaluation_state
-from pages._parts.shared import draft, words
+from pages._parts.shared import draft, waiting_view, words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
 
@@ -102,7 +102,10 @@ def ask_subject(shared: Services, head: DeltaGenerator) -> Subject | None:
     found = {run.id: run for run in runs}
     if wanted and wanted not in found:
         try:
-            found[wanted] = shared.store.run(wanted)
+            linked = shared.store.run(wanted)
+            if waiting_view.binned(shared, linked):
+                return None
+            found[wanted] = linked
         except KeyError:
             st.error(
                 "It was deleted, or the link is wrong. Below is another one; choose the one that you want.",

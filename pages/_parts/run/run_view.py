@@ -21,7 +21,7 @@ from pages._parts.components.live_chart import live_chart
 from pages._parts.run import audit_view, findings_view, profile_view, resume_view, reuse_view, steering_view, tuning_view
 from pages._parts.run.steering_view import Steered
 from pages._parts.setup.form import write_code
-from pages._parts.shared import draft, words
+from pages._parts.shared import draft, waiting_view, words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
@@ -36,6 +36,8 @@ ABOUT_TRAINING = (
 
 def show(shared: Services, run: Run) -> None:
     """Show a run, live while it is active."""
+    if waiting_view.binned(shared, run):
+        return
     title, another = st.columns([3, 1], vertical_alignment="center")
     title.title(words.plain(words.subject(run.config)))
     another.button("Set up another run", icon=":material/add:", width="stretch", on_click=_set_up_another)
@@ -83,8 +85,11 @@ def _status(shared: Services, shown: Run, steered: Steered) -> None:
     waiting = {command.kind for command in shared.store.commands(run.id, waiting=True)} if run.status.active else set()
     row = st.container(horizontal=True, vertical_alignment="center")
     row.badge(word, icon=icon, color=colour)
-    row.markdown(_position(run, waiting), width="stretch")
-    if run.status.active:
+    row.markdown(words.plain(waiting_view.why_of(shared, run)) if run.waits else _position(run, waiting), width="stretch")
+    waiting_view.cancelled(shared, run)
+    if run.waits:
+        waiting_view.start_and_cancel(row, shared, run.id, "this run")
+    elif run.status.active:
         _buttons(row, shared, run, waiting)
         st.progress(_share(run), text=_pace(run))
         notice = read_notice(shared.home.run_folder(run.id))
@@ -170,6 +175,8 @@ def _position(run: Run, waiting: set[CommandKind]) -> str:
         case RunStatus.RUNNING | RunStatus.PAUSED if run.plan:
             activity = f" · {words.plain(run.activity)}" if run.activity else ""
             return f"Epoch {max(run.epoch, 1):,} of {run.config.epochs:,} · step {run.step:,} of {run.plan.total_steps:,}{activity}"
+        case RunStatus.STOPPED if run.error and run.ended:
+            return words.plain(f"{run.error[:1].upper()}{run.error[1:]} · {words.ago(run.ended)}")
         case _ if run.ended and run.step:
             return f"{run.step:,} steps in {words.duration(run.active_seconds)} · ended {words.ago(run.ended)}"
         case _:

@@ -1,0 +1,107 @@
+"""The Runs screen, the run's page of a waiting run, and links to what is in the bin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.config import RunConfig
+from core.records.events import RunStatus
+from core.worker.supervisor import Supervisor, this_process
+from pages._parts.shared.services import Services
+from tests.pages.pages_cases import healthy, open_page, press, shown
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of runs that were given a process, in place of giving them one."""
+    found: list[str] = []
+    monkeypatch.setattr(Supervisor, "_begin", lambda supervisor, run_id: found.append(run_id))
+    return found
+
+
+def button(app: AppTest, key: str) -> Any:
+    (found,) = [each for each in app.button if each.key == key]
+    return found
+
+
+def test_empty_lists_say_what_comes_there(shared_services: Services) -> None:
+    text = shown(open_page("runs.py"))
+    for said in ("Nothing trains just now", "No run waits", "once they have ended", "The bin is empty"):
+        assert said in text
+
+
+def test_waiting_runs_are_listed_ordered_started_and_cancelled(shared_services: Services, begun: list[str]) -> None:
+    store = shared_services.store
+    running = store.create_run(RunConfig(), this_process())
+    ids = [store.create_run(RunConfig(seed=seed)) for seed in range(3)]
+    app = open_page("runs.py")
+    assert "Waits for digits with" in shown(app)
+    assert button(app, f"up_{ids[0]}").disabled
+    assert button(app, f"down_{ids[2]}").disabled
+    healthy(button(app, f"up_{ids[1]}").click().run())
+    assert [run.id for run in store.waiting_runs()] == [ids[1], ids[0], ids[2]]
+    healthy(button(app, f"down_{ids[1]}").click().run())
+    assert [run.id for run in store.waiting_runs()] == ids
+    healthy(button(app, f"next_{ids[2]}").click().run())
+    assert [run.id for run in store.waiting_runs()] == [ids[2], ids[0], ids[1]]
+    healthy(button(app, f"cancel_{ids[0]}").click().run())
+    healthy(button(app, f"now_{ids[1]}").click().run())
+    assert begun == [ids[1]]
+    assert store.run(ids[0]).status is RunStatus.STOPPED
+    assert [run.id for run in store.waiting_runs()] == [ids[2]]
+    assert store.run(running).status is RunStatus.QUEUED
+
+
+def test_the_page_of_a_waiting_run_says_what_it_waits_for_and_takes_cancel_back(shared_services: Services, begun: list[str]) -> None:
+    store = shared_services.store
+    store.create_run(RunConfig(), this_process())
+    run_id = store.create_run(RunConfig(seed=1))
+    app = open_page("train.py", run=run_id)
+    assert "Waits for" in shown(app)
+    labels = {each.label for each in app.button}
+    assert labels >= {"Start now", "Cancel"}
+    assert not labels & {"Pause", "Stop and save"}
+    healthy(button(app, f"cancel_{run_id}").click().run())
+    app = open_page("train.py", run=run_id)
+    assert "Cancelled before it began" in shown(app)
+    press(app, "Put it back into the queue")
+    assert store.run(run_id).waits
+
+
+def test_a_run_is_deleted_after_a_question_and_undone(shared_services: Services) -> None:
+    store = shared_services.store
+    run_id = store.create_run(RunConfig())
+    store.end(run_id, RunStatus.FINISHED)
+    app = open_page("runs.py")
+    healthy(button(app, f"delete_{run_id}").click().run())
+    assert store.binned() == {}, "it asks first"
+    healthy(button(app, "delete_surely").click().run())
+    assert list(store.binned()) == [run_id]
+    healthy(button(app, "undo_delete").click().run())
+    assert store.binned() == {}
+
+
+def test_a_link_to_a_run_in_the_bin_says_so_and_offers_to_bring_it_back(shared_services: Services) -> None:
+    store = shared_services.store
+    ids = [store.create_run(RunConfig(seed=seed)) for seed in range(2)]
+    for run_id in ids:
+        store.end(run_id, RunStatus.FINISHED)
+    store.put_into_bin(ids[0])
+    for page in ("train.py", "evaluate.py"):
+        app = open_page(page, run=ids[0])
+        assert any("bring it back" in each.value for each in app.warning), page
+    press(app, "Restore this run")
+    assert store.binned() == {}
+
+
+def test_of_many_waiting_runs_a_page_is_drawn(shared_services: Services) -> None:
+    for seed in range(30):
+        shared_services.store.create_run(RunConfig(seed=seed))
+    app = open_page("runs.py")
+    assert len([each for each in app.button if each.label == "Cancel"]) == 10
+    press(app, "Show more")
+    assert len([each for each in app.button if each.label == "Cancel"]) == 30
+    assert "30 runs wait for a place" in shown(open_page("home.py"))
