@@ -114,6 +114,7 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
     closed_sessions.install(runtime.get_instance(), sessions)
     shared = services()
     with suppress(OSError):  # locked just now: every page says so, and the next look comes soon
+        shared.supervisor.go_on_where_lost()
         shared.supervisor.look_after()
     shared.supervisor.keep_standby()
     import pandas  # noqa: F401  the first table would wait 0.3 s for it

@@ -15,7 +15,7 @@ from core.doctor import RULES
 from core.machine.home import Home
 from core.records.findings import Diagnosis
 from core.store import RunStore
-from core.worker.supervisor import Supervisor
+from core.worker.supervisor import Supervisor, this_process
 
 NAMES = ("findings", "break")
 
@@ -85,7 +85,7 @@ def _break(home: Home, name: str | None, as_json: bool) -> int:
     from core.worker.process import work
 
     store = RunStore(home.database)
-    run_id = store.create_run(preset.config)
+    run_id = store.create_run(preset.config, this_process())
     print(f"run {run_id}: {preset.label}. {preset.what}\nwhat to look for: {preset.watch_for}", file=sys.stderr)
     with progress_bar(home, run_id):
         work(home, run_id)

@@ -25,10 +25,11 @@ from core.config.plans import Change
 from core.machine.hardware import device_of
 from core.machine.home import Home, child_environment
 from core.machine.settings import Settings, read_settings
-from core.records.events import CommandKind
+from core.records.events import CommandKind, RunStatus
 from core.store import RunStore, StoreError, Working, recovery
 from core.store.bin import clear_up
 from core.store.continued import ResumeRequest
+from core.store.resume_files import resume_points
 from core.worker.leftovers import remove_left_over
 
 LAUNCH_SECONDS = 60.0
@@ -100,6 +101,24 @@ class Supervisor:
         self.store.ask_to_resume(run_id, request or ResumeRequest())
         with suppress(StoreError):
             self.look_after()
+
+    def go_on_where_lost(self) -> list[str]:
+        """When a server starts: put the runs that were lost or interrupted into the queue, oldest first, where the settings ask for that.
+
+        Returns:
+            Their ids. One without a checkpoint is left, and so is one that cannot be continued.
+        """
+        if not self.settings().resume_lost:
+            return []
+        self.reconcile()
+        asked = []
+        for run in reversed(self.store.runs(limit=1000, active=False)):
+            if run.status in (RunStatus.LOST, RunStatus.INTERRUPTED) and resume_points(self.home.run_folder(run.id)):
+                with suppress(ConfigError):
+                    refuse_living(self.store, run.id)
+                    self.store.ask_to_resume(run.id, ResumeRequest())
+                    asked.append(run.id)
+        return asked
 
     def look_after(self) -> None:
         """What a server does every few seconds: `reconcile`, then `dispatch`. Raises StoreError, and OSError where a process cannot be started."""

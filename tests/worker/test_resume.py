@@ -329,6 +329,16 @@ def test_finished_run_and_one_whose_process_lives_are_refused(home: Home, store:
         store.ask_to_resume(lost, ResumeRequest())
 
 
+def test_server_that_starts_continues_lost_runs_only_where_the_settings_ask_for_it(home: Home, store: RunStore, lost: str) -> None:
+    store.end(store.create_run(RunConfig(**SMALL)), RunStatus.STOPPED)
+    supervisor = Supervisor(home, store)
+    assert supervisor.go_on_where_lost() == []
+    (home.path / "settings.json").write_text('{"resume_lost": true}')
+    assert supervisor.go_on_where_lost() == [lost]
+    assert store.run(lost).status is RunStatus.QUEUED
+    assert supervisor.go_on_where_lost() == []
+
+
 def test_run_that_was_lost_before_its_first_checkpoint_begins_anew(home: Home, store: RunStore) -> None:
     one = whole(home, store)
     other = store.create_run(RunConfig(**SMALL))
