@@ -9,6 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
 from core.records.events import RunStatus
+from core.store.continued import ResumeRequest
+from core.store.resume_files import resume_path
 from core.worker.supervisor import Supervisor, this_process
 from pages._parts.shared.services import Services
 from tests.pages.pages_cases import healthy, open_page, press, shown
@@ -105,3 +107,18 @@ def test_of_many_waiting_runs_a_page_is_drawn(shared_services: Services) -> None
     press(app, "Show more")
     assert len([each for each in app.button if each.label == "Cancel"]) == 30
     assert "30 runs wait for a place" in shown(open_page("home.py"))
+
+
+@pytest.mark.parametrize(("page", "key"), [("runs.py", "continue_{}"), ("train.py", "continue_run")])
+def test_a_run_that_was_lost_is_continued_at_one_press(shared_services: Services, begun: list[str], page: str, key: str) -> None:
+    store = shared_services.store
+    run_id = store.create_run(RunConfig())
+    store.lose(run_id, "the machine went down")
+    point = resume_path(shared_services.home.run_folder(run_id), 418)
+    point.parent.mkdir(parents=True)
+    point.touch()
+    app = open_page(page, run=run_id)
+    assert button(app, key.format(run_id)).label == "Continue from step 418"
+    healthy(button(app, key.format(run_id)).click().run())
+    assert begun == [run_id]
+    assert store.resume_request(run_id) == ResumeRequest()

@@ -26,6 +26,9 @@ from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
+FIGURE = 210
+"""Width of a figure in pixels: five stand beside each other at 1280, and at 800 none is cut short."""
+
 TICK = 1.0  # seconds between looks at the status; the charts have their own, faster line
 
 ABOUT_TRAINING = (
@@ -49,6 +52,8 @@ def show(shared: Services, run: Run) -> None:
     # The fragments' own timers end with the run: the status reruns the page then, and they are called without a timer.
     active = run.status.active
     alone(_status, shared, run, steering_view.steered(shared, run), every=TICK if active else None)
+    with st.container():
+        resume_view.show(shared, run)
     alone(findings_view.show, shared, run, every=findings_view.TICK if active else None)
     # What comes and goes has a container of its own: the charts below keep their place, and with it their zoom and what is open in them.
     with st.container():
@@ -64,7 +69,6 @@ def show(shared: Services, run: Run) -> None:
             st.info(words.plain(note), icon=":material/info:")
         if run.status in (RunStatus.FAILED, RunStatus.LOST) or (run.status.continuable and run.error):
             _what_went_wrong(shared, run)
-        resume_view.show(shared, run)
         if run.result is not None and not run.status.active:
             _result(shared, run)
     if run.status.active or run.step:
@@ -256,8 +260,9 @@ def _result(shared: Services, run: Run) -> None:
         ("Test loss", words.figure(result.test_loss), None),
         ("Time", words.duration(result.seconds), f"{result.samples_per_second:,.0f} samples per second"),
     ]
-    for column, (label, value, meaning) in zip(st.columns(len(figures)), figures, strict=True):
-        column.metric(label, value, help=meaning, border=True)
+    row = st.container(horizontal=True)
+    for label, value, meaning in figures:
+        row.metric(label, value, help=meaning, border=True, width=FIGURE)
     weights = weights_of(shared.home, run)
     if result.test_accuracy is None and weights is not None and weights.is_file():
         row = st.container(horizontal=True, vertical_alignment="center")

@@ -8,8 +8,9 @@ from core.config import ConfigError
 from core.records import telling
 from core.store import Run, UnreadableRun
 from core.store.bin import KEPT_DAYS, delete, dependents, empty, restore
+from core.store.resume_files import resume_points
 from core.store.sizes import BOUNDS, folder_bytes, shared_bytes
-from pages._parts.shared import draft, found_on_disk, waiting_view, words
+from pages._parts.shared import continuing, draft, found_on_disk, waiting_view, words
 from pages._parts.shared.history import history
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
@@ -110,6 +111,8 @@ def _row(shared: Services, run: Run) -> None:
         about = [str(run.config.freeze), *([f"test accuracy {words.percent(accuracy)}"] if accuracy is not None else []), *parts]
         st.caption(words.plain(" · ".join(about)), width="stretch")
         named = words.plain(f"{words.subject(run.config)}, {run.id}")
+        if run.status.continuable:
+            continuing.offer(shared, run, resume_points(shared.home.run_folder(run.id)), f"continue_{run.id}", quiet=True)
         if st.button("Delete", key=f"delete_{run.id}", icon=":material/delete:", help=f"Put {named} into the bin"):
             _ask(shared, run)
 
