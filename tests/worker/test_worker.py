@@ -104,12 +104,12 @@ def test_process_of_another_time_with_the_same_pid_is_not_the_worker(supervisor:
     assert supervisor.store.run(run_id).status is RunStatus.LOST
 
 
-def test_sigterm_stops_and_saves(supervisor: Supervisor) -> None:
+def test_sigterm_interrupts_and_saves(supervisor: Supervisor) -> None:
     run = started(supervisor)
     assert run.pid is not None
     psutil.Process(run.pid).send_signal(signal.SIGTERM)
     stopped = ended(supervisor, run.id)
-    assert stopped.status is RunStatus.STOPPED
+    assert stopped.status is RunStatus.INTERRUPTED
     assert stopped.result is not None
     weights = weights_of(supervisor.home, stopped)
     assert weights is not None
