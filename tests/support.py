@@ -83,7 +83,10 @@ class Server:
         return self.process.pid
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it answers. Its runs do not wait for each other: what a test left going on is no other test's."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        if not (self.home / "settings.json").exists():
+            (self.home / "settings.json").write_text('{"slots": 64}')
         command = [sys.executable, "-m", "streamlit", "run", "dashboard.py", "--server.headless", "true", "--server.address", "127.0.0.1"]
         command += ["--server.port", str(self.port), "--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
         command += ["--server.baseUrlPath", self.base] if self.base else []

@@ -261,11 +261,17 @@ def _command(home: Home, name: str, run_id: str, *arguments: Any) -> int:
         raise ConfigError(
             "run", f"{run_id} has already ended ({run.status}); only one that is going on can {'be changed' if name == 'change' else name}"
         )
-    if run.waits and name != "stop":
-        about = "cancel it with stop, or begin it with: python -m core queue --now"
-        raise ConfigError("run", f"{run_id} has not begun, it {queue.why_waiting(supervisor, run_id)}; {about} {run_id}")
+    if name != "stop":
+        refuse_waiting(supervisor, run)
     getattr(supervisor, name)(run_id, *arguments)
     return 0
+
+
+def refuse_waiting(supervisor: Supervisor, run: Run) -> None:
+    """Raises ConfigError on `run` for one that waits in the queue, with what it waits for."""
+    if run.waits:
+        about = "cancel it with stop, or begin it with: python -m core queue --now"
+        raise ConfigError("run", f"{run.id} has not begun, it {queue.why_waiting(supervisor, run.id)}; {about} {run.id}")
 
 
 def _change(home: Home, run_id: str, text: str) -> int:

@@ -34,7 +34,9 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     if found.status is RunStatus.PAUSED:
         supervisor.resume(found.id)
         return 0
-    from core.commands.cli import tell_ended  # it imports this module
+    from core.commands.cli import refuse_waiting, tell_ended  # it imports this module
+
+    refuse_waiting(supervisor, found)
 
     refuse_living(store, found.id)
     store.ask_to_resume(found.id, ResumeRequest(arguments.accept_other_bits), this_process())

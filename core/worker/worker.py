@@ -13,7 +13,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # cuBLAS is sure to be deterministic only with a workspace of fixed size (NVIDIA cuBLAS documentation, "Results Reproducibility").
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
-
 from core.config import ConfigError
 from core.config.plans import Change
 from core.data import Data
@@ -192,7 +191,7 @@ class Worker:
     def _go_on(self, loaded: Loaded, assembly: Assembly, audit: Audit, recorder: Recorder) -> None:
         """Stand where the checkpoint was taken, and say how that was proved."""
         trainer, run = assembly.trainer, loaded.run
-        line = put_into(trainer, loaded, self.home.run_folder(self.run_id))
+        line = put_into(trainer, loaded, self.weights.path.parent)
         audit.remember(run["audit"])
         recorder.doctor.remember(run["doctor"])
         recorder.remember(run["recorder"])
@@ -210,10 +209,11 @@ class Worker:
             "recorder": recorder.memory(),
         }  # fmt: skip
         self.checkpoints.take(trainer, run, audit.first_digests)
+        recorder.not_a_step()  # nor is it what watching costs
 
     def _list_pictures(self, images: Data) -> None:
         """Keep what the run trains and is measured on, before it begins: its test set stays its own, whatever becomes of the dataset."""
-        folder = self.home.run_folder(self.run_id)
+        folder = self.weights.path.parent
         try:
             write_pictures(folder, images.pictures())
             if images.recipe is not None:
