@@ -177,21 +177,23 @@ def _drawn(shared: Services, subject: Subject, found: EmbeddingMap, before: int)
     if evaluation_state.get("view") != "map":
         st.rerun(scope="app")  # a picture was opened
     asked = st.session_state.get(_ASKED)
+    place = st.container()  # the map keeps its place in the page while its picture is waited for: what is said of waiting stands below
     pictures = []
     if asked is not None and any(point.index == asked for point in found.points):
         for sample in samples(shared, subject, (asked,)) or ():
             shown = tile(subject, sample)
             pictures.append((sample.index, sample.picture, f"{shown.title}: {shown.about}"))
-    embedding_map(
-        "evaluate_map",
-        f"Map of {len(found.points):,} test pictures before and after training",
-        found,
-        subject.classes,
-        (capital(subject.named(before)), capital(subject.here)),
-        pictures,
-        _ask,
-        look_at,
-    )
+    with place:
+        embedding_map(
+            "evaluate_map",
+            f"Map of {len(found.points):,} test pictures before and after training",
+            found,
+            subject.classes,
+            (capital(subject.named(before)), capital(subject.here)),
+            pictures,
+            _ask,
+            look_at,
+        )
 
 
 def _ask(index: int) -> None:
