@@ -11,7 +11,7 @@ from core.machine.home import Home
 from core.records.events import RunStatus
 from core.store import RunStore
 from core.store.continued import ResumeRequest
-from core.worker.supervisor import Supervisor, refuse_living, this_process
+from core.worker.supervisor import Supervisor, ask_to_go_on, this_process
 
 NAMES = ("resume",)
 
@@ -38,8 +38,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
 
     refuse_waiting(supervisor, found)
 
-    refuse_living(store, found.id)
-    store.ask_to_resume(found.id, ResumeRequest(arguments.accept_other_bits), this_process())
+    ask_to_go_on(store, found.id, ResumeRequest(arguments.accept_other_bits), this_process())
     from core.worker.process import work  # torch takes two seconds, which a misspelt name must not cost
 
     with progress_bar(home, found.id):

@@ -13,7 +13,7 @@ from core.config import ConfigError
 from core.records.events import ChangeRow, RunStatus, StepBlock, StepRow
 from core.records.summaries import block_of
 from core.store.database import unknown
-from core.store.queue_tables import LAST_PLACE
+from core.store.queue_tables import REFUSE_COMMANDS, put_back
 from core.store.signal_tables import SignalTables
 
 _AT_ONCE = 4096
@@ -55,13 +55,9 @@ class ContinuedRuns(SignalTables):
                 why = "its process works on it" if status.active else "all its steps are done"
                 raise ConfigError("run", f"{run_id} cannot be continued: it is {status}, {why}; continue one that was stopped, interrupted or lost")
             before = {"status": status, "ended": row["ended"]}
-            text = json.dumps({"accept_other_bits": request.accept_other_bits, "before": before})
-            connection.execute(
-                "UPDATE runs SET status = ?, activity = '', activity_share = NULL, resume = ?, pid = ?, process_started = ?,"
-                f" claimed_by = NULL, claimed_at = NULL, place = ({LAST_PLACE}) + 1,"
-                " ended = NULL, error = NULL WHERE id = ?",
-                (RunStatus.QUEUED, text, *(process or (None, None)), run_id),
-            )
+            put_back(connection, run_id, {"resume": json.dumps({"accept_other_bits": request.accept_other_bits, "before": before})})
+            if process is not None:
+                connection.execute("UPDATE runs SET pid = ?, process_started = ? WHERE id = ?", (*process, run_id))
 
     def resume_request(self, run_id: str) -> ResumeRequest | None:
         """How the run was asked to go on; None for one that begins. Raises KeyError for an unknown run."""
@@ -74,10 +70,7 @@ class ContinuedRuns(SignalTables):
         status = RunStatus(before["status"])
         self._write(
             self._assign(run_id, status=status, ended=before["ended"], error=error, activity="", activity_share=None),
-            (
-                "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL",
-                [(f"the run had ended ({status})", run_id)],
-            ),
+            (REFUSE_COMMANDS, [(f"the run had ended ({status})", run_id)]),
         )
 
     def say_continued(self, run_id: str, line: str) -> None:

@@ -29,7 +29,7 @@ CANCELLED_AGAIN = "cancelled before it went on"
 _FREE = "pid = NULL, process_started = NULL, claimed_by = NULL, claimed_at = NULL"
 # A config that cannot be read is its worker's to complain of.
 _DEVICE = "COALESCE(CASE WHEN json_valid(config) THEN json_extract(config, '$.device') END, 'auto')"
-_REFUSE = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
+REFUSE_COMMANDS = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
 
 
 class QueueTables(Database):
@@ -114,15 +114,9 @@ class QueueTables(Database):
             KeyError: there is no such run.
         """
         active = [status for status in RunStatus if status.active]
-        more = "".join(f", {name} = ?" for name in columns or {})
-        place = f"(SELECT COALESCE(MIN(place), 1) FROM runs WHERE {WAITS}) - 1" if front else f"({LAST_PLACE}) + 1"
         with self._transaction() as connection:
-            _status(connection, run_id)
-            query = (
-                f"UPDATE runs SET status = 'queued', {_FREE}, activity = '', activity_share = NULL, ended = NULL, error = NULL, place = {place}{more}"
-                f" WHERE id = ? AND binned IS NULL AND status NOT IN ({', '.join('?' * len(active))})"
-            )
-            return connection.execute(query, (*(columns or {}).values(), run_id, *active)).rowcount > 0
+            status = _status(connection, run_id)
+            return status not in active and put_back(connection, run_id, columns or {}, front)
 
     def cancel(self, run_id: str) -> bool:
         """End a waiting run before it begins. False: it does not wait (any more). Raises KeyError for an unknown run."""
@@ -171,6 +165,21 @@ class QueueTables(Database):
         return True
 
 
+def put_back(connection: sqlite3.Connection, run_id: str, columns: Mapping[str, Any], front: bool = False) -> bool:
+    """Have a run that has ended wait again, behind all others or in `front` of them. False: it is in the bin.
+
+    Args:
+        columns: other columns of its row that change with it.
+    """
+    more = "".join(f", {name} = ?" for name in columns)
+    place = f"(SELECT COALESCE(MIN(place), 1) FROM runs WHERE {WAITS}) - 1" if front else f"({LAST_PLACE}) + 1"
+    query = (
+        f"UPDATE runs SET status = 'queued', {_FREE}, activity = '', activity_share = NULL, ended = NULL, error = NULL, place = {place}{more}"
+        " WHERE id = ? AND binned IS NULL"
+    )
+    return connection.execute(query, (*columns.values(), run_id)).rowcount > 0
+
+
 def _status(connection: sqlite3.Connection, run_id: str) -> str:
     row = connection.execute("SELECT status FROM runs WHERE id = ?", (run_id,)).fetchone()
     if row is None:
@@ -194,5 +203,5 @@ def _cancel(connection: sqlite3.Connection, run_id: str) -> bool:
         f"UPDATE runs SET status = ?, activity = '', activity_share = NULL, ended = ?, error = {said} WHERE id = ?",
         (RunStatus.STOPPED, time.time(), run_id),
     )
-    connection.execute(_REFUSE, (f"the run was {CANCELLED}", run_id))
+    connection.execute(REFUSE_COMMANDS, (f"the run was {CANCELLED}", run_id))
     return True

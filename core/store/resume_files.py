@@ -9,16 +9,15 @@ from pathlib import Path
 FORMAT = 1
 """A higher number was written by a newer Thaw."""
 
-_NAME = re.compile(r"resume-(\d+)(-best)?\.pt")
+_NAME = re.compile(r"resume-(\d+)\.pt")
 
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A run after `step` steps. `best`: its epoch had the lowest validation loss so far."""
+    """A run after `step` steps."""
 
     step: int
     path: Path
-    best: bool = False
 
 
 def resume_path(folder: Path, step: int) -> Path:
@@ -29,4 +28,4 @@ def resume_path(folder: Path, step: int) -> Path:
 def resume_points(folder: Path) -> list[ResumePoint]:
     """Those in a run's folder, the newest first."""
     found = [(match, path) for path in (folder / "checkpoints").glob("resume-*.pt") if (match := _NAME.fullmatch(path.name))]
-    return sorted((ResumePoint(int(match[1]), path, match[2] is not None) for match, path in found), key=lambda point: -point.step)
+    return sorted((ResumePoint(int(match[1]), path) for match, path in found), key=lambda point: -point.step)

@@ -21,12 +21,10 @@ from core.records.summaries import LevelRow
 from core.store.bin_tables import BinTables
 from core.store.continued import ContinuedRuns
 from core.store.database import unknown
-from core.store.queue_tables import HOLDS, LAST_PLACE, WAITS, QueueTables
+from core.store.queue_tables import HOLDS, LAST_PLACE, REFUSE_COMMANDS, WAITS, QueueTables
 from core.store.reading import PLAN, RESULT, UnreadableRun, read_run, readable
 from core.store.rows import level_values, step_values
 from core.store.signal_tables import ADD_CHANGE, ADD_EPOCH, ADD_LEVELS, ADD_STEPS, change_values
-
-_REFUSE_COMMANDS = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
 
 
 @dataclass(frozen=True)
@@ -237,7 +235,7 @@ class RunStore(ContinuedRuns, QueueTables, BinTables):
         text = RESULT.dump_json(result).decode() if result else None
         self._write(
             self._assign(run_id, status=status, activity="", activity_share=None, ended=time.time(), result=text, error=error),
-            (_REFUSE_COMMANDS, [(f"the run had already ended ({status})", run_id)]),
+            (REFUSE_COMMANDS, [(f"the run had already ended ({status})", run_id)]),
         )
 
     def lose(self, run_id: str, error: str) -> bool:
@@ -250,7 +248,7 @@ class RunStore(ContinuedRuns, QueueTables, BinTables):
                 (RunStatus.LOST, time.time(), error, run_id, *active),
             ).rowcount
             if changed:
-                connection.execute(_REFUSE_COMMANDS, ("the run's process is gone", run_id))
+                connection.execute(REFUSE_COMMANDS, ("the run's process is gone", run_id))
         return changed > 0
 
     # Commands

@@ -6,8 +6,10 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +34,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
     Raises:
         OSError: the disk is full or not writable; a file that was there before is untouched.
     """
-    _write({name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}, path)
+    save({name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}, path)
 
 
 class Checkpoints:
@@ -86,7 +88,7 @@ class Checkpoints:
             try:
                 os.link(weights, final)
             except OSError:  # a disk without hard links
-                _write(torch.load(weights, weights_only=True), final)
+                save(torch.load(weights, weights_only=True), final)
             for other in listed(self._folder):
                 if other.epoch == epoch and not other.final and epoch > 0:
                     other.path.unlink()
@@ -112,7 +114,7 @@ class Checkpoints:
             changed = {name: tensor for name, tensor in state.items() if self._base.get(name) != digests[name]}
             if epoch == 0:
                 self._base = digests
-            _write(changed, checkpoint_path(self._folder, epoch, step))
+            save(changed, checkpoint_path(self._folder, epoch, step))
             self._thin()
         except OSError as error:
             self._fail(error)
@@ -151,10 +153,11 @@ def log(text: str) -> None:
         sys.stderr.flush()
 
 
-def _write(state: dict[str, Tensor], path: Path) -> None:
+def save(content: Mapping[str, Any], path: Path) -> None:
+    """`torch.save(content, path)`, written whole. Raises OSError where the disk does not take it; what was there before is untouched."""
     with written_whole(path) as file:
         try:
-            torch.save(state, file)
+            torch.save(dict(content), file)
         except RuntimeError as error:
             # torch says "unexpected pos" where the file could not be written; why, Python has kept.
             if isinstance(error.__context__, OSError):

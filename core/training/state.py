@@ -9,7 +9,7 @@ after its optimizer had been loaded, a LambdaLR or OneCycleLR takes one step at 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,7 @@ from core.records.layers import multipliers_by_parameter
 from core.signals.watch import Pace
 from core.training.trainer import Best, Place, Trainer
 
-Copy = Callable[[str, Tensor], Tensor]
-"""(name, tensor) -> its copy on the CPU."""
-
-GROUP_KEYS_OF_TORCH = ("params", "multiplier", "foreach", "fused", "capturable", "differentiable")
+_GROUP_KEYS_OF_TORCH = ("params", "multiplier", "foreach", "fused", "capturable", "differentiable")
 """What of a group is as the optimizer was built for this machine, or is put back otherwise."""
 
 
@@ -41,8 +38,8 @@ def small_state(trainer: Trainer) -> dict[str, Any]:
         "tally": (trainer.tally.sums.cpu().clone(), trainer.tally.samples),
         "epoch": trainer.epoch,
         "best": (best.loss, best.epochs_since, best.epoch),
-        "buffers": {name: _copy(name, buffer) for name, buffer in trainer.model.named_buffers()},
-        "gradients": {name: _copy(name, each.grad) for name, each in trainer.model.named_parameters() if each.grad is not None},
+        "buffers": {name: _copy(buffer) for name, buffer in trainer.model.named_buffers()},
+        "gradients": {name: _copy(each.grad) for name, each in trainer.model.named_parameters() if each.grad is not None},
         "frozen": sorted(trainer.freezing.frozen),
         "plan": str(steering.freeze_plan),
         "multipliers": str(steering.multipliers),
@@ -51,7 +48,7 @@ def small_state(trainer: Trainer) -> dict[str, Any]:
         "stand_in": steering.stand_in.state_dict(),
         "schedule": steering.schedule.state_dict(),
         "groups": [
-            {**{key: value for key, value in group.items() if key not in GROUP_KEYS_OF_TORCH}, "names": names, "multiplier": group["multiplier"]}
+            {**{key: value for key, value in group.items() if key not in _GROUP_KEYS_OF_TORCH}, "names": names, "multiplier": group["multiplier"]}
             for group, names in zip(trainer.optimizer.param_groups, group_names(trainer), strict=True)
         ],
         "plain": {
@@ -150,7 +147,7 @@ def _put_back_steering(trainer: Trainer, small: Mapping[str, Any], named: Mappin
     steering.correction, steering.stepped = small["correction"], small["stepped"]
     steering.stand_in.load_state_dict(small["stand_in"])
     steering.schedule.load_state_dict(small["schedule"])
-    built = {key: value for key, value in trainer.optimizer.param_groups[0].items() if key in GROUP_KEYS_OF_TORCH}
+    built = {key: value for key, value in trainer.optimizer.param_groups[0].items() if key in _GROUP_KEYS_OF_TORCH}
     trainer.optimizer.param_groups[:] = [
         {**built, **{key: value for key, value in group.items() if key != "names"}, "params": [named[name] for name in group["names"]]}
         for group in small["groups"]
@@ -177,7 +174,7 @@ def _put_back_optimizer(trainer: Trainer, small: Mapping[str, Any], large: Mappi
         state.setdefault(named[name], {}).update(values)
 
 
-def _copy(name: str, tensor: Tensor) -> Tensor:
+def _copy(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 
 from core.machine.bits import digest
-from core.machine.files import written_whole
 from core.records.events import RunStatus
 from core.store.patience import PatientStore
 from core.store.resume_files import FORMAT, resume_path, resume_points
-from core.store.saving import log
+from core.store.saving import log, save
 from core.training.state import large_tensors, may_learn, small_state
 from core.training.trainer import Trainer
 from core.worker.where import here
@@ -54,14 +53,11 @@ class RunCheckpoints:
         self._told = False
         self._began = self._last = time.monotonic()
         self._spent = 0.0
-        self.stall = 0.0
-        """Seconds for which training stood still so far."""
-        self.taken = 0
 
     def follow(self, trainer: Trainer) -> None:
         """Something else may learn from here on; call it at the beginning, and at each change."""
         self._learned |= may_learn(trainer)
-        trainer.before_update = self._let_copy
+        trainer.before_update = self._copies.wait
 
     def remember(self, learned: frozenset[str]) -> None:
         """These have learned before this process began."""
@@ -77,7 +73,7 @@ class RunCheckpoints:
         """Whether one may be made at the end of an epoch."""
         return not self._busy and self._spent <= SHARE * (time.monotonic() - self._began)
 
-    def take(self, trainer: Trainer, run: Mapping[str, Any], first_digests: Callable[[], Mapping[str, str]]) -> None:
+    def take(self, trainer: Trainer, run: Mapping[str, Any], first_digests: Mapping[str, str]) -> None:
         """Make one of this moment, between two steps; nothing where only some changes of this moment are made.
 
         Args:
@@ -87,7 +83,6 @@ class RunCheckpoints:
         if not trainer.at_rest:
             return
         self.wait()
-        began = time.perf_counter()
         self._last = time.monotonic()
         small = small_state(trainer)
         content = {
@@ -95,12 +90,10 @@ class RunCheckpoints:
             "next_pictures": trainer.train.places(trainer.place.epoch, trainer.place.batches),
             "shapes": {name: tuple(each.shape) for name, each in trainer.model.named_parameters()},
         }  # fmt: skip
-        untouched = {name: value for name, value in first_digests().items() if name not in self._learned}
+        untouched = {name: value for name, value in first_digests.items() if name not in self._learned}
         self._copies.begin(large_tensors(trainer, self._learned))
         self._writer = threading.Thread(target=self._write, args=(content, untouched, trainer.step), name="resume checkpoint", daemon=True)
         self._writer.start()
-        self.taken += 1
-        self.stall += time.perf_counter() - began
 
     def wait(self) -> None:
         """Until the last one is on the disk, or could not be written."""
@@ -128,11 +121,6 @@ class RunCheckpoints:
     @property
     def _busy(self) -> bool:
         return self._writer is not None and self._writer.is_alive()
-
-    def _let_copy(self) -> None:
-        began = time.perf_counter()
-        if self._copies.wait():
-            self.stall += time.perf_counter() - began
 
     def _write(self, content: dict[str, Any], untouched: Mapping[str, str], step: int) -> None:
         began = time.monotonic()
@@ -172,13 +160,10 @@ class _Copies:
         self._thread = threading.Thread(target=self._copy, args=(dict(tensors),), name="copies for a checkpoint", daemon=True)
         self._thread.start()
 
-    def wait(self) -> bool:
-        """Until all are copied. True if there was something to wait for."""
-        thread = self._thread
-        if thread is None or not thread.is_alive():
-            return False
-        thread.join()
-        return True
+    def wait(self) -> None:
+        """Until all are copied. For any thread: the next update waits, and the writer does."""
+        if self._thread is not None:
+            self._thread.join()
 
     def result(self) -> dict[str, Tensor]:
         """The copies, once `wait` is over. Raises RuntimeError where they could not be made."""
@@ -193,14 +178,3 @@ class _Copies:
                     self._room[name].copy_(tensor)
         except RuntimeError as error:
             self._error = error
-
-
-def save(content: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint whole. Raises OSError where the disk does not take it."""
-    with written_whole(path) as file:
-        try:
-            torch.save(dict(content), file)
-        except RuntimeError as error:
-            if isinstance(error.__context__, OSError):  # torch says "unexpected pos" where a file could not be written
-                raise error.__context__ from None
-            raise

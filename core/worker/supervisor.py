@@ -97,8 +97,7 @@ class Supervisor:
             ConfigError: on `run`, it is going on, its process still lives, or it is finished.
             KeyError: there is no such run.
         """
-        refuse_living(self.store, run_id)
-        self.store.ask_to_resume(run_id, request or ResumeRequest())
+        ask_to_go_on(self.store, run_id, request or ResumeRequest())
         with suppress(StoreError):
             self.look_after()
 
@@ -115,8 +114,7 @@ class Supervisor:
         for run in reversed(self.store.runs(limit=1000, active=False)):
             if run.status in (RunStatus.LOST, RunStatus.INTERRUPTED) and resume_points(self.home.run_folder(run.id)):
                 with suppress(ConfigError):
-                    refuse_living(self.store, run.id)
-                    self.store.ask_to_resume(run.id, ResumeRequest())
+                    ask_to_go_on(self.store, run.id, ResumeRequest())
                     asked.append(run.id)
         return asked
 
@@ -293,6 +291,12 @@ class Supervisor:
             )
         self._children.append(process)
         return process
+
+
+def ask_to_go_on(store: RunStore, run_id: str, request: ResumeRequest, process: tuple[int, float] | None = None) -> None:
+    """See `RunStore.ask_to_resume`; ConfigError on `run` also where a process of it still lives."""
+    refuse_living(store, run_id)
+    store.ask_to_resume(run_id, request, process)
 
 
 def refuse_living(store: RunStore, run_id: str) -> None:

@@ -61,10 +61,11 @@ class Worker:
 
     def __init__(self, home: Home, store: RunStore, run_id: str, limits: Limits | None = None) -> None:
         self.home = home
-        self.store = PatientStore(store, run_id, home.run_folder(run_id), limits)
+        self.folder = home.run_folder(run_id)
+        self.store = PatientStore(store, run_id, self.folder, limits)
         self.run_id = run_id
         self.config = store.run(run_id).config
-        self.weights = KeptWeights(self.store, run_id, home.run_folder(run_id))
+        self.weights = KeptWeights(self.store, run_id, self.folder)
         self.step = 0
         self.epochs = 0
         self._stopping = False
@@ -81,7 +82,7 @@ class Worker:
         self._changes_made = 0
         self._may_be_put_back = False
         self._to_redo: deque[tuple[int, str]] = deque()
-        self.checkpoints = RunCheckpoints(self.store, run_id, home.run_folder(run_id), self.config.checkpoint_minutes)
+        self.checkpoints = RunCheckpoints(self.store, run_id, self.folder, self.config.checkpoint_minutes)
 
     def interrupt_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
         """Make a checkpoint and end after the step at hand: the machine goes down, or wants its place back. Fit for a signal handler."""
@@ -121,7 +122,7 @@ class Worker:
         self.store.set_status(self.run_id, RunStatus.PREPARING, "starting")
         request = self.store.resume_request(self.run_id)
         self._may_be_put_back = request is not None  # until it is changed, a run that cannot go on is left as it was
-        loaded = newest(self.home.run_folder(self.run_id)) if request else None
+        loaded = newest(self.folder) if request else None
         assembly = assemble(self.config, self.home, self._preparing, GoesOn(self.store.tuning(self.run_id)) if loaded else None)
         trainer = assembly.trainer
         if assembly.tuning is not None:
@@ -183,7 +184,7 @@ class Worker:
     def _refuse_other(self, request: ResumeRequest, loaded: Loaded, assembly: Assembly) -> None:
         """See to it that the run goes on as the same: raises ConfigError where pictures, model or machine are others."""
         refuse_other_model(loaded, assembly.trainer)
-        refuse_other_pictures(read_pictures(self.home.run_folder(self.run_id)), assembly.images.pictures())
+        refuse_other_pictures(read_pictures(self.folder), assembly.images.pictures())
         others = refuse_other_bits(loaded, assembly.trainer, request.accept_other_bits)
         if others:
             self.store.say_continued(self.run_id, f"from step {loaded.cut.step + 1:,} on with other bits: {'; '.join(others)}")
@@ -191,7 +192,7 @@ class Worker:
     def _go_on(self, loaded: Loaded, assembly: Assembly, audit: Audit, recorder: Recorder) -> None:
         """Stand where the checkpoint was taken, and say how that was proved."""
         trainer, run = assembly.trainer, loaded.run
-        line = put_into(trainer, loaded, self.weights.path.parent)
+        line = put_into(trainer, loaded, self.folder)
         audit.remember(run["audit"])
         recorder.doctor.remember(run["doctor"])
         recorder.remember(run["recorder"])
@@ -208,19 +209,18 @@ class Worker:
             "epochs": self.epochs, "changes": self._changes_made, "audit": audit.memory(), "doctor": recorder.doctor.memory(),
             "recorder": recorder.memory(),
         }  # fmt: skip
-        self.checkpoints.take(trainer, run, audit.first_digests)
+        self.checkpoints.take(trainer, run, audit.first_digests())
         recorder.not_a_step()  # nor is it what watching costs
 
     def _list_pictures(self, images: Data) -> None:
         """Keep what the run trains and is measured on, before it begins: its test set stays its own, whatever becomes of the dataset."""
-        folder = self.weights.path.parent
         try:
-            write_pictures(folder, images.pictures())
+            write_pictures(self.folder, images.pictures())
             if images.recipe is not None:
-                write_recipe(folder, images.recipe)
+                write_recipe(self.folder, images.recipe)
         except OSError as error:
             remedy = "free some space, or keep everything elsewhere with THAW_HOME"
-            raise ConfigError("home", f"the list of the run's pictures cannot be written to {folder} ({error.strerror}); {remedy}") from None
+            raise ConfigError("home", f"the list of the run's pictures cannot be written to {self.folder} ({error.strerror}); {remedy}") from None
 
     def _train(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> tuple[RunStatus, Score | None]:
         doctor = recorder.doctor

@@ -224,9 +224,7 @@ def test_a_run_that_goes_on_is_asked_by_its_newest_weights(home: Home, run: str)
     going_on = made_run(home, TINY, RunStatus.RUNNING, weights=False)
     state = torch.load(home.run_folder(run) / "weights.pth", weights_only=True)
     for epoch in (0, 1, 2):
-        saving._write(
-            state if epoch == 0 else {"head.bias": state["head.bias"] + epoch}, checkpoint_path(home.run_folder(going_on), epoch, 10 * epoch)
-        )
+        saving.save(state if epoch == 0 else {"head.bias": state["head.bias"] + epoch}, checkpoint_path(home.run_folder(going_on), epoch, 10 * epoch))
         made = evaluate.evaluate(home, going_on)
         assert (made.epoch, made.step) == (epoch, 10 * epoch)
         assert open_predictions(home, going_on, None) is not None

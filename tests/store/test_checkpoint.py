@@ -64,8 +64,8 @@ def test_what_is_kept_before_training_costs_no_epoch_its_place_and_a_slow_disk_d
         time.sleep(0.2)
         write(state, path)
 
-    write = saving._write
-    monkeypatch.setattr(saving, "_write", slowly)
+    write = saving.save
+    monkeypatch.setattr(saving, "save", slowly)
     trained, keeper = model(), Checkpoints(tmp_path)
     keeper.begin(trained)
     keeper.close()
@@ -126,7 +126,7 @@ def test_a_full_disk_ends_the_keeping_and_not_the_run(
     trained, keeper = model(), Checkpoints(tmp_path)
     keeper.begin(trained)
     keeper.close()
-    monkeypatch.setattr(saving, "_write", full)
+    monkeypatch.setattr(saving, "save", full)
     keeper.epoch(trained, 1, 10)
     keeper.close()
     keeper.epoch(trained, 2, 20)

@@ -18,7 +18,7 @@ from core.catalog import optimizers, schedules
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
 from core.records.events import CommandKind, RunStatus
-from core.store import RunStore
+from core.store import RunStore, saving
 from core.store.continued import ResumeRequest
 from core.store.resume_files import resume_points
 from core.training.trainer import EvaluationReport, StepReport, Trainer
@@ -348,7 +348,7 @@ def test_run_that_was_lost_before_its_first_checkpoint_begins_anew(home: Home, s
 
 
 def test_full_disk_costs_a_checkpoint_and_not_the_run(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = checkpoints.save
+    real = saving.save
 
     def full(content: Any, path: Path) -> None:
         if content["small"]["step"] in (4, 5, 6):
