@@ -128,6 +128,7 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
         keeper.cancel()
         with suppress(asyncio.CancelledError):
             await keeper
+        shared.starter.close()
         shared.supervisor.close()
         shared.lab.close()
 
@@ -141,6 +142,7 @@ async def _keep_house(shared: Services) -> None:
         try:
             await anyio.to_thread.run_sync(shared.supervisor.look_after)
             await anyio.to_thread.run_sync(shared.supervisor.keep_standby)
+            await anyio.to_thread.run_sync(shared.lab.rest)
             said = ""
         except OSError as error:  # no handle left, a full disk: it may be better next time
             if str(error) != said:

@@ -25,6 +25,7 @@ ROOMS = (
     "explaining",
     "worker",
     "lab",
+    "nursery",
     "commands",
 )
 """The rooms from the ground up."""

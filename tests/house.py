@@ -42,9 +42,10 @@ def names_of(node: ast.AST) -> set[str]:
             return set()
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Full names of what a file imports anywhere, inside functions too."""
-    return {name for node in ast.walk(tree(path)) for name in names_of(node)}
+    return frozenset(name for node in ast.walk(tree(path)) for name in names_of(node))
 
 
 def arrows(folder: Path, package: str) -> Arrows:

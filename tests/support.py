@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -12,10 +13,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import psutil
+
+from core.machine.children import SHARED, Nursery
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -62,8 +66,10 @@ def free_port() -> int:
 class Server:
     """`streamlit run dashboard.py` on loopback, with its own home, below the path `base`. The port stays the same over a restart."""
 
-    def __init__(self, home: Path, log: Path, handles: int | None = None, base: str = "") -> None:
+    def __init__(self, home: Path, log: Path, handles: int | None = None, base: str = "", shares_nursery: bool = True) -> None:
         self.base = base
+        self.shares_nursery = shares_nursery
+        """Whether its processes are forked by the nursery of all tests: one of its own takes 4 s of a core to import torch once more."""
         self.home = home
         self.log = log
         self.handles = handles
@@ -92,6 +98,8 @@ class Server:
         command += ["--server.baseUrlPath", self.base] if self.base else []
         with self.log.open("ab") as log:
             environment = {**os.environ, "THAW_HOME": str(self.home)}
+            if self.shares_nursery:
+                environment[SHARED] = str(nursery().address)
             if self.handles is not None:
                 command = ["sh", "-c", f'ulimit -n {self.handles} && exec "$@"', "sh", *command]
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
@@ -144,14 +152,30 @@ def end_processes_of(home: Path, pids: Collection[int | None] | None = None) -> 
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
-    """Living processes that were started to work in `home` (named in `THAW_HOME` or on the command line), other than this one."""
+    """Living processes that were started to work in `home`, other than this one: they name it in `THAW_HOME` or on the command line, or,
+    forked by a nursery, keep their log there."""
     found = []
     for process in psutil.process_iter():
         try:
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            if process.environ().get("THAW_HOME") == str(home) or str(home) in process.cmdline():
+            if process.environ().get("THAW_HOME") == str(home) or str(home) in process.cmdline() or home in log_of(process).parents:
                 found.append(process)
         except psutil.Error:
             continue  # ended meanwhile, or another person's
     return found
+
+
+def log_of(process: psutil.Process) -> Path:
+    """Where the process writes its errors; the root folder, where that is no file or not to be seen."""
+    with suppress(OSError):
+        return Path(f"/proc/{process.pid}/fd/2").readlink()
+    return Path("/")
+
+
+@cache
+def nursery() -> Nursery:
+    """The nursery of all tests of this process: torch is imported once for their servers, labs and workers."""
+    made = Nursery(Path(os.environ["THAW_HOME"]) / "nursery.log")
+    atexit.register(made.close)
+    return made

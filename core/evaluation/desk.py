@@ -20,6 +20,7 @@ from core.config import ConfigError
 from core.data import own_pictures
 from core.evaluation import predictions
 from core.helpers.helper import Helper, LabError
+from core.machine.children import EVALUATION, Starter
 from core.machine.home import Home
 from core.records.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
 from core.store.checkpoint import Checkpoint
@@ -61,11 +62,11 @@ class _Job:
 class EvaluationDesk:
     """Thread-safe. Both processes are started by the first question for them, and end with the server; a thread works while there is long work."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, starter: Starter | None = None) -> None:
         self._home = home
         options = ("--home", str(home.path))
-        self._long = Helper(home.logs / "evaluating.log", *options, "--niced", module="core.evaluation.helper")
-        self._quick = Helper(home.logs / "looking.log", *options, module="core.evaluation.helper")
+        self._long = Helper(home.logs / "evaluating.log", *options, "--niced", module=EVALUATION, starter=starter)
+        self._quick = Helper(home.logs / "looking.log", *options, module=EVALUATION, starter=starter)
         self._asking = threading.Lock()  # one quick question at a time
         self._answers: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()  # around all below
@@ -142,6 +143,11 @@ class EvaluationDesk:
     def predict(self, run_id: str, source: int | str, epoch: int | None) -> Prediction:
         """What the weights make of a picture. See `Lab.predict`."""
         return self._ask(_PREDICTION, run_id, epoch, question="predict", source=source)
+
+    def rest(self) -> None:
+        """End the processes that were asked nothing for minutes."""
+        for helper in (self._long, self._quick):
+            helper.rest()
 
     def close(self) -> None:
         """End both processes, for good."""

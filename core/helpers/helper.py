@@ -9,7 +9,6 @@ import json
 import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -19,12 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from core.config import ConfigError
-from core.machine.home import child_environment
+from core.machine import children
 
 Progress = Callable[[str, float | None], None]
 
 PROGRESS_SECONDS = 0.1
 """How often a process tells how far it is, at most."""
+
+IDLE_SECONDS = 300.0
+"""A process that was asked nothing for so long gives its memory back."""
 
 NICENESS = 10
 """How far measuring steps back behind trainings (5) and the server (0)."""
@@ -37,13 +39,16 @@ class LabError(RuntimeError):
 class Helper:
     """One helper process: started by the first question, and again by the next one after it has died."""
 
-    def __init__(self, log: Path, *options: str, module: str = "core.lab.lab") -> None:
+    def __init__(self, log: Path, *options: str, module: str = children.LAB, starter: children.Starter | None = None) -> None:
         self._log = log
         self._module = module
         self._options = options
+        self._starter = starter or children.Interpreters()
         self._lock = threading.Lock()  # around the process and what is written to it; `ask` waits for the answer without it
-        self._process: subprocess.Popen[str] | None = None
+        self._process: children.Child | None = None
         self._closed = False
+        self._asked = 0  # questions that wait for their answers
+        self._last_used = time.monotonic()
 
     def ask(self, line: str, number: int = 0, progress: Progress = lambda text, share: None) -> Any:
         """The answer to a question in JSON. For one thread at a time.
@@ -59,6 +64,15 @@ class Helper:
             if self._closed:
                 raise LabError("The server is closing: no more questions are answered")
             process = self._living()
+            self._asked += 1
+        try:
+            return self._answer(process, line, number, progress)
+        finally:
+            with self._lock:
+                self._asked -= 1
+                self._last_used = time.monotonic()
+
+    def _answer(self, process: children.Child, line: str, number: int, progress: Progress) -> Any:
         self.tell(number=number, ask=line)
         assert process.stdout is not None
         while True:
@@ -74,10 +88,18 @@ class Helper:
             progress(*reply["progress"])
 
     def start(self) -> None:
-        """Have the process start, if there is none, without waiting for it: its first answer comes sooner then."""
+        """Have the process start, if there is none and it takes seconds, without waiting for it: its first answer comes sooner then."""
         with self._lock:
-            if not self._closed:
+            if not self._closed and not self._starter.quick:
                 self._living()
+
+    def rest(self, seconds: float = IDLE_SECONDS) -> bool:
+        """End the process if nothing was asked of it for so long; the next question starts another. True: it was ended just now."""
+        with self._lock:
+            idle = self._process is not None and not self._asked and time.monotonic() - self._last_used >= seconds
+            if idle:
+                self._end()
+            return idle
 
     def tell(self, **message: Any) -> None:
         """Write a line to the process, if there is one."""
@@ -100,23 +122,17 @@ class Helper:
             raise LabError(f"{reply['error']} (more in {self._log})")
         return reply["answer"]
 
-    def _living(self) -> subprocess.Popen[str]:
+    def _living(self) -> children.Child:
         if self._process is None or self._process.poll() is not None:
             self._end()
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            with self._log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", self._module, *self._options],
-                    env=child_environment(),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                    start_new_session=True,
-                )
+            try:
+                self._process = self._starter.start(self._module, self._options, self._log, talk=True, patient=True)
+            except OSError as error:
+                raise LabError(f"The helper process that answers questions about models could not be started: {error}") from None
+            self._last_used = time.monotonic()
         return self._process
 
-    def _buried(self, process: subprocess.Popen[str]) -> str:
+    def _buried(self, process: children.Child) -> str:
         """What to say of a process that has ended before it answered."""
         process.wait()
         with self._lock:

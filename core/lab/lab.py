@@ -26,6 +26,7 @@ from core.evaluation.desk import EvaluationDesk
 from core.helpers.desk import Desk
 from core.helpers.helper import Helper, LabError, serve, step_back
 from core.lab.cost_desk import CostDesk
+from core.machine.children import Starter
 from core.machine.hardware import Machine
 from core.machine.home import Home
 from core.records.cost import Cost, CostState, what_matters
@@ -82,17 +83,18 @@ class _Told:
 class Lab:
     """The server's end. Thread-safe; answers are remembered, the first question starts a process (about 3 s)."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, starter: Starter | None = None) -> None:
         self._home = home
-        self._helper = Helper(home.logs / "lab.log")
-        self._explaining = Helper(home.logs / "explaining.log")
-        self._measuring = Helper(home.logs / "measuring.log", "--niced")
+        self._quick = starter is not None and starter.quick
+        self._helper = Helper(home.logs / "lab.log", starter=starter)
+        self._explaining = Helper(home.logs / "explaining.log", starter=starter)
+        self._measuring = Helper(home.logs / "measuring.log", "--niced", starter=starter)
         self._locks = {helper: threading.Lock() for helper in (self._helper, self._explaining)}  # one question at a time each
         self._answers_lock = threading.Lock()
         self._answers: OrderedDict[str, Any] = OrderedDict()
         self._desk = CostDesk(self._measure, lambda number: self._measuring.tell(cancel=number))
         self._walking = Desk(self._walk, lambda number: self._explaining.tell(cancel=number), REMEMBERED_WALKTHROUGHS)
-        self._evaluating = EvaluationDesk(home)
+        self._evaluating = EvaluationDesk(home, starter)
 
     def describe(self, model: str, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> ModelDescription:
         """The layers of a model with a head for `classes` classes.
@@ -233,6 +235,12 @@ class Lab:
         """Start the helpers that answer what a person waits for, in the background, without waiting for them."""
         threading.Thread(target=self._warm, name="lab-warm-up", daemon=True).start()
 
+    def rest(self) -> None:
+        """End the helper processes that were asked nothing for minutes: the next question starts them again."""
+        for helper in (self._helper, self._explaining, self._measuring):
+            helper.rest()
+        self._evaluating.rest()
+
     def close(self) -> None:
         """End the helper processes, for good."""
         desks = (self._desk, self._walking)
@@ -247,8 +255,9 @@ class Lab:
     def _warm(self) -> None:
         with suppress(LabError):  # whoever asks next gets the error
             self.machine()
-            # What the Autograd screen begins with: its process takes seconds to start, and the first visitor should not wait for that.
-            self.walkthrough("warm-up", Example("classic"))
+            # What the Autograd screen begins with: where its process takes seconds to start, the first visitor should not wait for that.
+            if not self._quick:
+                self.walkthrough("warm-up", Example("classic"))
 
     def _looked(self, client: str, question: str, example: Example) -> Any:
         told, _ = self._walking.look(client, json.dumps({"question": question, **self._of(example)}))

@@ -1,4 +1,4 @@
-"""Starts, steers and buries the worker processes. The only process code beside `lab.py`.
+"""Starts, steers and buries the worker processes.
 
 A worker is detached: it lives on when the server stops, and the store says what became of it. A worker is known by pid *and*
 process start time, since a pid alone is soon somebody else's.
@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import psutil
 
 from core import catalog
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
+from core.machine import children
 from core.machine.hardware import device_of
-from core.machine.home import Home, child_environment
+from core.machine.home import Home
 from core.machine.settings import Settings, read_settings
 from core.records.events import CommandKind, RunStatus
 from core.store import RunStore, StoreError, Working, recovery
@@ -51,7 +49,7 @@ def this_process() -> tuple[int, float]:
 
 @dataclass
 class _Standby:
-    process: subprocess.Popen[bytes]
+    process: children.Child
     log: Path
     launched: float
 
@@ -63,14 +61,15 @@ class _Standby:
 class Supervisor:
     """Runs of one home. One object serves all threads of a server; several servers may share a home."""
 
-    def __init__(self, home: Home, store: RunStore) -> None:
+    def __init__(self, home: Home, store: RunStore, starter: children.Starter | None = None) -> None:
         self.home = home
+        self._starter = starter or children.Interpreters()
         self.store = store
         self._lock = threading.Lock()
         self._standby: _Standby | None = None
         self._last_start = 0.0
         self._next_clearing = 0.0
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: list[children.Child] = []
         pid, started = this_process()
         self._claimer = f"{pid} {started!r} {secrets.token_hex(4)}"
         self.settings_problem = ""
@@ -219,7 +218,9 @@ class Supervisor:
             clear_up(self.home, self.store)
 
     def keep_standby(self) -> None:
-        """See to it that a standby worker waits, or will soon. Cheap: call it often."""
+        """See to it that a standby worker waits, or will soon, where a start takes seconds. Cheap: call it often."""
+        if self._starter.quick:
+            return
         with self._lock:
             if self._standby is not None and self._standby.process.poll() is None:
                 return
@@ -227,7 +228,7 @@ class Supervisor:
                 return
             log = self.home.logs / f"standby-{os.getpid()}.log"  # other servers may share the home
             log.unlink(missing_ok=True)
-            self._standby = _Standby(self._launch(["--standby"], log, stdin=subprocess.PIPE), log, time.monotonic())
+            self._standby = _Standby(self._launch(["--standby"], log, talk=True), log, time.monotonic())
 
     @property
     def standby_ready(self) -> bool:
@@ -263,32 +264,23 @@ class Supervisor:
         with suppress(psutil.NoSuchProcess, StoreError):  # gone already: `reconcile` will say so; or it says so itself, once the store can be written
             self.store.set_launched(run_id, self._claimer, process.pid, psutil.Process(process.pid).create_time())
 
-    def _wake_standby(self, run_id: str) -> subprocess.Popen[bytes] | None:
+    def _wake_standby(self, run_id: str) -> children.Child | None:
         with self._lock:
             standby = self._standby
             if standby is None or not standby.ready or standby.process.stdin is None:
                 return None
             self._standby = None
         try:
-            standby.process.stdin.write(run_id.encode() + b"\n")
+            standby.process.stdin.write(f"{run_id}\n")
             standby.process.stdin.close()
+            if standby.process.stdout is not None:  # from now on it writes to the run's log
+                standby.process.stdout.close()
         except BrokenPipeError:
             return None
         return standby.process
 
-    def _launch(self, arguments: list[str], log: Path, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        output: IO[bytes]
-        # To a file: a pipe that nobody reads fills up and stops its writer.
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "core.worker.process", "--home", str(self.home.path), *arguments],
-                env=child_environment(),
-                stdin=stdin,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+    def _launch(self, arguments: list[str], log: Path, talk: bool = False) -> children.Child:
+        process = self._starter.start(children.WORKER, ["--home", str(self.home.path), *arguments], log, talk)
         self._children.append(process)
         return process
 

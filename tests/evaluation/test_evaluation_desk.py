@@ -25,7 +25,7 @@ from core.lab.lab import Lab
 from core.machine.home import Home
 from core.records.evaluation import Work
 from tests.evaluation.evaluate_cases import TINY, edit_config, made_run, run, trained  # noqa: F401
-from tests.support import wait_until
+from tests.support import nursery, wait_until
 
 pytestmark = pytest.mark.usefixtures("one_thread_each")
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("one_thread_each")
 
 @pytest.fixture(scope="module")
 def lab(trained: tuple[Home, str, str]) -> Iterator[Lab]:
-    lab = Lab(trained[0])
+    lab = Lab(trained[0], nursery())
     yield lab
     lab.close()
 

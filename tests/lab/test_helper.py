@@ -48,6 +48,19 @@ def test_a_helper_that_is_closed_is_gone_with_its_pipes(helper: Helper) -> None:
     assert process.stdout.closed
 
 
+def test_a_helper_that_was_asked_nothing_for_long_gives_its_memory_back_and_starts_again(helper: Helper) -> None:
+    pid = pid_of(helper)
+    assert not helper.rest(), "it has just begun"
+    assert psutil.pid_exists(pid)
+    helper._asked = 1
+    assert not helper.rest(seconds=0.0), "somebody waits for an answer"
+    helper._asked = 0
+    assert helper.rest(seconds=0.0)
+    assert not psutil.pid_exists(pid)
+    assert not helper.rest(seconds=0.0), "there is none any more"
+    assert psutil.pid_exists(pid_of(helper))
+
+
 def test_a_helper_that_died_at_a_question_is_gone_once_that_has_failed(helper: Helper, monkeypatch: pytest.MonkeyPatch) -> None:
     pid = pid_of(helper)
     tell = helper.tell

@@ -15,14 +15,14 @@ from core.machine.home import Home
 from core.records.cost import CostState
 from core.records.layers import HeadOptions
 from core.records.walkthrough import Example, Walkthrough
-from tests.support import wait_until
+from tests.support import nursery, wait_until
 
 SMALL = RunConfig(model="small_cnn", image_size=16, batch_size=8, device="cpu")
 
 
 @pytest.fixture
 def lab(home: Home) -> Iterator[Lab]:
-    lab = Lab(home)
+    lab = Lab(home, nursery())
     yield lab
     lab.close()
 
@@ -30,7 +30,7 @@ def lab(home: Home) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """For tests that leave it as it is: starting one takes seconds."""
-    lab = Lab(Home(tmp_path_factory.mktemp("lab")))
+    lab = Lab(Home(tmp_path_factory.mktemp("lab")), nursery())
     yield lab
     lab.close()
 

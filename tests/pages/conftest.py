@@ -12,13 +12,13 @@ from core.lab.lab import Lab
 from core.machine.home import Home
 from core.worker.supervisor import Supervisor
 from pages._parts.shared.services import Services, services
+from tests.support import nursery
 
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One real lab for all tests: it takes seconds to start and remembers nothing that matters."""
-    lab = Lab(Home.from_environment(str(tmp_path_factory.mktemp("lab"))))
-    lab.machine()  # started here, it belongs to no test's home and is not killed with one
+    lab = Lab(Home.from_environment(str(tmp_path_factory.mktemp("lab"))), nursery())
     yield lab
     lab.close()
 
@@ -27,7 +27,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def shared_services(home: Home, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Services:
     """The services that the pages use, of an empty home. Starting a run only queues it: no worker is launched."""
     monkeypatch.setenv("THAW_HOME", str(home.path))
-    monkeypatch.setattr("pages._parts.shared.services.Lab", lambda home: lab)
+    monkeypatch.setattr("pages._parts.shared.services.Lab", lambda home, starter: lab)
 
     def queue(supervisor: Supervisor, config: RunConfig) -> str:
         return supervisor.store.create_run(catalog.check(config))

@@ -24,7 +24,7 @@ from core.records.events import RunStatus
 from core.store import Run, RunStore
 from core.store.checkpoint import weights_of
 from core.worker.supervisor import Supervisor
-from tests.support import PATIENCE, Server, wait_until, waiting
+from tests.support import PATIENCE, Server, nursery, wait_until, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -129,7 +129,7 @@ def going(server: Server) -> Iterator[str]:
 
 
 def test_the_demo_shows_moving_charts_soon_after_one_click(server: Server, page: Page) -> None:
-    wait_until(lambda: any(b"ready" in log.read_bytes() for log in (server.home / "logs").glob("standby-*.log")), what="a standby worker")
+    wait_until(lambda: nursery().ready, what="a nursery that has imported torch")
     page.goto(server.address)
     page.get_by_role("button", name="Start the demo").click()
     first = wait_for_steps(page, 1)

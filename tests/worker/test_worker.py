@@ -24,14 +24,14 @@ from core.store.checkpoint import weights_of
 from core.worker.process import work
 from core.worker.supervisor import Supervisor
 from core.worker.worker import Worker
-from tests.support import ROOT, wait_until
+from tests.support import ROOT, nursery, wait_until
 
 LONG: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 5000}
 
 
 @pytest.fixture
 def supervisor(home: Home, store: RunStore) -> Iterator[Supervisor]:
-    supervisor = Supervisor(home, store)
+    supervisor = Supervisor(home, store, nursery())
     yield supervisor
     supervisor.close()
 
@@ -213,7 +213,8 @@ def test_timeline_is_obeyed_and_early_stopping_does_not_look_like_a_leak(home: H
     assert 0 < (run.watching or 0) < 1
 
 
-def test_standby_worker_takes_the_run_and_leaves_with_its_server(supervisor: Supervisor) -> None:
+def test_without_a_nursery_a_standby_worker_takes_the_run_and_leaves_with_its_server(home: Home, store: RunStore) -> None:
+    supervisor = Supervisor(home, store)
     supervisor.keep_standby()
     wait_until(lambda: supervisor.standby_ready, what="standby")
     standby = supervisor._standby

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from core.lab.lab import Lab
+from core.machine import children
 from core.machine.home import Home
 from core.store import RunStore
 from core.store.trouble import StoreError
@@ -20,6 +21,8 @@ class Services:
     store: RunStore
     supervisor: Supervisor
     lab: Lab
+    starter: children.Starter = field(default_factory=children.Interpreters)
+    """How the processes of supervisor and lab are started."""
 
 
 def services() -> Services:
@@ -36,4 +39,5 @@ def services() -> Services:
 @cache
 def _open(home: Home) -> Services:
     store = RunStore(home.database)
-    return Services(home, store, Supervisor(home, store), Lab(home))
+    starter = children.starter(home.logs / "nursery.log")
+    return Services(home, store, Supervisor(home, store, starter), Lab(home, starter), starter)
