@@ -15,6 +15,7 @@ if side_by_side > 1:
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from core.machine import children
 from core.machine.home import Home
 from core.store import RunStore
 from tests.browser import arguments, find
@@ -29,6 +30,7 @@ SHARED = Path(os.environ.get("THAW_SHARED", ROOT.parent / "shared"))
 def _away_from_the_real_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing that a test forgets to point elsewhere may land in a person's own `.thaw`."""
     os.environ["THAW_HOME"] = str(tmp_path_factory.mktemp("forgotten-home"))
+    os.environ[children.SHARED] = "off"  # whoever wants a nursery takes the one of `tests.support`: each of its own would import torch
 
 
 @pytest.fixture

@@ -97,9 +97,7 @@ class Server:
         command += ["--server.port", str(self.port), "--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
         command += ["--server.baseUrlPath", self.base] if self.base else []
         with self.log.open("ab") as log:
-            environment = {**os.environ, "THAW_HOME": str(self.home)}
-            if self.shares_nursery:
-                environment[SHARED] = str(nursery().address)
+            environment = {**os.environ, "THAW_HOME": str(self.home), SHARED: str(nursery().address) if self.shares_nursery else ""}
             if self.handles is not None:
                 command = ["sh", "-c", f'ulimit -n {self.handles} && exec "$@"', "sh", *command]
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)

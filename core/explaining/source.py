@@ -73,6 +73,7 @@ class _Text:
 
     tree: ast.ClassDef
     found: dict[str, list[tuple[int, int, Use]]] = field(default_factory=dict)
+    helpers: dict[tuple[int, int], tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
 
 class _Reader:
@@ -107,7 +108,7 @@ class _Reader:
         generated = self._generated.get(self._root if kind is Network else kind.__name__)
         if generated is not None and not kind.__module__.startswith("torch"):
             return generated
-        lines, first = inspect.getsourcelines(kind)
+        lines, first = _lines(kind)
         return ClassSource(kind.__name__, kind.__module__, first, "".join(lines))
 
     def mentions(self, model: nn.Module, path: str) -> tuple[Mention, ...]:
@@ -138,14 +139,25 @@ class _Reader:
         """The mentions, and the methods that the lines which make something call for it, as ResNet's `_make_layer`."""
         found = list(mentions)
         for mention in mentions:
-            tree = self._texts[mention.place].tree
-            methods = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-            for node in ast.walk(tree):
-                inside = mention.use == "made" and isinstance(node, ast.Call) and mention.first <= node.lineno <= mention.last
-                if inside and isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in methods:
-                    helper = methods[node.func.attr]
-                    found.append(Mention(mention.place, helper.lineno, helper.end_lineno or helper.lineno, "made"))
+            if mention.use == "made":
+                found += [Mention(mention.place, *lines, "made") for lines in self._helpers(mention)]
         return tuple(dict.fromkeys(found))
+
+    def _helpers(self, mention: Mention) -> tuple[tuple[int, int], ...]:
+        """First and last lines of the class's own methods that the lines of a mention call."""
+        text, lines = self._texts[mention.place], (mention.first, mention.last)
+        if lines not in text.helpers:
+            methods = {node.name: node for node in text.tree.body if isinstance(node, ast.FunctionDef)}
+            calls = [node.func for node in ast.walk(text.tree) if isinstance(node, ast.Call) and mention.first <= node.lineno <= mention.last]
+            called = [methods[function.attr] for function in calls if isinstance(function, ast.Attribute) and function.attr in methods]
+            text.helpers[lines] = tuple((helper.lineno, helper.end_lineno or helper.lineno) for helper in called)
+        return text.helpers[lines]
+
+
+@lru_cache(maxsize=1024)
+def _lines(kind: type[nn.Module]) -> tuple[list[str], int]:
+    """A class's lines and the number of the first: Python reads the whole file as a syntax tree to find them."""
+    return inspect.getsourcelines(kind)
 
 
 def _tree(source: ClassSource) -> ast.ClassDef:

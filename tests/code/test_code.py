@@ -193,7 +193,9 @@ def test_step_by_step_the_script_trains_what_the_run_trains_at_the_same_rate(
             "fused_optimizer": True,
         },
         {"timeline": "step 4: learning_rate=0.0007; 2: learning_rate=0.03, head=3"},
-        {"accumulate": 2, "clip_norm": 0.1, "precision": "bfloat16", "memory_format": "channels_last"},
+        {"accumulate": 2, "clip_norm": 0.1, "memory_format": "channels_last"},
+        # Convolutions of this type take many seconds on most processors.
+        {"model": "mlp", "freeze": "train everything", "accumulate": 2, "clip_norm": 0.1, "precision": "bfloat16"},
         {"clip_norm": 0.1, "loss": "MSELoss", "augmentation": "shift", "fixed_views": 2, "optimizer": "AdamW", "learning_rate": 1e-3},
         {"fault": "imbalanced classes", "class_weights": "balanced", "accumulate": 3, "batch_size": 60, "loss_options": {"label_smoothing": 0.1}},
         {"fault": "imbalanced classes", "class_weights": "balanced", "accumulate": 3, "batch_size": 60, "loss": "BCEWithLogitsLoss"},
@@ -227,7 +229,7 @@ def test_the_script_ends_with_the_weights_of_the_run(changes: dict[str, Any], ho
     exec(compile(script_of(config), "script.py", "exec"), names)
     shown, real = names["model"].state_dict(), trainer.model.state_dict()
     assert [name for name in real if not same(shown[name], real[name])] == []
-    assert not same(began["head.weight"], real["head.weight"])
+    assert any(not same(began[name], real[name]) for name in real)
     if config.early_stopping:
         assert (names["best"] is None) == (config.learning_rate > 1)
 

@@ -16,6 +16,13 @@ from core.networks.model_entries import IMAGENET
 from core.networks.models import build
 from core.records.normalising import WHY, verdict
 
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """One home for all tests of this file: drawing its pictures takes seconds."""
+    return Home.from_environment(str(tmp_path_factory.mktemp("home")))
+
+
 CONFIG = RunConfig(dataset="shapes", model="small_cnn", image_size=32, batch_size=32, seed=3)
 
 
