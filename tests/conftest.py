@@ -20,7 +20,7 @@ from core.machine.home import Home
 from core.store import RunStore
 from tests.browser import arguments, find
 from tests.javascript import Modules
-from tests.support import PATIENCE, ROOT, Server, end_processes_of
+from tests.support import PATIENCE, ROOT, Server, end_processes_of, nursery
 from tests.tabs import ONE_PROCESS, profile, tab
 
 SHARED = Path(os.environ.get("THAW_SHARED", ROOT.parent / "shared"))
@@ -50,6 +50,12 @@ def home(tmp_path: Path) -> Iterator[Home]:
     home = Home.from_environment(str(tmp_path / "home"))
     yield home
     end_processes_of(home.path)
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a screen starts is forked from the nursery of all tests."""
+    monkeypatch.setenv(children.SHARED, str(nursery().address))
 
 
 @pytest.fixture

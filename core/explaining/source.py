@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from torch import nn
 
@@ -108,7 +109,7 @@ class _Reader:
         generated = self._generated.get(self._root if kind is Network else kind.__name__)
         if generated is not None and not kind.__module__.startswith("torch"):
             return generated
-        lines, first = _lines(kind)
+        lines, first = _lines(kind)  # type: ignore[arg-type]  # mypy: a metaclass may not be hashable
         return ClassSource(kind.__name__, kind.__module__, first, "".join(lines))
 
     def mentions(self, model: nn.Module, path: str) -> tuple[Mention, ...]:
@@ -155,7 +156,7 @@ class _Reader:
 
 
 @lru_cache(maxsize=1024)
-def _lines(kind: type[nn.Module]) -> tuple[list[str], int]:
+def _lines(kind: Any) -> tuple[list[str], int]:
     """A class's lines and the number of the first: Python reads the whole file as a syntax tree to find them."""
     return inspect.getsourcelines(kind)
 

@@ -25,7 +25,7 @@ from core.networks import models
 from core.records.events import RunStatus, Verdict
 from core.store import RunStore
 from core.worker.supervisor import Supervisor
-from tests.support import wait_until
+from tests.support import nursery, wait_until
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -274,7 +274,7 @@ def test_audit_of_a_leak_has_status_1_and_names_it_first(home: Home) -> None:
 
 def test_change_is_made_while_a_run_trains_and_refused_before_and_after(home: Home) -> None:
     store = RunStore(home.database)
-    supervisor = Supervisor(home, store)
+    supervisor = Supervisor(home, store, nursery())
     run_id = supervisor.start(RunConfig(dataset="digits", model="small_cnn", image_size=16, epochs=5000, freeze="head only"))
     wait_until(lambda: store.run(run_id).step, what="the first step")
     done = thaw(home, "change", run_id, "!stage3, learning_rate=0.01")

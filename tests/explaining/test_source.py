@@ -6,7 +6,9 @@ import ast
 import importlib
 import inspect
 import textwrap
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +38,7 @@ def lines(found: ModelSource, mention: Mention) -> str:
     return "\n".join(its.text.split("\n")[mention.first - its.first : mention.last - its.first + 1])
 
 
-read = cache(inspect.getsourcelines)
+read: Callable[[Any], tuple[list[str], int]] = cache(inspect.getsourcelines)
 """Python's own way to find a class's text, which reads the whole file each time."""
 
 

@@ -115,7 +115,7 @@ def ended(server: Server, run_id: str, timeout: float = 90) -> Run:
 def going(server: Server) -> Iterator[str]:
     """The id of a `LONG` run that goes on. Tests share it: it rests where none of them looks at it, and is started anew if one has ended it."""
     store = store_of(server)
-    supervisor = Supervisor(Home(server.home), store)
+    supervisor = Supervisor(Home(server.home), store, nursery())
     config = catalog.check(RunConfig.model_validate({**LONG, "seed": 1}))
     run_id = next((run.id for run in store.runs(active=True) if run.config == config), None) or supervisor.start(config)
     if status(server, run_id) == RunStatus.PAUSED:

@@ -20,7 +20,7 @@ from core.store import Run
 from core.store.checkpoint import newest
 from core.worker.supervisor import Supervisor
 from tests.pages.test_browser import store_of
-from tests.support import Server, wait_until
+from tests.support import Server, nursery, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -32,7 +32,7 @@ ENDLESS = TINY.replace(model="tiny: conv 8, relu, pool, global pool", image_size
 def runs(server: Server) -> Iterator[tuple[Run, Run]]:
     """Two runs of two short epochs that have ended; the second learned from another seed."""
     store = store_of(server)
-    supervisor = Supervisor(Home(server.home), store)
+    supervisor = Supervisor(Home(server.home), store, nursery())
     ids = [supervisor.start(TINY), supervisor.start(TINY.replace(seed=1, epochs=1))]
     wait_until(lambda: not store.runs(active=True), timeout=120, what="the end of both runs")
     first, second = (store.run(run_id) for run_id in ids)
@@ -136,7 +136,7 @@ def test_weights_of_both_sides_are_chosen_and_their_pictures_are_leafed_through(
 def test_run_that_still_trains_is_looked_at_and_newer_weights_are_offered(server: Server, page: Page, run: Run) -> None:
     store = store_of(server)
     home = Home(server.home)
-    supervisor = Supervisor(home, store)
+    supervisor = Supervisor(home, store, nursery())
     run_id = supervisor.start(ENDLESS)
 
     def newest_step() -> int:
@@ -212,7 +212,7 @@ def test_class_among_many_with_long_names_is_found(server: Server, page: Page, t
             for each in range(count):
                 Image.fromarray(generator.integers(256, size=(8, 8, 3), dtype=np.uint8)).save(tmp_path / part / name / f"{each}.png")
     store = store_of(server)
-    supervisor = Supervisor(Home(server.home), store)
+    supervisor = Supervisor(Home(server.home), store, nursery())
     config = TINY.replace(dataset=f"folder:{tmp_path}", model="mlp", image_size=8, batch_size=16, epochs=1, validation_share=0.0)
     run_id = supervisor.start(config)
     wait_until(lambda: not store.run(run_id).status.active, timeout=120, what="the end of the run")

@@ -16,7 +16,7 @@ from core.records.profile import StepTimes
 from core.worker.supervisor import Supervisor
 from tests.pages.browser_watch_cases import WrittenRun, written
 from tests.pages.test_browser import badge, chart, plot, stop, store_of, wait_for_steps
-from tests.support import Server, wait_until, waiting
+from tests.support import Server, nursery, wait_until, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -26,7 +26,7 @@ HEAD = RunConfig(model="resnet18", image_size=32, freeze="head only", learning_r
 
 def test_profile_of_a_running_run_is_asked_for_and_appears(server: Server, page: Page) -> None:
     store = store_of(server)
-    supervisor = Supervisor(Home(server.home), store)
+    supervisor = Supervisor(Home(server.home), store, nursery())
     run_id = supervisor.start(RunConfig(model="small_cnn", image_size=16, freeze="head only", epochs=100_000))
     wait_until(lambda: (reuse := store.reuse(run_id)) and reuse.state == "serving" and store.run(run_id).step > 100, what="kept features")
     page.goto(f"{server.address}/train?run={run_id}")
@@ -58,7 +58,7 @@ def test_profile_of_a_running_run_is_asked_for_and_appears(server: Server, page:
 
 def test_layers_of_a_block_open_by_keyboard_and_stay_open(server: Server, page: Page) -> None:
     store = store_of(server)
-    supervisor = Supervisor(Home(server.home), store)
+    supervisor = Supervisor(Home(server.home), store, nursery())
     run_id = supervisor.start(RunConfig(model="small_cnn", image_size=16, epochs=100_000))
     wait_until(lambda: store.profile(run_id), what="the profile that a run makes of itself")
     page.goto(f"{server.address}/train?run={run_id}")

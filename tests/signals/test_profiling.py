@@ -26,7 +26,7 @@ from core.worker.process import work
 from core.worker.recorder import Recorder
 from core.worker.supervisor import Supervisor
 from tests.signals.profiling_cases import QUICK
-from tests.support import wait_until
+from tests.support import nursery, wait_until
 
 
 class Ticks:
@@ -321,7 +321,7 @@ def test_container_modules_with_sums_between_their_layers_are_counted_whole() ->
 
 
 def test_running_run_profiles_itself_once_and_again_when_asked(home: Home, store: RunStore) -> None:
-    supervisor = Supervisor(home, store)
+    supervisor = Supervisor(home, store, nursery())
     run_id = supervisor.start(RunConfig(**{**QUICK, "epochs": 5000, "augmentation": "flip"}))
     wait_until(lambda: store.profile(run_id), what="the first profile")
     first = store.profile(run_id)

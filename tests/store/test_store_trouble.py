@@ -286,6 +286,7 @@ def page(name: str) -> AppTest:
     return app.switch_page(name).run()
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("name", ["home.py", "train.py", "evaluate.py"])
 def test_page_shows_an_alert_and_no_traceback_and_recovers(used: Home, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("THAW_HOME", str(used.path))
@@ -305,6 +306,7 @@ def test_page_shows_an_alert_and_no_traceback_and_recovers(used: Home, monkeypat
     assert {error.value for error in drawn.error} == before
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("name", ["home.py", "train.py", "evaluate.py"])
 def test_page_lists_the_run_that_cannot_be_read_beside_the_others(used: Home, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("THAW_HOME", str(used.path))

@@ -264,7 +264,10 @@ class Form(Fields):
 
     def code(self, config: RunConfig | None, table: LayerTable | None) -> None:
         """The same in PyTorch."""
-        with st.expander("Show the PyTorch", icon=":material/code:"):
+        box = st.expander("Show the PyTorch", icon=":material/code:", key="form_code", on_change="rerun")
+        if not box.open:  # colouring some hundred lines is half of what a browser computes for this screen
+            return
+        with box:
             if config is None or table is None or self.errors:
                 st.caption("The code appears here once the settings above can be used.")
                 return
