@@ -23,7 +23,7 @@ RESTING = """
         if list(module.parameters()) and not any(parameter.requires_grad for parameter in module.parameters()):
             module.eval()
         for place, part in enumerate(module if isinstance(module, nn.Sequential) else ()):
-            following = next((list(later.parameters()) for later in module[place:] if list(later.parameters())), [])
+            following = next((list(later.parameters()) for later in list(module)[place:] if list(later.parameters())), [])
             if following and not any(parameter.requires_grad for parameter in following):
                 part.eval()"""
 

@@ -20,12 +20,14 @@ from core import catalog, code
 from core.catalog import AUGMENTATIONS, DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
 from core.code import loading_code, pytorch_code
 from core.code.evaluation import evaluation_code
+from core.code.freezing import RESTING, TRAIN_MODE
 from core.code.names import cover
 from core.commands.cli import main
 from core.config import FAULTS, RunConfig
 from core.machine.bits import same
 from core.machine.home import Home
 from core.model import anatomy, weights
+from core.model.freezing import Freezing
 from core.networks import models
 from core.records.layers import frozen_parameters, head_options
 from tests.code.code_cases import CLASSES, NETWORK, SMALL, learning, parameters_of, ready, script_of, steered
@@ -219,6 +221,25 @@ def test_code_of_a_network_has_the_classes_that_it_uses_and_no_other(network: st
 )
 def test_a_label_becomes_the_name_of_a_class_that_nothing_else_has(label: str, name: str) -> None:
     assert code.class_name(label) == name
+
+
+# Freezing
+
+
+def test_frozen_randomness_rests_in_the_script_where_it_rests_in_the_run() -> None:
+    """Also in parts of torchvision that are sequences with a constructor of their own, which cannot be cut like a list."""
+    for name in ("efficientnet_b0", "mnasnet0_5", "mobilenet_v3_small", "regnet_y_400mf", "shufflenet_v2_x0_5"):
+        model = torchvision.models.get_model(name)
+        parameters = [path for path, _ in model.named_parameters()]
+        for learns in (len(parameters) // 2, len(parameters) - 2):  # those behind a layer in the middle; the head alone
+            freezing = Freezing(model, parameters[:learns], randomness=False)
+            freezing.train()
+            modes = {path: module.training for path, module in model.named_modules()}
+            names: dict[str, Any] = {"model": model, "nn": torch.nn}
+            exec(TRAIN_MODE + RESTING, names)
+            names["train_mode"]()
+            assert {path: module.training for path, module in model.named_modules()} == modes, name
+            assert len(set(modes.values())) == 2
 
 
 # On a screen
