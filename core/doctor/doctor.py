@@ -246,14 +246,14 @@ class Doctor:
         if sign is None:
             case.seen, case.missed = 0, case.missed + (1 if rule.ready(self.signs) else 0)
             # The last look decides where the ones before it were left out: what was not seen for two stretches is gone.
-            late = self.signs.final and case.missed and self.signs.step - case.step >= 2 * self.signs.window
+            late = self.signs.final and case.missed and (rule.last_word or self.signs.step - case.step >= 2 * self.signs.window)
             if case.finding and (explained or (rule.clear is not None and (case.missed >= rule.clear or late))):
                 self._resolved = [*self._resolved, replace(case.finding, resolved_step=self.signs.step)][-MOST_RESOLVED:]
                 case.finding, self._news = None, True
             return
         case.seen, case.missed, case.step = case.seen + 1, 0, self.signs.step
         # A run that was over before it could be looked at often, or that was not looked at just before, is believed at its last look.
-        hold = 1 if self.signs.final and (self._looks < 4 * rule.hold or self._left_out) else rule.hold
+        hold = 1 if sign.settled or (self.signs.final and (self._looks < 4 * rule.hold or self._left_out)) else rule.hold
         if case.finding is None and case.seen < hold:
             return
         finding = _finding(rule, sign, self.signs.step if case.finding is None else case.finding.since_step)

@@ -29,20 +29,22 @@ BLOWN_UP = 10.0
 def worse_since_change(signs: Signs) -> Sign | None:
     """The loss went up, or the accuracy down, after a change of what learns or how fast."""
     before = _last_good(signs)
-    if before is None or signs.since < max(signs.window, 2):
+    enough = signs.since >= max(signs.window, 2)
+    if before is None or not (enough or signs.final):
         return None
     now, scale = signs.recent_loss, _scale(signs)
     if math.isnan(now):
         return None
-    risen = now > RISEN * before.loss and now > before.high and now - before.loss > RISEN_SHARE * scale
-    later = next((row for row in reversed(signs.era_epochs)), None)
-    if not risen and not _lost(signs, before.epoch, later):
+    risen = enough and now > RISEN * before.loss and now > before.high and now - before.loss > RISEN_SHARE * scale
+    later = next((row for row in reversed(signs.epochs) if row.step >= signs.changed), None)
+    lost = _lost(signs, before.epoch, later)
+    if not risen and not lost:
         return None
     was, then = apart(before.loss, now)
     word = "has gone up" if now > before.loss else "has gone down"
     by = "made by the timeline" if before.change.source == "timeline" else "made while it went on"
     rate = f"; the learning rate was {before.rate:g} before and is {signs.rate:g} now" if before.rate != signs.rate else ""
-    serious = now > max(10 * before.loss, 0.5 * scale) or _lost(signs, before.epoch, later)
+    serious = now > max(10 * before.loss, 0.5 * scale) or lost
     learn = np.flatnonzero(signs.learns & ~before.learned)
     remedy = _taken_back(signs, before)
     return Sign(
@@ -50,7 +52,7 @@ def worse_since_change(signs: Signs) -> Sign | None:
         f"Since the change at step {before.change.step:,} ({before.change.text}, {by}) the training loss {word} from {was} (median of the "
         f"{before.steps:,} steps before it) to {then} (median of the last {min(signs.window, signs.since):,}){rate}.{_epochs(before.epoch, later)}",
         Remedy(f"{remedy.words}. Where weights have gone too far for that to help, start again without it.", remedy.change, remedy.settings),
-        "loss", max(1, before.change.step - before.steps), signs.step, signs.names_at(learn[:6]),
+        "loss", max(1, before.change.step - before.steps), signs.step, signs.names_at(learn[:6]), settled=lost,
     )  # fmt: skip
 
 
@@ -68,10 +70,13 @@ def _scale(signs: Signs) -> float:
 
 
 def _lost(signs: Signs, before: EpochRow | None, later: EpochRow | None) -> bool:
-    """Whether an epoch that is wholly after the change is less accurate than the last before, by more than chance does."""
+    """Whether the newest epoch is less accurate than the last before the change, by more than chance does.
+
+    Validation comes at the end of an epoch, so it is after the change also in the epoch in which that was made; training is not.
+    """
     if before is None or later is None:
         return False
-    pairs = [(before.train_accuracy, later.train_accuracy, signs.plan.train_samples)]
+    pairs = [(before.train_accuracy, later.train_accuracy, signs.plan.train_samples)] if later in signs.era_epochs else []
     if before.validation_accuracy is not None and later.validation_accuracy is not None:
         pairs.append((before.validation_accuracy, later.validation_accuracy, sum(signs.facts.validation_counts)))
     return any(was - now > max(LOST, 3 * math.sqrt(was * (1 - was) / max(count, 1))) for was, now, count in pairs)
@@ -183,7 +188,7 @@ RULES = (
     Rule(
         "worse since a change", "It got worse after a change", "loss and accuracy before each change, against what they are now",
         "Layers that were thawed just now: the loss may go up for some steps, and come down below what it was.", worse_since_change, hold=2, clear=3,
-        explained_by=("not a number",), ready=lambda signs: signs.since >= 2 * signs.window,
+        explained_by=("not a number",), ready=lambda signs: signs.since >= 2 * signs.window, last_word=True,
     ),
     Rule(
         "loss blown up", "The loss has blown up", "training and validation loss, against that of giving every class the same chance",

@@ -23,6 +23,12 @@ SMALL_RATIO = 3e-6
 FALLING = 0.9
 """A stretch whose loss is below this share of that of the one before is on its way down."""
 
+TREND = 2.0
+"""By how many standard deviations of chance a loss has to lie on its way down (Kendall's rank correlation with the step) to count as falling."""
+
+FEW = 5
+"""A stretch of fewer steps is no higher than another figure unless all of them are: the median of two batches is one of them."""
+
 FLAT = 0.02
 """Share of the first loss that it has to fall for the run to count as learning."""
 
@@ -64,8 +70,8 @@ def too_high(signs: Signs) -> Sign | None:
     ratios = signs.recent_ratios()[signs.is_weight]
     ratio = float(np.nanmedian(ratios)) if np.isfinite(ratios).any() else 0.0
     falling = signs.changed > 1 and now < FALLING * signs.earlier_loss  # what was changed helps: see how far
-    worse = first > 0 and now > 1.5 * first and not falling
-    stuck = now > (1 - FLAT) * first and ratio > LARGE_RATIO / 2
+    worse = first > 0 and not falling and _surely(signs) > 1.5 * first
+    stuck = now > (1 - FLAT) * first and ratio > LARGE_RATIO / 2 and not _slowly_falling(signs)
     if not worse and not stuck:
         return _risen(signs, now, first)
     how = f"{now / first:,.3g} times what it was in the first steps ({first:.4g})" if worse else f"{_against(now, first)} in the first steps"
@@ -73,10 +79,29 @@ def too_high(signs: Signs) -> Sign | None:
     return _high(signs, f"The loss is {now:.4g} (median of the last {signs.window:,} steps), {how}, {_at(signs)}{why}.", 1)
 
 
+def _surely(signs: Signs) -> float:
+    """What the loss of the last stretch is at least: the lowest one of few steps, the median of more."""
+    if signs.window >= FEW:
+        return signs.recent_loss
+    return float(np.nanmin(signs.loss[signs.steps > signs.step - signs.window]))
+
+
+def _slowly_falling(signs: Signs) -> bool:
+    """Whether the loss of the last stretches is on its way down, however little it has fallen in so few steps."""
+    recent = signs.loss[signs.steps > signs.step - min(signs.since, 4 * signs.window, 64)]
+    recent = recent[np.isfinite(recent)]
+    count = len(recent)
+    if count < 4:
+        return False
+    later, earlier = np.tril_indices(count, -1)
+    score = np.sign(recent[later] - recent[earlier]).sum()
+    return bool(score < -TREND * math.sqrt(count * (count - 1) * (2 * count + 5) / 18))
+
+
 def _risen(signs: Signs, now: float, first: float) -> Sign | None:
     """The loss had come down since the last change, and is far above that again."""
     low = signs.lowest
-    if low is None or not first > 0 or not now > max(3 * low.loss, low.loss + 0.15 * first) or low.loss > 0.7 * first:
+    if low is None or not first > 0 or not _surely(signs) > max(3 * low.loss, low.loss + 0.15 * first) or low.loss > 0.7 * first:
         return None
     rate = f"the learning rate was {low.rate:g} then and is {signs.rate:g} now" if low.rate != signs.rate else f"the learning rate is {signs.rate:g}"
     if signs.config.optimizer in FIRST_STEP_ONLY:

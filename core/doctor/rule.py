@@ -20,6 +20,8 @@ class Sign:
     first_step: int = 0
     last_step: int = 0
     layers: tuple[str, ...] = ()
+    settled: bool = False
+    """It is seen in whole epochs, of which another look at the same ones would say the same: no need to wait for one."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Rule:
     A finding opens when it was seen at `hold` looks in a row, and is resolved when it was not at `clear` looks in a row (None: it
     never is, since what has happened stays). It is left out while one of the rules in `explained_by` has an open
     finding that is as bad: one cause, one finding. `ready` says whether enough was seen since the last change to say that it is
-    gone: until then an open finding stays open.
+    gone: until then an open finding stays open. `last_word`: what its last look does not see is gone by the end of the run, since that
+    look has the newest epoch before it.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Rule:
     clear: int | None = 6
     explained_by: tuple[str, ...] = ()
     ready: Callable[[Signs], bool] = lambda signs: True
+    last_word: bool = False
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

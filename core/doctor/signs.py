@@ -191,8 +191,11 @@ class Signs:
 
     @property
     def first_loss(self) -> float:
-        """The lowest of the run's first three losses of full batches: how bad a model is that has learned nothing."""
-        return min(self.first_losses, default=math.nan)
+        """How bad a model is that has learned nothing: the first loss, or the median of the first three where that is lower, of full batches.
+
+        One lucky batch is no such figure: the lowest of three small batches is, by chance alone, a fraction of what all later ones have.
+        """
+        return min(self.first_losses[0], median(np.array(self.first_losses))) if self.first_losses else math.nan
 
     @property
     def era_epochs(self) -> list[EpochRow]:
