@@ -323,7 +323,7 @@ def test_map_glides_and_shows_the_picture_of_a_point(server: Server, page: Page,
     expect(place).to_have_attribute("data-at", "0.00")
     canvas = place.get_by_role("application")
     canvas.press("ArrowRight")
-    expect(place.get_by_role("status")).to_contain_text(re.compile(r"\d: .*sure · no\. \d+"))
+    expect(place.get_by_role("status")).to_contain_text(re.compile(r"\d: .*sure · no\.\s\d+"))
     expect(place.locator(".thaw-map-hint img")).to_have_attribute("src", re.compile("^data:image/png"))
     canvas.press("Enter")
     page.wait_for_url(re.compile("picture="))

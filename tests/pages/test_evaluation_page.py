@@ -8,7 +8,8 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -23,13 +24,14 @@ from core.evaluation import pictures
 from core.lab.lab import Lab
 from core.machine.home import Home
 from core.networks import models
-from core.records.evaluation import Bin, ClassScore, Difference, Evaluation, Guess, Interval, Prediction, Work
+from core.records.evaluation import Bin, ClassScore, Difference, Evaluation, Guess, Interval, Prediction, Sample, Work
 from core.records.events import RunPlan, RunStatus
 from core.store import Run, RunStore
 from core.store.checkpoint import Checkpoint, checkpoint_path
 from pages._parts.evaluate import words as evaluation_words
 from pages._parts.evaluate.compare import square
-from pages._parts.evaluate.subject import NEWEST, in_words, kept_of, up_to
+from pages._parts.evaluate.pictures import tile
+from pages._parts.evaluate.subject import NEWEST, Subject, in_words, kept_of, up_to
 from pages._parts.evaluate.try_it import last_fine
 from tests.support import ROOT
 
@@ -87,6 +89,14 @@ def test_comparison_says_who_is_better_only_where_chance_hardly_explains_it() ->
     assert "62" in unclear or "63" in unclear
     assert "there is no difference" in evaluation_words.verdict(Difference((), (), 300, 5, 1.0), "A", "B")
     assert "nothing speaks for either" in evaluation_words.verdict(Difference((1,), (2,), 300, 5, 1.0), "A", "B")
+
+
+@pytest.mark.parametrize(("predicted", "confidence"), [(1, 0.991), (0, 0.5), (1, 1.0), (None, None)])
+def test_a_figure_below_a_picture_is_not_parted_from_its_unit(predicted: int | None, confidence: float | None) -> None:
+    drawn = tile(cast("Subject", SimpleNamespace(classes=("cat", "dog"))), Sample(69, "", 0, predicted, confidence))
+    assert not re.search(r"\d %|no\. \d", drawn.about), "an ordinary space may become the end of a line"
+    assert re.search(r"no\.\s69$", drawn.about)
+    assert confidence is None or f"{100 * confidence:.1f}\N{NO-BREAK SPACE}% sure" in drawn.about
 
 
 def test_square_counts_every_picture_once() -> None:

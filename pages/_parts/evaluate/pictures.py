@@ -75,13 +75,13 @@ def attempt(ask: Callable[[], Answer]) -> Answer | None:
 def tile(subject: Subject, sample: Sample) -> Tile:
     """A picture as it stands on a wall."""
     name = subject.classes[sample.label]
+    number = f"no.\N{NO-BREAK SPACE}{sample.index:,}"  # below a small picture lines are short: a figure stays with its unit
     if sample.predicted is None or sample.confidence is None:
-        return Tile(sample.index, sample.picture, name, f"taken for nothing: not finite · no. {sample.index:,}", "wrong")
+        return Tile(sample.index, sample.picture, name, f"taken for nothing: not finite · {number}", "wrong")
     right = sample.predicted == sample.label
     taken = "" if right else f"taken for {subject.classes[sample.predicted]}, "
-    return Tile(
-        sample.index, sample.picture, name, f"{taken}{words.percent(sample.confidence)} sure · no. {sample.index:,}", "right" if right else "wrong"
-    )
+    sure = words.percent(sample.confidence).replace(" ", "\N{NO-BREAK SPACE}")
+    return Tile(sample.index, sample.picture, name, f"{taken}{sure} sure · {number}", "right" if right else "wrong")
 
 
 def _turned(pager: str, place: str) -> None:
