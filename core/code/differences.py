@@ -13,7 +13,7 @@ ABOUT = "A script of its own for the same model, data and settings: it needs not
 SAME = "With the same versions of PyTorch, torchvision and Pillow, processor and number of threads, it ends with the same weights, bit for bit."
 
 DEEP = (
-    "Of pictures with more than 8 bits a channel a run finds the range when it starts, which its own script knows; "
+    "Only pictures with more than 8 bits a channel come out otherwise: a run finds their range when it starts, which its own script knows; "
     "this one takes the usual range of each picture."
 )
 

@@ -80,8 +80,8 @@ def parts_of(config: RunConfig, old: bool = False) -> frozenset[str]:
 
 
 def as_files(config: RunConfig) -> bool:
-    """Whether the pictures are files, which are decoded, and no arrays, which are resized."""
-    return config.dataset in _FILES or find_dataset(config.dataset).pixels == 0
+    """Whether the pictures are files, which are decoded, and no arrays, which are resized. Looks for no folder: a run's may have been moved."""
+    return config.dataset.startswith("folder:") or config.dataset in _FILES or find_dataset(config.dataset).pixels == 0
 
 
 def reader(config: RunConfig) -> Excerpt:

@@ -48,7 +48,7 @@ _REMEDIES = {
 _FITTED: Mapping[Fit, str] = {
     "crop": "Its middle square was cut out of",
     "squash": "It was pressed together into a square, from",
-    "pad": "Black was put at two sides of it, to make a square of",
+    "pad": "Black was put at two sides of it, to make it a square, from",
 }
 
 

@@ -254,6 +254,9 @@ def test_where_the_folder_is_now_can_be_said_and_is_checked(world: World, tmp_pa
     assert main(["evaluate", world.run_id, "--json", *base]) == 0
     made = json.loads(capsys.readouterr().out)
     assert (made["accuracy"]["value"], made["samples"], made["notes"]) == (result.test_accuracy, TEST, [])
+    for more in ([], ["--evaluate"]):  # its scripts need the list and the folder as it is now, not the one of the settings
+        assert main(["code", world.run_id, *more, *base]) == 0
+        assert f"ROOT = Path({str(new)!r})" in capsys.readouterr().out
 
 
 def test_a_folder_is_said_along_with_evaluate_and_may_be_sorted_anew(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
