@@ -54,6 +54,14 @@ LIST = Path({pictures!r})  # those of the run, part by part; copy it beside this
 CLASSES = {classes}
 
 
+def check(file, digest):
+    """Stop at a picture of the run that is gone, and say of one that it is another now: no weights, and no accuracy, would be the run's."""
+    if not file.is_file():
+        raise SystemExit(f"{{file}} is gone; bring it back, or change ROOT if the pictures lie elsewhere")
+    if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+        print(f"changed since the run: {{file}}")
+
+
 def read(transform, part="train"):
     """The pictures of a part, train, validation or test, in the order of the run."""
     with LIST.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -61,6 +69,8 @@ def read(transform, part="train"):
     rows = [row for row in listed if row["part"] == part]
     files = np.array([ROOT / row["file"] for row in rows], dtype=object)
     labels = [CLASSES.index(row["class"]) for row in rows]
+    for file, row in zip(files, rows):
+        check(file, row["sha256"])
 {end}'''
 
 _PLACES = """    # Random pictures are told apart by the place of their picture among all that these parts were taken from.

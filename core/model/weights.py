@@ -188,7 +188,9 @@ def _in_words(
     sentences = [", ".join(said) + "."]
     if left:
         most = ", ".join(f"{part[:60]} {count:,}" for part, count in left.most_common(4))
-        sentences.append(f"{sum(left.values()):,} tensors that the model has no place for were left out ({most}{', ...' if len(left) > 4 else ''}).")
+        count = sum(left.values())
+        which = "1 tensor that the model has no place for was" if count == 1 else f"{count:,} tensors that the model has no place for were"
+        sentences.append(f"{which} left out ({most}{', ...' if len(left) > 4 else ''}).")
     return " ".join([*sentences, *([remark] if remark else [])])
 
 

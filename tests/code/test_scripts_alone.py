@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -284,6 +287,24 @@ def test_the_command_line_prints_the_script_of_a_run(name: str, told: dict[str, 
     assert ("It stops after step 6, as the run was stopped there." in said.err) == (name == "stopped")
     assert main(["code", run.id, "--evaluate", "--home", str(home.path)]) == 0
     assert capsys.readouterr().out == evaluation_of(home, run, CASES[name])
+
+
+def test_a_script_of_a_run_stops_at_a_picture_that_is_gone_and_names_one_that_is_another_now(told: dict[str, Told], tmp_path: Path) -> None:
+    text = told["flat folder"].script
+    names: dict[str, Any] = {"hashlib": hashlib}
+    exec(text[text.index("def check(") : text.index("def read(")], names)
+    file = tmp_path / "a.png"
+    file.write_bytes(b"a picture")
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        names["check"](file, hashlib.sha256(b"a picture").hexdigest())
+        assert not said.getvalue()
+        names["check"](file, hashlib.sha256(b"another").hexdigest())
+    assert said.getvalue() == f"changed since the run: {file}\n"
+    with pytest.raises(SystemExit, match="is gone; bring it back"):
+        names["check"](tmp_path / "b.png", "")
+    for found in told.values():
+        assert ("check(file, row" in found.script) == ("LIST = Path" in found.script)
 
 
 def test_the_command_line_refuses_what_has_no_script(told: dict[str, Told], capsys: pytest.CaptureFixture[str]) -> None:

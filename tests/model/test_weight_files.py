@@ -160,7 +160,7 @@ def test_an_averaged_model_is_taken_and_its_counter_left_out(tmp_path: Path) -> 
     averaged = torch.optim.swa_utils.AveragedModel(small(1))
     state, said = taken(saved(averaged.state_dict(), tmp_path / "swa.pth"))
     assert_same(state)
-    assert "1 tensors that the model has no place for were left out (n_averaged 1)" in said
+    assert "1 tensor that the model has no place for was left out (n_averaged 1)" in said
 
 
 # What is beside the weights
