@@ -74,7 +74,7 @@ def open_images(
         key = _key(source.images, how)
         images, notes = _decoded(source.images, how, cache, key, name, progress)
         readable = np.setdiff1d(np.arange(len(labels)), [place for place, _ in notes.skipped])
-        reasons = tuple(f"{shown(source.images[place].name)} ({reason})" for place, reason in notes.skipped)
+        reasons = tuple(f"{shown('/'.join(source.images[place].parts[-2:]))} ({reason})" for place, reason in notes.skipped)
         return Store(images, labels[torch.from_numpy(readable)], readable, reasons, key, np.asarray(notes.beyond, dtype=np.float32), notes.flat)
     images = torch.from_numpy(np.ascontiguousarray(source.images))
     if len(images) * images.shape[1] * image_size**2 <= KEEP_BYTES:

@@ -316,7 +316,7 @@ def test_how_a_folder_is_read_and_what_is_left_out_is_said_before_training_and_e
     done = thaw(home, "train", "--dataset", dataset, "--model", "small_cnn", "--image-size", "8", "--batch-size", "4", "--epochs", "1", "--json")
     assert done.returncode == 0, done.stderr
     unread = "Pictures of formats that are not read were left out: 1 (.heic 1); convert them to JPEG or PNG."
-    broken = "1 of 51 files could not be read as images and were left out: broken.jpg (not an image)."
+    broken = "1 of 51 files could not be read as images and were left out: ants/broken.jpg (not an image)."
     layout = "train/ trains 2 classes (ants, bees; 41 images); val/ measures progress (10 images); a fifth of train/ is set aside as the test set"
     before, _, after = done.stderr.partition("epoch 1 of 1")
     assert layout in before

@@ -272,7 +272,7 @@ def test_broken_images_among_good_ones_are_left_out_and_named(photos: Path, home
     assert len(data.train.images) + len(data.test.images) + 6 == 30
     [_, note] = data.notes
     assert note.startswith("3 of 33 files could not be read as images and were left out: ")
-    for name in ("1.jpg (not an image)", "empty.jpg (empty file)", "cut.png ("):
+    for name in ("cat/1.jpg (not an image)", "dog/empty.jpg (empty file)", "owl/cut.png ("):
         assert name in note
     assert run_on(photos, home).notes == data.notes, "a second run, from the cache, says the same"
     for pictures, labels in run_on(photos, home).train.batches(1):
