@@ -36,7 +36,8 @@ def worse_since_change(signs: Signs) -> Sign | None:
     if math.isnan(now):
         return None
     risen = enough and now > RISEN * before.loss and now > before.high and now - before.loss > RISEN_SHARE * scale
-    later = next((row for row in reversed(signs.epochs) if row.step >= signs.changed), None)
+    # Right after a thaw running statistics have yet to catch up: an epoch that is not wholly after it counts only if nothing comes behind it.
+    later = next((row for row in reversed(signs.epochs if signs.final else signs.era_epochs) if row.step >= signs.changed), None)
     lost = _lost(signs, before.epoch, later)
     if not risen and not lost:
         return None

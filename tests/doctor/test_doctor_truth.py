@@ -149,6 +149,20 @@ def test_a_change_just_before_the_end_is_judged_by_what_was_measured_after_it() 
     assert "in epoch 2 and 80.0 % in epoch 3, of the validation pictures 98.0 and 10.0 %." in finding.cause
 
 
+def test_a_validation_just_after_a_thaw_is_no_finding_while_the_run_goes_on() -> None:
+    """Running statistics have yet to catch up there."""
+    watched = watch()
+    epochs(watched, [(0.5, 0.8, 0.5, 0.8), (0.05, 0.99, 0.1, 0.98)])
+    watched.steps(steps(21, [0.05] * 7))
+    watched.change(change(28, "train everything", source="timeline"))
+    watched.steps(steps(28, [0.05] * 3))
+    watched.epoch(EpochRow(3, 30, 0.0, 0.05, 0.99, 0.9, 0.5))
+    watched.steps(steps(31, [0.05] * 9))
+    assert "worse since a change" not in rules_of(watched.diagnosis())
+    epochs(watched, [(0.04, 0.99, 0.1, 0.98)], first=4)
+    assert "worse since a change" not in rules_of(watched.finish())
+
+
 def test_what_the_last_epoch_disproves_is_gone_at_the_end() -> None:
     watched = watch()
     epochs(watched, [(0.5, 0.8, 0.5, 0.8), (0.05, 0.99, 0.1, 0.98)])
