@@ -96,6 +96,9 @@ class Starter(Protocol):
             OSError: no process could be started.
         """
 
+    def look_after(self) -> None:
+        """Begin anew what quick starts need and what has died meanwhile. Cheap: call it often."""
+
     def close(self) -> None:
         """Nothing is started any more."""
 
@@ -120,6 +123,9 @@ class Interpreters:
                 start_new_session=True,
             )
 
+    def look_after(self) -> None:
+        """See `Starter.look_after`: there is nothing to look after."""
+
     def close(self) -> None:
         """See `Starter.close`: there is nothing to close."""
 
@@ -141,6 +147,7 @@ class Nursery:
         self._lock = threading.Lock()  # around the process of the nursery
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
+        self._begun_at = 0.0
         self._shared = Path(shared) if shared else None
         self._closed = False
         with self._lock:
@@ -175,6 +182,10 @@ class Nursery:
                 return self._fork(module, arguments, log, talk)
         return self._interpreters.start(module, arguments, log, talk)
 
+    def look_after(self) -> None:
+        """See `Starter.look_after`."""
+        self._wait(0.0)
+
     def close(self) -> None:
         """Send the nursery away. What it has forked goes on."""
         with self._lock:
@@ -199,8 +210,8 @@ class Nursery:
         return True
 
     def _begun(self) -> bool:
-        """Begin another nursery if there is none that lives. False: there cannot be one here."""
-        if self._process is not None and self._process.poll() is None:
+        """Begin another nursery if there is none that lives, or none that can be reached. False: there cannot be one here."""
+        if self._process is not None and self._process.poll() is None and time.monotonic() - self._begun_at < IMPORT_SECONDS:
             return True
         if self._process is not None and self._process.returncode == CANNOT:
             return False
@@ -248,6 +259,7 @@ class Nursery:
     def _begin(self) -> None:
         if self._shared is not None or self._closed:
             return
+        self._begun_at = time.monotonic()
         self._folder = Path(tempfile.mkdtemp(prefix="thaw-"))  # of this person alone; a path in a home may be too long for a socket
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
@@ -333,7 +345,7 @@ class Forked:
                 self._ended(int(told))
                 return
         # The nursery is gone: its children are watched by this process alone.
-        if self._handle is None or select.select([self._handle], [], [], 0)[0]:
+        if self._handle is None or _readable(self._handle):
             self._ended(UNKNOWN_STATUS)
 
     def _ended(self, status: int) -> None:
@@ -347,6 +359,13 @@ class Forked:
             self._connection.close()
         if self._handle is not None:
             os.close(self._handle)
+
+
+def _readable(handle: int) -> bool:
+    """Whether a read would not wait: a pidfd's process has ended. poll(2), since select(2) takes no descriptor above 1,023."""
+    waiting = select.poll()
+    waiting.register(handle, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def can_fork() -> bool:

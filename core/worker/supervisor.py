@@ -220,6 +220,7 @@ class Supervisor:
     def keep_standby(self) -> None:
         """See to it that a standby worker waits, or will soon, where a start takes seconds. Cheap: call it often."""
         if self._starter.quick:
+            self._starter.look_after()
             return
         with self._lock:
             if self._standby is not None and self._standby.process.poll() is None:
