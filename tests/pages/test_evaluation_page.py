@@ -102,7 +102,7 @@ def test_a_figure_below_a_picture_is_not_parted_from_its_unit(predicted: int | N
 def test_square_counts_every_picture_once() -> None:
     numbers = [int(text) for text in re.findall(r"<b>(\d+)</b>", square(Difference((1, 2), (3,), 90, 7, 1.0)))]
     assert numbers == [90, 2, 1, 7]
-    assert "90.0 %" in html.unescape(square(Difference((1, 2), (3,), 90, 7, 1.0)))
+    assert "90.0\N{NO-BREAK SPACE}%" in html.unescape(square(Difference((1, 2), (3,), 90, 7, 1.0)))
 
 
 def test_last_layer_with_enough_places_is_found_in_few_looks() -> None:

@@ -220,7 +220,7 @@ def test_a_finished_run_shows_its_result_and_offers_its_weights(shared_services:
     weights.write_bytes(b"weights")
     store.end(run_id, RunStatus.FINISHED, RunResult(1, 36, 0.5, 0.8, 0.4, 0.9, 0.3, 0.912, 2.0, 575.0, str(weights)))
     app = open_page("train.py", run=run_id)
-    assert figures(app)["Test accuracy"] == "91.2 %"
+    assert figures(app)["Test accuracy"] == "91.2\N{NO-BREAK SPACE}%"
     assert [getattr(button, "label", None) for button in app.get("download_button")] == ["Download weights"]
     assert any("load_state_dict" in code.value for code in app.code)
 

@@ -71,5 +71,5 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_what_spoils_a_choice_is_said_once_on_the_screen(said: list[str], kept: tuple[int, ...], times: int) -> None:
     subject: Any = SimpleNamespace(kept=kept, run=None)
     choosing.of_two(SimpleNamespace(), subject, subject)  # type: ignore[arg-type]
-    assert "go by validation accuracy** (A 50.0 %, B 50.0 %), not by these test figures." in said[0]
+    assert "go by validation accuracy** (A 50.0\N{NO-BREAK SPACE}%, B 50.0\N{NO-BREAK SPACE}%), not by these test figures." in said[0]
     assert " ".join(said).count("Looked at twice") == times, "with several weights it stands above, below their slider"

@@ -80,8 +80,8 @@ def tile(subject: Subject, sample: Sample) -> Tile:
         return Tile(sample.index, sample.picture, name, f"taken for nothing: not finite · {number}", "wrong")
     right = sample.predicted == sample.label
     taken = "" if right else f"taken for {subject.classes[sample.predicted]}, "
-    sure = words.percent(sample.confidence).replace(" ", "\N{NO-BREAK SPACE}")
-    return Tile(sample.index, sample.picture, name, f"{taken}{sure} sure · {number}", "right" if right else "wrong")
+    about = f"{taken}{words.percent(sample.confidence)} sure · {number}"
+    return Tile(sample.index, sample.picture, name, about, "right" if right else "wrong")
 
 
 def _turned(pager: str, place: str) -> None:

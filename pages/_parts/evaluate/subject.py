@@ -144,7 +144,7 @@ def how_it_is(run: Run) -> str:
     parts = [words.STATUS[run.status][0].lower()]
     if run.result and run.result.test_accuracy is not None:
         parts.append(f"test accuracy {words.percent(run.result.test_accuracy)}")
-    return " · ".join([*parts, words.ago(run.created)]).replace(" %", "\u00a0%")
+    return " · ".join([*parts, words.ago(run.created)])
 
 
 def _first(shared: Services, runs: Sequence[Run]) -> str:

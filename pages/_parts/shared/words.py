@@ -29,8 +29,8 @@ STATUS: dict[RunStatus, tuple[str, str, Colour]] = {
 
 
 def percent(share: float | None) -> str:
-    """A share from 0 to 1 as '91.2 %'."""
-    return "not measured" if share is None else f"{100 * share:.1f} %"
+    """A share from 0 to 1 as '91.2 %', in which the number and its sign stay on one line."""
+    return "not measured" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def figure(value: float | None) -> str:
