@@ -51,7 +51,7 @@ def _lines(notion: Notion) -> list[str]:
     lines = [notion.name, *textwrap.wrap(notion.says, 120, initial_indent="  ", subsequent_indent="  ", break_long_words=False)]
     lines += ["", *(f"    {line}" for line in notion.code.splitlines()), ""]
     if notion.also:
-        lines += textwrap.wrap(f"Also called: {', '.join(notion.also)}", 120, initial_indent="  ", subsequent_indent="    ")
+        lines += textwrap.wrap(f"Also found as: {', '.join(notion.also)}", 120, initial_indent="  ", subsequent_indent="    ")
     lines.append(f"  See: {notion.shown.title}" if notion.shown else "  Thaw does not show it.")
     return lines
 

@@ -123,7 +123,7 @@ PICTURES: tuple[Notion, ...] = (
     ),
     Notion(
         "Leakage",
-        "A test picture that is in the training set too is answered from memory, so the test accuracy says less about new pictures.",
+        "A test picture that is in the training set too can be answered from memory, so the test accuracy says less about new pictures.",
         "digests = [{hash(x.numpy().tobytes()) for x, _ in part} for part in (train, validation)]\ndoubles = digests[0] & digests[1]",
         at.SETTINGS,
         ("data leakage", "duplicates"),

@@ -22,7 +22,8 @@ GRADIENTS: tuple[Notion, ...] = (
     ),
     Notion(
         "requires_grad",
-        "requires_grad=True on a tensor makes autograd record what is computed from it; a result requires a gradient if any of its inputs does.",
+        "requires_grad=True on a tensor makes autograd record what is computed from it; a result that has a derivative requires a "
+        "gradient if any of its inputs does.",
         "x = torch.ones(3, requires_grad=True)\ny = (2 * x).sum()",
         at.MODES,
         ("requires_grad_()",),
@@ -63,7 +64,7 @@ GRADIENTS: tuple[Notion, ...] = (
     ),
     Notion(
         "backward",
-        "loss.backward() computes the gradients for all leaves that the loss was computed from; it moves no weight.",
+        "loss.backward() computes the gradients for all leaves that require one and that the loss was computed from; it moves no weight.",
         "loss = criterion(model(images), labels)\nloss.backward()",
         at.BACKWARD,
         ("loss.backward()", "backward pass", "backpropagation", "backprop"),
@@ -118,7 +119,7 @@ GRADIENTS: tuple[Notion, ...] = (
     ),
     Notion(
         "retain_graph",
-        "A backward pass frees what the graph has kept; a second one through the same graph raises an error unless the first had retain_graph=True.",
+        "A backward pass frees what the graph has kept; a second one that needs it raises an error unless the first had retain_graph=True.",
         "loss = criterion(model(images), labels)\nloss.backward(retain_graph=True)\nloss.backward()",
         None,
         ("backward through the graph a second time",),
@@ -193,8 +194,8 @@ SWITCHES: tuple[Notion, ...] = (
     ),
     Notion(
         "Freezing a layer",
-        "A parameter with requires_grad=False gets no gradient, and an optimizer leaves alone what has none; its BatchNorm still moves "
-        "its statistics.",
+        "A parameter with requires_grad=False gets no gradient, and an optimizer leaves alone what has none; a frozen BatchNorm in "
+        "train mode still moves its statistics.",
         "for parameter in model.layer1.parameters():\n    parameter.requires_grad = False",
         at.AUDIT,
         ("frozen", "freeze", "frozen parameters", "requires_grad = False", "param.requires_grad"),

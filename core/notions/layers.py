@@ -58,7 +58,8 @@ MODULES: tuple[Notion, ...] = (
     ),
     Notion(
         "Buffer",
-        "A buffer is a tensor that belongs to a module and to its state_dict but is no parameter: no gradient, no optimizer.",
+        "A buffer is a tensor that belongs to a module but is no parameter: no gradient, no optimizer. It is in the state_dict, unless "
+        "it was registered with persistent=False.",
         "model.bn1.running_mean, model.bn1.num_batches_tracked",
         at.MODES,
         ("buffers", "register_buffer"),
@@ -89,15 +90,16 @@ KINDS: tuple[Notion, ...] = (
     ),
     Notion(
         "Conv2d",
-        "nn.Conv2d moves small filters over a picture; each output channel has one filter as deep as the input, with the same weights everywhere.",
+        "nn.Conv2d moves small filters over a picture; each output channel has one filter, as deep as the input or as its group of "
+        "channels, with the same weights everywhere.",
         "y = nn.Conv2d(3, 16, kernel_size=3, padding=1)(images)  # [4, 16, 64, 64]",
         at.FORWARD,
         ("nn.Conv2d", "convolution", "CNN", "convolutional layer", "kernel", "filter"),
     ),
     Notion(
         "Stride and padding",
-        "A convolution's output is floor((size + 2 padding - kernel) / stride) + 1 pixels wide: stride 2 about halves it, and padding 1 "
-        "keeps it for a kernel of 3.",
+        "A convolution's output is floor((size + 2 padding - kernel) / stride) + 1 pixels wide, without dilation: stride 2 about "
+        "halves it; at stride 1, padding 1 keeps it for a kernel of 3.",
         "y = nn.Conv2d(3, 16, kernel_size=3, stride=2, padding=1)(images)  # 64 pixels become 32",
         at.BUILD,
         ("stride", "padding"),
@@ -145,7 +147,8 @@ KINDS: tuple[Notion, ...] = (
     ),
     Notion(
         "Pooling",
-        "Max pooling keeps the largest value of each window, average pooling the mean; the picture gets smaller, and there is nothing to learn.",
+        "Max pooling keeps the largest value of each window, average pooling the mean; the picture gets smaller where the stride is "
+        "above 1, and there is nothing to learn.",
         "y = nn.MaxPool2d(2)(images)  # [4, 3, 32, 32]\nz = nn.AdaptiveAvgPool2d(1)(images)  # the mean of each channel",
         at.FORWARD,
         ("nn.MaxPool2d", "max pooling", "average pooling", "AdaptiveAvgPool2d", "subsampling"),
@@ -167,15 +170,16 @@ KINDS: tuple[Notion, ...] = (
     ),
     Notion(
         "Running statistics",
-        "A BatchNorm in train mode moves its running mean by 0.1 of the way to the batch's at each forward pass, whatever learns and "
-        "without a backward pass.",
+        "A BatchNorm in train mode moves its running mean towards the batch's at each forward pass, by its momentum (0.1 if not said "
+        "otherwise) of the way, whatever learns and without backward.",
         "model.train()\nwith torch.no_grad():\n    model(images)",
         at.MODES,
         ("running_mean", "running_var", "moving average", "num_batches_tracked"),
     ),
     Notion(
         "LayerNorm",
-        "LayerNorm normalises each sample by its own mean and variance, in train and eval mode alike; it keeps no running statistics.",
+        "LayerNorm normalises over the last dimensions, in a transformer each position by itself, by their own mean and variance, in "
+        "train and eval mode alike; it keeps no running statistics.",
         "y = nn.LayerNorm(8)(torch.rand(4, 8))",
         at.FORWARD,
         ("nn.LayerNorm", "layer normalisation", "GroupNorm"),

@@ -105,7 +105,7 @@ OPTIMIZERS: tuple[Notion, ...] = (
     ),
     Notion(
         "Learning rate",
-        "The learning rate multiplies every update; too high and the loss jumps, too low and it hardly moves.",
+        "The learning rate multiplies every update (Rprop's: the first one only); too high and the loss jumps, too low and it hardly moves.",
         "optimizer = torch.optim.SGD(model.parameters(), lr=0.01)",
         at.TRAINING,
         ("lr", "step size"),
@@ -143,7 +143,8 @@ OPTIMIZERS: tuple[Notion, ...] = (
     ),
     Notion(
         "Gradient accumulation over batches",
-        "Several backward passes before one step: with each loss divided by their number it is the gradient of one large batch, BatchNorm apart.",
+        "Several backward passes before one step: with parts of one size, each loss divided by their number, it is the gradient of one "
+        "large batch, BatchNorm and dropout apart.",
         "model.eval()\n"
         "for part, answers in zip(images.chunk(2), labels.chunk(2)):\n"
         "    (criterion(model(part), answers) / 2).backward()\n"
@@ -261,10 +262,11 @@ COURSE_OF_TRAINING: tuple[Notion, ...] = (
     ),
     Notion(
         "torch.compile",
-        "torch.compile gives a model that computes the same with code made for it at the first call; the parameters are those of the original.",
+        "torch.compile gives a model that computes the same, up to rounding, with code made for it at the first call; the parameters "
+        "are those of the original.",
         "compiled = torch.compile(model)",
         at.SPEED,
-        ("compile", "torch.jit", "TorchScript"),
+        ("compile",),
     ),
     Notion(
         "FLOPs",
@@ -275,7 +277,8 @@ COURSE_OF_TRAINING: tuple[Notion, ...] = (
     ),
     Notion(
         "Data parallelism",
-        "Each GPU has a copy of the model and an equal part of the batch; the gradients are averaged before the step, as if the batch were one.",
+        "Each GPU has a copy of the model and an equal part of the batch; the gradients are averaged before the step, as if the batch "
+        "were one, BatchNorm and dropout apart.",
         "wrap = nn.parallel.DistributedDataParallel  # model = wrap(model), in a program that torchrun starts once a GPU",
         None,
         ("DataParallel", "DDP", "DistributedDataParallel", "multi-GPU"),
@@ -307,7 +310,8 @@ TUNING: tuple[Notion, ...] = (
     ),
     Notion(
         "Pretrained weights",
-        "Weights that a model was trained to before; torchvision downloads them once, and each knows the transform that it was trained with.",
+        "Weights that a model was trained to before; torchvision downloads them once, and each brings the transform that makes of a "
+        "picture what the model takes.",
         "weights = models.ResNet18_Weights.IMAGENET1K_V1\npreprocess = weights.transforms()\nmodel = models.resnet18(weights=weights)",
         at.DATA,
         ("pretrained", "pre-trained model", "weights enum", "model zoo", "TorchVision models"),

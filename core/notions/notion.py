@@ -28,7 +28,7 @@ class Notion:
     """One thing that a course names.
 
     says: one sentence, true with the torch that is installed. code: the lines of PyTorch, which run after `SETUP`. shown: where it is seen on the
-    learner's own model; None: Thaw does not show it. also: other names of it.
+    learner's own model; None: Thaw does not show it. also: other names of it, and words that lead to it.
     """
 
     name: str

@@ -15,7 +15,7 @@ RESULTS: tuple[Notion, ...] = (
     ),
     Notion(
         "Accuracy",
-        "The share of pictures whose predicted class is the right one.",
+        "The share of pictures whose predicted class is the right one; the error rate is the rest.",
         "accuracy = (model(images).argmax(1) == labels).float().mean()",
         at.METRICS,
         ("correct", "error rate", "top-1"),
@@ -35,17 +35,18 @@ RESULTS: tuple[Notion, ...] = (
     ),
     Notion(
         "Recall",
-        "Of the pictures that belong to a class, the share that was predicted as it.",
+        "Of the pictures that belong to a class, the share that was predicted as it; not defined where there are none.",
         "matrix = torch.tensor([[8, 2], [1, 9]])\nrecall = matrix.diag() / matrix.sum(dim=1)",
         at.METRICS,
         ("sensitivity", "false negatives"),
     ),
     Notion(
         "F1",
-        "The harmonic mean of precision and recall: 2 P R / (P + R), nearer to the smaller of the two than their mean is.",
+        "The harmonic mean of precision and recall: 2 P R / (P + R), never above their mean and nearer to the smaller of the two; 0 "
+        "where both are 0.",
         "matrix = torch.tensor([[8, 2], [1, 9]])\n"
         "precision, recall = matrix.diag() / matrix.sum(dim=0), matrix.diag() / matrix.sum(dim=1)\n"
-        "f1 = 2 * precision * recall / (precision + recall)",
+        "f1 = 2 * matrix.diag() / (matrix.sum(dim=0) + matrix.sum(dim=1))  # the same, and 0 where both are 0",
         at.METRICS,
         ("F1 score", "F-score"),
     ),
@@ -72,7 +73,7 @@ RESULTS: tuple[Notion, ...] = (
     ),
     Notion(
         "Misclassified pictures",
-        "Looking at what the model gets wrong shows wrong labels and what it mixes up, which no figure says.",
+        "Looking at what the model gets wrong shows wrong labels and what such pictures have in common, which no figure says.",
         "wrong = images[model(images).argmax(1) != labels]",
         at.MISTAKES,
         ("errors", "visualizing predictions", "visualize model"),
@@ -98,7 +99,8 @@ RESULTS: tuple[Notion, ...] = (
 SAVING: tuple[Notion, ...] = (
     Notion(
         "state_dict",
-        "A state_dict maps names to tensors: all parameters and buffers of a model. It shares their memory, so it changes as the model learns.",
+        "A state_dict maps names to tensors: all parameters and buffers of a model, those with persistent=False apart. It shares their "
+        "memory, so it changes as the model learns.",
         "model.state_dict()['fc.weight'].shape",
         at.WEIGHTS,
         ("model.state_dict()", "state dictionary"),
@@ -136,6 +138,6 @@ SAVING: tuple[Notion, ...] = (
         "Other programs read a model as ONNX or as a torch.export program, which hold the computation besides the weights.",
         "program = torch.export.export(model.eval(), (images,))",
         None,
-        ("ONNX", "torch.export", "deployment"),
+        ("ONNX", "torch.export", "TorchScript", "torch.jit", "deployment"),
     ),
 )

@@ -55,6 +55,8 @@ def requires_grad(n: Any) -> None:
     assert n.y.grad_fn is not None
     assert (torch.ones(3) * n.x).requires_grad
     assert not (torch.ones(3) * torch.ones(3)).requires_grad
+    assert not n.x.argmax().requires_grad, "a place has no derivative"
+    assert not (n.x > 0).requires_grad
 
 
 @proves("grad_fn")
@@ -111,6 +113,8 @@ def backward(n: Any) -> None:
     n.criterion(n.model(n.images), n.labels).backward()
     assert torch.equal(before, n.model.fc.weight)
     assert len(grads(n.model)) == 62
+    assert n.images.is_leaf
+    assert n.images.grad is None, "a leaf that requires none gets none"
 
 
 @proves("Chain rule")
@@ -187,6 +191,12 @@ def saved(n: Any) -> None:
 def retain_graph(n: Any) -> None:
     with pytest.raises(RuntimeError, match="second time"):
         n.loss.backward()
+    x = torch.ones(3, requires_grad=True)
+    total = x.sum()  # nothing is kept for the derivative of a sum
+    total.backward()
+    total.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2] * 3
 
 
 @proves("retain_grad")
@@ -280,6 +290,9 @@ def freezing(n: Any) -> None:
     assert not [name for name in grads(n.model) if name.startswith("layer1")]
     assert torch.equal(before, n.model.layer1[0].conv1.weight)
     assert not torch.equal(mean, n.model.layer1[0].bn1.running_mean)
+    mean = n.model.eval().layer1[0].bn1.running_mean.clone()
+    n.model(n.images)
+    assert torch.equal(mean, n.model.layer1[0].bn1.running_mean), "in train mode alone"
 
 
 @proves("What freezing leaves of the graph")

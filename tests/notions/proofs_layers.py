@@ -85,6 +85,10 @@ def buffer(n: Any) -> None:
     assert "bn1.running_mean" in n.model.state_dict()
     assert not any(mean is each for each in n.model.parameters())
     assert not mean.requires_grad
+    passing = nn.Module()
+    passing.register_buffer("places", torch.ones(2), persistent=False)
+    assert list(dict(passing.named_buffers())) == ["places"]
+    assert passing.state_dict() == {}
 
 
 @proves("Initialisation")
@@ -121,6 +125,7 @@ def convolution(n: Any) -> None:
     assert n.y.shape == (4, 16, 64, 64)
     conv = nn.Conv2d(3, 2, 3, padding=1)
     assert conv.weight.shape == (2, 3, 3, 3), "a filter for each output, as deep as the input"
+    assert nn.Conv2d(6, 4, 3, groups=2).weight.shape == (4, 3, 3, 3), "or as its group of channels"
     moved = conv(n.images.roll(5, 3))[..., 10:50]
     assert torch.allclose(moved, conv(n.images).roll(5, 3)[..., 10:50], atol=1e-5), "the same weights everywhere"
 
@@ -132,6 +137,7 @@ def stride(n: Any) -> None:
         out = nn.Conv2d(1, 1, kernel, stride=by, padding=padding)(torch.zeros(1, 1, size, size)).shape[-1]
         assert out == math.floor((size + 2 * padding - kernel) / by) + 1
     assert out == size == 64
+    assert nn.Conv2d(1, 1, 3, padding=1, dilation=2)(torch.zeros(1, 1, 64, 64)).shape[-1] == 62, "without dilation it would be 64"
 
 
 @proves("Feature map")
@@ -188,6 +194,7 @@ def pooling(n: Any) -> None:
     assert n.y[0, 0, 0, 0] == n.images[0, 0, :2, :2].max()
     assert torch.allclose(n.z[..., 0, 0], n.images.mean(dim=(2, 3)), atol=1e-6)
     assert list(nn.MaxPool2d(2).parameters()) == []
+    assert nn.MaxPool2d(3, stride=1, padding=1)(n.images).shape == n.images.shape, "as in the Inception blocks of GoogLeNet"
 
 
 @proves("Flatten")
@@ -221,6 +228,10 @@ def running(n: Any) -> None:
     assert norm.running_mean is not None
     assert torch.allclose(norm.running_mean, 0.1 * n.images.mean(dim=(0, 2, 3)), atol=1e-6)
     assert n.model.bn1.num_batches_tracked == 1
+    slow = nn.BatchNorm2d(3, momentum=0.01)
+    slow(n.images)
+    assert slow.running_mean is not None
+    assert torch.allclose(slow.running_mean, 0.01 * n.images.mean(dim=(0, 2, 3)), atol=1e-6)
 
 
 @proves("LayerNorm")
@@ -230,6 +241,8 @@ def layer_norm(n: Any) -> None:
     assert torch.allclose(norm(x), wanted, atol=1e-5)
     assert torch.equal(norm.eval()(x), norm.train()(x))
     assert list(norm.buffers()) == []
+    positions = torch.rand(2, 5, 8)
+    assert torch.allclose(norm(positions)[1, 3], norm(positions[1, 3]), atol=1e-6), "each position by itself"
 
 
 @proves("Dropout")

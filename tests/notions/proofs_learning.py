@@ -140,6 +140,13 @@ def learning_rate(n: Any) -> None:
 
     assert ends(1.2) > 100
     assert ends(1e-5) > 0.999
+    place = nn.Parameter(torch.tensor(0.0))
+    steps = torch.optim.Rprop([place], lr=0.01)
+    for rate, there in ((0.01, -0.01), (5.0, -0.022)):
+        steps.param_groups[0]["lr"] = rate
+        place.grad = torch.tensor(1.0)
+        steps.step()
+        assert place.item() == pytest.approx(there), "Rprop's: the first one only"
 
 
 @proves("Learning rate schedule")
@@ -188,6 +195,9 @@ def accumulated(n: Any) -> None:
         whole = bias_gradient(n, n.images, n.labels)
         parts = [bias_gradient(n, x, y) / 2 for x, y in zip(n.images.chunk(2), n.labels.chunk(2), strict=True)]
         assert torch.allclose(whole, parts[0] + parts[1], atol=1e-4) is same
+    fresh.eval()
+    uneven = [bias_gradient(n, n.images[part], n.labels[part]) / 2 for part in (slice(0, 1), slice(1, 4))]
+    assert not torch.allclose(bias_gradient(n, n.images, n.labels), uneven[0] + uneven[1], atol=1e-4), "with parts of one size"
 
 
 @proves("Training loop")

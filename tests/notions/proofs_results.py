@@ -14,6 +14,7 @@ from sklearn import metrics
 from torch import nn
 from torch.nn import functional as F
 
+from core.notions import NOTIONS
 from tests.notions.proving import proves
 
 TRUE, PREDICTED = [0] * 10 + [1] * 10, [0] * 8 + [1] * 2 + [0] + [1] * 9
@@ -33,6 +34,7 @@ def accuracy(n: Any) -> None:
     predicted = n.model(n.images).argmax(1)
     assert n.accuracy.ndim == 0
     assert (predicted == n.labels).float().mean().item() == pytest.approx(metrics.accuracy_score(n.labels, predicted))
+    assert metrics.zero_one_loss(n.labels, predicted) == pytest.approx(1 - metrics.accuracy_score(n.labels, predicted))
 
 
 @proves("Confusion matrix")
@@ -51,12 +53,18 @@ def precision(n: Any) -> None:
 @proves("Recall")
 def recall(n: Any) -> None:
     assert n.recall.tolist() == pytest.approx(metrics.recall_score(TRUE, PREDICTED, average=None))
+    absent = torch.tensor([[4, 1], [0, 0]])
+    assert (absent.diag() / absent.sum(dim=1))[1].isnan(), "not defined"
 
 
 @proves("F1")
 def f1(n: Any) -> None:
     assert n.f1.tolist() == pytest.approx(metrics.f1_score(TRUE, PREDICTED, average=None))
+    missed = torch.tensor([[8, 2], [3, 0]])
+    exec(NOTIONS["F1"].code.splitlines()[-1], {}, both := {"matrix": missed})
+    assert both["f1"][1] == 0 == metrics.f1_score([0] * 10 + [1] * 3, [0] * 8 + [1] * 2 + [0] * 3)  # type: ignore[comparison-overlap]
     p, r = torch.rand(200), torch.rand(200)
+    assert ((2 * p * r / (p + r) - torch.minimum(p, r)).abs() <= (2 * p * r / (p + r) - torch.maximum(p, r)).abs() + 1e-6).all()
     assert (2 * p * r / (p + r) <= (p + r) / 2 + 1e-6).all()
 
 

@@ -34,6 +34,7 @@ def feature_extraction(n: Any) -> None:
 def pretrained(n: Any) -> None:
     assert (n.model.conv1.weight == 0.5).all()
     assert n.preprocess(torch.zeros(3, 300, 400)).shape == (3, 224, 224)
+    assert torch.equal(*(n.preprocess(torch.full((3, 300, 400), 0.5)) for _ in range(2))), "that of use: no chance, unlike the one of training"
 
 
 @proves("ImageNet")
