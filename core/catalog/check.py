@@ -65,7 +65,7 @@ def _check_together(config: RunConfig, optimizer: OptimizerEntry, augmentation: 
     if config.fused_optimizer and not optimizer.fused:
         able = [other.name for other in OPTIMIZERS.values() if other.fused]
         remedy = f"set it to false, or use {', '.join(able[:-1])} or {able[-1]}"
-        raise ConfigError("fused_optimizer", f"true cannot be had with {optimizer.name}, which updates its weights one by one; {remedy}")
+        raise ConfigError("fused_optimizer", f"true cannot be had with {optimizer.name}, which PyTorch cannot update in one operation; {remedy}")
     if config.fixed_views is not None and not augmentation.steps:
         remedy = "leave it empty, or choose an augmentation such as shift"
         raise ConfigError("fixed_views", f"{config.fixed_views} needs random pictures, and augmentation {augmentation.name!r} makes none; {remedy}")

@@ -124,7 +124,7 @@ SCHEDULES = by_name(
                 _epochs("step_size_down", "how long it falls; empty: as long as it rises"),
                 Option(
                     "mode", "choice", "triangular", choices=("triangular", "triangular2", "exp_range"),
-                    about="triangular: always as high; triangular2: half as high above base_lr each time; exp_range: that times gamma each step",
+                    about="triangular: always as high; triangular2: half as high above base_lr each time; exp_range: gamma times as high each step",
                 ),
                 _factor("gamma", 1.0, "for exp_range: factor a step"),
                 _CYCLE_MOMENTUM,

@@ -168,7 +168,7 @@ NODES: Mapping[str, NodeWords] = {
         "0 below -3, x above 3, and a parabola between them: quick to compute, with a slope that jumps at both ends (from 0 to -1/2, and from 3/2 "
         "to 1).",
         ("y = x · min(max(x + 3, 0), 6) / 6",),
-        ("dL/dx = 0 where x < -3, ḡ where x > 3, else ḡ · (2x + 3) / 6",),
+        ("dL/dx = 0 where x ≤ -3, ḡ where x ≥ 3, else ḡ · (2x + 3) / 6",),
     ),
     "Hardsigmoid": NodeWords(
         "Hardsigmoid", "A sigmoid made of straight pieces.", ("y = min(max(x + 3, 0), 6) / 6",), ("dL/dx = ḡ / 6 where -3 < x < 3, else 0",)
@@ -295,7 +295,7 @@ NODES: Mapping[str, NodeWords] = {
     ),
     "ScaledDotProductFlashAttentionForCpu": NodeWords(
         "Attention",
-        "Each position collects the values of all others, each weighted by how well its key fits the query; all in one operation.",
+        "Each position collects the values of all positions, its own too, each weighted by how well its key fits the query; all in one operation.",
         ("A = softmax(Q · Kᵀ / √d)", "y = A · V"),
         ("dL/dV = Aᵀ · ḡ", "dL/dA = ḡ · Vᵀ, then back through the softmax to Q and K"),
         ("the queries", "the keys", "the values"),
@@ -305,10 +305,10 @@ NODES: Mapping[str, NodeWords] = {
         "Cut off",
         "Cuts values off at a smallest and a largest one. What was cut off gets no gradient.",
         ("y = min(max(x, low), high)",),
-        ("dL/dx = ḡ where x was within, else 0",),
+        ("dL/dx = ḡ where low < x < high, else 0",),
     ),
     "ClampMin": NodeWords(
-        "Cut off below", "Raises what is below a smallest value to it.", ("y = max(x, low)",), ("dL/dx = ḡ where x ≥ low, else 0",)
+        "Cut off below", "Raises what is below a smallest value to it.", ("y = max(x, low)",), ("dL/dx = ḡ where x > low, else 0",)
     ),
     "MaskedFill": NodeWords(
         "Masked fill",

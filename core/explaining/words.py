@@ -8,8 +8,8 @@ from torch import nn
 
 ABOUT: Mapping[str, str] = {
     "Conv2d": "Slides small filters over the maps: each output value is a weighted sum of a neighbourhood.",
-    "Linear": "Each output is a weighted sum of all inputs, plus a bias.",
-    "NonDynamicallyQuantizableLinear": "Each output is a weighted sum of all inputs, plus a bias.",
+    "Linear": "Each output is a weighted sum of all inputs, plus a bias where it has one.",
+    "NonDynamicallyQuantizableLinear": "Each output is a weighted sum of all inputs, plus a bias where it has one.",
     "BatchNorm1d": "Shifts and scales each channel by a mean and a variance towards 0 and 1, then to what it has learned.",
     "BatchNorm2d": "Shifts and scales each channel by a mean and a variance towards 0 and 1, then to what it has learned.",
     "LayerNorm": "Shifts and scales each position to mean 0 and variance 1, then to what it has learned.",
@@ -31,7 +31,7 @@ ABOUT: Mapping[str, str] = {
     "AdaptiveMaxPool2d": "Keeps the largest value of each of a fixed number of windows.",
     "Dropout": "Sets random values to 0 while training, and scales the others up to make up for it.",
     "Dropout2d": "Sets random channels to 0 while training, and scales the others up to make up for it.",
-    "StochasticDepth": "Skips the whole branch at random while training.",
+    "StochasticDepth": "Skips the whole branch for some pictures, at random, while training.",
     "Flatten": "Lays all values of a picture out in one row.",
     "Identity": "Gives back what it gets.",
     "Permute": "Puts the dimensions into another order; no value changes.",

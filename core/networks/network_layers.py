@@ -221,7 +221,7 @@ def _channels(default: int) -> Option:
     return Option("channels", "int", default, 1, 4096, about="maps that come out, each found by a filter of its own")
 
 
-_STRIDE = Option("stride", "int", 1, 1, 16, about="pixels from one place of the window to the next: 2 halves height and width", unit="px")
+_STRIDE = Option("stride", "int", 1, 1, 16, about="pixels from one place of the window to the next: 2 about halves height and width", unit="px")
 _GROUPS = Option("groups", "int", 8, 1, 4096, about="groups of channels that are normalised together")
 _BIAS = Option("bias", "bool", True, about="add a number to each output; a batch or instance norm right behind would take it off again")
 _FUNCTION = Option("function", "choice", "relu", choices=tuple(ACTIVATIONS), about="what is done to each number")

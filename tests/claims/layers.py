@@ -16,9 +16,15 @@ _TEMPLATES = f"{_WORDS}::test_templates_are_what_they_are_said_to_be"
 _NORMS = f"{_WORDS}::test_norms_bring_numbers_to_mean_0_and_spread_1_over_what_is_said"
 _HEAD = f"{_WORDS}::test_head_dropout_drops_what_goes_into_the_last_layer"
 
+_NODES = "core/explaining/nodes.py"
+_KINK = "tests/explaining/test_loss_nodes.py::test_at_a_kink_the_slope_is_the_one_that_is_said"
 _HOW, _FEATURES = "core/records/how_much.py", "tests/explaining/test_how_much.py"
 
 CLAIMS: tuple[Claim, ...] = (
+    Claim("dL/dx = 0 where x ≤ -3, ḡ where x ≥ 3, else ḡ · (2x + 3) / 6", _NODES, _KINK),
+    Claim("dL/dx = ḡ where low < x < high, else 0", _NODES, _KINK),
+    Claim("dL/dx = ḡ where x > low, else 0", _NODES, _KINK),
+    Claim("dL/dx = ḡ / 6 where -3 < x < 3, else 0", _NODES, _KINK),
     Claim(
         "add a number to each output; a batch or instance norm right behind would take it off again",
         _LAYERS,

@@ -191,3 +191,25 @@ def test_slopes_of_squashing_functions_are_at_most_what_is_said() -> None:
         (slope,) = torch.autograd.grad(squash(x).sum(), x)
         assert float(slope.max()) == pytest.approx(most)
     assert "at most 1/4" in words_of("SigmoidBackward0").about
+
+
+@pytest.mark.parametrize(
+    ("kind", "bend", "places", "slopes", "said"),
+    [
+        ("Relu", F.relu, [0.0], [0.0], "where x > 0, else 0"),
+        ("LeakyRelu", lambda x: F.leaky_relu(x, 0.25), [0.0], [0.25], "where x > 0, else s·ḡ"),
+        ("Hardtanh", F.relu6, [0.0, 6.0], [0.0, 0.0], "where low < x < high, else 0"),
+        ("Hardswish", F.hardswish, [-3.0, 3.0], [0.0, 1.0], "0 where x ≤ -3, ḡ where x ≥ 3"),
+        ("Hardsigmoid", F.hardsigmoid, [-3.0, 3.0], [0.0, 0.0], "where -3 < x < 3, else 0"),
+        ("Clamp", lambda x: x.clamp(-1, 2), [-1.0, 2.0], [0.0, 0.0], "where low < x < high, else 0"),
+        ("ClampMin", lambda x: x.clamp_min(1), [1.0], [0.0], "where x > low, else 0"),
+    ],
+)
+def test_at_a_kink_the_slope_is_the_one_that_is_said(kind: str, bend: Any, places: list[float], slopes: list[float], said: str) -> None:
+    x = torch.tensor(places, requires_grad=True)
+    y = bend(x)
+    assert plain(y.grad_fn.name()) == kind
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == slopes
+    assert said in words_of(f"{kind}Backward0").derivative[0]
