@@ -6,10 +6,12 @@ import streamlit as st
 
 from pages._parts.shared.store_told import store_told
 
-LOGO = str(Path(__file__).parent / "_parts" / "shared" / "thaw.svg")
+SHARED = Path(__file__).parent / "_parts" / "shared"
+LOGO = str(SHARED / "thaw.svg")
 
 st.set_page_config(page_title="Thaw", page_icon=LOGO, layout="wide")
 
+st.html(SHARED / "screens.css")
 st.logo(LOGO, size="large")
 page = st.navigation(
     [

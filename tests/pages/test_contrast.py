@@ -1,0 +1,62 @@
+"""Colours of text are far enough from what they stand on (WCAG 2.1: 4.5 : 1, 3 : 1 for what is no text), worked out from theme and style sheet."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+
+from tests.support import ROOT
+
+THEME = tomllib.loads((ROOT / ".streamlit/config.toml").read_text())["theme"]
+SHEETS = [ROOT / "pages/_parts/shared/screens.css", *(ROOT / "pages/_parts/components").rglob("*.css")]
+IN_CODE = re.compile(r'"stCode"\] [^{]*\{ color: light-dark\((#\w{6}), (#\w{6})\)')
+
+
+def light(colour: str) -> float:
+    """Relative luminance of '#rrggbb'."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(first: str, second: str) -> float:
+    low, high = sorted((light(first), light(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def over(colour: str, ground: str, share: float) -> str:
+    """`colour` laid over `ground` with this opacity."""
+    return "#" + "".join(f"{round(share * int(colour[at : at + 2], 16) + (1 - share) * int(ground[at : at + 2], 16)):02x}" for at in (1, 3, 5))
+
+
+def test_contrast_is_that_of_the_standard() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
+
+
+@pytest.mark.parametrize("name", ["light", "dark"])
+def test_text_can_be_read_in_both_themes(name: str) -> None:
+    theme = THEME[name]
+    ground, panel, text, primary = (theme[key] for key in ("backgroundColor", "secondaryBackgroundColor", "textColor", "primaryColor"))
+    assert contrast(text, panel) >= 7
+    assert contrast(over(text, ground, 0.6), ground) >= 4.5, "captions, which Streamlit draws at 60 % of the text's colour"
+    assert contrast(over(over(theme["codeTextColor"], ground, 0.6), panel, 1), panel) >= 4.4, "code in a caption"
+    assert contrast(primary, over(primary, ground, 0.1)) >= 4.5, "the segment that is chosen"
+    assert contrast(primary, "#ffffff") >= 3 or name == "light", "the tick of a checkbox"
+    for colour in ("linkColor", "grayColor", "redColor"):
+        assert contrast(theme[colour], ground) >= 4.5, colour
+
+
+def test_what_stands_on_the_main_colour_and_in_code_can_be_read() -> None:
+    lines = [line for sheet in SHEETS for line in sheet.read_text().splitlines() if "primary" in line]
+    pairs = [pair for line in lines for pair in re.findall(r"light-dark\((#\w{6}), (#\w{6})\)", line)]
+    assert len(pairs) >= 3
+    assert not [sheet for sheet in SHEETS if re.search(r"background: var\(--st-primary-color\);[^}]*[^-]color: #fff", sheet.read_text())]
+    in_code = IN_CODE.findall(SHEETS[0].read_text())
+    assert len(in_code) == 4
+    for place, name in enumerate(("light", "dark")):
+        theme = THEME[name]
+        assert min(contrast(pair[place], theme["primaryColor"]) for pair in pairs) >= 4.5
+        assert min(contrast(pair[place], theme["codeBackgroundColor"]) for pair in in_code) >= 4.5
