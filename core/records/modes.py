@@ -119,6 +119,11 @@ def _tensors(number: int) -> str:
     return f"{number:,} tensor{'' if number == 1 else 's'}"
 
 
+def _beside(one: str, other: str, two: str, alike: str) -> str:
+    """`two` with both figures; `alike` with one of them where they read the same."""
+    return alike.format(one) if one == other else two.format(one, other)
+
+
 def _parts(modes: Modes) -> str:
     """What in the model heeds a mode at all."""
     parts = [_layers(modes.norms, "BatchNorm")] if modes.norms else []
@@ -130,7 +135,7 @@ def _parts(modes: Modes) -> str:
 
 def _eval(modes: Modes) -> str:
     train, rests = modes.of("train"), modes.of("eval")
-    kept = f"{size(rests.kept_bytes)}, {size(train.kept_bytes)} in train mode"
+    kept = _beside(size(rests.kept_bytes), size(train.kept_bytes), "{}, {} in train mode", "{}, in train mode too")
     graph = f"The graph is kept as before ({kept}), and gradients come to {_tensors(rests.grads)}."
     if not modes.eval_differs:
         return f"eval() changes no answer of this model. Call it for validation all the same: another model will need it. {graph}"
@@ -145,7 +150,7 @@ def _freezing(modes: Modes) -> str:
         return ""
     frozen, rest = found["frozen"], found.get("at rest")
     text = f"requires_grad=False ({modes.plan}: {modes.frozen:,} of {modes.tensors:,} tensors) leaves {_tensors(frozen.grads)} with a gradient and "
-    text += f"keeps {size(frozen.kept_bytes)} instead of {size(modes.of('train').kept_bytes)}."
+    text += _beside(size(frozen.kept_bytes), size(modes.of("train").kept_bytes), "keeps {} instead of {}.", "keeps {}, as without it.")
     if rest is not None and frozen.moved > rest.moved:
         return f"{text} Running statistics moved in {_layers(frozen.moved)} all the same; with frozen BatchNorm in eval() in {rest.moved:,}."
     return text

@@ -22,7 +22,7 @@ from core.explaining.specimen import Specimen, specimen
 from core.machine.home import Home
 from core.networks.models import logits_and_auxiliary
 from core.records.layers import frozen_parameters
-from core.records.modes import CODE, COLUMNS, LABELS, USES, Modes, Setting, cells, told
+from core.records.modes import CODE, COLUMNS, LABELS, USES, Effect, Modes, Setting, cells, told
 from core.records.walkthrough import Example
 from tests.explaining.explain_cases import FROZEN, OWN, own
 
@@ -209,6 +209,18 @@ def test_the_sentences_have_the_numbers_of_what_was_tried(both: Any) -> None:
     for effect in modes.effects:
         assert len(cells(modes, effect)) == len(COLUMNS)
     assert list(CODE) == list(LABELS) == list(USES)
+
+
+def test_a_figure_that_is_the_same_twice_is_said_once() -> None:
+    def kept(setting: Setting, size: int) -> Effect:
+        return Effect(setting, 2, "", "AddmmBackward0", size, 0, True, True, "")
+
+    for sizes, said in (((7_310_000, 7_300_000, 7_300_000), 1), ((8_000_000, 7_300_000, 1_000), 0)):
+        settings: tuple[Setting, ...] = ("train", "eval", "frozen", "no_grad", "inference_mode")
+        effects = tuple(kept(setting, size) for setting, size in zip(settings, (*sizes, 0, 0), strict=True))
+        text = " ".join(told(Modes("mynet", 4, 4, 2, "plan “norm”", 1, {}, True, effects)))
+        assert ("(7.3 MB, in train mode too)" in text) == ("keeps 7.3 MB, as without it." in text) == bool(said)
+        assert ("(7.3 MB, 8.0 MB in train mode)" in text) == ("keeps 1 kB instead of 8.0 MB." in text) == (not said)
 
 
 def test_what_is_frozen_stays_as_it_is_at_rest_alone(both: Any) -> None:
