@@ -17,6 +17,7 @@ from core.catalog.optimizers import FIRST_STEP_ONLY, OPTIMIZERS, rate_limit
 from core.catalog.rates import Floats, course
 from core.config import RunConfig
 from core.config.entry import find
+from core.records.telling import digits
 
 USUAL_BATCH = 32
 """Pictures an update for which `OptimizerEntry.learning_rate` is a good first value."""
@@ -45,7 +46,7 @@ class RateAdvice:
     @property
     def text(self) -> str:
         """In one sentence, without a full stop."""
-        return f"{self.why}: {self.low:.1g} to {self.high:.1g}"
+        return f"{self.why}: {digits(self.low, 1)} to {digits(self.high, 1)}"
 
 
 def rate_advice(config: RunConfig) -> RateAdvice | None:

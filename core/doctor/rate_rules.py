@@ -12,6 +12,7 @@ from core.doctor.remedies import OtherRate, other_rate
 from core.doctor.rule import Rule, Sign, apart, listed
 from core.doctor.signs import Signs
 from core.records.findings import Remedy
+from core.records.telling import digits
 
 GOOD_RATIO = 1e-3
 """An update a thousandth as long as the weights is a common rule of thumb (Karpathy, CS231n notes, "Ratio of weights:updates")."""
@@ -129,7 +130,7 @@ def _high(signs: Signs, cause: str, first_step: int) -> Sign:
 def _against(now: float, first: float) -> str:
     """'2.31, which is 0.3 % above the 2.30': two losses that are nearly the same, compared."""
     share = (now - first) / abs(first) if first else 0.0
-    return f"{100 * abs(share):.2g} % {'above' if share > 0 else 'below'} the {first:.4g}" if share else f"as much as the {first:.4g}"
+    return f"{digits(100 * abs(share), 2)} % {'above' if share > 0 else 'below'} the {first:.4g}" if share else f"as much as the {first:.4g}"
 
 
 def too_low(signs: Signs) -> Sign | None:
@@ -168,7 +169,7 @@ def plateau(signs: Signs) -> Sign | None:
         return None
     old, new = apart(was, lowest)
     gain = 100 * (was - lowest) / was
-    how = f"{gain:.2g} % lower" if gain > 0 else "no lower"
+    how = f"{digits(gain, 2)} % lower" if gain > 0 else "no lower"
     advice, lower = _past_a_plateau(signs)
     return Sign(
         "note" if accuracy > max(0.5, 3 * signs.chance) else "warning",

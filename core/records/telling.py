@@ -40,6 +40,11 @@ def size(number: float) -> str:
     return f"{number / 1e3:,.0f} kB" if number >= 1000 or number == 0 else f"{number:,.0f} bytes"
 
 
+def digits(value: float, most: int) -> str:
+    """`value` in `most` significant digits, written out up to a million: '0.034', '13', '100', '1,500'. Python's own `g` makes 1e+02 of 99.7."""
+    return f"{float(f'{value:.{most}g}'):,.12g}" if abs(value) < 1e6 else f"{value:.{most}g}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as '0.4 s', '41 s', '3 min 20 s' or '2 h 5 min'."""
     whole = round(seconds)

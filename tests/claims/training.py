@@ -171,7 +171,7 @@ CLAIMS: tuple[Claim, ...] = (
         f"{_DOCTOR}::test_what_weight_decay_takes_off_is_what_it_takes_off",
     ),
     Claim(
-        "by itself it takes {...} % off in these {...} steps",
+        "by itself it takes {...} off in these {...} steps",
         "pages/_parts/setup/rate_hint.py",
         f"{_RATES}::test_what_weight_decay_leaves_is_what_torch_leaves_of_a_real_weight",
     ),

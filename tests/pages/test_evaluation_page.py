@@ -87,6 +87,8 @@ def test_comparison_says_who_is_better_only_where_chance_hardly_explains_it() ->
     unclear = evaluation_words.verdict(Difference((0, 1, 2), (3,), 300, 5, 0.625), "A", "B")
     assert "no proof that A is better" in unclear
     assert "62" in unclear or "63" in unclear
+    even = evaluation_words.verdict(Difference((0, 1, 2), (3, 4, 5, 6), 300, 5, 1.0), "A", "B")
+    assert "would come by chance 100\N{NO-BREAK SPACE}% of the time" in even
     assert "there is no difference" in evaluation_words.verdict(Difference((), (), 300, 5, 1.0), "A", "B")
     assert "nothing speaks for either" in evaluation_words.verdict(Difference((1,), (2,), 300, 5, 1.0), "A", "B")
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from core.catalog import SCHEDULES
+from core.config import RunConfig
+from pages._parts.setup import rate_hint
 from tests.pages.pages_cases import SMALL, expander, open_page, shown, widget
 
 
@@ -34,3 +38,17 @@ def test_every_schedule_can_be_chosen_and_is_said_in_numbers(schedule: str) -> N
     assert SCHEDULES[schedule].about in said.replace("\\", "")
     assert ("in step 1" in said) == (schedule != "constant")
     assert "% off in these 180 steps" in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"optimizer": "AdamW", "weight_decay": 0.01}, "it takes 1.8 % off"),
+        ({"optimizer": "SGD", "weight_decay": 0.1}, "it takes 85 % off"),
+        ({"optimizer": "SGD", "weight_decay": 0.4}, "it takes all but 0.01 % off"),
+        ({"optimizer": "SGD", "weight_decay": 2.0}, "it takes all but 0.004 % off"),
+        ({"optimizer": "AdamW", "weight_decay": 5.0, "learning_rate": 1.0}, "too strong: by itself it throws weights ever further from 0"),
+    ],
+)
+def test_what_weight_decay_takes_is_said_without_powers_of_ten(settings: dict[str, Any], said: str) -> None:
+    assert said in rate_hint.weight_decay(RunConfig(**{"dataset": "digits", "epochs": 5, "learning_rate": 0.01, **settings}))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.records.evaluation import Difference, Evaluation, Interval
+from core.records.telling import digits
 from pages._parts.shared import words
 
 _ROWS = ("upper", "middle", "lower")
@@ -83,7 +84,7 @@ def verdict(difference: Difference, first: str, second: str) -> str:
         return f"{counts} That is even: nothing speaks for either."
     better = first if ours > theirs else second
     chance = difference.p_value
-    often = f"{100 * chance:.2g}\u00a0% of the time" if chance >= 1e-4 else "less than once in 10,000 times"
+    often = f"{digits(100 * chance, 2)}\u00a0% of the time" if chance >= 1e-4 else "less than once in 10,000 times"
     by_chance = f"If both were equally good, a split at least this uneven would come by chance {often}"
     if chance < 0.05:
         return f"{counts} {by_chance}: that speaks for {better}."

@@ -11,6 +11,7 @@ from core.catalog.rates import course
 from core.config import ConfigError, RunConfig
 from core.records.cost import steps_per_epoch
 from core.records.layers import frozen_parameters
+from core.records.telling import digits
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.setup import checks
 from pages._parts.shared import draft
@@ -65,10 +66,17 @@ def weight_decay(config: RunConfig | None) -> str:
         if not decay.takes_a_share(config):
             name = config.optimizer
             return f"pull of every weight towards 0; {name} divides it by the size of gradients, so it takes no fixed share"
-        taken = 1 - min(abs(decay.kept(config, course(config, total, a_epoch))), 1.0)
+        kept = abs(decay.kept(config, course(config, total, a_epoch)))
     except ConfigError:
         return "pull of every weight towards 0"
-    return f"pull of every weight towards 0: by itself it takes {100 * taken:.2g} % off in these {total:,} steps"
+    if kept > 1:
+        return f"pull of every weight towards 0, and too strong: by itself it throws weights ever further from 0 in these {total:,} steps"
+    return f"pull of every weight towards 0: by itself it takes {_taken(kept)} off in these {total:,} steps"
+
+
+def _taken(kept: float) -> str:
+    """What is gone where the share `kept`, 0 to 1, is left: '0.65 %', '42 %', 'all but 0.003 %'."""
+    return f"{digits(100 * (1 - kept), 2)} %" if kept >= 0.01 else f"all but {digits(100 * kept, 1)} %" if kept >= 1e-6 else "as good as all"
 
 
 def optimizer(config: RunConfig | None, table: LayerTable) -> str:
