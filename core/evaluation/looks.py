@@ -97,7 +97,7 @@ def optimism(choices: int, samples: int, accuracy: float) -> float:
     """By how much (0 to 1) the best of some test accuracies is too high on average, if all had the same true `accuracy` and none to do with another.
 
     The expected maximum of `choices` normal figures, each with the spread that chance gives an accuracy on `samples` pictures. Weights that are right
-    about the same pictures, such as neighbouring epochs of a run, have less: it is the most that choosing gives away by chance alone.
+    about the same pictures, such as neighbouring epochs of a run, have less: it is the most that choosing gives away on average by chance alone.
     """
     if choices < 2 or samples < 1:
         return 0.0

@@ -70,9 +70,8 @@ def looked_at(looks: Looks, samples: int, accuracy: float | None) -> str:
     extra = optimism(looks.all_runs, samples, accuracy) if accuracy is not None else 0.0
     if extra < 0.0005:
         return told
-    return (
-        f"{told} The best of {looks.all_runs:,} that are equally good would look up to {100 * extra:.1f} points better than it is, by chance alone."
-    )
+    best = f"the best of {looks.all_runs:,} that are equally good looks up to {100 * extra:.1f} points better than it is"
+    return f"{told} On average over many test sets {best}, by chance alone."
 
 
 def best(row: EpochRow | None) -> str:

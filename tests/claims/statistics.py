@@ -157,11 +157,15 @@ CLAIMS: tuple[Claim, ...] = (
         f"{_IN_LOOKS}choosing_by_the_test_set_is_too_good_and_by_validation_is_not",
     ),
     Claim(
-        "that are equally good would look up to {...} points better than it is, by chance alone.",
+        "On average over many test sets {...}, by chance alone.",
         _TELLING,
         f"{_IN_COVERAGE}the_best_of_several_is_as_much_too_good_as_is_said",
     ),
-    Claim("it is the most that choosing gives away by chance alone", _LOOKS, f"{_IN_COVERAGE}the_best_of_several_is_as_much_too_good_as_is_said"),
+    Claim(
+        "it is the most that choosing gives away on average by chance alone",
+        _LOOKS,
+        f"{_IN_COVERAGE}the_best_of_several_is_as_much_too_good_as_is_said",
+    ),
     Claim(
         "This test set was looked at {...} with trained weights of this run",
         _TELLING,

@@ -89,6 +89,10 @@ def test_what_choosing_gives_away_is_said_once_there_is_a_choice() -> None:
     told = telling.looked_at(Looks(6, 1, 6), 359, 0.9)
     assert f"up to {100 * optimism(6, 359, 0.9):.1f} points" in told
     assert "up to 2.0 points" in told
+    lucky = np.random.default_rng(0).binomial(359, 0.9, (2000, 6)).max(axis=1) / 359 - 0.9
+    assert lucky.mean() == pytest.approx(optimism(6, 359, 0.9), abs=0.002)
+    assert (lucky > optimism(6, 359, 0.9)).mean() > 0.3, "no bound for a single test set"
+    assert "On average over many test sets the best of 6" in told
 
 
 # Validation chooses
