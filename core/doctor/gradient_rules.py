@@ -131,11 +131,11 @@ def dead(signs: Signs) -> Sign | None:
 
 def _way_back(signs: Signs, place: int, blocked: bool) -> str:
     """Whether dead units come back by themselves: only where something before them learns and changes what they get."""
-    what = "A unit that gets no gradient (a ReLU that gives 0 for every picture, a tanh at its end) does not move by itself"
+    what = "A unit that gets no gradient (a ReLU that gives 0 for every picture, a tanh at its end) does not learn"
     if blocked:
-        return f"{what}, and through a layer of which all are dead nothing before it learns either: none comes back. Start again."
+        return f"{what}, and through a layer of which all are dead nothing before it learns either: no gradient brings one back. Start again."
     if not (signs.learns & signs.is_weight)[:place].any():
-        return f"{what}, and nothing before this layer learns, so its units get what they got: none comes back. Start again."
+        return f"{what}, and nothing before this layer learns, so its units get what they got: no gradient brings one back. Start again."
     return f"{what}; it comes back where layers before it learn and change what it gets. If it does not within an epoch or two, start again."
 
 

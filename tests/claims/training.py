@@ -182,12 +182,12 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     # Units and derivatives
     Claim(
-        "through a layer of which all are dead nothing before it learns either: none comes back",
+        "through a layer of which all are dead nothing before it learns either: no gradient brings one back",
         "core/doctor/gradient_rules.py",
         f"{_DOCTOR}::test_dead_units_come_back_where_layers_before_them_learn_and_nowhere_else",
     ),
     Claim(
-        "nothing before this layer learns, so its units get what they got: none comes back",
+        "nothing before this layer learns, so its units get what they got: no gradient brings one back",
         "core/doctor/gradient_rules.py",
         f"{_DOCTOR}::test_dead_units_come_back_where_layers_before_them_learn_and_nowhere_else",
     ),

@@ -139,6 +139,23 @@ def test_dead_units_come_back_where_layers_before_them_learn_and_nowhere_else() 
     assert back >= 4, dead
 
 
+def test_momentum_and_strong_weight_decay_bring_dead_units_back_that_no_gradient_reaches() -> None:
+    """So it is gradients alone of which it is said that they do not."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
+    with torch.no_grad():
+        model[2].weight.fill_(-1), model[2].bias.fill_(0.1)  # type: ignore[operator]
+    images, labels = torch.rand(64, 8), torch.randint(0, 4, (64,))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    for step in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        if step < 20:
+            assert not any(parameter.grad.any() for parameter in model[:4].parameters() if parameter.grad is not None)
+        optimizer.step()
+    assert (model[:4](images) > 0).any()
+
+
 @pytest.mark.parametrize(
     ("layer", "gone", "said"),
     [

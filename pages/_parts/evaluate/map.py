@@ -150,8 +150,11 @@ def _about(subject: Subject, found: EmbeddingMap, before: int) -> None:
     first, second = found.explained
     if not (isnan(first) or isnan(second)):
         there = f"{words.percent(first)} of the spread (variance)"
-        kept = there if found.still else f"{there} {subject.named(before)} and {words.percent(second)} {subject.here}"
-        about += f" Two dimensions, the first across, the second up, keep {kept}; the rest is not in sight."
+        if found.still:
+            about += f" Two dimensions, the first across, the second up, keep {there}; the rest is not in sight."
+        else:
+            kept = f"{there} {subject.named(before)} and {words.percent(second)} {subject.here}"
+            about += f" Two dimensions keep {kept}, there the first across, the second up; the rest is not in sight."
     if not found.still:
         about += " Each map is scaled to its own spread: distances on the two cannot be compared."
         about += f" The map {subject.named(before)} is turned to lie close to the other."
