@@ -26,10 +26,11 @@ def entry(notion: Notion) -> Shown:
     """A notion as the index shows it."""
     place = notion.shown
     if place is None:
-        return Shown(notion.name, notion.also, notion.says, notion.code, "", "")
+        return Shown(notion.name, notion.also, notion.says, notion.code, "", "", "")
     query = urlencode(query_of(place))
     link = f"{place.title} (of a run: there is none yet)" if place.of_run and not newest else place.title
-    return Shown(notion.name, notion.also, notion.says, notion.code, link, f"{place.screen or '.'}?{query}" if query else place.screen or ".")
+    address = f"{place.screen or '.'}?{query}" if query else place.screen or "."
+    return Shown(notion.name, notion.also, notion.says, notion.code, link, address, place.part)
 
 
 def asked() -> str:

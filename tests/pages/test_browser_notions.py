@@ -63,6 +63,7 @@ def test_a_link_leads_to_the_learners_own_model(server: Server, page: Page) -> N
     page.get_by_role("link", name="Notions").click()
     entry(page, "train()").get_by_role("link", name=re.compile("Autograd: Frozen")).click()
     expect(page.get_by_text(re.compile(r"^MLP heeds|nothing that heeds train\(\) and eval\(\)")).first).to_be_visible()
+    expect(page.get_by_text("Frozen, eval, no_grad: what each of them does", exact=True)).to_be_in_viewport()
     expect(page).to_have_url(re.compile("example=own"))
     rows = page.locator("[data-testid=stExpander] table tbody tr")
     expect(rows).to_have_count(6)
@@ -77,6 +78,29 @@ def test_a_link_to_a_run_says_where_there_is_none(server: Server, page: Page) ->
     )
     entry(page, "Batch").get_by_role("link", name="Train: Training").click()
     expect(page.get_by_role("heading", name="Set up a run")).to_be_visible()
+    expect(page.get_by_role("heading", name="Training", exact=True)).to_be_in_viewport()
+
+
+def test_the_part_of_a_screen_is_found_by_its_heading_and_brought_once_the_index_has_gone(modules: Modules) -> None:
+    body = """
+      const here = document.createElement("div");
+      here.innerHTML = "<p>Loss</p><details><summary><p> Show the PyTorch </p></summary></details><h3 hidden>Loss</h3><h3 id='it'>Loss</h3>";
+      document.body.replaceChildren(here);
+      const found = ["Loss", "Show the PyTorch", "no such part"].map((part) => notions_index.called(part)?.tagName ?? null);
+      const brought = [];
+      here.querySelector("#it").scrollIntoView = () => brought.push(gone);
+      let gone = false;
+      notions_index.bring("Loss", () => gone, 2, 0.2);
+      await new Promise((done) => setTimeout(done, 300));
+      gone = true;
+      await new Promise((done) => setTimeout(done, 1000));
+      const times = brought.length;
+      notions_index.bring("Loss", () => true, 2, 1);
+      dispatchEvent(new WheelEvent("wheel"));
+      await new Promise((done) => setTimeout(done, 300));
+      return [found, brought.every((each) => each), times > 0 && times < 6, brought.length - times];
+    """
+    assert modules.run("notions_index", body) == [["H3", "P", None], True, True, 0]
 
 
 @pytest.mark.parametrize("wanted", ["leaf", "LEAF tensor", " state  dict ", "", "zzz"])

@@ -22,7 +22,9 @@ _component = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Shown:
-    """An entry. `link`: what its link is called ("" where it has none), `address`: where it leads, relative to the page's own."""
+    """An entry. `link`: what its link is called ("" where it has none), `address`: where it leads, relative to the page's own, `part`: what it
+    scrolls to there.
+    """
 
     name: str
     also: tuple[str, ...]
@@ -30,6 +32,7 @@ class Shown:
     code: str
     link: str
     address: str
+    part: str
 
 
 def notions_index(themes: Sequence[tuple[str, Sequence[Shown]]], setup: str, asked: str, key: str) -> str | None:

@@ -57,11 +57,11 @@ class Index {
   }
 
   entry(entry) {
-    const { name, also, says, code, link, address } = entry;
+    const { name, also, says, code, link, address, part } = entry;
     const here = element("a", { className: "thaw-notion-link", href: `?notion=${encodeURIComponent(name)}`, title: "Link to this entry" }, name);
     here.addEventListener("click", (event) => { if (plain(event)) { event.preventDefault(); this.go(name); } });
     const way = link ? element("a", { className: "thaw-notion-way", href: address }, link) : element("span", { className: "thaw-notion-none" }, "Thaw does not show it.");
-    if (link) way.addEventListener("click", (event) => { if (plain(event)) { event.preventDefault(); this.follow(name); } });
+    if (link) way.addEventListener("click", (event) => { if (plain(event)) { event.preventDefault(); this.follow(name); bring(part, () => !this.root.isConnected); } });
     const article = element("article", { tabIndex: -1 },
       element("header", {}, element("h4", {}, here), element("small", {}, also.join(", "))),
       element("div", {}, element("p", {}, says), element("pre", {}, element("code", {}, code)), element("p", {}, way)));
@@ -93,6 +93,34 @@ class Index {
     article.scrollIntoView({ block: "center" });
     article.focus({ preventScroll: true });
   }
+}
+
+const NAMES = ["h1, h2, h3, h4", "summary p, p, legend, label, button"]; // what a part of a screen is called by: a heading first
+
+// The element of the page whose text is the name of a part, null for none.
+export function called(part, within = document) {
+  for (const kind of NAMES) {
+    const found = [...within.querySelectorAll(kind)].find((each) => each.textContent.trim() === part && each.getClientRects().length);
+    if (found) return found;
+  }
+  return null;
+}
+
+// Once `left` is true (the index has gone), scroll to the part as soon as it is there, and again while what stands above it grows; until the person scrolls.
+export function bring(part, left, seconds = 20, rest = 2) {
+  const signs = ["wheel", "touchmove", "keydown", "mousedown"];
+  let first = null, over = false;
+  const begin = performance.now();
+  const end = () => { over = true; for (const sign of signs) removeEventListener(sign, end, true); };
+  const look = () => {
+    if (over) return;
+    const now = performance.now(), found = left() ? called(part) : null;
+    if (found) { first ??= now; found.scrollIntoView({ block: "start" }); }
+    if (now - begin > 1000 * seconds || (first !== null && now - first > 1000 * rest)) end();
+    else setTimeout(look, 150);
+  };
+  for (const sign of signs) addEventListener(sign, end, true);
+  setTimeout(look, 0);
 }
 
 const begin = (setup) => element("details", {}, element("summary", {}, "What all lines of code begin with"), element("pre", {}, element("code", {}, setup)));
