@@ -38,8 +38,8 @@ def _betas(about: str = "shares of the last mean gradient and of the last mean s
     return Option("betas", "floats", [0.9, 0.999], 0, 1, open_high=True, length=2, about=about)
 
 
-def _eps(default: float = 1e-8) -> Option:
-    return Option("eps", "float", default, 0, 1, about="added to the divisor, so that nothing is divided by 0")
+def _eps(default: float = 1e-8, to: str = "the divisor") -> Option:
+    return Option("eps", "float", default, 0, 1, about=f"added to {to}, so that nothing is divided by 0")
 
 
 _DECOUPLED = Option("decoupled_weight_decay", "bool", False, about="shrink weights directly, as AdamW does, instead of through the gradient")
@@ -75,7 +75,8 @@ OPTIMIZERS = by_name(
         ),
         OptimizerEntry(
             "Adamax", "Adamax", "Adam with the largest recent gradient in place of the mean square.",
-            (_betas("shares of the last mean gradient and of the last largest gradient kept"), _eps()), learning_rate=0.002,
+            (_betas("shares of the last mean gradient and of the last largest gradient kept"), _eps(to="the size of each new gradient")),
+            learning_rate=0.002,
         ),
         OptimizerEntry(
             "RMSprop", "RMSprop", "Divides each gradient by the root of its recent mean square.",
@@ -109,8 +110,11 @@ OPTIMIZERS = by_name(
             "A step is a share of each tensor's own size.",
             (
                 Option("beta2_decay", "float", -0.8, -2, 0, about="how quickly the mean square gets a longer memory"),
-                Option("eps", "floats", None, 0, 1, length=2, about="smallest mean square and smallest step scale; empty: torch's own"),
-                Option("d", "float", 1.0, 1, 1000, about="largest root mean square of an update"),
+                Option(
+                    "eps", "floats", None, 0, 1, length=2,
+                    about="smallest root mean square to divide by, and smallest tensor size to go by; empty: torch's own",
+                ),
+                Option("d", "float", 1.0, 1, 1000, about="largest root mean square of an update, before it becomes a share of the tensor's size"),
             ),
             learning_rate=0.01,
         ),

@@ -184,7 +184,7 @@ def _classic(example: Example) -> Specimen:
             "The classic: one step of resnet18",
             "resnet18 with random weights, one random picture, 1,000 random numbers as labels, and the sum of all differences as loss. "
             f"{_FOR_LOOKING} "
-            "The lines are those with which PyTorch's own tutorial introduces autograd; it loads trained weights.",
+            "The lines are those with which PyTorch's own tutorial introduces autograd, but for its trained weights.",
             model, inputs, labels, "over all parameters",
         )  # fmt: skip
 

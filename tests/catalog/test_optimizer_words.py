@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -122,3 +123,34 @@ def test_a_centered_rmsprop_divides_by_the_spread_and_subtracts_nothing_from_the
         optimizer.step()
         square, mean = 0.5 * square + 0.5 * gradient**2, 0.5 * mean + 0.5 * gradient
         assert was - weight.item() == pytest.approx(0.1 * gradient / math.sqrt(square - mean**2))
+
+
+def test_adamaxs_eps_is_added_to_each_gradient_and_not_to_what_it_is_divided_by() -> None:
+    (eps,) = [option for option in OPTIMIZERS["Adamax"].options if option.name == "eps"]
+    assert "added to the size of each new gradient" in eps.about
+    assert "added to the divisor" in next(option for option in OPTIMIZERS["Adam"].options if option.name == "eps").about
+    weight = nn.Parameter(torch.zeros((), dtype=torch.float64))
+    moving = torch.optim.Adamax([weight], lr=0.1, betas=(0.0, 0.5), eps=1.0)
+    largest = 0.0
+    for gradient in (9.0, 1.0):  # the second time half of the largest so far, without eps, is more than the new one with it
+        was, largest = weight.item(), max(0.5 * largest, gradient + 1.0)
+        weight.grad = torch.full_like(weight, gradient)
+        moving.step()
+        assert was - weight.item() == pytest.approx(0.1 * gradient / largest)
+    assert largest == 5.0
+
+
+def test_adafactors_limits_are_a_root_mean_square_a_tensor_size_and_an_update_before_it_is_scaled() -> None:
+    about = {option.name: option.about for option in OPTIMIZERS["Adafactor"].options}
+    assert "smallest root mean square to divide by" in about["eps"]
+    assert "before it becomes a share of the tensor's size" in about["d"]
+
+    def first_step(weight: float, gradient: list[float], **options: Any) -> list[float]:
+        moved = nn.Parameter(torch.full((2,), weight, dtype=torch.float64))
+        moved.grad = torch.tensor(gradient, dtype=torch.float64)
+        torch.optim.Adafactor([moved], lr=0.01, weight_decay=0.0, **options).step()
+        return ((weight - moved.detach()) / 0.01).tolist()
+
+    assert first_step(5.0, [0.01, 0.01], eps=(0.1, 1e-3)) == pytest.approx([0.5, 0.5]), "0.01 / 0.1, a tenth of the size 5"
+    assert first_step(0.0, [1.0, 1.0], eps=(1e-9, 0.25)) == pytest.approx([0.25, 0.25]), "a tensor of zeros counts as one of size 0.25"
+    assert first_step(5.0, [1.0, 1.0], eps=(1e-9, 1e-3), d=1.0) == pytest.approx([5.0, 5.0])

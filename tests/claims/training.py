@@ -180,6 +180,16 @@ CLAIMS: tuple[Claim, ...] = (
         "pages/_parts/setup/rate_hint.py",
         f"{_RATES}::test_where_decay_takes_a_share_gradients_beside_it_do_not_change_that",
     ),
+    Claim(
+        "smallest root mean square to divide by, and smallest tensor size to go by; empty: torch's own",
+        "core/catalog/optimizers.py",
+        "tests/catalog/test_optimizer_words.py::test_adafactors_limits_are_a_root_mean_square_a_tensor_size_and_an_update_before_it_is_scaled",
+    ),
+    Claim(
+        "the size of each new gradient",
+        "core/catalog/optimizers.py",
+        "tests/catalog/test_optimizer_words.py::test_adamaxs_eps_is_added_to_each_gradient_and_not_to_what_it_is_divided_by",
+    ),
     # Units and derivatives
     Claim(
         "through a layer of which all are dead nothing before it learns either: no gradient brings one back",
