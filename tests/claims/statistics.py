@@ -37,7 +37,12 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("Macro means are over the classes for which the measure is defined", _METRICS, _SKLEARN),
     Claim("and for recall its `balanced_accuracy_score`", _METRICS, _SKLEARN),
     Claim("F1 = 2 J / (1 + J), which rises with J", _METRICS, f"{_IN_METRICS}class_of_a_few_images_that_are_all_right_is_not_sure_to_stay_so"),
-    Claim("Mean of the F1 scores of all classes that occur: small classes count as much as large ones.", _SCREEN, _SKLEARN),
+    Claim(
+        "Mean of the F1 scores of all classes that have test pictures or were predicted (0 where only one of the two): small classes count as much "
+        "as large ones.",
+        _SCREEN,
+        _SKLEARN,
+    ),
     Claim("Share of the test pictures whose class is among the model's five likeliest.", _SCREEN, _SKLEARN),
     Claim("Mean cross-entropy of the test pictures, in nats: 0 is perfect.", _SCREEN, _SKLEARN),
     Claim(

@@ -119,7 +119,10 @@ def _cards(found: Evaluation, meaning: Meaning) -> None:
     if found.top5 is not None:
         about = "Share of the test pictures whose class is among the model's five likeliest."
         cards.append(("Top-5 accuracy", evaluation_words.percent(found.top5), _range(found.top5), about))
-    about = "Mean of the F1 scores of all classes that occur: small classes count as much as large ones."
+    about = (
+        "Mean of the F1 scores of all classes that have test pictures or were predicted (0 where only one of the two): small classes count as much "
+        "as large ones."
+    )
     cards.append(("Macro F1", evaluation_words.percent(found.macro_f1), _range(found.macro_f1), about))
     error = found.calibration_error
     if meaning.judged:
