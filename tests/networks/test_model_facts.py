@@ -105,7 +105,9 @@ def test_the_form_says_where_weights_come_from_and_on_what_terms() -> None:
     assert "Instagram" in said
     assert "CC BY-NC 4.0" in said
     plain = model_choice._about_weights("pretrained", "resnet18")
-    assert plain.startswith("Published by torchvision, trained on ImageNet-1K: 69.8 % top-1 there; 47 MB are downloaded on first use.")
+    assert plain.startswith(
+        "Published by torchvision, trained on ImageNet-1K: 69.8\N{NO-BREAK SPACE}% top-1 there; 47 MB are downloaded on first use."
+    )
     assert "non-commercial research and education" in plain
     assert "elsewhere" in model_choice._about_weights("pretrained", "densenet121")
     assert "6.38 M of ImageNet's parameters are in auxiliary classifiers" in model_choice.facts(LayerTable(describe("googlenet", 10, 224)))

@@ -107,7 +107,7 @@ def facts(table: LayerTable) -> str:
     if description.flops:
         said.append(f"{operations(sum(description.flops.values()))} for one image of {description.image_size} px")
     said.append(f"**{len(weights):,}** layers with weights")
-    said.append(f"**{entry.accuracy:g} %** top-1 on ImageNet as published" if entry.accuracy is not None else "no published weights")
+    said.append(f"**{entry.accuracy:g}\N{NO-BREAK SPACE}%** top-1 on ImageNet as published" if entry.accuracy is not None else "no published weights")
     inside = f" {amount(entry.auxiliary)} of ImageNet's parameters are in auxiliary classifiers, which only training uses." if entry.auxiliary else ""
     return f"{entry.family.label}: {' · '.join(said)}{inside}"
 
@@ -156,7 +156,7 @@ def _about_weights(kind: str, model: str) -> str:
         case "random":
             return "Fresh random numbers: what learns begins from them, and what is frozen keeps them."
         case "pretrained" if entry.published:
-            accuracy, download = f"{entry.accuracy:.1f} % top-1 there", f"{entry.megabytes:,} MB are downloaded on first use"
+            accuracy, download = f"{entry.accuracy:.1f}\N{NO-BREAK SPACE}% top-1 there", f"{entry.megabytes:,} MB are downloaded on first use"
             return f"Published by torchvision, {entry.published.origin}: {accuracy}; {download}. {entry.published.terms}"
         case "pretrained":
             return f"There are none for {entry.label}."

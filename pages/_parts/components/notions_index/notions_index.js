@@ -107,7 +107,7 @@ export function called(part, within = document) {
 }
 
 // Once `left` is true (the index has gone), scroll to the part as soon as it is there, and again while what stands above it grows; until the person scrolls.
-export function bring(part, left, seconds = 20, rest = 2) {
+export function bring(part, left, seconds = 60, rest = 6) {
   const signs = ["wheel", "touchmove", "keydown", "mousedown"];
   let first = null, over = false;
   const begin = performance.now();
