@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+from torchvision.ops import StochasticDepth
 
 ABOUT: Mapping[str, str] = {
     "Conv2d": "Slides small filters over the maps: each output value is a weighted sum of a neighbourhood.",
@@ -43,8 +45,12 @@ ABOUT: Mapping[str, str] = {
 
 
 def about_layer(module: nn.Module) -> str:
-    """One sentence on what `module` does; '' for a kind that is not known here."""
-    for kind in type(module).__mro__:
-        if kind.__name__ in ABOUT:
-            return ABOUT[kind.__name__]
-    return ""
+    """One or two sentences on what `module` does, of what drops something with its chance and mode; '' for a kind that is not known here."""
+    about = next((ABOUT[kind.__name__] for kind in type(module).__mro__ if kind.__name__ in ABOUT), "")
+    return f"{about} {_dropping(module)}" if isinstance(module, _DropoutNd | StochasticDepth) else about
+
+
+def _dropping(module: _DropoutNd | StochasticDepth) -> str:
+    if not module.p:
+        return "Its chance is 0 here, so everything passes in train mode too."
+    return f"Here it is in train mode, and the chance is {module.p:g}." if module.training else "Here it is in eval mode, and everything passes."

@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import Node
+from torchvision.ops import StochasticDepth
 
 from core.catalog import LOSSES, losses
 from core.config import RunConfig
 from core.explaining.graph import kind_of, walk
 from core.explaining.loss_nodes import smoothing, words_in
 from core.explaining.nodes import plain, words_of
-from core.explaining.words import ABOUT
+from core.explaining.words import ABOUT, about_layer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -213,3 +214,15 @@ def test_at_a_kink_the_slope_is_the_one_that_is_said(kind: str, bend: Any, place
     assert x.grad is not None
     assert x.grad.tolist() == slopes
     assert said in words_of(f"{kind}Backward0").derivative[0]
+
+
+@pytest.mark.parametrize(("chance", "training", "drops"), [(0.5, True, True), (0.5, False, False), (0.0, True, False), (0.0, False, False)])
+def test_what_drops_something_is_said_to_where_it_does(chance: float, training: bool, drops: bool) -> None:
+    """The transformers of torchvision hold dropout with a chance of 0."""
+    for module in (nn.Dropout(chance), nn.Dropout2d(chance), StochasticDepth(chance, "row")):
+        gave = module.train(training)(torch.ones(64, 3, 2, 2))
+        assert (gave == 0).any().item() == drops
+        said = about_layer(module)
+        assert ("the chance is 0.5" in said) == drops == ("everything passes" not in said)
+    assert about_layer(nn.Linear(2, 2)) == ABOUT["Linear"]
+    assert about_layer(nn.Bilinear(2, 2, 2)) == ""

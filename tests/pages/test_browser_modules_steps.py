@@ -130,6 +130,19 @@ def test_scales_groups_and_bars(modules: Modules) -> None:
     assert found["words"] == ["all zero", "norm 2.5", "not finite", "None (frozen)", "None"]
 
 
+def test_why_nothing_was_recorded_for_a_layer_is_said_by_what_it_holds(modules: Modules) -> None:
+    script = """
+        const call = (state, node) => ({ kind: "ReLU", mode: "train", about: "A.", state, node });
+        const calls = [call("none", null), call("frozen", null), call("none", 3)];
+        const panel = Object.create(stages.Forward.prototype, { view: { value: { walk: { steps: [{ calls }], pictures: [] } } } });
+        return calls.map((_, at) => panel.words({ step: 0, at }).trim());"""
+    assert modules.run("stages", script) == [
+        "A. Nothing was recorded for it: it has no parameters, and nothing before it learns.",
+        "A. Nothing was recorded for it: it is frozen, and nothing before it learns.",
+        "A.",
+    ]
+
+
 def test_numbers_of_a_walkthrough_in_words(modules: Modules) -> None:
     script = """const { num, bytes, shape, place, plural, elements, sizeOf, escaped, code } = step_words;
         return [[null, 0, 0.001, 0.00099, 123456, -1.5e-9, 1e5].map((value) => num(value)), [0, 999, 1000, 1.5e6, 2e9].map(bytes), [shape([]),

@@ -91,9 +91,8 @@ export class Forward extends Panel {
     }
     const call = calls[moment.at];
     const node = call.node === null || call.node === undefined
-      ? "Nothing was recorded for it: it is frozen, and nothing before it learns." : "";
-    const mode = call.kind.includes("BatchNorm") ? ` In ${call.mode} mode it normalises with ${call.mode === "train" ? "the statistics of this batch, and updates its running ones" : "its running statistics"}.`
-      : call.kind.includes("Dropout") ? ` In ${call.mode} mode it ${call.mode === "train" ? "drops values at random" : "passes everything on"}.` : "";
+      ? `Nothing was recorded for it: it ${call.state === "none" ? "has no parameters" : "is frozen"}, and nothing before it learns.` : "";
+    const mode = call.kind.includes("BatchNorm") ? ` In ${call.mode} mode it normalises with ${call.mode === "train" ? "the statistics of this batch, and updates its running ones" : "its running statistics"}.` : "";
     return `${escaped(call.about)}${mode} ${node}`;
   }
 
