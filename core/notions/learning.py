@@ -60,7 +60,7 @@ OPTIMIZERS: tuple[Notion, ...] = (
     ),
     Notion(
         "step",
-        "optimizer.step() updates every parameter that has a .grad, and skips those whose .grad is None.",
+        "optimizer.step() updates every parameter that it holds and that has a .grad, and skips those whose .grad is None.",
         "criterion(model(images), labels).backward()\noptimizer.step()",
         at.STEP,
         ("optimizer.step()", "weight update"),

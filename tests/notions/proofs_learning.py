@@ -83,10 +83,11 @@ def optimizer(n: Any) -> None:
 
 @proves("step")
 def step(n: Any) -> None:
-    a, b = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
-    a.grad = torch.ones(1)
+    a, b, c = (nn.Parameter(torch.ones(1)) for _ in range(3))
+    a.grad = c.grad = torch.ones(1)
     torch.optim.SGD([a, b], lr=0.1, weight_decay=0.5).step()
     assert a.item() == pytest.approx(1 - 0.1 * (1 + 0.5))
+    assert c.item() == 1, "it does not hold this one"
     assert b.item() == 1, "without .grad not even weight decay"
 
 
