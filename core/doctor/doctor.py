@@ -55,7 +55,7 @@ _ORDER: Mapping[Severity, int] = {"serious": 0, "warning": 1, "note": 2}
 
 
 @dataclass
-class _Case:
+class Case:
     """What is known of one rule."""
 
     seen: int = 0
@@ -94,7 +94,7 @@ class Doctor:
         self.seconds = 0.0
         """What looking has cost so far."""
         self._rules = dict(sorted(rules.items(), key=lambda item: _depth(item[0], rules)))  # what others explain comes after them
-        self._cases = {name: _Case() for name in rules}
+        self._cases = {name: Case() for name in rules}
         self._resolved: list[Finding] = []
         self._epochs: list[EpochRow] = []
         self._clock = clock
@@ -242,7 +242,7 @@ class Doctor:
         case = self._cases.get(name)
         return case is not None and case.finding is not None and _ORDER[case.finding.severity] <= _ORDER[severity]
 
-    def _judge(self, rule: Rule, case: _Case, sign: Sign | None, explained: bool = False) -> None:
+    def _judge(self, rule: Rule, case: Case, sign: Sign | None, explained: bool = False) -> None:
         if sign is None:
             case.seen, case.missed = 0, case.missed + (1 if rule.ready(self.signs) else 0)
             # The last look decides where the ones before it were left out: what was not seen for two stretches is gone.

@@ -66,7 +66,7 @@ class Summarizer:
     """Turns a stream of steps into level rows, block by block: one that is left without its neighbour waits for the next block."""
 
     def __init__(self) -> None:
-        self._left: dict[int, _Buckets] = {}
+        self._left: dict[int, Buckets] = {}
 
     def memory(self) -> dict[int, Any]:
         """What waits for its neighbour: level -> bucket."""
@@ -88,7 +88,7 @@ class Summarizer:
         loss = np.where(finite, block.loss, np.nan)
         signals = (block.gradient_norms, block.update_norms, block.weight_norms)
         sizes = np.where(finite, 1.0 if samples is None else samples, 0.0)
-        buckets = _Buckets(block.step, finite, sizes, loss, loss, loss, block.learning_rate, signals)
+        buckets = Buckets(block.step, finite, sizes, loss, loss, loss, block.learning_rate, signals)
         rows: list[LevelRow] = []
         for level in range(TOP_LEVEL):
             if level in self._left:
@@ -103,7 +103,7 @@ class Summarizer:
 
 
 @dataclass(frozen=True)
-class _Buckets:
+class Buckets:
     """Neighbouring buckets of one level as columns; NaN for a loss figure without finite losses. `signals` are the three kinds of norms.
 
     `size`: pictures of the steps whose loss is finite.
@@ -118,9 +118,9 @@ class _Buckets:
     learning_rate: Floats
     signals: tuple[Signal, ...]
 
-    def then(self, more: _Buckets) -> _Buckets:
+    def then(self, more: Buckets) -> Buckets:
         """Both, one after the other."""
-        return _Buckets(
+        return Buckets(
             np.concatenate([self.step, more.step]),
             np.concatenate([self.finite, more.finite]),
             np.concatenate([self.size, more.size]),
@@ -131,14 +131,14 @@ class _Buckets:
             tuple(_joined(mine, theirs) for mine, theirs in zip(self.signals, more.signals, strict=True)),
         )
 
-    def last(self) -> _Buckets:
+    def last(self) -> Buckets:
         """The last bucket alone."""
         signals = tuple(_last(signal) for signal in self.signals)
-        return _Buckets(
+        return Buckets(
             self.step[-1:], self.finite[-1:], self.size[-1:], self.loss[-1:], self.low[-1:], self.high[-1:], self.learning_rate[-1:], signals
         )
 
-    def merged(self) -> _Buckets:
+    def merged(self) -> Buckets:
         """Buckets of the next level. A mean counts by its pictures: the last step of an epoch may have few, which say little."""
         end = len(self.step) // 2 * 2
         lefts, rights = slice(0, end, 2), slice(1, end, 2)
@@ -148,7 +148,7 @@ class _Buckets:
         loss = np.where(np.isnan(left), right, np.where(np.isnan(right), left, left * share + right * (1 - share)))
         low, high = np.fmin(self.low[lefts], self.low[rights]), np.fmax(self.high[lefts], self.high[rights])
         signals = tuple(_merged(signal, lefts, rights) for signal in self.signals)
-        return _Buckets(self.step[rights], self.finite[lefts] & self.finite[rights], size, loss, low, high, self.learning_rate[rights], signals)
+        return Buckets(self.step[rights], self.finite[lefts] & self.finite[rights], size, loss, low, high, self.learning_rate[rights], signals)
 
     def rows(self, level: int, blank: NDArray[np.float32]) -> list[LevelRow]:
         """One row a bucket, of those that are kept."""

@@ -30,7 +30,7 @@ BYTES_A_SECOND = 1e9
 
 
 @dataclass
-class _Record:
+class Record:
     """What is known of one tensor (or of one norm's running statistics) besides what the model itself says."""
 
     before: str
@@ -57,9 +57,9 @@ class Audit:
         }
         self._named = dict(self.model.named_parameters())
         self._tensors = {
-            name: _Record(digest([parameter]), frozen_since=None if parameter.requires_grad else 0) for name, parameter in self._named.items()
+            name: Record(digest([parameter]), frozen_since=None if parameter.requires_grad else 0) for name, parameter in self._named.items()
         }
-        self._statistics: dict[str, _Record] = {}
+        self._statistics: dict[str, Record] = {}
         self._modes: dict[str, bool] = {}
         self._turn: list[str] = []
         self._credit = 0.0
@@ -168,14 +168,14 @@ class Audit:
             record = self._tensors[name]
             is_frozen, was_frozen = not parameter.requires_grad, record.frozen_since is not None
             if is_frozen and step and (not was_frozen or name in renewed):
-                self._tensors[name] = _Record(digest([parameter]), frozen_since=step)
+                self._tensors[name] = Record(digest([parameter]), frozen_since=step)
             elif was_frozen and not is_frozen:
-                self._tensors[name] = _Record(digest([parameter]))
+                self._tensors[name] = Record(digest([parameter]))
         resting = self.freezing.norms_at_rest()
         self._statistics = {
             path: self._statistics[path]
             if path in self._statistics and not any(f"{path}." in name for name in renewed)
-            else _Record(digest(norm.buffers(recurse=False)), frozen_since=step)
+            else Record(digest(norm.buffers(recurse=False)), frozen_since=step)
             for path, norm in resting.items()
         }
         self._turn = []
@@ -214,7 +214,7 @@ def left_over(model: nn.Module) -> tuple[str, ...]:
     return tuple(name for name, gradient in there if gradient.any())
 
 
-def _verdict(requires_grad: bool, in_optimizer: bool, record: _Record, statistics_moved: bool | None) -> Verdict:
+def _verdict(requires_grad: bool, in_optimizer: bool, record: Record, statistics_moved: bool | None) -> Verdict:
     if not requires_grad:
         return Verdict.LEAKING if record.moved else Verdict.DRIFTING if statistics_moved else Verdict.VERIFIED
     if not in_optimizer:

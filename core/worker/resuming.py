@@ -17,7 +17,7 @@ from torch import Tensor
 from core.config import ConfigError
 from core.data.manifest import Picture
 from core.doctor import signs
-from core.doctor.doctor import _Case
+from core.doctor.doctor import Case
 from core.machine.bits import digest
 from core.records import events, findings, profile, summaries
 from core.store.checkpoint import listed
@@ -29,7 +29,7 @@ from core.training.trainer import EpochReport, Score, Trainer
 from core.worker.where import here, other_bits
 
 _RECORDS: tuple[Any, ...] = (
-    EpochReport, Score, _Case, signs.Before, signs.Stretch, audit._Record, summaries._Buckets, events.Signal, events.EpochRow, events.ChangeRow,
+    EpochReport, Score, Case, signs.Before, signs.Stretch, audit.Record, summaries.Buckets, events.Signal, events.EpochRow, events.ChangeRow,
     events.AuditReport, events.AuditRow, events.Verdict, findings.Finding, findings.Remedy, findings.Birth, findings.Overlap,
     profile.StepTimes, collections.deque,
 )  # fmt: skip
