@@ -37,8 +37,8 @@ LONGEST = 300.0
 """Seconds after which a run that does not end is a failure."""
 
 
-def same(home: Home, store: RunStore, one: str, other: str) -> None:
-    """Weights, steps with all their norms, summaries, epochs, changes, audit and findings are equal; AssertionError where they are not."""
+def same(home: Home, store: RunStore, one: str, other: str, *, findings: bool = True) -> None:
+    """Weights, steps with all their norms, summaries, epochs, changes, audit and `findings` are equal; AssertionError where they are not."""
     weights = [torch.load(home.run_folder(run_id) / "weights.pth", weights_only=True) for run_id in (one, other)]
     assert weights[0].keys() == weights[1].keys()
     differing = [name for name in weights[0] if not torch.equal(weights[0][name], weights[1][name])]
@@ -47,7 +47,7 @@ def same(home: Home, store: RunStore, one: str, other: str) -> None:
         left, right = (store.steps_after(run_id, level, 0) for run_id in (one, other))
         for name in ("step", "loss", "low", "high", "finite", "learning_rate", "gradient_norms", "updated", "update_norms", "weight_norms"):
             assert np.array_equal(getattr(left, name), getattr(right, name), equal_nan=name in ("loss", "low", "high")), (level, name)
-    for rows in (epochs, changes, audited, found, result):
+    for rows in (epochs, changes, audited, result, *([found] if findings else [])):
         assert rows(store, one) == rows(store, other), rows.__name__
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.config import ConfigError
+from core.config import ConfigError, RunConfig
 from core.records.events import ChangeRow, RunStatus, StepBlock, StepRow
 from core.records.summaries import block_of
 from core.store.database import unknown
@@ -31,9 +31,14 @@ class Cut:
 
 @dataclass(frozen=True)
 class ResumeRequest:
-    """How a run was asked to go on. `accept_other_bits`: also where this machine or torch computes other bits, which is marked then."""
+    """How a run was asked to go on.
+
+    `accept_other_bits`: also where this machine or torch computes other bits, which is marked then. `epochs`: to so many in all; None: as
+    many as it was begun with.
+    """
 
     accept_other_bits: bool = False
+    epochs: int | None = None
 
 
 class ContinuedRuns(SignalTables):
@@ -42,34 +47,43 @@ class ContinuedRuns(SignalTables):
     def ask_to_resume(self, run_id: str, request: ResumeRequest, process: tuple[int, float] | None = None) -> None:
         """Put a run that has ended behind those that wait, unless a `process` (see `create_run`) works on it. Of two who ask at once one is refused.
 
+        With `epochs` its config has that number from here on; whether the rest stays the same is for `core.worker.training_on` to say.
+
         Raises:
-            ConfigError: on `run`, it is going on, or is finished.
+            ConfigError: on `run`, it is going on, or is finished and is not to train for more epochs; on `epochs`, they cannot be had.
             KeyError: there is no such run.
         """
         with self._transaction() as connection:
-            row = connection.execute("SELECT status, ended FROM runs WHERE id = ? AND binned IS NULL", (run_id,)).fetchone()
+            row = connection.execute("SELECT status, ended, config FROM runs WHERE id = ? AND binned IS NULL", (run_id,)).fetchone()
             if row is None:
                 raise unknown(run_id)
             status = RunStatus(row["status"])
-            if not status.continuable:
-                why = "its process works on it" if status.active else "all its steps are done"
+            if status.active or (request.epochs is None and not status.continuable):
+                why = "its process works on it" if status.active else "all its steps are done; train it on with --epochs N"
                 raise ConfigError("run", f"{run_id} cannot be continued: it is {status}, {why}; continue one that was stopped, interrupted or lost")
             before = {"status": status, "ended": row["ended"]}
-            put_back(connection, run_id, {"resume": json.dumps({"accept_other_bits": request.accept_other_bits, "before": before})})
+            columns = {}
+            if request.epochs is not None:
+                before["config"] = row["config"]
+                columns["config"] = RunConfig.from_json(row["config"]).replace(epochs=request.epochs).to_json()
+            asked = {"accept_other_bits": request.accept_other_bits, "epochs": request.epochs, "before": before}
+            put_back(connection, run_id, {"resume": json.dumps(asked), **columns})
             if process is not None:
                 connection.execute("UPDATE runs SET pid = ?, process_started = ? WHERE id = ?", (*process, run_id))
 
     def resume_request(self, run_id: str) -> ResumeRequest | None:
         """How the run was asked to go on; None for one that begins. Raises KeyError for an unknown run."""
         text = self._row("resume", run_id)["resume"]
-        return ResumeRequest(bool(json.loads(text).get("accept_other_bits"))) if text else None
+        asked = json.loads(text) if text else {}
+        return ResumeRequest(bool(asked.get("accept_other_bits")), asked.get("epochs")) if text else None
 
     def refuse_to_resume(self, run_id: str, error: str) -> None:
         """The run cannot go on, and nothing of it was changed: it is again as it was before it was asked to, with the reason."""
         before = json.loads(self._row("resume", run_id)["resume"])["before"]
         status = RunStatus(before["status"])
+        columns = {"config": before["config"]} if "config" in before else {}
         self._write(
-            self._assign(run_id, status=status, ended=before["ended"], error=error, activity="", activity_share=None),
+            self._assign(run_id, status=status, ended=before["ended"], error=error, activity="", activity_share=None, **columns),
             (REFUSE_COMMANDS, [(f"the run had ended ({status})", run_id)]),
         )
 

@@ -222,9 +222,9 @@ class RunStore(ContinuedRuns, QueueTables, BinTables):
         self._update(run_id, pid=pid, process_started=process_started)
 
     def begin(self, run_id: str, plan: RunPlan) -> None:
-        """The run has its model and data and takes its first step now, or its next."""
+        """The run has its model and data and takes its first step now, or its next: what it had come to before holds no more."""
         plan_text = PLAN.dump_json(plan).decode()
-        self._update(run_id, status=RunStatus.RUNNING, activity="", activity_share=None, started=time.time(), plan=plan_text)
+        self._update(run_id, status=RunStatus.RUNNING, activity="", activity_share=None, started=time.time(), plan=plan_text, result=None)
 
     def set_status(self, run_id: str, status: RunStatus, activity: str = "", share: float | None = None) -> None:
         """Move an active run between its states. `activity` says what it is doing, for a person; `share` from 0 to 1 how much of that is done."""

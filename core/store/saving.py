@@ -58,11 +58,13 @@ class Checkpoints:
         self._keep(model, 0, 0)
         self._began = time.monotonic()
 
-    def go_on(self, epoch: int) -> None:
-        """Keep on after `epoch` whole epochs; those of later ones will be kept again."""
+    def go_on(self, epoch: int, finished: bool = False) -> None:
+        """Keep on after `epoch` whole epochs; those of later ones will be kept again. What a `finished` run ended with is one of them."""
         for old in listed(self._folder):
-            if old.epoch > epoch or old.final:
+            if old.epoch > epoch or (old.final and not finished):
                 old.path.unlink()
+            elif old.final:
+                old.path.rename(checkpoint_path(self._folder, old.epoch, old.step))
         first = next((kept for kept in listed(self._folder) if kept.epoch == 0), None)
         if first is None:
             self._failed = True  # later epochs could not be read without it

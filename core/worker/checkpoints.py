@@ -26,14 +26,14 @@ from core.training.trainer import Trainer
 from core.worker.where import here
 
 KEPT = 2
-"""Newest checkpoints that stay: where the last one is damaged, there is the one before."""
+"""Newest checkpoints that stay, beside the best: where the last one is damaged, there is the one before."""
 
 SHARE = 0.01
 """Part of the training time that checkpoints at the ends of epochs may take, writing included: where epochs last milliseconds, few have one."""
 
 
 class RunCheckpoints:
-    """Makes the checkpoints of one run, at most one at a time.
+    """Makes the checkpoints of one run, at most one at a time. The last two stay, and that behind the epoch with the lowest validation loss.
 
     A disk that does not take one costs that checkpoint: the one before stays, the run goes on and says so.
 
@@ -47,6 +47,7 @@ class RunCheckpoints:
         self._folder = folder
         self._every = 60 * minutes
         self._learned: frozenset[str] = frozenset()
+        self._best: tuple[float, int] | None = None  # validation loss, and the step of the checkpoint
         self._copies = _Copies()
         self._writer: threading.Thread | None = None
         self._failed: OSError | None = None
@@ -59,9 +60,13 @@ class RunCheckpoints:
         self._learned |= may_learn(trainer)
         trainer.before_update = self._copies.wait
 
-    def remember(self, learned: frozenset[str]) -> None:
-        """These have learned before this process began."""
-        self._learned |= learned
+    def remember(self, content: Mapping[str, Any]) -> None:
+        """The run goes on from this checkpoint. Files of later steps could not be read: these steps are done again, and kept again."""
+        self._learned |= frozenset(content["learned"])
+        self._best = content["best"]
+        for point in resume_points(self._folder):
+            if point.step > content["small"]["step"]:
+                point.path.unlink(missing_ok=True)
 
     @property
     def due(self) -> bool:
@@ -88,7 +93,7 @@ class RunCheckpoints:
         content = {
             "format": FORMAT, "small": small, "run": dict(run), "where": here(trainer.device), "learned": sorted(self._learned),
             "next_pictures": trainer.train.places(trainer.place.epoch, trainer.place.batches),
-            "shapes": {name: tuple(each.shape) for name, each in trainer.model.named_parameters()},
+            "shapes": {name: tuple(each.shape) for name, each in trainer.model.named_parameters()}, "best": self._best_with(trainer),
         }  # fmt: skip
         untouched = {name: value for name, value in first_digests.items() if name not in self._learned}
         self._copies.begin(large_tensors(trainer, self._learned))
@@ -112,11 +117,17 @@ class RunCheckpoints:
         )
         self._store.set_status(self._run_id, RunStatus.RUNNING, reason)
 
-    def remove(self) -> None:
-        """The run is over: nothing goes on from here."""
+    def keep_last(self) -> None:
+        """The run is over: it can be trained on from the last one, and needs no other."""
         self.wait()
-        for point in resume_points(self._folder):
+        for point in resume_points(self._folder)[1:]:
             point.path.unlink(missing_ok=True)
+
+    def _best_with(self, trainer: Trainer) -> tuple[float, int] | None:
+        """What is the best one once that of this moment is written."""
+        measured = trainer.epoch.validation if trainer.epoch and not trainer.place.batches else None
+        lower = measured is not None and measured.loss < (self._best[0] if self._best else float("inf"))
+        return (measured.loss, trainer.step) if measured is not None and lower else self._best
 
     @property
     def _busy(self) -> bool:
@@ -130,8 +141,10 @@ class RunCheckpoints:
             learned = {key.removeprefix("parameter "): tensor for key, tensor in large.items() if key.startswith("parameter ")}
             content |= {"large": large, "digests": {**untouched, **{name: digest([tensor]) for name, tensor in learned.items()}}}
             save(content, resume_path(self._folder, step))
+            self._best = content["best"]
             for old in resume_points(self._folder)[KEPT:]:
-                old.path.unlink(missing_ok=True)
+                if self._best is None or old.step != self._best[1]:
+                    old.path.unlink(missing_ok=True)
             self._failed = None
         except OSError as error:
             self._failed = error

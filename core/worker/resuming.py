@@ -15,17 +15,19 @@ import torch
 from torch import Tensor
 
 from core.config import ConfigError
-from core.data.manifest import Picture
+from core.data.manifest import Picture, read_pictures
 from core.doctor import signs
 from core.doctor.doctor import Case
 from core.machine.bits import digest
 from core.records import events, findings, profile, summaries
 from core.store.checkpoint import listed
-from core.store.continued import Cut
+from core.store.continued import Cut, ResumeRequest
 from core.store.resume_files import FORMAT, ResumePoint, resume_points
 from core.training import audit
 from core.training.state import group_names, put_back
 from core.training.trainer import EpochReport, Score, Trainer
+from core.worker.assembly import Assembly
+from core.worker.training_on import refuse_after_early_stopping
 from core.worker.where import here, other_bits
 
 _RECORDS: tuple[Any, ...] = (
@@ -97,6 +99,20 @@ def read(path: Path) -> Mapping[str, Any]:
         raise ConfigError("run", f"{path.name} was written by a newer Thaw (format {version}, this one knows {FORMAT}); update Thaw")
     found: Mapping[str, Any] = content
     return found
+
+
+def may_go_on(request: ResumeRequest, loaded: Loaded, assembly: Assembly, folder: Path) -> list[str]:
+    """See to it that the run goes on as the same, before anything of it is changed; what is to be said of how it goes on.
+
+    Raises:
+        ConfigError: pictures, model or machine are others than before, or early stopping ends a run of more epochs in the same place.
+    """
+    refuse_other_model(loaded, assembly.trainer)
+    refuse_other_pictures(read_pictures(folder), assembly.images.pictures())
+    if request.epochs is not None:
+        refuse_after_early_stopping(loaded.content["small"]["best"][1], assembly.trainer.early_stopping)
+    others = refuse_other_bits(loaded, assembly.trainer, request.accept_other_bits)
+    return [f"from step {loaded.cut.step + 1:,} on with other bits: {'; '.join(others)}"] if others else []
 
 
 def refuse_other_model(loaded: Loaded, trainer: Trainer) -> None:

@@ -29,6 +29,7 @@ from core.store.bin import clear_up
 from core.store.continued import ResumeRequest
 from core.store.resume_files import resume_points
 from core.worker.leftovers import remove_left_over
+from core.worker.training_on import refuse_to_train_on
 
 LAUNCH_SECONDS = 60.0
 """A process that is to come is given this long before its run counts as lost, or waits again where it had only been claimed."""
@@ -90,13 +91,13 @@ class Supervisor:
     def go_on(self, run_id: str, request: ResumeRequest | None = None) -> None:
         """Have a run that was stopped, interrupted, lost or failed go on from its last checkpoint; without one it begins anew.
 
-        It waits in the queue like any other, behind those that wait already.
+        With `epochs` in the request also a finished one, to so many in all. It waits in the queue like any other, behind those that wait already.
 
         Raises:
-            ConfigError: on `run`, it is going on, its process still lives, or it is finished.
+            ConfigError: on `run`, it is going on, its process still lives, or it is finished; on `epochs`, it would not be the same run.
             KeyError: there is no such run.
         """
-        ask_to_go_on(self.store, run_id, request or ResumeRequest())
+        ask_to_go_on(self.home, self.store, run_id, request or ResumeRequest())
         with suppress(StoreError):
             self.look_after()
 
@@ -113,7 +114,7 @@ class Supervisor:
         for run in reversed(self.store.runs(limit=1000, active=False)):
             if run.status in (RunStatus.LOST, RunStatus.INTERRUPTED) and resume_points(self.home.run_folder(run.id)):
                 with suppress(ConfigError):
-                    ask_to_go_on(self.store, run.id, ResumeRequest())
+                    ask_to_go_on(self.home, self.store, run.id, ResumeRequest())
                     asked.append(run.id)
         return asked
 
@@ -286,9 +287,11 @@ class Supervisor:
         return process
 
 
-def ask_to_go_on(store: RunStore, run_id: str, request: ResumeRequest, process: tuple[int, float] | None = None) -> None:
-    """See `RunStore.ask_to_resume`; ConfigError on `run` also where a process of it still lives."""
+def ask_to_go_on(home: Home, store: RunStore, run_id: str, request: ResumeRequest, process: tuple[int, float] | None = None) -> None:
+    """See `RunStore.ask_to_resume`; ConfigError also where a process of it still lives, or where more epochs would make it another run."""
     refuse_living(store, run_id)
+    if request.epochs is not None and not (run := store.run(run_id)).status.active:
+        refuse_to_train_on(run, home.run_folder(run_id), request.epochs)
     store.ask_to_resume(run_id, request, process)
 
 

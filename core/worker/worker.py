@@ -15,9 +15,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 from core.config import ConfigError
 from core.config.plans import Change
-from core.data import Data
 from core.data.leakage import Search
-from core.data.manifest import read_pictures, write_pictures, write_recipe
 from core.doctor import Doctor
 from core.machine.home import Home
 from core.records.events import AuditReport, ChangeRow, Command, CommandKind, Inspection, Reuse, RunStatus
@@ -32,10 +30,12 @@ from core.training.trainer import ChangeReport, EpochReport, EvaluationReport, F
 from core.worker.assembly import Assembly, GoesOn, assemble
 from core.worker.checkpoints import RunCheckpoints
 from core.worker.kept_weights import KeptWeights, unexpected
+from core.worker.pictures import list_pictures
 from core.worker.profiles import PROFILE_AFTER, Profiles
 from core.worker.recorder import Recorder
 from core.worker.results import epoch_row, result_of
-from core.worker.resuming import Loaded, newest, put_into, refuse_other_bits, refuse_other_model, refuse_other_pictures
+from core.worker.resuming import Loaded, may_go_on, newest, put_into
+from core.worker.training_on import trained_on
 
 COMMAND_SECONDS = 0.1
 """How often the store is asked for commands: quicker than a person notices, slower than the quickest steps."""
@@ -128,9 +128,10 @@ class Worker:
         if assembly.tuning is not None:
             self.store.set_tuning(self.run_id, assembly.tuning)
         if request is not None and loaded is not None:
-            self._refuse_other(request, loaded, assembly)
+            for line in may_go_on(request, loaded, assembly, self.folder):
+                self.store.say_continued(self.run_id, line)
         else:
-            self._list_pictures(assembly.images)
+            list_pictures(self.folder, assembly.images)
         self._may_be_put_back = False
         if request is not None:
             self._to_redo = deque(changes_of_a_person(self.store.cut(self.run_id, loaded.cut if loaded else Cut(0, 0, 0))))
@@ -138,8 +139,8 @@ class Worker:
         doctor = assembly.doctor()
         trainer.watch.on_bad_loss = lambda step, batch: doctor.born(birth(trainer, step, batch))
         recorder = Recorder(self.store, self.run_id, trainer, doctor)
-        if loaded is not None:
-            self._go_on(loaded, assembly, audit, recorder)
+        if request is not None and loaded is not None:
+            self._go_on(request, loaded, assembly, audit, recorder)
         else:
             self.store.begin(self.run_id, assembly.plan)
             self.weights.epochs.begin(trainer.model)
@@ -168,7 +169,7 @@ class Worker:
         problems += self.weights.save_at_the_end(trainer, status, (self.epochs, self.step), give_up=lambda: self._signals > asked)
         status = RunStatus.FAILED if problems else status
         if status is RunStatus.FINISHED:
-            self.checkpoints.remove()
+            self.checkpoints.keep_last()
         weights = self.weights.path.relative_to(self.home.path).as_posix() if self.weights.path.exists() else None
         result = result_of(trainer, recorder, test, (self.epochs, self.step), weights) if self.step or not problems else None
         self.store.end(self.run_id, status, result, "\n\n".join(problems) or None)
@@ -181,15 +182,7 @@ class Worker:
     def _how_it_stopped(self) -> RunStatus:
         return RunStatus.INTERRUPTED if self._interrupted else RunStatus.STOPPED
 
-    def _refuse_other(self, request: ResumeRequest, loaded: Loaded, assembly: Assembly) -> None:
-        """See to it that the run goes on as the same: raises ConfigError where pictures, model or machine are others."""
-        refuse_other_model(loaded, assembly.trainer)
-        refuse_other_pictures(read_pictures(self.folder), assembly.images.pictures())
-        others = refuse_other_bits(loaded, assembly.trainer, request.accept_other_bits)
-        if others:
-            self.store.say_continued(self.run_id, f"from step {loaded.cut.step + 1:,} on with other bits: {'; '.join(others)}")
-
-    def _go_on(self, loaded: Loaded, assembly: Assembly, audit: Audit, recorder: Recorder) -> None:
+    def _go_on(self, request: ResumeRequest, loaded: Loaded, assembly: Assembly, audit: Audit, recorder: Recorder) -> None:
         """Stand where the checkpoint was taken, and say how that was proved."""
         trainer, run = assembly.trainer, loaded.run
         line = put_into(trainer, loaded, self.folder)
@@ -197,10 +190,10 @@ class Worker:
         recorder.doctor.remember(run["doctor"])
         recorder.remember(run["recorder"])
         self.step, self.epochs, self._changes_made = trainer.step, run["epochs"], run["changes"]
-        self.checkpoints.remember(frozenset(loaded.content["learned"]))
-        self.weights.epochs.go_on(self.epochs)
+        self.checkpoints.remember(loaded.content)
+        self.weights.epochs.go_on(self.epochs, finished=request.epochs is not None)
         self.store.begin(self.run_id, assembly.plan)
-        self.store.say_continued(self.run_id, "; ".join([line, *loaded.passed_over]))
+        self.store.say_continued(self.run_id, "; ".join([line, *loaded.passed_over, *trained_on(request)]))
 
     def _checkpoint(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> None:
         """Keep all that decides the rest of the run, and where its signals stand."""
@@ -211,16 +204,6 @@ class Worker:
         }  # fmt: skip
         self.checkpoints.take(trainer, run, audit.first_digests())
         recorder.not_a_step()  # nor is it what watching costs
-
-    def _list_pictures(self, images: Data) -> None:
-        """Keep what the run trains and is measured on, before it begins: its test set stays its own, whatever becomes of the dataset."""
-        try:
-            write_pictures(self.folder, images.pictures())
-            if images.recipe is not None:
-                write_recipe(self.folder, images.recipe)
-        except OSError as error:
-            remedy = "free some space, or keep everything elsewhere with THAW_HOME"
-            raise ConfigError("home", f"the list of the run's pictures cannot be written to {self.folder} ({error.strerror}); {remedy}") from None
 
     def _train(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> tuple[RunStatus, Score | None]:
         doctor = recorder.doctor
@@ -248,9 +231,10 @@ class Worker:
                     if time.monotonic() - last_save > SAVE_SECONDS:
                         self.weights.save_meanwhile(trainer)
                         last_save = time.monotonic()
-                    if self.checkpoints.worthwhile:
+                    if self.checkpoints.worthwhile and trainer.place.epoch <= trainer.epochs:
                         self._checkpoint(trainer, recorder, audit)
                 case TrainedReport():
+                    self._checkpoint(trainer, recorder, audit)  # before the audit and the doctor end: it may be trained on
                     self._profiles.end(trainer, self.step, self.config.batch_size, self._reuse)
                     self.store.set_reuse(self.run_id, trainer.partition.tell())
                     self._audited(audit.finish(report.step), doctor)

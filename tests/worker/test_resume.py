@@ -106,7 +106,7 @@ def test_run_killed_at_any_step_ends_as_one_that_was_not(home: Home, store: RunS
     same(home, store, one, other)
     (line,) = store.continued(other) or ("begun anew",)
     assert "all as they were" in line or step == 1
-    assert not resume_points(home.run_folder(other)), "nothing goes on from a run that is finished"
+    assert [point.step for point in resume_points(home.run_folder(other))] == [12], "it can be trained on from there, and from nowhere else"
 
 
 CASES: dict[str, dict[str, Any]] = {
@@ -325,7 +325,7 @@ def test_finished_run_and_one_whose_process_lives_are_refused(home: Home, store:
     store.set_process(lost, me.pid, me.create_time() - 1000)  # the number is another process's by now
     refuse_living(store, lost)
     store.end(lost, RunStatus.FINISHED)
-    with pytest.raises(ConfigError, match="all its steps are done"):
+    with pytest.raises(ConfigError, match="all its steps are done; train it on with --epochs N"):
         store.ask_to_resume(lost, ResumeRequest())
 
 

@@ -67,7 +67,7 @@ def show(shared: Services, run: Run) -> None:
     with st.container():
         for note in run.plan.notes if run.plan else ():
             st.info(words.plain(note), icon=":material/info:")
-        if run.status in (RunStatus.FAILED, RunStatus.LOST) or (run.status.continuable and run.error):
+        if run.status in (RunStatus.FAILED, RunStatus.LOST) or (not run.status.active and run.error):
             _what_went_wrong(shared, run)
         if run.result is not None and not run.status.active:
             _result(shared, run)
