@@ -18,6 +18,9 @@ from pages._parts.shared.services import services
 
 DEMO = RunConfig(dataset="digits", model="resnet18", freeze="head only", image_size=64, learning_rate=0.01, epochs=5)
 
+ROWS = 5
+"""Runs of a list at most; the others are on Runs. A page takes the browser as long as it has elements."""
+
 _GO_ON, _ERROR = "home_go_on", "home_error"
 
 shared = services()
@@ -52,8 +55,8 @@ if failed:
 
 def runs() -> None:
     """Running and recent runs."""
-    active = shared.store.holding_runs(10)
-    recent = shared.store.entries(limit=10, active=False)
+    active = shared.store.holding_runs(ROWS)
+    recent = shared.store.entries(limit=ROWS, active=False)
     found_on_disk.offer(shared)
     if active:
         st.subheader("Running now", anchor=False)

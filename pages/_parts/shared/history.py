@@ -21,11 +21,10 @@ def history(shared: Services, runs: Sequence[Run | UnreadableRun]) -> None:
             continue
         word, icon, colour = words.STATUS[run.status]
         with st.container(border=True, key=f"history_{run.id}"):
-            status, subject, facts, when = st.columns([2, 5, 7, 2], vertical_alignment="center")
+            status, subject, facts = st.columns([2, 5, 9], vertical_alignment="center")
             status.badge(word, icon=icon, color=colour)
             subject.page_link(TRAIN, label=f"**{words.plain(words.subject(run.config))}**", query_params={"run": run.id}, help=f"Open run {run.id}")
-            facts.caption(words.plain(_line(run)))
-            when.caption(words.ago(run.created))
+            facts.caption(words.plain(f"{_line(run)} · {words.ago(run.created)}"))
 
 
 def _line(run: Run) -> str:
