@@ -14,7 +14,7 @@ from core.machine.home import Home
 
 _MODULES = tuple(
     f"core.commands.{name}"
-    for name in ("code", "model", "explain", "evaluate", "findings", "profile", "recover", "notions", "modes", "resume", "queue", "bin")
+    for name in ("code", "model", "explain", "evaluate", "findings", "profile", "recover", "notions", "modes", "resume", "queue", "bin", "disk")
 )
 
 

@@ -11,7 +11,7 @@
 - A worker writes through `patience`: what cannot be written waits in memory and is tried again. A run's folder holds enough (`run_folder`)
   to take the run in again (`recovery`). `trouble` says why a store cannot be used, from SQLite's codes, `reading` why a row cannot be read.
   The file is opened by SQLite alone: closing it elsewhere drops its locks.
-- What waits for what is said by `waiting`, deleting is `bin`'s, and `sizes` tells what lies on disk.
+- What waits for what is said by `waiting`, deleting is `bin`'s, `sizes` tells what lies on disk, and `freeing` gives some of it back.
 - Weights are saved at the end, and after an epoch when the last save is over 30 s ago. Of the epochs at most 12 are kept, evenly, in at
   most 3 % of the time, by a thread from a copy; a later epoch's file has only the tensors that differ from before training, so what is
   frozen is on disk once.

@@ -6,22 +6,31 @@ Counted is the room that is taken (blocks): a file with holes, as kept features 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, get_args
 
 from core.machine.home import Home
+from core.store.resume_files import resume_points
 
 Kind = Literal["weights", "epochs", "resume", "logs", "lists", "rest"]
 Share = Literal["features", "pictures", "data"]
 
 BOUNDS: Mapping[str, str] = {
     "epochs": "at most 12 epochs of a run are kept",
+    "resume": "the last two and the best of a run that goes on, the last of one that is finished",
     "features": "at most as much as a run's room for features (feature_cache_gigabytes): the tables that were not used for longest go first",
     "pictures": "not bounded: decoded pictures can be made again, so they may be removed while no run goes on",
 }
 """What bounds a kind, in words."""
+
+NAMED: Mapping[str, str] = {
+    "weights": "Weights", "epochs": "Kept epochs", "resume": "Checkpoints", "logs": "Logs", "lists": "Lists and rows", "rest": "Evaluations, rest",
+    "features": "Kept features", "pictures": "Decoded pictures", "data": "Datasets",
+}  # fmt: skip
+"""The kinds as a person reads them."""
 
 _LOGS = ("worker.log", "trouble.json")
 _LISTS = ("run.json", "rows.thaw", "pictures.csv", "recipe.json")
@@ -33,6 +42,15 @@ def run_bytes(folder: Path) -> dict[Kind, int]:
     for path, size in _files(folder):
         found[_kind(path.relative_to(folder))] += size
     return found
+
+
+def runs_bytes(home: Home, ids: Iterable[str]) -> dict[Kind, int]:
+    """The same of several runs together."""
+    total: dict[Kind, int] = dict.fromkeys(get_args(Kind), 0)
+    for run_id in ids:
+        for kind, taken in run_bytes(home.run_folder(run_id)).items():
+            total[kind] += taken
+    return total
 
 
 def shared_bytes(home: Home) -> dict[Share, int]:
@@ -47,14 +65,34 @@ def folder_bytes(folder: Path) -> int:
 
 
 def free_epochs(folder: Path) -> int:
-    """Remove the weights of single epochs that a run has kept; returns the bytes that became free. What it ended with stays (`weights.pth`)."""
-    freed = 0
-    for path, size in _files(folder / "checkpoints"):
-        if _kind(Path("checkpoints") / path.name) == "epochs" and (folder / "weights.pth").is_file():
-            with suppress(OSError):
-                path.unlink()
-                freed += size
-    return freed
+    """Remove the weights of single epochs that a run has kept; returns the bytes that became free. What it ended with stays (`weights.pth`).
+
+    Those before training stay as long as there is a checkpoint: what is frozen is on disk there alone.
+    """
+    if not (folder / "weights.pth").is_file():
+        return 0
+    needed = "epoch-0000-" if resume_points(folder) else None
+    return _free(folder, [file for file in (folder / "checkpoints").glob("epoch-*.pth") if not (needed and file.name.startswith(needed))])
+
+
+def free_checkpoints(folder: Path) -> int:
+    """Remove a run's checkpoints; returns the bytes that became free. It cannot be continued or trained on any more."""
+    return _free(folder, [point.path for point in resume_points(folder)])
+
+
+def free_features(home: Home) -> int:
+    """Remove what frozen layers gave for pictures; returns the bytes that became free. Runs compute it again. For while no run goes on."""
+    before = folder_bytes(home.features)
+    shutil.rmtree(home.features, ignore_errors=True)
+    return before - folder_bytes(home.features)
+
+
+def _free(folder: Path, files: Sequence[Path]) -> int:
+    before = folder_bytes(folder)
+    for file in files:
+        with suppress(OSError):
+            file.unlink()
+    return before - folder_bytes(folder)
 
 
 def _kind(path: Path) -> Kind:
@@ -65,12 +103,16 @@ def _kind(path: Path) -> Kind:
 
 
 def _files(folder: Path) -> list[tuple[Path, int]]:
-    """Every file below a folder, no links followed, with the bytes that it takes."""
+    """Every file below a folder, no links followed, with the bytes that it takes: 0 for a second name of one that was counted."""
     found = []
+    counted: set[tuple[int, int]] = set()
     for place, _, names in os.walk(folder):
         for name in names:
             path = Path(place, name)
             with suppress(OSError):  # gone meanwhile
                 status = path.lstat()
-                found.append((path, status.st_blocks * 512 if hasattr(status, "st_blocks") else status.st_size))
+                taken = status.st_blocks * 512 if hasattr(status, "st_blocks") else status.st_size
+                known = status.st_nlink > 1 and (status.st_dev, status.st_ino) in counted
+                counted.add((status.st_dev, status.st_ino))
+                found.append((path, 0 if known else taken))
     return found

@@ -40,3 +40,19 @@ def test_what_cannot_be_deleted_is_said_and_of_several_with_a_misspelt_one_none_
     assert store.binned() == {}
     done = thaw(home, "delete", going)
     assert (done.returncode, f"stop {going}" in done.stderr) == (2, True)
+
+
+def test_room_on_disk_is_listed_by_kind_and_freed_only_with_yes(home: Home) -> None:
+    store = RunStore(home.database)
+    run_id = store.create_run(RunConfig())
+    store.end(run_id, RunStatus.FINISHED)
+    (home.run_folder(run_id) / "checkpoints").mkdir(parents=True)
+    point = home.run_folder(run_id) / "checkpoints" / "resume-00000008.pt"
+    point.write_bytes(bytes(range(256)) * 160)
+    assert "Checkpoints               41 kB" in thaw(home, "disk").stdout
+    said = thaw(home, "disk", run_id, "--free", "checkpoints")
+    assert said.returncode == 1
+    assert "41 kB of checkpoints can be freed, for good: a finished run cannot be trained on" in said.stderr
+    assert point.is_file()
+    assert json.loads(thaw(home, "disk", "--free", "checkpoints", "--yes", "--json").stdout) == {"freed_bytes": 40960, "runs": [run_id]}
+    assert not point.exists()

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
 from core.records.events import RunStatus
 from core.store.continued import ResumeRequest
-from core.store.resume_files import resume_path
+from core.store.resume_files import resume_path, resume_points
 from core.worker.supervisor import Supervisor, this_process
+from pages._parts.runs import runs_view
+from pages._parts.shared import asking
 from pages._parts.shared.services import Services
 from tests.pages.pages_cases import healthy, open_page, press, shown
 
@@ -80,7 +83,7 @@ def test_a_run_is_deleted_after_a_question_and_undone(shared_services: Services)
     app = open_page("runs.py")
     healthy(button(app, f"delete_{run_id}").click().run())
     assert store.binned() == {}, "it asks first"
-    healthy(button(app, "delete_surely").click().run())
+    healthy(button(app, "surely").click().run())
     assert list(store.binned()) == [run_id]
     healthy(button(app, "undo_delete").click().run())
     assert store.binned() == {}
@@ -103,7 +106,7 @@ def test_of_many_waiting_runs_a_page_is_drawn(shared_services: Services) -> None
     for seed in range(30):
         shared_services.store.create_run(RunConfig(seed=seed))
     app = open_page("runs.py")
-    assert len([each for each in app.button if each.label == "Cancel"]) == 10
+    assert len([each for each in app.button if each.label == "Cancel"]) == 5
     press(app, "Show more")
     assert len([each for each in app.button if each.label == "Cancel"]) == 30
     assert "30 runs wait for a place" in shown(open_page("home.py"))
@@ -122,3 +125,82 @@ def test_a_run_that_was_lost_is_continued_at_one_press(shared_services: Services
     healthy(button(app, key.format(run_id)).click().run())
     assert begun == [run_id]
     assert store.resume_request(run_id) == ResumeRequest()
+
+
+def test_a_cancelled_run_waits_again_at_one_press_beside_the_queue_and_among_the_ended(shared_services: Services, begun: list[str]) -> None:
+    store = shared_services.store
+    store.create_run(RunConfig(), this_process())
+    run_id = store.create_run(RunConfig(seed=1))
+    app = open_page("runs.py")
+    for key in ("undo_cancel", f"put_back_{run_id}"):
+        healthy(button(app, f"cancel_{run_id}").click().run())
+        assert not store.run(run_id).waits
+        healthy(app.run())
+        healthy(button(app, key).click().run())
+        assert store.run(run_id).waits, key
+        healthy(app.run())
+    assert "undo_cancel" not in {each.key for each in app.button}
+
+
+def test_room_is_freed_and_the_bin_emptied_only_after_a_question(shared_services: Services) -> None:
+    store, home = shared_services.store, shared_services.home
+    ids = [store.create_run(RunConfig(seed=seed)) for seed in range(2)]
+    for run_id in ids:
+        store.end(run_id, RunStatus.FINISHED)
+        point = resume_path(home.run_folder(run_id), 8)
+        point.parent.mkdir(parents=True)
+        point.write_bytes(bytes(range(256)) * 16)
+    store.put_into_bin(ids[1])
+    app = open_page("runs.py")
+    app.session_state["room_on_disk"] = True
+    healthy(app.run())
+    healthy(button(app, "free_checkpoints").click().run())
+    assert resume_points(home.run_folder(ids[0])), "it asks first"
+    assert "a finished run cannot be trained on" in shown(app)
+    healthy(button(app, "surely").click().run())
+    assert not resume_points(home.run_folder(ids[0]))
+    assert resume_points(home.run_folder(ids[1])), "what lies in the bin comes back whole"
+    healthy(button(app, "empty_bin").click().run())
+    assert list(store.binned()) == [ids[1]], "it asks first"
+    healthy(button(app, "surely").click().run())
+    assert store.binned() == {}
+
+
+def test_a_run_that_ends_closes_no_open_question(shared_services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The part that a clock redraws has the whole page drawn anew once a run has ended, which would close a dialog."""
+    store = shared_services.store
+    run_id = store.create_run(RunConfig())
+    store.end(run_id, RunStatus.FINISHED)
+    app = open_page("runs.py")
+    healthy(button(app, f"delete_{run_id}").click().run())
+    state = {name: app.session_state[name] for name in ("runs_ended", "question_is_open")}
+    redrawn: list[str] = []
+    monkeypatch.setattr(st, "session_state", state)
+    monkeypatch.setattr(st, "rerun", lambda scope="app": redrawn.append(scope))
+    store.end(store.create_run(RunConfig(seed=1)), RunStatus.FINISHED)
+    runs_view.going_on(shared_services)
+    assert redrawn == []
+    asking.page_is_drawn()
+    runs_view.going_on(shared_services)
+    assert redrawn == ["app"]
+
+
+def test_a_finished_run_is_trained_on_from_its_page_or_says_why_not(shared_services: Services, begun: list[str]) -> None:
+    store, home = shared_services.store, shared_services.home
+    run_id = store.create_run(RunConfig(epochs=3))
+    store.end(run_id, RunStatus.FINISHED)
+    app = open_page("train.py", run=run_id)
+    app.session_state[f"train_on_{run_id}"] = True
+    healthy(app.run())
+    assert "last checkpoint is not there any more" in shown(app)
+    point = resume_path(home.run_folder(run_id), 12)
+    point.parent.mkdir(parents=True)
+    point.touch()
+    healthy(app.run())
+    (number,) = [each for each in app.number_input if each.label == "Epochs in all"]
+    assert (number.value, number.min) == (6, 4)
+    number.set_value(5.0)
+    healthy(button(app, "train_on").click().run())
+    assert begun == [run_id]
+    assert store.run(run_id).config.epochs == 5
+    assert store.resume_request(run_id) == ResumeRequest(epochs=5)

@@ -13,8 +13,10 @@ import pytest
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
 from core.records.events import RunStatus
-from core.store import RunStore, bin, recovery
-from core.store.sizes import folder_bytes, free_epochs, run_bytes, shared_bytes
+from core.store import RunStore, bin, freeing, recovery
+from core.store.freeing import can_be_freed, free
+from core.store.resume_files import resume_path, resume_points
+from core.store.sizes import folder_bytes, free_epochs, run_bytes, runs_bytes, shared_bytes
 from core.worker.supervisor import Supervisor, this_process
 
 
@@ -173,3 +175,49 @@ def test_kept_epochs_of_a_run_without_other_weights_are_not_freed(home: Home) ->
     written(folder / "checkpoints/epoch-0000-step-00000000.pth", 4096)
     assert free_epochs(folder) == 0
     assert (folder / "checkpoints/epoch-0000-step-00000000.pth").is_file()
+
+
+def test_what_a_checkpoint_needs_stays_when_epochs_are_freed(home: Home) -> None:
+    folder = home.run_folder("a")
+    written(folder / "weights.pth", 8192)
+    first, later = (folder / f"checkpoints/epoch-000{number}-step-0000000{number}.pth" for number in range(2))
+    written(first, 4096)
+    written(later, 4096)
+    written(resume_path(folder, 1), 4096)
+    assert free_epochs(folder) == 4096
+    assert first.is_file(), "what is frozen is on disk there alone"
+    assert not later.is_file()
+
+
+def test_a_second_name_for_the_weights_takes_no_room(home: Home) -> None:
+    folder = home.run_folder("a")
+    written(folder / "weights.pth", 8192)
+    (folder / "checkpoints").mkdir()
+    os.link(folder / "weights.pth", folder / "checkpoints/epoch-0005-step-00000100-final.pth")
+    assert (run_bytes(folder)["weights"], run_bytes(folder)["epochs"]) == (8192, 0)
+    assert free_epochs(folder) == 0
+    assert (folder / "weights.pth").is_file()
+
+
+def test_checkpoints_of_finished_runs_are_freed_and_of_others_only_by_name(home: Home, store: RunStore) -> None:
+    finished, lost, going = ended(home, store), store.create_run(RunConfig()), store.create_run(RunConfig(), this_process())
+    store.lose(lost, "gone")
+    for run_id in (finished, lost, going):
+        written(resume_path(home.run_folder(run_id), 8), 4096)
+    assert runs_bytes(home, store.ids())["resume"] == 3 * 4096
+    assert can_be_freed(home, store, "checkpoints") == 4096
+    assert free(home, store, "checkpoints") == freeing.Freed(4096, (finished,))
+    assert free(home, store, "checkpoints", lost).freed == 4096
+    with pytest.raises(ConfigError, match="needs what it has kept"):
+        free(home, store, "checkpoints", going)
+    assert resume_points(home.run_folder(going))
+
+
+def test_features_are_freed_only_while_no_run_goes_on(home: Home, store: RunStore) -> None:
+    written(home.features / "table", 8192)
+    going = store.create_run(RunConfig(), this_process())
+    with pytest.raises(ConfigError, match="may be using the kept features"):
+        free(home, store, "features")
+    store.end(going, RunStatus.FINISHED)
+    assert free(home, store, "features").freed == 8192
+    assert shared_bytes(home)["features"] == 0

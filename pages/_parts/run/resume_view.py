@@ -1,12 +1,13 @@
-"""A run that ended before its steps were done, continued at one press; and how it was proved each time that it went on as the same run."""
+"""A run that has ended, continued or trained on at one press; and how it was proved each time that it went on as the same run."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from core.records.events import RunStatus
 from core.store import Run
 from core.store.resume_files import resume_points
-from pages._parts.shared import continuing, words
+from pages._parts.shared import continuing, waiting_view, words
 from pages._parts.shared.services import Services
 
 
@@ -14,7 +15,9 @@ def show(shared: Services, run: Run) -> None:
     """The button where there is something to continue, and what was proved so far."""
     for line in shared.store.continued(run.id):
         st.caption(words.plain(line[:1].upper() + line[1:] + "."))
-    if not run.status.continuable:
+    if run.status is RunStatus.FINISHED:
+        continuing.train_on(shared, run)
+    if not run.status.continuable or waiting_view.was_cancelled(run):
         return
     points = resume_points(shared.home.run_folder(run.id))
     steps = f" of {run.plan.total_steps:,}" if run.plan else ""

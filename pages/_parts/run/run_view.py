@@ -21,7 +21,7 @@ from pages._parts.components.live_chart import live_chart
 from pages._parts.run import audit_view, findings_view, profile_view, resume_view, reuse_view, steering_view, tuning_view
 from pages._parts.run.steering_view import Steered
 from pages._parts.setup.form import write_code
-from pages._parts.shared import draft, waiting_view, words
+from pages._parts.shared import disk_view, draft, waiting_view, words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
@@ -76,6 +76,7 @@ def show(shared: Services, run: Run) -> None:
     again = repeated(run.config, shared.store.changes_after(run.id))
     with st.expander("Settings of this run", icon=":material/list:"):
         _settings(run, again)
+    disk_view.of_run(shared, run)
     if run.plan is not None:
         alone(_code, shared, run, run.plan, tuning_view.with_chosen_way(shared, run, again))
 

@@ -9,22 +9,24 @@ from core.records import telling
 from core.store import Run, UnreadableRun
 from core.store.bin import KEPT_DAYS, delete, dependents, empty, restore
 from core.store.resume_files import resume_points
-from core.store.sizes import BOUNDS, folder_bytes, shared_bytes
-from pages._parts.shared import continuing, draft, found_on_disk, waiting_view, words
+from core.store.sizes import folder_bytes
+from pages._parts.shared import asking, continuing, draft, found_on_disk, waiting_view, words
 from pages._parts.shared.history import history
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
-ROWS = 10
-"""Rows of a list that are drawn at a time: each costs the browser about 10 ms."""
+ROWS = 5
+"""Rows of a list that are drawn at first: each costs the browser about 20 ms, and there are three lists."""
 
 _SHOWN, _DELETED, _ENDED = "runs_shown", "runs_deleted", "runs_ended"
 
 
-def head() -> None:
-    """Title, and the way to a new run."""
+def head(shared: Services) -> None:
+    """Title, and the way to a new run. The first thing that is drawn."""
+    asking.page_is_drawn()
     st.title("Runs")
     st.page_link("train.py", label="Set up a run", icon=":material/tune:", query_params={draft.SET_UP: "1"})
+    st.session_state[_ENDED] = shared.store.count_ended()
 
 
 def going_on(shared: Services) -> None:
@@ -33,21 +35,19 @@ def going_on(shared: Services) -> None:
     if shared.supervisor.settings_problem:
         st.error(words.plain(shared.supervisor.settings_problem), icon=":material/error:")
     st.subheader("Going on", anchor=False)
-    holding = shared.store.holding_runs(ROWS)
+    holding = shared.store.holding_runs(2 * ROWS)
     history(shared, holding)
     if not holding:
         st.caption("Nothing trains just now.")
     waiting = waiting_view.queue(shared)
-    ended = shared.store.count_ended()
-    if st.session_state.get(_ENDED, ended) != ended:
-        st.session_state[_ENDED] = ended
+    if st.session_state[_ENDED] != shared.store.count_ended() and not asking.is_open():
         st.rerun(scope="app")  # the lists below have another run
-    st.session_state[_ENDED] = ended
     st.subheader("Waiting", anchor=False)
     slots = "one run at a time goes on" if settings.slots == 1 else f"{settings.slots:,} runs at a time go on"
     st.caption(f"On each device {slots}. A paused run keeps its memory, and so its place. More at a time: `python -m core queue --slots 2`")
     if not waiting:
         st.caption("No run waits. A run that is started while another one has the place waits here for its turn.")
+    waiting_view.undo(shared)
     shown = _shown("waiting")
     waiting_view.waiting_list(shared, waiting, 0, shown)
     _more("waiting", len(waiting) - shown)
@@ -79,7 +79,8 @@ def in_the_bin(shared: Services) -> None:
     total = sum(folder_bytes(shared.home.run_folder(run_id)) for run_id, _ in found)
     row = st.container(horizontal=True, vertical_alignment="center")
     row.caption(f"{len(found):,} {'run' if len(found) == 1 else 'runs'}. What lies here for {KEPT_DAYS} days is removed by itself.", width="stretch")
-    row.button(f"Empty the bin ({total / 1e6:,.1f} MB)", icon=":material/delete_forever:", on_click=careful(_empty), args=(shared,))
+    if row.button(f"Empty the bin ({telling.size(total)})", icon=":material/delete_forever:", key="empty_bin"):
+        _ask_empty(shared, len(found), total)
     shown = _shown("bin")
     for run_id, since in found[:shown]:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"bin_{run_id}"):
@@ -88,17 +89,6 @@ def in_the_bin(shared: Services) -> None:
             back = careful(restore)
             st.button("Restore", key=f"restore_{run_id}", icon=":material/restore_from_trash:", on_click=back, args=(shared.store, run_id))
     _more("bin", len(found) - shown)
-
-
-def on_disk(shared: Services) -> None:
-    """What runs and what they share take on disk, and what bounds it. Counted only once it is open: that takes a while."""
-    box = st.expander("Room on disk", icon=":material/hard_drive:", key="room_on_disk", on_change="rerun")
-    if not box.open:
-        return
-    with box:
-        st.markdown(f"Runs: {telling.size(folder_bytes(shared.home.runs))} ({BOUNDS['epochs']})")
-        for name, taken in shared_bytes(shared.home).items():
-            st.markdown(f"{words.plain(name.capitalize())}: {telling.size(taken)}{words.plain(f' ({BOUNDS[name]})' if name in BOUNDS else '')}")
 
 
 def _row(shared: Services, run: Run) -> None:
@@ -111,21 +101,34 @@ def _row(shared: Services, run: Run) -> None:
         about = [str(run.config.freeze), *([f"test accuracy {words.percent(accuracy)}"] if accuracy is not None else []), *parts]
         st.caption(words.plain(" · ".join(about)), width="stretch")
         named = words.plain(f"{words.subject(run.config)}, {run.id}")
-        if run.status.continuable:
+        if waiting_view.was_cancelled(run):
+            waiting_view.put_back(shared, run.id, "Put back", f"put_back_{run.id}", f"Have {named} wait again, where it stood")
+        elif run.status.continuable:
             continuing.offer(shared, run, resume_points(shared.home.run_folder(run.id)), f"continue_{run.id}", quiet=True)
         if st.button("Delete", key=f"delete_{run.id}", icon=":material/delete:", help=f"Put {named} into the bin"):
             _ask(shared, run)
 
 
-@st.dialog("Delete this run?")
 def _ask(shared: Services, run: Run) -> None:
-    st.markdown(f"{words.plain(words.subject(run.config))} ({words.code(run.id)}) goes to the bin, from which it can be brought back.")
     others = dependents(shared.home, shared.store, run.id)
-    if others:
-        named = ", ".join(words.code(each) for each in others[:5])
-        st.warning(f"{len(others):,} {'run starts' if len(others) == 1 else 'runs start'} from its weights: {named}", icon=":material/account_tree:")
-    if st.button("Delete", type="primary", icon=":material/delete:", key="delete_surely", on_click=_delete, args=(shared, run.id)):
-        st.rerun()
+
+    def question() -> None:
+        st.markdown(f"{words.plain(words.subject(run.config))} ({words.code(run.id)}) goes to the bin, from which it can be brought back.")
+        if others:
+            named = ", ".join(words.code(each) for each in others[:5])
+            start = "run starts" if len(others) == 1 else "runs start"
+            st.warning(f"{len(others):,} {start} from its weights: {named}", icon=":material/account_tree:")
+
+    asking.ask("Delete this run?", question, "Delete", ":material/delete:", _delete, shared, run.id)
+
+
+def _ask_empty(shared: Services, count: int, total: int) -> None:
+    def question() -> None:
+        runs = "run is" if count == 1 else "runs are"
+        st.markdown(f"{count:,} {runs} removed from the disk, with weights and charts: {telling.size(total)}.")
+        st.warning("Nothing brings them back.", icon=":material/warning:")
+
+    asking.ask("Empty the bin?", question, "Empty it", ":material/delete_forever:", careful(_empty), shared)
 
 
 def _delete(shared: Services, run_id: str) -> None:
@@ -151,7 +154,7 @@ def _empty(shared: Services) -> None:
     done = empty(shared.home, shared.store)
     for run_id, why in done.kept:
         st.toast(words.plain(f"{run_id} stays in the bin: {why}"), icon=":material/info:", duration="long")
-    st.toast(f"{done.freed / 1e6:,.1f} MB are free", icon=":material/delete_forever:")
+    st.toast(f"{telling.size(done.freed)} are free", icon=":material/delete_forever:")
 
 
 def _shown(what: str) -> int:
@@ -164,4 +167,4 @@ def _more(what: str, left: int) -> None:
 
 
 def _show_more(what: str) -> None:
-    st.session_state[f"{_SHOWN}_{what}"] = _shown(what) + 5 * ROWS
+    st.session_state[f"{_SHOWN}_{what}"] = _shown(what) + 10 * ROWS

@@ -1,4 +1,4 @@
-"""The button that has a run go on which ended before its steps were done."""
+"""The buttons that have a run go on: one that ended before its steps were done, and a finished one for more epochs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from core.records.events import RunStatus
 from core.store import Run
 from core.store.continued import ResumeRequest
 from core.store.resume_files import ResumePoint
+from core.worker.training_on import refuse_to_train_on
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
@@ -30,6 +31,36 @@ def offer(shared: Services, run: Run, points: list[ResumePoint], key: str, quiet
         on_click=careful(_continue),
         args=(shared, run.id, ResumeRequest(accepts)),
     )
+
+
+def train_on(shared: Services, run: Run) -> None:
+    """For a finished run: the number of epochs, and the button; or why it cannot be trained on as the same run."""
+    box = st.expander("Train on for more epochs", icon=":material/resume:", key=f"train_on_{run.id}", on_change="rerun")
+    if not box.open:
+        return
+    with box:
+        more = run.config.epochs + 1
+        try:
+            refuse_to_train_on(run, shared.home.run_folder(run.id), more)
+        except ConfigError as error:
+            st.caption(words.plain(f"This run cannot be trained on as the same run: {error.message}."))
+            return
+        key = f"epochs_in_all_{run.id}"
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            st.number_input("Epochs in all", min_value=float(more), value=float(2 * run.config.epochs), step=1.0, format="%.0f", key=key, width=160)
+            st.button("Train on", key="train_on", icon=":material/resume:", type="primary", on_click=careful(_train_on), args=(shared, run.id, key))
+        st.caption(
+            "It goes on behind its last step, and becomes the run that was begun with as many epochs, to the bit. Only what was found is "
+            "looked for as often as a run of that length asks for from there on."
+        )
+
+
+def _train_on(shared: Services, run_id: str, key: str) -> None:
+    epochs = st.session_state[key]
+    if epochs != int(epochs):
+        st.toast(f"Epochs in all must be a whole number, got {epochs:g}.", icon=":material/error:", duration="long")
+        return
+    _continue(shared, run_id, ResumeRequest(epochs=int(epochs)))
 
 
 def _continue(shared: Services, run_id: str, request: ResumeRequest) -> None:

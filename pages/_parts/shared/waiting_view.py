@@ -18,6 +18,7 @@ from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
 TRAIN = "train.py"
+_CANCELLED = "run_cancelled"
 
 
 def queue(shared: Services) -> list[Waiting]:
@@ -53,8 +54,7 @@ def waiting_list(shared: Services, waiting: list[Waiting], first: int, last: int
         run = each.run
         name = run.id if isinstance(run, UnreadableRun) else words.subject(run.config)
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"waiting_{run.id}"):
-            st.markdown(f"{number:,}", width="content")
-            st.page_link(TRAIN, label=f"**{words.plain(name)}**", query_params={"run": run.id}, help=f"Open run {run.id}")
+            st.page_link(TRAIN, label=f"{number:,} · **{words.plain(name)}**", query_params={"run": run.id}, help=f"Open run {run.id}")
             st.caption(words.plain(why(each)), width="stretch")
             up = each.before
             below = next((other.run.id for other in waiting[number:] if other.device == each.device), None)
@@ -78,17 +78,46 @@ def binned(shared: Services, run: Run) -> bool:
     return True
 
 
+def was_cancelled(run: Run) -> bool:
+    """Whether it waited and was cancelled: it can wait again, where it stood."""
+    return run.status == RunStatus.STOPPED and run.error in (CANCELLED, CANCELLED_AGAIN)
+
+
 def cancelled(shared: Services, run: Run) -> None:
     """A button that has a cancelled run wait again. Draws nothing for another one."""
-    if run.status == RunStatus.STOPPED and run.error in (CANCELLED, CANCELLED_AGAIN):
-        st.button("Put it back into the queue", icon=":material/undo:", on_click=careful(shared.supervisor.restore_cancelled), args=(run.id,))
+    if was_cancelled(run):
+        put_back(shared, run.id, "Put it back into the queue", "put_back", None)
+
+
+def put_back(shared: Services, run_id: str, label: str, key: str, about: str | None) -> None:
+    """The button that does it."""
+    st.button(label, key=key, icon=":material/undo:", help=about, on_click=careful(shared.supervisor.restore_cancelled), args=(run_id,))
+
+
+def undo(shared: Services) -> None:
+    """Right after a run was cancelled: the way back. Draws nothing once it waits again, or is deleted."""
+    run_id = st.session_state.get(_CANCELLED)
+    try:
+        run = shared.store.run(run_id) if run_id is not None else None
+    except (KeyError, UnreadableRun):
+        run = None
+    if run is None or not was_cancelled(run) or run.binned is not None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info(f"{words.plain(words.subject(run.config))} ({words.code(run.id)}) was cancelled.", icon=":material/close:")
+        put_back(shared, run.id, "Undo", "undo_cancel", None)
 
 
 def _acts(shared: Services) -> dict[str, Callable[..., None]]:
     supervisor = shared.supervisor
+
+    def cancel(run_id: str) -> bool:
+        st.session_state[_CANCELLED] = run_id
+        return supervisor.cancel(run_id)
+
     acts: dict[str, Callable[..., bool]] = {
         "now": supervisor.start_now,
-        "cancel": supervisor.cancel,
+        "cancel": cancel,
         "next": supervisor.run_next,
         "move": supervisor.move,
     }
