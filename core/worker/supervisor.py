@@ -210,7 +210,9 @@ class Supervisor:
             if run.claimed:
                 if not _may_still_come(run):
                     self.store.give_back(run.id, str(run.claimed_by))
-            elif not _lives(run.pid, run.process_started) and not (run.pid is None and 0 <= time.time() - run.created < LAUNCH_SECONDS):
+                continue
+            coming = run.pid is None and 0 <= time.time() - run.created < LAUNCH_SECONDS
+            if not coming and not _lives(run.pid, run.process_started, self.home.run_folder(run.id)):
                 recovery.bury(self.home, self.store, run, self.log_tail(run.id, lines=20))
                 self._next_clearing = 0.0
         if time.monotonic() >= self._next_clearing:
@@ -289,27 +291,41 @@ class Supervisor:
 
 def ask_to_go_on(home: Home, store: RunStore, run_id: str, request: ResumeRequest, process: tuple[int, float] | None = None) -> None:
     """See `RunStore.ask_to_resume`; ConfigError also where a process of it still lives, or where more epochs would make it another run."""
-    refuse_living(store, run_id)
+    refuse_living(store, run_id, home.run_folder(run_id))
     if request.epochs is not None and not (run := store.run(run_id)).status.active:
         refuse_to_train_on(run, home.run_folder(run_id), request.epochs)
     store.ask_to_resume(run_id, request, process)
 
 
-def refuse_living(store: RunStore, run_id: str) -> None:
+def refuse_living(store: RunStore, run_id: str, folder: Path) -> None:
     """Raises ConfigError on `run` where the process of a run still lives, whatever its row says: two may not work on one run."""
     row = store.columns(run_id)
-    if _lives(row["pid"], row["process_started"]):
+    if _lives(row["pid"], row["process_started"], folder):
         raise ConfigError("run", f"the process of {run_id} (pid {row['pid']}) still works; wait until it has ended, or stop it")
 
 
-def _lives(pid: int | None, started: float | None) -> bool:
-    """Whether the process with this pid is still the one that was started then (Unix seconds): pids are used again, sooner after a reboot."""
+def _lives(pid: int | None, started: float | None, folder: Path | None = None) -> bool:
+    """Whether the process with this pid is still the one that was started then (Unix seconds): pids are used again, sooner after a reboot.
+
+    Where the clock was set since, every process is told to have been started at another moment: one that works in the run's `folder` all the
+    same is the run's.
+    """
     if pid is None or started is None:
         return False
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return abs(process.create_time() - started) < 1.0 or (folder is not None and _works_in(process, folder))
     except psutil.Error:
+        return False
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process writes the log of the run in `folder`, as each does that a server has started. False where the system does not tell."""
+    try:
+        return Path(f"/proc/{process.pid}/fd/1").readlink() == (folder / "worker.log").resolve()
+    except OSError:
         return False
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from core.config import RunConfig
+from core.config import ConfigError, RunConfig
 from core.machine.home import Home, child_environment
 from core.machine.settings import Settings, write_settings
 from core.records.events import CommandKind, RunStatus
@@ -20,7 +20,7 @@ from core.store import RunStore, StoreError
 from core.store.queue_tables import CANCELLED, CANCELLED_AGAIN
 from core.worker import supervisor as module
 from core.worker.process import work
-from core.worker.supervisor import LAUNCH_SECONDS, Supervisor, this_process
+from core.worker.supervisor import LAUNCH_SECONDS, Supervisor, refuse_living, this_process
 from tests.support import ROOT, end_processes_of, wait_until
 
 TINY: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 1}
@@ -66,6 +66,28 @@ def test_first_run_of_an_empty_queue_begins_at_once_and_the_others_wait_in_order
     killed(store, ids[0])
     supervisor.look_after()
     assert statuses(store, ids) == ["lost", "begun", "waits"]
+
+
+def test_a_clock_that_was_set_loses_no_run_and_a_pid_of_another_boot_does(
+    home: Home, store: RunStore, program: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system tells when a process was started by its clock of today: an hour back, and all of them were started an hour earlier."""
+    supervisor = Supervisor(home, store)
+    run_id = supervisor.start(RunConfig(**TINY))
+    pid = store.run(run_id).pid
+    real = psutil.Process.create_time
+    for hours in (-1, 1):
+        with monkeypatch.context() as patched:
+            patched.setattr(psutil.Process, "create_time", lambda process, hours=hours: real(process) + 3600 * hours)
+            Supervisor(home, RunStore(home.database)).reconcile()
+        assert statuses(store, [run_id]) == ["begun"]
+        with pytest.raises(ConfigError, match=f"pid {pid}"):
+            refuse_living(store, run_id, home.run_folder(run_id))
+    me = psutil.Process()
+    other = store.create_run(RunConfig(**TINY), (me.pid, me.create_time() - 86_400))  # the machine went down, and its number is ours now
+    store.set_status(other, RunStatus.RUNNING)
+    supervisor.reconcile()
+    assert statuses(store, [run_id, other]) == ["begun", "lost"]
 
 
 def test_a_queue_outlives_its_server_and_another_one_goes_on(home: Home, store: RunStore, program: Fake) -> None:

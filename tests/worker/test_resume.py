@@ -323,7 +323,7 @@ def test_finished_run_and_one_whose_process_lives_are_refused(home: Home, store:
     with pytest.raises(ConfigError, match=f"pid {me.pid}"):
         Supervisor(home, store).go_on(lost)
     store.set_process(lost, me.pid, me.create_time() - 1000)  # the number is another process's by now
-    refuse_living(store, lost)
+    refuse_living(store, lost, home.run_folder(lost))
     store.end(lost, RunStatus.FINISHED)
     with pytest.raises(ConfigError, match="all its steps are done; train it on with --epochs N"):
         store.ask_to_resume(lost, ResumeRequest())
