@@ -35,6 +35,8 @@ class Limits:
     """Time between two tries then."""
     last: float = 30.0
     """How long the end of a run waits for store and disk."""
+    cut: float = 120.0
+    """How long a run that goes on waits before its first step for a store that cannot be written just now."""
     most_bytes: int = 256_000_000
     """What may wait in memory; past it, rows are thinned."""
 
@@ -135,8 +137,22 @@ class PatientStore(RunStore):
     # What is written
 
     def cut(self, run_id: str, at: Cut) -> list[ChangeRow]:
-        """As in `ContinuedRuns`; the run's folder is cut as well."""
-        dropped = super().cut(run_id, at)
+        """As in `ContinuedRuns`; the run's folder is cut as well. No step may be made before: it waits for a store that cannot be written just now.
+
+        Raises:
+            StoreError: it could not within `limits.cut` seconds, or waiting does not help; nothing was cut.
+        """
+        end = time.monotonic() + self.limits.cut
+        while True:
+            try:
+                dropped = super().cut(run_id, at)
+                break
+            except StoreError as error:
+                if not error.passing or time.monotonic() > end:
+                    raise
+                self._begin_trouble(error)
+                time.sleep(self.limits.retry)
+        self.retry(now=True)
         self._row_now = self.columns(run_id)
         self.folder.go_on(self.blocks(run_id), self.epochs_after(run_id), self.changes_after(run_id))
         return dropped
