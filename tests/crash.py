@@ -33,6 +33,9 @@ RUN: dict[str, Any] = {
 }  # fmt: skip
 """Everything that decides the rest of a run is in it: random flips, a timeline, a schedule, and checkpoints in the middle of epochs."""
 
+AT_ITS_START = 0.2
+"""Share of the kills that may strike while the process is only being started; the others wait until it works on the run."""
+
 LONGEST = 300.0
 """Seconds after which a run that does not end is a failure."""
 
@@ -95,15 +98,18 @@ def crash(folder: Path, kills: int, seed: int = 0, most_a_run: int = 5, **change
     store = RunStore(home.database)
     supervisor = Supervisor(home, store)
     chance = random.Random(seed)
-    began = time.monotonic()
     config = RunConfig(**{**RUN, **changes})
     reference = supervisor.start(config)
+    _until_it_works(supervisor, reference)
+    began = time.monotonic()
     _until_it_ends(supervisor, reference)
     seconds = time.monotonic() - began
     killed: Counter[str] = Counter()
     while killed.total() < kills:
         run_id = supervisor.start(config)
         for _ in range(min(most_a_run, kills - killed.total())):
+            if chance.random() > AT_ITS_START:
+                _until_it_works(supervisor, run_id)
             time.sleep(chance.uniform(0, seconds))
             state = store.run(run_id)
             if not state.status.active or state.pid is None:
@@ -119,6 +125,13 @@ def crash(folder: Path, kills: int, seed: int = 0, most_a_run: int = 5, **change
         same(home, store, reference, run_id)
     supervisor.close()
     return killed
+
+
+def _until_it_works(supervisor: Supervisor, run_id: str) -> None:
+    end = time.monotonic() + LONGEST
+    while supervisor.store.run(run_id).status is RunStatus.QUEUED:
+        assert time.monotonic() < end, f"{run_id} does not begin"
+        time.sleep(0.01)
 
 
 def _until_it_ends(supervisor: Supervisor, run_id: str) -> None:
