@@ -1,4 +1,4 @@
-"""`python -m bench [start] [live] [loop] [watch] [open] [toggle] [autograd] [findings] [--rounds N]`: measure, and print tables for the README.
+"""`python -m bench [start] [live] [loop] [watch] [open] [toggle] [autograd] [checkpoints] [findings] [--rounds N]`: measure, and print tables.
 
 `python -m bench peers [--cases NAMES] [--contestants NAMES] [--threads N] [--quick]` is the long one, for which other libraries are
 installed into an environment of their own; it is measured only when it is asked for by name.
@@ -19,7 +19,7 @@ from pathlib import Path
 # As workers do, before torch is imported: threads that wait for each other sleep, or a busy machine would measure their spinning.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from bench import autograd, findings, live, loop, opening, peers, start, toggle, watch
+from bench import autograd, checkpoints, findings, live, loop, opening, peers, start, toggle, watch
 
 Bench = tuple[str, Callable[[Path, int], Iterable[str]]]
 """A title, and what measures: (a folder to write in, rounds) to the lines of tables, as they come."""
@@ -32,6 +32,7 @@ BENCHES: dict[str, Bench] = {
     "open": ("Opening a long run", opening.measure),
     "toggle": ("A freeze toggle on the Model screen", toggle.measure),
     "autograd": ("The Autograd screen", autograd.measure),
+    "checkpoints": ("What checkpoints cost, and how soon a run goes on", checkpoints.measure),
     "findings": ("What the doctor finds, and false alarms", findings.measure),
 }
 
