@@ -54,8 +54,8 @@ def trained_on(request: ResumeRequest) -> list[str]:
     if request.epochs is None:
         return []
     return [
-        f"trained on to {request.epochs:,} epochs in all: steps and weights are those of a run that was begun with as many, while what was found "
-        "before was looked for as often as a shorter run asks for"
+        f"trained on to {request.epochs:,} epochs in all: steps and weights are those of a run that was begun with as many; only the doctor looked, "
+        "up to there, as often as a shorter run asks for"
     ]
 
 

@@ -98,7 +98,8 @@ def _row(shared: Services, run: Run) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"ended_{run.id}"):
         st.badge(word, icon=icon, color=colour)
         st.page_link("train.py", label=f"**{words.plain(words.subject(run.config))}**", query_params={"run": run.id}, help=f"Open run {run.id}")
-        about = [str(run.config.freeze), *([f"test accuracy {words.percent(accuracy)}"] if accuracy is not None else []), *parts]
+        reached = [f"test accuracy {words.percent(accuracy)}"] if accuracy is not None else []
+        about = [str(run.config.freeze), *([str(run.error), words.ago(run.created)] if waiting_view.was_cancelled(run) else [*reached, *parts])]
         st.caption(words.plain(" · ".join(about)), width="stretch")
         named = words.plain(f"{words.subject(run.config)}, {run.id}")
         if waiting_view.was_cancelled(run):

@@ -21,13 +21,14 @@ OTHER_BITS = "accept_other_bits: "
 def offer(shared: Services, run: Run, points: list[ResumePoint], key: str, quiet: bool = False) -> None:
     """The button. `points`: the run's checkpoints, the newest first; `quiet`: one of many, where others stand beside it."""
     accepts = bool(run.error and run.error.startswith(OTHER_BITS))
-    label = "Continue with other bits" if accepts else f"Continue from step {points[0].step:,}" if points else "Begin anew"
+    where = f"from step {points[0].step:,}" if points else ""
+    label = "Continue with other bits" if accepts else f"Continue {where}" if points and not quiet else "Continue" if points else "Begin anew"
     st.button(
         label,
         key=key,
         icon=":material/resume:",
         type="secondary" if quiet or (run.status is RunStatus.FAILED and not accepts) else "primary",
-        help=f"{words.plain(words.subject(run.config))}, {run.id}" if quiet else None,
+        help=f"{words.plain(words.subject(run.config))}, {run.id} {where}".rstrip() if quiet else None,
         on_click=careful(_continue),
         args=(shared, run.id, ResumeRequest(accepts)),
     )
@@ -50,8 +51,8 @@ def train_on(shared: Services, run: Run) -> None:
             st.number_input("Epochs in all", min_value=float(more), value=float(2 * run.config.epochs), step=1.0, format="%.0f", key=key, width=160)
             st.button("Train on", key="train_on", icon=":material/resume:", type="primary", on_click=careful(_train_on), args=(shared, run.id, key))
         st.caption(
-            "It goes on behind its last step, and becomes the run that was begun with as many epochs, to the bit. Only what was found is "
-            "looked for as often as a run of that length asks for from there on."
+            "It goes on behind its last step, and becomes the run that was begun with as many epochs, to the bit. Only the doctor has looked, up to "
+            "there, as often as a shorter run asks for."
         )
 
 
