@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -31,33 +31,32 @@ EVERY = 3
 SHORT = RunConfig(dataset="digits", model="resnet18", image_size=64, freeze="head only", epochs=200, checkpoint_minutes=0.02)
 
 
-def measure(folder: Path, rounds: int) -> list[str]:
+def measure(folder: Path, rounds: int) -> Iterator[str]:
     """The stall of a checkpoint and its share of the time; then starts and resumes by turns."""
     home = Home.from_environment(str(folder / "home"))
     store = RunStore(home.database)
-    taken, waits, steps = _stalls(home, store, rounds)
+    taken, computed, waits, steps = _stalls(home, store, rounds)
     share = (median(taken) + median(waits)) / (60 * WORK.checkpoint_minutes)
     cost = [
         ("taking it, between two steps, ms", spread([1000 * each for each in taken])),
+        ("processor time of it, ms", spread([1000 * each for each in computed])),
         ("the next update waits for the copies, ms", spread([1000 * each for each in waits])),
         ("a step without a checkpoint, ms", spread([1000 * each for each in steps])),
         (f"share of the time, one every {WORK.checkpoint_minutes:g} min", f"{100 * share:.4f} %"),
     ]
+    yield from table(["a checkpoint: resnet18, everything trains, AdamW, digits at 64 px", "median (range)"], cost)
+    yield ""
     starts, resumes = _starts_and_resumes(home, store, rounds)
     soon = [
         ("start to first step, s", spread(starts)),
         ("resume to first new step, s", spread(resumes)),
         ("resume as a multiple of a start", f"{median(resumes) / median(starts):.2f}"),
     ]
-    return [
-        *table(["a checkpoint: resnet18, everything trains, AdamW, digits at 64 px", "median (range)"], cost),
-        "",
-        *table(["digits, resnet18, head only, no standby worker", "median (range)"], soon),
-    ]
+    yield from table(["digits, resnet18, head only, no standby worker", "median (range)"], soon)
 
 
-def _stalls(home: Home, store: RunStore, rounds: int) -> tuple[list[float], list[float], list[float]]:
-    """Seconds that each checkpoint keeps training from its next step, that the update after it waits, and of the other steps."""
+def _stalls(home: Home, store: RunStore, rounds: int) -> tuple[list[float], list[float], list[float], list[float]]:
+    """Seconds: that each checkpoint keeps training from its next step, what of it is computing, that the update waits; and of other steps."""
     config = WORK
     run_id = store.create_run(config)
     assembly = assemble(config, home)
@@ -67,6 +66,7 @@ def _stalls(home: Home, store: RunStore, rounds: int) -> tuple[list[float], list
     checkpoints = RunCheckpoints(PatientStore(store, run_id, home.run_folder(run_id)), run_id, home.run_folder(run_id), config.checkpoint_minutes)
     checkpoints.follow(trainer)
     taken: list[float] = []
+    computed: list[float] = []
     waits: list[float] = []
     steps: list[float] = []
     copies, waited = trainer.before_update, [0.0]
@@ -89,14 +89,15 @@ def _stalls(home: Home, store: RunStore, rounds: int) -> tuple[list[float], list
         recorder.add(report)
         if report.step % EVERY == 0:
             checkpoints.wait()  # the one before is on the disk, as it is minutes later
-            began = time.perf_counter()
+            began, computing = time.perf_counter(), time.thread_time()
             recorder.flush()
             known = {"recorder": recorder.memory(), "audit": audit.memory(), "doctor": recorder.doctor.memory()}
             checkpoints.take(trainer, known, audit.first_digests())
             taken.append(time.perf_counter() - began)
+            computed.append(time.thread_time() - computing)
         before = time.perf_counter()
     checkpoints.wait()
-    return taken[1:], waits[1:], steps  # the first one takes the memory
+    return taken[1:], computed[1:], waits[1:], steps  # the first one takes the memory
 
 
 def _starts_and_resumes(home: Home, store: RunStore, rounds: int) -> tuple[list[float], list[float]]:
