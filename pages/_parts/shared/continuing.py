@@ -28,7 +28,7 @@ def offer(shared: Services, run: Run, points: list[ResumePoint], key: str, quiet
         key=key,
         icon=":material/resume:",
         type="secondary" if quiet or (run.status is RunStatus.FAILED and not accepts) else "primary",
-        help=f"{words.plain(words.subject(run.config))}, {run.id} {where}".rstrip() if quiet else None,
+        help=words.plain(f"{words.subject(run.config)}, {run.id} {where}".rstrip()) if quiet else None,
         on_click=careful(_continue),
         args=(shared, run.id, ResumeRequest(accepts)),
     )
