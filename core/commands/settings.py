@@ -99,4 +99,4 @@ def _unfreeze_at(text: str) -> str:
     epoch, colon, layer = (part.strip() for part in text.partition(":"))
     if not (colon and layer and epoch.isdecimal()):
         raise ConfigError("unfreeze_at", f"{quoted(text)} is not an epoch, a colon and a layer; write for example 3:layer4, or 6:all")
-    return f"{epoch}: {'train everything' if layer == 'all' else '!' + layer.removeprefix('!')}"
+    return f"{epoch}: !{layer.removeprefix('!')}"

@@ -137,7 +137,8 @@ class Change(_Rules):
     """What can be changed while a run trains, by a person or by its timeline: `"!layer4, learning_rate=0.0005, fc=10"`.
 
     A rule is one of a freeze plan (a preset first, if any), `learning_rate=VALUE` (from here on; a schedule goes on from that
-    value), or a multiplier `PATTERN=FACTOR`.
+    value), or a multiplier `PATTERN=FACTOR`. `all` and `!all` are read as `train everything`, the only thing that they can mean
+    here: nothing that freezes every layer can be asked for.
     """
 
     @field_validator("rules")
@@ -145,6 +146,7 @@ class Change(_Rules):
     def _check(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
         if not rules:
             raise ValueError("is empty; write what changes, for example '!layer4' or 'learning_rate=0.0005'")
+        rules = tuple("train everything" if rule in ("all", "!all") else rule for rule in rules)
         for rule in rules:
             if rule.startswith("learning_rate="):
                 _check_number(rule, "learning_rate", 1000)

@@ -206,6 +206,8 @@ def test_texts_of_changes_timelines_and_multipliers_come_back_as_they_were() -> 
     assert [str(change) for change in timeline.due("epoch", 5)] == ["train everything, !fc, learning_rate=1e-4"]
     assert timeline.due("step", 5) == ()
     assert str(Multipliers.model_validate("last stage=.50 , fc=1e1")) == "last stage=0.5, fc=10"
+    everything = Timeline.model_validate("2: all; 3: !all, learning_rate=0.1, !fc")
+    assert str(everything) == "2: train everything; 3: train everything, learning_rate=0.1, !fc"
 
 
 def test_steering_is_built_before_training_with_the_plan_of_the_config(home: Home) -> None:
