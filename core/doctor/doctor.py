@@ -247,7 +247,9 @@ class Doctor:
             case.seen, case.missed = 0, case.missed + (1 if rule.ready(self.signs) else 0)
             # The last look decides where the ones before it were left out: what was not seen for two stretches is gone.
             late = self.signs.final and case.missed and (rule.last_word or self.signs.step - case.step >= 2 * self.signs.window)
-            if case.finding and (explained or (rule.clear is not None and (case.missed >= rule.clear or late))):
+            if case.finding and explained:  # it is not over: another finding, which is open, says it from here on
+                case.finding, self._news = None, True
+            elif case.finding and rule.clear is not None and (case.missed >= rule.clear or late):
                 self._resolved = [*self._resolved, replace(case.finding, resolved_step=self.signs.step)][-MOST_RESOLVED:]
                 case.finding, self._news = None, True
             return
