@@ -171,6 +171,25 @@ def test_blocks_that_are_steered_keep_their_names(store: RunStore, going: str) -
     assert "which is 0.1 now" in app.caption[0].value
 
 
+def test_a_refusal_stays_beside_its_field_until_something_else_is_typed_or_asked_for(store: RunStore, going: str) -> None:
+    app = AppTest.from_function(steering).run()
+
+    def ask(text: str) -> str:
+        app.text_input[0].set_value(text).run()
+        app.button[0].click().run()
+        app.run()  # a run that goes on draws its page anew by itself
+        return "".join(error.value for error in app.error)
+
+    assert ask("fast").startswith("'fast' is no number")
+    app.run()
+    assert app.error[0].value.startswith("'fast' is no number")
+    app.text_input[0].set_value("0.5").run()
+    assert not app.error, "it is about another text"
+    assert ask("-1").startswith("The multiplier of conv must be above 0")
+    assert ask("0.5") == ""
+    assert [command.payload for command in store.commands(going)] == ["conv=0.5"]
+
+
 def test_two_networks_of_one_name_are_two_choices() -> None:
     one, other = "mynet: conv 8, global pool", "mynet: conv 16, global pool"
     assert model_choice.option(one, {}) == model_choice.option(one, {"mynet": one}) == "mynet"

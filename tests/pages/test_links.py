@@ -121,12 +121,13 @@ def test_a_batch_of_one_is_refused_beside_the_field_and_starts_nothing(shared_se
     ("-1", "the new learning rate must be above 0 and 1000 or less, not '-1'; enter for example 0.0005, or freeze what is not to learn"),
     ("nan", "the new learning rate must be above 0 and 1000 or less, not 'nan'"),
 ])  # fmt: skip
-def test_a_live_change_is_refused_in_the_words_of_its_field(text: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused: list[tuple[str, str]] = []
-    monkeypatch.setattr(steering_view, "_refuse", lambda part, message: refused.append((part, message)))
-    assert steering_view._number(text, "the new learning rate", "0.0005", "rate") is None
-    ((part, message),) = refused
-    assert part == "rate"
+def test_a_live_change_is_refused_in_the_words_of_its_field(store: RunStore, text: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[tuple[str, str, str]] = []
+    monkeypatch.setattr(steering_view, "_refuse", lambda _, *said: refused.append(said))
+    run = store.run(store.create_run(RunConfig(**SMALL)))
+    assert steering_view._number(run, "rate", text, "the new learning rate", "0.0005") is None
+    ((part, message, typed),) = refused
+    assert (part, typed) == ("rate", text)
     assert message.startswith(says)
     assert "learning_rate=" not in message
 

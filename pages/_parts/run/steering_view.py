@@ -57,6 +57,7 @@ def panel(shared: Services, run: Run) -> None:
     box = st.expander("Change it while it trains", icon=":material/tune:", key=f"steering_{run.id}", on_change="rerun")
     plan = run.plan
     if not box.open or plan is None:
+        _forget_refusals(run)
         return
     with box:
         st.caption("What you change here holds from the next step on. It is shown as requested first, then as applied or refused.")
@@ -70,14 +71,26 @@ def panel(shared: Services, run: Run) -> None:
             _freezing(shared, run, plan, state)
 
 
-def _refuse(part: str, message: str) -> None:
-    """Say in a part of the panel why nothing was asked for. For callbacks."""
-    st.session_state.setdefault(_ERROR, {})[part] = message
+def _refuse(run: Run, part: str, message: str, typed: str | None = None) -> None:
+    """Say in a part of the panel why nothing was asked for, as long as its field holds what was `typed`. For callbacks."""
+    st.session_state.setdefault(_ERROR, {})[run.id, part] = (message, typed)
 
 
-def _show_refusal(part: str, shared: Services, run: Run) -> None:
-    """What is wrong with what was last asked for in this part: at once, or what the run answered, until something else is asked for."""
-    failed = st.session_state.get(_ERROR, {}).pop(part, None)
+def _forget_refusals(run: Run) -> None:
+    """Something else was asked for, or the panel is closed."""
+    held = st.session_state.get(_ERROR, {})
+    for part in (_RATE, _FACTOR, _FREEZE):
+        held.pop((run.id, part), None)
+
+
+def _show_refusal(part: str, shared: Services, run: Run, typed: str | None = None) -> None:
+    """What is wrong with what was last asked for in this part, whose field holds `typed`: at once, or what the run answered.
+
+    It stays, however often the page is drawn anew (a run that goes on does that by itself), until something else is typed or asked for.
+    """
+    failed, refused = st.session_state.get(_ERROR, {}).get((run.id, part), (None, None))
+    if refused is not None and refused != typed:
+        failed = None
     if failed is None:
         changes = [command for command in shared.store.commands(run.id) if command.kind == CommandKind.CHANGE]
         if changes and changes[-1].error and part_of(Change.parse(changes[-1].payload)) == part:
@@ -191,7 +204,7 @@ def _learning_rate(shared: Services, run: Run) -> None:
             on_click=careful(_scale_rate),
             args=(shared, run, factor, Click()),
         )
-    _show_refusal(_RATE, shared, run)
+    _show_refusal(_RATE, shared, run, st.session_state[place])
     if run.config.optimizer in FIRST_STEP_ONLY:
         st.caption(f"{words.plain(run.config.optimizer)} takes it for the first step of each weight only: what learns already goes on as it does.")
         return
@@ -217,28 +230,29 @@ def _rate_before(shared: Services, run: Run, changes: Sequence[ChangeRow], place
 
 
 def _set_rate(shared: Services, run: Run, place: str, click: Click) -> None:
-    rate = None if click.made else _number(st.session_state[place], "the new learning rate", f"{rate_now(shared, run) / 2:g}", _RATE)
+    rate = None if click.made else _number(run, _RATE, st.session_state[place], "the new learning rate", f"{rate_now(shared, run) / 2:g}")
     if rate is not None:
         _ask(shared, run, Change(rules=(f"learning_rate={rate:.12g}",)), _RATE, click)
     if click.made:
         st.session_state[place] = ""
 
 
-def _number(text: str, what: str, example: str, part: str) -> float | None:
+def _number(run: Run, part: str, typed: str, what: str, example: str) -> float | None:
     """What somebody typed as a number above 0, as `core.config.plans` takes it; None, and why, where it is none."""
-    text = text.strip()
+    text = typed.strip()
     if not text:
-        _refuse(part, f"enter {what} first, for example {example}")
+        _refuse(run, part, f"enter {what} first, for example {example}", typed)
         return None
     try:
         number = float(text)
     except ValueError:
         dotted = text.replace(",", ".")
         comma = f"; write a point in place of the comma: {dotted}" if re.fullmatch(r"\d*,\d+", text) else ""
-        _refuse(part, f"{quoted(text)} is no number{comma or f'; enter one such as {example}'}")
+        _refuse(run, part, f"{quoted(text)} is no number{comma or f'; enter one such as {example}'}", typed)
         return None
     if not 0 < number <= 1000:
-        _refuse(part, f"{what} must be above 0 and 1000 or less, not {quoted(text)}; enter for example {example}, or freeze what is not to learn")
+        remedy = f"enter for example {example}, or freeze what is not to learn"
+        _refuse(run, part, f"{what} must be above 0 and 1000 or less, not {quoted(text)}; {remedy}", typed)
         return None
     return number
 
@@ -251,7 +265,7 @@ def _scale_rate(shared: Services, run: Run, factor: float, click: Click) -> None
     asked = [change.learning_rate for change in waiting if change.learning_rate is not None]
     rate = (asked[-1] if asked else rate_now(shared, run)) * factor
     if not 0 < rate <= 1000:
-        _refuse(_RATE, f"{factor:g} times the learning rate is {rate:g}; it must be above 0 and 1000 or less")
+        _refuse(run, _RATE, f"{factor:g} times the learning rate is {rate:g}; it must be above 0 and 1000 or less")
         return
     _ask(shared, run, Change(rules=(f"learning_rate={rate:.6g}",)), _RATE, click)
 
@@ -267,7 +281,7 @@ def _multiplier(shared: Services, run: Run, plan: RunPlan, state: State) -> None
     row.selectbox("Block", list(held), key=f"{place}_block", width=230)
     row.text_input("Multiplier", placeholder="0.1", key=place, width=110)
     row.button("Apply", key=f"{place}_apply", on_click=careful(_set_factor), args=(shared, run, place, Click()))
-    _show_refusal(_FACTOR, shared, run)
+    _show_refusal(_FACTOR, shared, run, st.session_state[place])
     now = held.get(st.session_state[f"{place}_block"], "1")
     if run.config.optimizer in FIRST_STEP_ONLY:
         st.caption(
@@ -289,7 +303,7 @@ def _factors(plan: RunPlan, state: State) -> dict[str, str]:
 
 def _set_factor(shared: Services, run: Run, place: str, click: Click) -> None:
     block = st.session_state[f"{place}_block"]
-    factor = None if click.made else _number(st.session_state[place], f"the multiplier of {block}", "0.1", _FACTOR)
+    factor = None if click.made else _number(run, _FACTOR, st.session_state[place], f"the multiplier of {block}", "0.1")
     if factor is not None:
         _ask(shared, run, Change(rules=(f"{block}={factor:.12g}",)), _FACTOR, click)
     if click.made:
@@ -344,7 +358,7 @@ def _toggle(shared: Services, run: Run, place: str, table: LayerTable, frozen: f
         change = Change(rules=(path if freeze else f"!{path}",))
         after = frozen_after(change, frozen, table.description.parameters)
         if len(after) == len(table.description.parameters):
-            _refuse(_FREEZE, f"{path} was not frozen: {NOTHING_LEARNS}")
+            _refuse(run, _FREEZE, f"{path} was not frozen: {NOTHING_LEARNS}")
             continue
         frozen = after
         _ask(shared, run, change, _FREEZE)
@@ -362,6 +376,7 @@ def _ask(shared: Services, run: Run, change: Change, part: str = "", click: Clic
     click = click or Click()
     if click.made:
         return
+    _forget_refusals(run)
     try:
         waiting = shared.store.commands(run.id, waiting=True)
         if waiting and (waiting[-1].kind, waiting[-1].payload) == (CommandKind.CHANGE, str(change)):
@@ -370,7 +385,7 @@ def _ask(shared: Services, run: Run, change: Change, part: str = "", click: Clic
         shared.supervisor.change(run.id, change)
         click.made = str(change)
     except (OSError, KeyError) as error:
-        _refuse(part or part_of(change), f"nothing was asked for: {error}")
+        _refuse(run, part or part_of(change), f"nothing was asked for: {error}")
 
 
 def ask_button(place: DeltaGenerator, shared: Services, run: Run, label: str, change: Change, key: str) -> None:
