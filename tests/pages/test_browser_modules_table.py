@@ -324,6 +324,22 @@ def test_the_sentences_of_a_run(modules: Modules) -> None:
     assert found["unseen"] == "Epoch 2 done: training loss 0.25, validation accuracy 70.0 %."
     assert found["meter"] == "watching costs less than 0.1 % of a step · gradient norms at every 22nd step (budget 2 %)"
     assert found["small"] == "2 of 3 parameter tensors learn, 1 is frozen · log scale"
+    # Where the bar of a step's time is on the page, the meter has the bar's figure, never one of another moment.
+    bars = """
+        chart.run = "mine";
+        for (const [run, watching] of [["another", "9.0 %"], ["mine", "4.5 %"]]) {
+          const bar = Object.assign(document.createElement("div"), { className: "thaw-step-time" });
+          Object.assign(bar.dataset, { run, watching });
+          document.body.append(bar);
+        }
+        spoken.watching(chart);
+        const meter = root.querySelector(".thaw-watching").textContent;
+        document.querySelectorAll(".thaw-step-time").forEach((bar) => bar.remove());
+        spoken.watching(chart);
+        return [meter, root.querySelector(".thaw-watching").textContent];"""
+    told, alone = charted(modules, bars, message, "spoken")
+    assert told.startswith("watching costs 4.5 % of a step")
+    assert alone == found["meter"]
 
 
 def test_a_press_lasts_until_the_pointer_is_let_go_wherever_that_is(modules: Modules) -> None:

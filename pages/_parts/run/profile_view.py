@@ -64,10 +64,11 @@ def _stages(run: Run, times: StepTimes) -> None:
         for place, (stage, about) in enumerate(telling.STAGES.items())
         if seconds.get(stage)
     )
-    note = f"{milliseconds(total / steps)} a step {over} · watching costs {watching(seconds)} of it: the parts watching and recording"
+    costs = watching(seconds)
+    note = f"{milliseconds(total / steps)} a step {over} · watching costs {costs} of it: the parts watching and recording"
     if times.launches:
         note += " · time to launch each part: the device works on while the next is launched, see the profile for its own times"
-    bar(f"stages_{run.id}", "Where a step's time goes", note, slices)
+    bar(f"stages_{run.id}", "Where a step's time goes", note, slices, run.id, costs)
 
 
 def watching(seconds: Mapping[Stage, float]) -> str:

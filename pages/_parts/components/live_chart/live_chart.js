@@ -84,6 +84,8 @@ class LiveChart {
     this.table = layerTable(root.querySelector(".thaw-layer-table"), this);
     this.onVisible = () => { if (!document.hidden) this.flush(); };
     document.addEventListener("visibilitychange", this.onVisible);
+    this.onWatching = () => spoken.watching(this);
+    window.addEventListener(spoken.WATCHING, this.onWatching);
     this.press = new Press(root, () => this.flush());
     this.evidence = new Evidence(this);
     this.connect();
@@ -113,6 +115,7 @@ class LiveChart {
     clearTimeout(this.slowTimer);
     this.socket?.close();
     document.removeEventListener("visibilitychange", this.onVisible);
+    window.removeEventListener(spoken.WATCHING, this.onWatching);
     this.press.close();
     this.evidence.close();
     for (const picture of Object.values(this.pictures ?? {})) picture.close();

@@ -46,8 +46,12 @@ export function summarise(chart) {
   watching(chart);
 }
 
-// What watching costs, so that nobody has to guess.
-function watching({ about, root }) {
+export const WATCHING = "thaw-watching-told";
+
+// What watching costs, so that nobody has to guess. Where the bar of a step's time is on the page, it is the bar's figure: both are of the last
+// seconds, which come to the bar once a second and here sooner.
+export function watching({ about, root, run }) {
+  if (!about) return;
   const meter = root.querySelector(".thaw-watching");
   const { watching: total, watching_now: now, norms_every: norms, watch_every: every, watch_every_asked: asked, watch_budget: budget } = about;
   const share = typeof now === "number" ? now : total;
@@ -56,7 +60,8 @@ function watching({ about, root }) {
   const costs = (part) => `${part < 0.0005 ? "less than 0.1" : (100 * part).toFixed(1)} %`;
   const within = typeof budget === "number" ? ` (budget ${number(100 * budget)} %)` : "";
   const thin = norms > 1 ? ` · gradient norms at every ${ordinal(norms)} step${within}` : every > asked ? ` · weight changes at every ${ordinal(every)} step${within}` : "";
-  write(meter, `watching costs ${costs(share)} of a step${thin}`);
+  const bar = [...document.querySelectorAll(".thaw-step-time[data-watching]")].find((element) => element.dataset.run === run);
+  write(meter, `watching costs ${bar?.dataset.watching || costs(share)} of a step${thin}`);
   meter.dataset.every = norms ?? 1;
   const steps = (every) => (every > 1 ? `at every ${ordinal(every)} step` : "at every step");
   const whole = typeof now === "number" && typeof total === "number" ? ` (${costs(total)} since the run began)` : "";

@@ -50,9 +50,13 @@ class Line:
     inside: tuple[Line, ...] = ()
 
 
-def bar(key: str, title: str, note: str, slices: tuple[Slice, ...]) -> None:
-    """A horizontal bar of slices with its key."""
-    _show(key, {"kind": "bar", "title": title, "note": note, "slices": [vars(part) for part in slices]})
+def bar(key: str, title: str, note: str, slices: tuple[Slice, ...], run: str = "", watching: str = "") -> None:
+    """A horizontal bar of slices with its key.
+
+    `watching`, of a `run`, is what the meter above that run's charts shows as well, as long as the bar is on the page: the charts are told
+    over a line of their own, and a page must not have two figures of different moments for one thing.
+    """
+    _show(key, {"kind": "bar", "title": title, "note": note, "slices": [vars(part) for part in slices], "run": run, "watching": watching})
 
 
 def table(key: str, caption: str, columns: tuple[str, ...], lines: tuple[Line, ...]) -> None:

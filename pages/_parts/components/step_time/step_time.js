@@ -1,5 +1,6 @@
 // Where a step's time goes. Python sends what is to be drawn, words included: a bar of slices with its key, or a table with bars in it.
 
+const WATCHING = "thaw-watching-told"; // see spoken.js
 const opened = new WeakMap(); // place on the page to the names of the rows that a person has opened
 const COLOURS = 9;
 
@@ -23,7 +24,7 @@ const make = (tag, fields = {}, ...children) => {
   return element;
 };
 
-function drawBar(root, { title, note, slices }) {
+function drawBar(root, { title, note, slices, run, watching }) {
   let strip = root.querySelector(".thaw-slices");
   if (!strip) {
     root.replaceChildren(
@@ -49,6 +50,8 @@ function drawBar(root, { title, note, slices }) {
     item.lastChild.textContent = `${name} ${percent(share)}`;
     item.title = slice.title;
   });
+  Object.assign(root.dataset, { run, watching });
+  window.dispatchEvent(new CustomEvent(WATCHING));
 }
 
 function drawTable(root, { caption, columns, lines }) {
