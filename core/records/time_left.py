@@ -12,12 +12,14 @@ class TimeLeft:
     """Seconds that a step takes, and what lies between two epochs, since it last began anew.
 
     A change of what learns, or frozen layers whose features are all there, makes other steps of them: `anew`. The first step after that is
-    left out where there are others, since what is slow only once is in it. While features are computed for the first time (`filling`) steps say
+    left out where there are others, since what is slow only once is in it; where the model is `translated` then, which takes a hundred steps' time
+    and more, it is never taken for one of those to come. While features are computed for the first time (`filling`) steps say
     nothing of the later ones, so there is no estimate until an epoch is over.
     """
 
     def __init__(self) -> None:
         self.filling = False
+        self.translated = False
         self._steps: deque[float] = deque(maxlen=RECENT_STEPS)
         self._first: float | None = None
         self._epochs = 0
@@ -56,4 +58,6 @@ class TimeLeft:
         """Mean seconds of a recent step; None where none says anything of those to come."""
         if self.filling and not self._epochs:
             return None
-        return sum(self._steps) / len(self._steps) if self._steps else self._first
+        if not self._steps:
+            return None if self.translated else self._first
+        return sum(self._steps) / len(self._steps)

@@ -77,6 +77,7 @@ class Recorder:
         self.samples = 0
         self.steps = 0
         self.time_left = TimeLeft()
+        self.time_left.translated = trainer.partition.compiled
         self._over = False  # whether an epoch is over, and the next has not begun
         self._stages = trainer.stages
         self._watch = trainer.watch

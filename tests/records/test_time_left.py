@@ -31,6 +31,18 @@ def test_the_first_step_counts_only_as_long_as_it_is_alone() -> None:
     assert pace.seconds == 1.5
 
 
+def test_a_first_step_that_translates_the_model_is_no_estimate() -> None:
+    """It took 15 s, the next ones 10 ms: 180 steps were said to take 52 minutes."""
+    pace = TimeLeft()
+    pace.translated = True
+    for _ in range(2):
+        pace.step(15.0)
+        assert pace.seconds is None
+        pace.step(0.01)
+        assert pace.seconds == 0.01
+        pace.anew()
+
+
 def test_steps_of_before_a_change_say_nothing_of_those_after_it() -> None:
     pace = TimeLeft()
     for _ in range(20):
