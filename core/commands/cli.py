@@ -170,6 +170,8 @@ def _runs(home: Home, limit: int, as_json: bool) -> int:
         print(f"thaw: {len(found):,} {'run lies' if len(found) == 1 else 'runs lie'} on disk and not in this list; {remedy}", file=sys.stderr)
     if as_json:
         print(json.dumps([_summary(home, run) for run in runs]))
+    elif not runs and found:
+        print("The list is empty.")
     elif not runs:
         print("No runs yet. Start one: python -m core train --dataset digits --model resnet18 --freeze 'head only'")
     else:

@@ -116,13 +116,16 @@ def frozen_at_random(signs: Signs) -> Sign | None:
         settings = {"starting_weights": "pretrained"}
         advice = "In the next run start from published weights (starting_weights pretrained), which is what freezing is for"
     change = "" if signs.final else ", ".join(f"!{start.rstrip('.')}" for start in cover(names, [name for name in signs.names if name not in names]))
-    now = "Let them learn now, or: in" if change else "In"
-    later = "and the timeline thaws none of them" if signs.config.timeline.changes else "and nothing is planned that thaws them"
+    several = len(names) > 1
+    are, they, them, these = ("are", "they", "them", "these layers") if several else ("is", "it", "it", "this layer")
+    now = f"Let {them} learn now, or: in" if change else "In"
+    never = "the timeline thaws none of" if several else "the timeline does not thaw"
+    not_thawed = f"and {never if signs.config.timeline.changes else 'nothing is planned that thaws'} {them}"
     return Sign(
         "warning",
         f"{len(names):,} of the {int(signs.is_weight.sum()):,} weight tensors ({listed(names)}), {100 * values / max(all_values, 1):.3g} % of all "
-        f"weights, are frozen with the random values that they began with, {later}: these layers will never learn anything, and what comes after "
-        "them has to make do with that.",
+        f"weights, {are} frozen with the random values that {they} began with, {not_thawed}: {these} will never learn anything, and what comes "
+        f"after {them} has to make do with that.",
         Remedy(f"{now}{advice[2:]}.", change, settings),
         "settings", 1, signs.step, names[:6],
     )  # fmt: skip

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from core.config import ConfigError, RunConfig
 from core.records.events import RunPlan, RunResult, RunStatus
@@ -77,7 +77,11 @@ def _value(row: Row, name: str, read: Callable[[Any], Any]) -> Any:
 
 
 def _brief(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    said = str(error)
+    if isinstance(error, ValidationError):  # of several lines, with the address of a page about each
+        first = error.errors(include_url=False)[0]
+        said = ": ".join(filter(None, (".".join(str(part) for part in first["loc"]), first["msg"])))
+    text = " ".join(said.split())
     return text if len(text) <= SAID else f"{text[:SAID]} ..."
 
 

@@ -242,6 +242,7 @@ def test_row_that_cannot_be_read_hides_no_other_and_says_why(home: Home, store: 
     assert unreadable.id == bad
     assert words in unreadable.reason
     assert len(unreadable.reason) < 400
+    assert "https://" not in unreadable.reason, "the address of a page about another program's error"
     with pytest.raises(UnreadableRun):
         store.run(bad)
     listed = thaw(home, "runs")
@@ -354,6 +355,7 @@ def test_home_without_a_store_offers_the_runs_on_disk_and_takes_them_in_again(ho
     listed = thaw(home, "runs")
     assert "2 runs lie on disk" in listed.stderr
     assert "python -m core recover" in listed.stderr
+    assert "No runs yet" not in listed.stdout, "there are some"
     recovered = thaw(home, "recover")
     assert recovered.returncode == 1, "one cannot be"
     assert f"{run_id} is in the list again, with {len(steps.step)} steps" in recovered.stdout
