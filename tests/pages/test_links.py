@@ -15,7 +15,7 @@ from core.machine.home import Home
 from core.records.events import RunResult, RunStatus
 from core.store import RunStore
 from pages._parts.run import steering_view
-from pages._parts.shared import draft
+from pages._parts.shared import draft, words
 from pages._parts.shared.services import Services
 from tests.pages.pages_cases import SMALL, errors, healthy, open_page, press, widget
 
@@ -41,6 +41,14 @@ def test_a_link_that_cannot_be_followed_is_said_beside_the_field(shared_services
     if FIELDS[field] not in ("", "{'eps'", '{"nonsense": 1}'):
         assert FIELDS[field] in warning.replace("\\", "")
     assert not errors(app)
+
+
+def test_what_a_link_says_is_made_plain_once(shared_services: Services) -> None:
+    app = open_page("train.py", new="1", **{**SMALL, "optimizer": "*A*_b", "_odd_*": "1"})
+    warnings = said(app)
+    assert words.plain("*A*_b") in warnings
+    assert words.plain("_odd_*") in warnings
+    assert "\\\\" not in warnings
 
 
 def test_it_goes_once_the_field_is_used_and_stands_in_no_way(shared_services: Services) -> None:
@@ -105,6 +113,16 @@ def test_the_settings_of_a_failed_run_come_with_its_error_beside_the_field(share
     widget(app, "Batch size").set_value(8)
     app.run()
     assert said(app) == ""
+
+
+@pytest.mark.parametrize("where", ["", "batch_size: "], ids=["nowhere", "beside its field"])
+def test_what_a_failed_run_said_is_shown_as_it_is(shared_services: Services, where: str) -> None:
+    store = shared_services.store
+    run_id = store.create_run(RunConfig(**SMALL, batch_size=16))
+    store.end(run_id, RunStatus.FAILED, error=f"{where}no room for [x](http://a.example/a.png) and *all*\nTraceback")
+    app = open_page("train.py", run=run_id)
+    app = healthy(next(button for button in app.button if button.label == "Use these settings again").click().run())
+    assert said(app).endswith(": " + words.plain("no room for [x](http://a.example/a.png) and *all*")), "escaped once, not twice"
 
 
 def test_a_batch_of_one_is_refused_beside_the_field_and_starts_nothing(shared_services: Services) -> None:

@@ -146,7 +146,7 @@ def strangers(found: EmbeddingMap) -> str:
 
 def _about(subject: Subject, found: EmbeddingMap, before: int) -> None:
     by = METHODS.get(found.method.lower(), found.method)
-    about = f"{len(found.points):,} test pictures, as `{words.plain(found.layer)}` gets them, projected to two dimensions by {words.plain(by)}."
+    about = f"{len(found.points):,} test pictures, as {words.code(found.layer)} gets them, projected to two dimensions by {words.plain(by)}."
     first, second = found.explained
     if not (isnan(first) or isnan(second)):
         there = f"{words.percent(first)} of the spread (variance)"

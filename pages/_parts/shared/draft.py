@@ -76,7 +76,7 @@ def open_draft() -> None:
             _fill_from_text(field, text)
         _know(in_url)
     if unknown:
-        names = " and ".join(words.plain(name[:40]) for name in unknown[:3]) + (" and others" if len(unknown) > 3 else "")
+        names = " and ".join(name[:40] for name in unknown[:3]) + (" and others" if len(unknown) > 3 else "")
         note(NOWHERE, f"The link sets {names}, which is no setting of a run; it was left out.")
 
 
@@ -138,8 +138,8 @@ def set_up(config: RunConfig, failed: str = "") -> None:
 
 
 def _first_line(message: str) -> str:
-    """The first line of a message, as plain text."""
-    return words.plain(message.strip().partition("\n")[0])
+    """The first line of a message. Notes are made plain where they are shown."""
+    return message.strip().partition("\n")[0]
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ NOWHERE = ""
 
 
 def note(field: str, text: str) -> None:
-    """Have something said beside a field, until it is used. `text` is Markdown."""
+    """Have something said beside a field, until it is used. `text` is no Markdown: it is made plain where it is shown, once."""
     given = values()
     _notes()[field] = Note(text, given if field == NOWHERE else given.get(field))
 
@@ -184,7 +184,7 @@ def fill(config: RunConfig) -> None:
             _fill_field(field, getattr(_DEFAULTS, field))
             lost[field] = error.message
     for field, message in lost.items():
-        note(field, f"{words.sentence(words.plain(message))} The form has {_shown_value(field)} instead.")
+        note(field, f"{words.sentence(message)} The form has {_shown_value(field)} instead.")
 
 
 def reset(fields: Iterable[str]) -> None:
@@ -311,7 +311,7 @@ def _fill_from_text(field: str, text: str) -> None:
     if found is not None:  # the form shows it, and says what is wrong with it
         st.session_state[key(field)] = 100 * found if field in PERCENT else found
         return
-    note(field, f"The link cannot be followed here. {words.sentence(words.plain(reason))} The form has {_shown_value(field)} instead.")
+    note(field, f"The link cannot be followed here. {words.sentence(reason)} The form has {_shown_value(field)} instead.")
 
 
 def _as_number(field: str, text: str) -> float | None:
@@ -326,7 +326,7 @@ def _as_number(field: str, text: str) -> float | None:
 def _shown_value(field: str) -> str:
     """What the form has, in Markdown."""
     value = values()[field]
-    return "nothing" if value in ("", None, {}) else f"“{words.plain(str(value))}”"
+    return "nothing" if value in ("", None, {}) else f"“{value}”"
 
 
 def _number(field: str) -> type[int] | type[float] | None:

@@ -26,7 +26,7 @@ def offer(shared: Services) -> None:
         label = "Take them in again" if len(whole) > 1 else "Take it in again"
         st.button(label, key="take_in", icon=":material/inventory_2:", on_click=careful(_take_in), args=(shared, whole))
     for each in [each for each in found if each.problem][:5]:
-        st.caption(f":material/inventory_2: `{words.plain(each.id)}` lies on disk and cannot be taken in: {words.plain(each.problem)}.")
+        st.caption(f":material/inventory_2: {words.code(each.id)} lies on disk and cannot be taken in: {words.plain(each.problem)}.")
 
 
 def unreadable(shared: Services, run: UnreadableRun, key: str) -> None:
