@@ -117,7 +117,7 @@ def test_sigterm_interrupts_and_saves(supervisor: Supervisor) -> None:
 
 
 def test_live_change_is_applied_at_a_step_recorded_and_audited(supervisor: Supervisor) -> None:
-    run = started(supervisor, freeze="head only")
+    run = started(supervisor, freeze="head only", watch_budget=1.0)  # so that every norm is measured, however busy the machine
     supervisor.change(run.id, Change.parse("!stage3, learning_rate=0.005"))
     wait_until(lambda: supervisor.store.commands(run.id)[0].applied_at_step, what="the change")
     command = supervisor.store.commands(run.id)[0]
