@@ -97,6 +97,7 @@ def _stalls(home: Home, store: RunStore, rounds: int) -> tuple[list[float], list
             computed.append(time.thread_time() - computing)
         before = time.perf_counter()
     checkpoints.wait()
+    store.end(run_id, RunStatus.STOPPED)  # else it keeps the place of the runs that are started next
     return taken[1:], computed[1:], waits[1:], steps  # the first one takes the memory
 
 
