@@ -20,8 +20,8 @@ from core.config import ConfigError
 from core.data import own_pictures
 from core.evaluation import predictions
 from core.helpers.helper import Helper, LabError
-from core.machine.children import EVALUATION, Starter
 from core.machine.home import Home
+from core.machine.jobs import EVALUATION, Starter
 from core.records.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
 from core.store.checkpoint import Checkpoint
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from core.config import ConfigError
-from core.machine import children
+from core.machine.children import Interpreters
+from core.machine.jobs import LAB, Child, Starter
 
 Progress = Callable[[str, float | None], None]
 
@@ -39,13 +40,13 @@ class LabError(RuntimeError):
 class Helper:
     """One helper process: started by the first question, and again by the next one after it has died."""
 
-    def __init__(self, log: Path, *options: str, module: str = children.LAB, starter: children.Starter | None = None) -> None:
+    def __init__(self, log: Path, *options: str, module: str = LAB, starter: Starter | None = None) -> None:
         self._log = log
         self._module = module
         self._options = options
-        self._starter = starter or children.Interpreters()
+        self._starter = starter or Interpreters()
         self._lock = threading.Lock()  # around the process and what is written to it; `ask` waits for the answer without it
-        self._process: children.Child | None = None
+        self._process: Child | None = None
         self._closed = False
         self._asked = 0  # questions that wait for their answers
         self._last_used = time.monotonic()
@@ -72,7 +73,7 @@ class Helper:
                 self._asked -= 1
                 self._last_used = time.monotonic()
 
-    def _answer(self, process: children.Child, line: str, number: int, progress: Progress) -> Any:
+    def _answer(self, process: Child, line: str, number: int, progress: Progress) -> Any:
         self.tell(number=number, ask=line)
         assert process.stdout is not None
         while True:
@@ -122,7 +123,7 @@ class Helper:
             raise LabError(f"{reply['error']} (more in {self._log})")
         return reply["answer"]
 
-    def _living(self) -> children.Child:
+    def _living(self) -> Child:
         if self._process is None or self._process.poll() is not None:
             self._end()
             try:
@@ -132,7 +133,7 @@ class Helper:
             self._last_used = time.monotonic()
         return self._process
 
-    def _buried(self, process: children.Child) -> str:
+    def _buried(self, process: Child) -> str:
         """What to say of a process that has ended before it answered."""
         process.wait()
         with self._lock:

@@ -26,9 +26,9 @@ from core.evaluation.desk import EvaluationDesk
 from core.helpers.desk import Desk
 from core.helpers.helper import Helper, LabError, serve, step_back
 from core.lab.cost_desk import CostDesk
-from core.machine.children import Starter
 from core.machine.hardware import Machine
 from core.machine.home import Home
+from core.machine.jobs import Starter
 from core.records.cost import Cost, CostState, what_matters
 from core.records.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
 from core.records.how_much import Separation

@@ -22,13 +22,10 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from core.machine.home import child_environment
-
-WORKER, LAB, EVALUATION = "core.worker.process", "core.lab.lab", "core.evaluation.helper"
-JOBS = (WORKER, LAB, EVALUATION)
-"""The modules whose `main` a nursery runs: no other."""
+from core.machine.jobs import JOBS, Child, Starter
 
 NURSERY = "core.nursery.process"
 
@@ -57,50 +54,6 @@ _READ_BY_LIBRARIES = (
 """How the names of variables begin that Python and torch's libraries read when they are loaded, and never again."""
 
 _SOURCE = Path(__file__).resolve().parents[1]
-
-
-class Child(Protocol):
-    """A started process, as `subprocess.Popen` tells of it."""
-
-    pid: int
-    stdin: IO[str] | None
-    stdout: IO[str] | None
-    returncode: int | None
-
-    def poll(self) -> int | None:
-        """Its exit status, minus the signal that ended it, or None while it lives."""
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end. Raises subprocess.TimeoutExpired after `timeout` seconds."""
-
-    def kill(self) -> None:
-        """End it at once, if it lives."""
-
-
-class Starter(Protocol):
-    """Starts processes in sessions of their own: what ends this process does not end them."""
-
-    @property
-    def quick(self) -> bool:
-        """True where a start takes a fraction of a second, so that no process need wait in reserve."""
-
-    def start(self, module: str, arguments: Sequence[str], log: Path, talk: bool = False, patient: bool = False) -> Child:
-        """Run `python -m module arguments`; what it prints is appended to `log`.
-
-        Args:
-            module: one of `JOBS`.
-            talk: its standard input and output are pipes of text; else it has neither.
-            patient: wait for up to a minute where that makes the start quicker.
-
-        Raises:
-            OSError: no process could be started.
-        """
-
-    def look_after(self) -> None:
-        """Begin anew what quick starts need and what has died meanwhile. Cheap: call it often."""
-
-    def close(self) -> None:
-        """Nothing is started any more."""
 
 
 class Interpreters:
@@ -345,7 +298,7 @@ class Forked:
                 self._ended(int(told))
                 return
         # The nursery is gone: its children are watched by this process alone.
-        if self._handle is None or _readable(self._handle):
+        if self._handle is None or polls(self._handle, select.POLLIN):  # a pidfd can be read once its process has ended
             self._ended(UNKNOWN_STATUS)
 
     def _ended(self, status: int) -> None:
@@ -361,10 +314,10 @@ class Forked:
             os.close(self._handle)
 
 
-def _readable(handle: int) -> bool:
-    """Whether a read would not wait: a pidfd's process has ended. poll(2), since select(2) takes no descriptor above 1,023."""
+def polls(descriptor: int, event: int) -> bool:
+    """Whether `event` (`select.POLLIN`, ...) holds for a descriptor at this moment. poll(2), since select(2) takes none above 1,023."""
     waiting = select.poll()
-    waiting.register(handle, select.POLLIN)
+    waiting.register(descriptor, event)
     return bool(waiting.poll(0))
 
 

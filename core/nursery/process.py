@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.machine.children import CANNOT, JOBS, LARGEST_PACKET, can_fork, likeness
+from core.machine.children import CANNOT, LARGEST_PACKET, can_fork, likeness, polls
+from core.machine.jobs import JOBS
 
 WANTED_LATER = (
     "torch._dynamo",
@@ -112,7 +113,7 @@ class Nursery:
         streams: list[int] = []
         try:
             packet, streams, _, _ = socket.recv_fds(connection, LARGEST_PACKET, 3)
-            if packet and not _hung_up(connection):
+            if packet and not polls(connection.fileno(), select.POLLHUP):
                 self._fork(connection, json.loads(packet), streams)
             else:
                 connection.close()
@@ -165,13 +166,6 @@ class Nursery:
         for handle, (_, other) in self._children.items():
             os.close(handle)
             other.close()
-
-
-def _hung_up(connection: socket.socket) -> bool:
-    """Whether the other end has been closed: it would not wait any longer, and does without."""
-    waiting = select.poll()
-    waiting.register(connection, select.POLLHUP)
-    return bool(waiting.poll(0))
 
 
 def _be(born: _Born) -> int | None:

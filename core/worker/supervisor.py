@@ -19,9 +19,10 @@ import psutil
 from core import catalog
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
-from core.machine import children
+from core.machine.children import Interpreters
 from core.machine.hardware import device_of
 from core.machine.home import Home
+from core.machine.jobs import WORKER, Child, Starter
 from core.machine.settings import Settings, read_settings
 from core.records.events import CommandKind, RunStatus
 from core.store import RunStore, StoreError, Working, recovery
@@ -50,7 +51,7 @@ def this_process() -> tuple[int, float]:
 
 @dataclass
 class _Standby:
-    process: children.Child
+    process: Child
     log: Path
     launched: float
 
@@ -62,15 +63,15 @@ class _Standby:
 class Supervisor:
     """Runs of one home. One object serves all threads of a server; several servers may share a home."""
 
-    def __init__(self, home: Home, store: RunStore, starter: children.Starter | None = None) -> None:
+    def __init__(self, home: Home, store: RunStore, starter: Starter | None = None) -> None:
         self.home = home
-        self._starter = starter or children.Interpreters()
+        self._starter = starter or Interpreters()
         self.store = store
         self._lock = threading.Lock()
         self._standby: _Standby | None = None
         self._last_start = 0.0
         self._next_clearing = 0.0
-        self._children: list[children.Child] = []
+        self._children: list[Child] = []
         pid, started = this_process()
         self._claimer = f"{pid} {started!r} {secrets.token_hex(4)}"
         self.settings_problem = ""
@@ -268,7 +269,7 @@ class Supervisor:
         with suppress(psutil.NoSuchProcess, StoreError):  # gone already: `reconcile` will say so; or it says so itself, once the store can be written
             self.store.set_launched(run_id, self._claimer, process.pid, psutil.Process(process.pid).create_time())
 
-    def _wake_standby(self, run_id: str) -> children.Child | None:
+    def _wake_standby(self, run_id: str) -> Child | None:
         with self._lock:
             standby = self._standby
             if standby is None or not standby.ready or standby.process.stdin is None:
@@ -283,8 +284,8 @@ class Supervisor:
             return None
         return standby.process
 
-    def _launch(self, arguments: list[str], log: Path, talk: bool = False) -> children.Child:
-        process = self._starter.start(children.WORKER, ["--home", str(self.home.path), *arguments], log, talk)
+    def _launch(self, arguments: list[str], log: Path, talk: bool = False) -> Child:
+        process = self._starter.start(WORKER, ["--home", str(self.home.path), *arguments], log, talk)
         self._children.append(process)
         return process
 

@@ -18,8 +18,9 @@ import torch
 
 from core.config import RunConfig
 from core.machine import children
-from core.machine.children import Child, Forked, Nursery
+from core.machine.children import Forked, Nursery
 from core.machine.home import Home, child_environment
+from core.machine.jobs import Child
 from core.store import RunStore
 from core.store.checkpoint import weights_of
 from core.worker.supervisor import Supervisor

@@ -8,6 +8,7 @@ from functools import cache
 from core.lab.lab import Lab
 from core.machine import children
 from core.machine.home import Home
+from core.machine.jobs import Starter
 from core.store import RunStore
 from core.store.trouble import StoreError
 from core.worker.supervisor import Supervisor
@@ -21,7 +22,7 @@ class Services:
     store: RunStore
     supervisor: Supervisor
     lab: Lab
-    starter: children.Starter = field(default_factory=children.Interpreters)
+    starter: Starter = field(default_factory=children.Interpreters)
     """How the processes of supervisor and lab are started."""
 
 
