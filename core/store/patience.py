@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from core.store.continued import Cut
 from core.store.recovery import levels_of
 from core.store.run_folder import Notice, RunFolder, read_rows
 from core.store.trouble import StoreError
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -142,16 +144,7 @@ class PatientStore(RunStore):
         Raises:
             StoreError: it could not within `limits.cut` seconds, or waiting does not help; nothing was cut.
         """
-        end = time.monotonic() + self.limits.cut
-        while True:
-            try:
-                dropped = super().cut(run_id, at)
-                break
-            except StoreError as error:
-                if not error.passing or time.monotonic() > end:
-                    raise
-                self._begin_trouble(error)
-                time.sleep(self.limits.retry)
+        dropped = _patiently(lambda: super(PatientStore, self).cut(run_id, at), self.limits.cut, self.limits.retry, self._begin_trouble)
         self.retry(now=True)
         self._row_now = self.columns(run_id)
         self.folder.go_on(self.blocks(run_id), self.epochs_after(run_id), self.changes_after(run_id))
@@ -327,11 +320,21 @@ def open_patiently(database: Path, limits: Limits | None = None) -> RunStore:
         StoreError: it was not within `limits.last` seconds.
     """
     limits = limits or Limits()
-    end = time.monotonic() + limits.last
+    return _patiently(lambda: RunStore(database, limits.wait), limits.last, min(limits.retry, 1.0))
+
+
+def _patiently(act: Callable[[], Value], seconds: float, pause: float, trouble: Callable[[StoreError], object] = lambda error: None) -> Value:
+    """What `act` returns, asked again every `pause` seconds while the store cannot be used just now; `trouble` is told each time.
+
+    Raises:
+        StoreError: it could not be used within `seconds`, or waiting does not help.
+    """
+    end = time.monotonic() + seconds
     while True:
         try:
-            return RunStore(database, limits.wait)
+            return act()
         except StoreError as error:
             if not error.passing or time.monotonic() > end:
                 raise
-            time.sleep(min(limits.retry, 1.0))
+            trouble(error)
+        time.sleep(pause)
