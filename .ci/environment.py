@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = {"run": ("requirements.txt",), "test": ("requirements.txt", "requirements-dev.txt")}
+REQUIREMENTS = {"run": ("requirements.txt",), "test": ("requirements.txt", "requirements-dev.txt", "requirements-export.txt")}
 BESIDE = {"peers": "bench/requirements.txt", "mutate": "tests/requirements-mutate.txt"}
 """Environments that lie beside Thaw's: their name, and what they have that Thaw's has not."""
 
