@@ -33,6 +33,7 @@ class Freezing:
         self.model = model
         self.randomness = randomness
         self.frozen: frozenset[str] = frozenset()
+        self._norms = list(_norms(model))
         self.freeze(frozen)
 
     def freeze(self, frozen: Collection[str]) -> None:
@@ -78,21 +79,20 @@ class Freezing:
         One without any parameters (`affine=False`) follows its neighbours: it rests only if the whole model is frozen around it,
         that is, if no parameter of its parent module learns.
         """
-        norms: dict[str, _NormBase] = {}
-        for path, module in self.model.named_modules():
-            if not isinstance(module, _NormBase):
-                continue
-            own = list(module.parameters(recurse=False))
-            if not own:
-                own = list(self.model.get_submodule(path.rpartition(".")[0]).parameters())
-            if not any(parameter.requires_grad for parameter in own):
-                norms[path] = module
-        return norms
+        return {path: norm for path, norm, own in self._norms if not any(parameter.requires_grad for parameter in own)}
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
     """The parameters that learn, in `named_parameters` order: what an optimizer should be given, and nothing else."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _norms(model: nn.Module) -> Iterator[tuple[str, _NormBase, list[nn.Parameter]]]:
+    """Each normalisation layer with its path and the parameters that decide whether it rests: looked up once, since every epoch asks twice."""
+    for path, module in model.named_modules():
+        if isinstance(module, _NormBase):
+            own = list(module.parameters(recurse=False))
+            yield path, module, own or list(model.get_submodule(path.rpartition(".")[0]).parameters())
 
 
 def _learns(module: nn.Module, unknown: bool) -> bool:

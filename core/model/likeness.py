@@ -22,11 +22,23 @@ ENOUGH = 0.9
 
 
 def looks_like(shapes: Shapes, chosen: str = "") -> str:
-    """Ends a sentence with the model that tensors of these names and shapes are of; nothing where there is none.
+    """Ends a sentence with the model that tensors of these names and shapes are of; nothing where there is none. `chosen` as `in_words`."""
+    return in_words(alike(shapes), chosen)
+
+
+def in_words(likely: tuple[str, ...], chosen: str = "") -> str:
+    """Ends a sentence with what `alike` found; nothing where that is nothing.
 
     Args:
         chosen: the name of the model that they do not quite fit, which may be the one that they are most like.
     """
+    if chosen in likely:
+        return f"; otherwise it looks like {chosen}: one that somebody changed"
+    return f"; by its names and shapes it is {' or '.join(likely)}" if likely else ""
+
+
+def alike(shapes: Shapes) -> tuple[str, ...]:
+    """The models that tensors of these names and shapes are of. Takes some seconds at most."""
     until = time.monotonic() + SECONDS
     size = _parameters(shapes)
     by_distance = sorted(MODELS.values(), key=lambda entry: abs(math.log((size + 1) / entry.parameters)))
@@ -43,10 +55,7 @@ def looks_like(shapes: Shapes, chosen: str = "") -> str:
             other.add(entry.family)
         elif len(ways[0].fitting) >= ENOUGH * len(own):
             found.append((len(ways[0].fitting), entry.name))
-    best = [name for count, name in found if count == max(count for count, _ in found)]
-    if chosen in best:
-        return f"; otherwise it looks like {chosen}: one that somebody changed"
-    return f"; by its names and shapes it is {' or '.join(best)}" if best else ""
+    return tuple(name for count, name in found if count == max(count for count, _ in found))
 
 
 def _parameters(shapes: Shapes) -> int:

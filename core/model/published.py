@@ -1,9 +1,10 @@
-"""The weights that torchvision publishes for a model: from torch's own cache, or downloaded with progress and patience."""
+"""The trained weights of a model: those that torchvision publishes (in torch's own cache, or downloaded with patience), or that ship with Thaw."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import socket
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
+import safetensors.torch
 import torch
 import torchvision
 from torch import Tensor
@@ -21,6 +23,7 @@ from core.catalog.weight_kinds import refused
 from core.config import ConfigError
 from core.model.weight_files import UNREADABLE
 from core.networks.model_entries import ModelEntry
+from core.networks.shipped_weights import Shipped
 
 Progress = Callable[[str, float | None], None]
 
@@ -28,12 +31,21 @@ NETWORK_PATIENCE = 30.0
 """Seconds without a byte after which a download has failed."""
 
 
+def place(entry: ModelEntry) -> Path:
+    """Where torch keeps the default weights of torchvision for a model, once they were downloaded. It must have some."""
+    address: str = torchvision.models.get_model_weights(entry.name).DEFAULT.url
+    return Path(torch.hub.get_dir()) / "checkpoints" / address.rpartition("/")[2]
+
+
 def published(entry: ModelEntry, progress: Progress) -> dict[str, Tensor]:
-    """The default weights of torchvision for a model, from torch's own cache or the network."""
+    """The trained weights of a model: those that ship with it, or torchvision's default ones, from torch's own cache or the network."""
+    if entry.shipped:
+        progress("reading the weights that ship with Thaw", None)
+        return _shipped(entry.shipped)
     if not entry.pretrained:
-        raise ConfigError("starting_weights", f"'pretrained': {entry.label} is a model of our own and has no published weights; use random")
+        raise ConfigError("starting_weights", f"'pretrained': {entry.label} is a model of our own and has no trained weights; use random")
     weights = torchvision.models.get_model_weights(entry.name).DEFAULT
-    file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+    file = place(entry)
     here = file.exists()
     progress("reading the published weights" if here else f"downloading weights: 0 of {entry.megabytes} MB", None if here else 0.0)
     try:
@@ -47,6 +59,18 @@ def published(entry: ModelEntry, progress: Progress) -> dict[str, Tensor]:
             raise refused(file, "it is damaged or incomplete; delete it and start again to download it") from None
         raise _not_downloaded(error, weights.url, file) from None
     return state
+
+
+def _shipped(weights: Shipped) -> dict[str, Tensor]:
+    """The tensors of a file of the project. Raises ConfigError for one that is not there, or not the one that its entry names."""
+    remedy = f"get Thaw anew (git checkout -- {weights.path.name} in {weights.path.parent}), or use random"
+    try:
+        content = weights.path.read_bytes()
+    except OSError as error:
+        raise ConfigError("starting_weights", f"'pretrained': {weights.path} cannot be read ({error.strerror or error}); {remedy}") from None
+    if hashlib.sha256(content).hexdigest() != weights.sha256:
+        raise ConfigError("starting_weights", f"'pretrained': {weights.path} is not the file that ships with this Thaw; {remedy}")
+    return safetensors.torch.load(content)
 
 
 _DOWNLOAD_ERRORS = (*UNREADABLE, HTTPException)

@@ -1,4 +1,4 @@
-"""Starting weights: random, torchvision's published ones, or a file. The door: `weight_files` reads, `fitting` finds what fits.
+"""Starting weights: random, trained (torchvision's, or shipped with Thaw), or a file. The door: `weight_files` reads, `fitting` finds what fits.
 
 What a file holds is compared with the model name by name and shape by shape, and only then loaded: a model never ends up with a part
 of its body from a file and the rest random.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from core.catalog.check import weights_file
 from core.config import ConfigError, RunConfig
 from core.model.choosing import choose
 from core.model.fitting import Match, Shape
-from core.model.likeness import looks_like
+from core.model.likeness import alike, in_words
 from core.model.published import Progress, published
 from core.model.weight_files import read
 from core.networks.model_entries import ModelEntry
@@ -44,7 +45,8 @@ def load(model: nn.Module, config: RunConfig, progress: Progress = lambda text, 
         progress: told what is being done, and the share of it that is done (0 to 1) where that is known.
 
     Returns:
-        How a file was understood and what of it was left out, in sentences; nothing for weights that are not from a file.
+        How a file was understood and what of it was left out, in sentences; of the weights that ship with Thaw,
+            what they have seen; else nothing.
 
     Raises:
         ConfigError: on `starting_weights`, with the remedy: no network, no such file, a file that is broken, dangerous or of
@@ -55,8 +57,8 @@ def load(model: nn.Module, config: RunConfig, progress: Progress = lambda text, 
         case "random":
             return ()
         case "pretrained":
-            _fit(model, entry, published(entry, progress), f"the published weights of {entry.name}")
-            return ()
+            _fit(model, entry, published(entry, progress), f"the trained weights of {entry.name}")
+            return _seen_before(entry, config)
         case path:
             file = weights_file(path)
             progress(f"reading {file.name}", None)
@@ -64,11 +66,51 @@ def load(model: nn.Module, config: RunConfig, progress: Progress = lambda text, 
             return (f"Starting weights: {file.name[:80]} is {found.kind}. {_fit(model, entry, found.tensors, str(file))}",)
 
 
-def _fit(model: nn.Module, entry: ModelEntry, state: Mapping[str, Tensor], name: str) -> str:
-    """Load what fits of `state` into `model`, or raise and leave the model as it is. `name` is for the errors.
+def _seen_before(entry: ModelEntry, config: RunConfig) -> tuple[str, ...]:
+    """What is to be known of the pictures that the weights that ship with Thaw learned from, where a run has them too."""
+    shipped = entry.shipped
+    if shipped is None or config.dataset not in shipped.seen or not config.validation_share:
+        return ()
+    return (f"The starting weights were {shipped.origin}. Where these are validation pictures here, that accuracy looks better than it is.",)
 
-    Returns:
-        What was taken, what is new and what was left out, in sentences.
+
+@dataclass(frozen=True)
+class Matched:
+    """What of a file belongs where in a model. `loaded`: a tensor for each of the model's names, `own`: the model's; those of `fresh` heads stay."""
+
+    fit: Match
+    remark: str
+    given: Mapping[str, Tensor]
+    named: Mapping[str, Tensor]
+    loaded: Mapping[str, Tensor]
+    own: Mapping[str, Tensor]
+    fresh: list[str]
+
+    @property
+    def taken(self) -> list[str]:
+        """The model's names of what comes from the file."""
+        return [key for key in self.own if key in self.named and self.loaded[key] is not self.own[key]]
+
+    @property
+    def left(self) -> list[str]:
+        """The file's names of what the model has no place for."""
+        used = {id(self.named[key]) for key in self.taken} | {id(tensor) for tensor in self.own.values()}
+        return [key for key, tensor in self.given.items() if id(tensor) not in used]
+
+
+class NoFit(ConfigError):
+    """Weights are of another model; `likely` names those of the catalogue that they may be of."""
+
+    def __init__(self, message: str, likely: tuple[str, ...]) -> None:
+        super().__init__("starting_weights", message)
+        self.likely = likely
+
+
+def matched(model: nn.Module, entry: ModelEntry, state: Mapping[str, Tensor], name: str) -> Matched:
+    """What of `state` belongs where in `model`, which need have no numbers. `name` is for the errors.
+
+    Raises:
+        ConfigError: on `starting_weights`, where it does not fit: `NoFit`, where it is of another model.
     """
     own = model.state_dict()
     given = {_today(key): tensor for key, tensor in state.items()}
@@ -84,16 +126,25 @@ def _fit(model: nn.Module, entry: ModelEntry, state: Mapping[str, Tensor], name:
     counters = [key for key in lacking if key.endswith(".num_batches_tracked")]
     loaded |= {key: own[key] for key in counters}
     _check(loaded, named, own, entry, name, given)
-    ready = OrderedDict((key, loaded[key].to(own[key].dtype)) for key in own)
+    return Matched(fit, remark, given, named, loaded, own, fresh)
+
+
+def _fit(model: nn.Module, entry: ModelEntry, state: Mapping[str, Tensor], name: str) -> str:
+    """Load what fits of `state` into `model`, or raise and leave the model as it is. `name` is for the errors.
+
+    Returns:
+        What was taken, what is new and what was left out, in sentences.
+    """
+    found = matched(model, entry, state, name)
+    ready = OrderedDict((key, found.loaded[key].to(own.dtype)) for key, own in found.own.items())
     for key, tensor in ready.items():
         if not bool(torch.isfinite(tensor).all()):
             complaint = f"NaN or infinite numbers in {key}: it was saved after training had failed"
             raise ConfigError("starting_weights", f"{name} holds {complaint}; use another file")
     # The versions torch keeps beside a state_dict say how to convert old names, which `_today` has done.
-    ready._metadata = own._metadata  # type: ignore[attr-defined]
+    ready._metadata = found.own._metadata  # type: ignore[attr-defined]
     model.load_state_dict(ready, strict=True)
-    taken = [key for key in own if key in named and loaded[key] is not own[key]]
-    return _in_words(fit, remark, taken, fresh, own, named, given)
+    return _in_words(found)
 
 
 def _heads(entry: ModelEntry) -> tuple[str, ...]:
@@ -147,15 +198,15 @@ def _check(
             break
         if tensor.shape != own[key].shape:
             complaint = f"its {key} is {_size(tensor)} where the model has {_size(own[key])}"
-        elif tensor.layout != torch.strided or tensor.dtype not in DTYPES or tensor.device.type != own[key].device.type:
+        elif tensor is not own[key] and (tensor.layout != torch.strided or tensor.dtype not in DTYPES or tensor.device.type != "cpu"):
             complaint = f"its tensor {key} is not an ordinary one ({tensor.dtype}, {tensor.layout}, {tensor.device.type})"
             raise ConfigError("starting_weights", f"{name} cannot be used: {complaint}; save model.state_dict() of a model in float32")
         elif tensor.is_floating_point() != own[key].is_floating_point():
             complaint = f"its {key} holds {tensor.dtype} where the model has {own[key].dtype}"
     if complaint:
-        likely = looks_like({key: tuple(tensor.shape) for key, tensor in given.items()}, entry.name)
+        likely = alike({key: tuple(tensor.shape) for key, tensor in given.items()})
         remedy = "choose the model that it was saved from, or another file"
-        raise ConfigError("starting_weights", f"{name} does not fit {entry.label}: {complaint}{likely}; {remedy}")
+        raise NoFit(f"{name} does not fit {entry.label}: {complaint}{in_words(likely, entry.name)}; {remedy}", likely)
 
 
 def _first(what: str, keys: list[str]) -> str:
@@ -170,28 +221,26 @@ def _size(tensor: Tensor) -> str:
 # How it was understood
 
 
-def _in_words(
-    fit: Match, remark: str, taken: list[str], fresh: list[str], own: Mapping[str, Tensor], named: Mapping[str, Tensor], given: Mapping[str, Tensor]
-) -> str:
-    said = [f"{len(taken):,} of the model's {len(own):,} tensors were taken from it"]
+def _in_words(found: Matched) -> str:
+    fit, taken = found.fit, found.taken
+    said = [f"{len(taken):,} of the model's {len(found.own):,} tensors were taken from it"]
     if fit.prefix:
         said.append(f"under names that begin with {fit.prefix[:80]!r}")
     if fit.reading.words:
         said.append(fit.reading.words)
-    if fresh:
-        said.append(f"the head is new ({', '.join(fresh)})")
-    dtypes = sorted({str(named[key].dtype).removeprefix("torch.") for key in taken if named[key].dtype != own[key].dtype})
+    if found.fresh:
+        said.append(f"the head is new ({', '.join(found.fresh)})")
+    dtypes = sorted({str(found.named[key].dtype).removeprefix("torch.") for key in taken if found.named[key].dtype != found.own[key].dtype})
     if dtypes:
         said.append(f"{' and '.join(dtypes)} became float32")
-    used = {id(named[key]) for key in taken} | {id(own[key]) for key in own}
-    left = Counter(_part(key, fit) for key, tensor in given.items() if id(tensor) not in used)
+    left = Counter(_part(key, fit) for key in found.left)
     sentences = [", ".join(said) + "."]
     if left:
         most = ", ".join(f"{part[:60]} {count:,}" for part, count in left.most_common(4))
         count = sum(left.values())
         which = "1 tensor that the model has no place for was" if count == 1 else f"{count:,} tensors that the model has no place for were"
         sentences.append(f"{which} left out ({most}{', ...' if len(left) > 4 else ''}).")
-    return " ".join([*sentences, *([remark] if remark else [])])
+    return " ".join([*sentences, *([found.remark] if found.remark else [])])
 
 
 def _part(key: str, fit: Match) -> str:

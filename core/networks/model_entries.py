@@ -8,6 +8,7 @@ from typing import NamedTuple
 from core.config import ConfigError
 from core.config.entry import Entry, by_name
 from core.networks.published_weights import PUBLISHED, Published
+from core.networks.shipped_weights import SHIPPED, Shipped
 
 
 class Figures(NamedTuple):
@@ -50,8 +51,8 @@ class ModelEntry(Entry):
 
     `auxiliary` of them are in the auxiliary classifiers. `accuracy` is the share of ImageNet's validation images (percent, top-1)
     that the published weights get right, `megabytes` (of a million bytes) the size of their download, `published` what else is known
-    of them: None for our own models, which have no published weights. `normalise` are the figures that its published weights expect
-    images to be normalised with.
+    of them: None for our own models, which have no published weights; `shipped` are the trained weights that Thaw brings along for one
+    of those. `normalise` are the figures that its trained weights expect images to be normalised with.
     """
 
     family: Family = Family("", "", ())
@@ -64,16 +65,19 @@ class ModelEntry(Entry):
     normalise: Figures = IMAGENET
     auxiliary: int = 0
     published: Published | None = None
+    shipped: Shipped | None = None
 
     @property
     def terms(self) -> str:
-        """Where its published weights come from, and on what terms they may be used; "" where there are none."""
+        """Where its trained weights come from, and on what terms they may be used; "" where there are none."""
+        if self.shipped:
+            return f"Weights that ship with Thaw: {self.shipped.origin}. {self.shipped.terms}"
         return f"Weights {self.published.name}: {self.published.origin}. {self.published.terms}" if self.published else ""
 
     @property
     def pretrained(self) -> bool:
-        """True where torchvision publishes weights."""
-        return self.accuracy is not None
+        """True where trained weights can be had by the name `pretrained`: torchvision publishes them, or they ship with Thaw."""
+        return self.published is not None or self.shipped is not None
 
     def check_image_size(self, image_size: int) -> None:
         """Raises ConfigError on `image_size` for a side, in pixels, that the model cannot be trained on."""
@@ -122,7 +126,7 @@ MAXVIT = Family(
 
 
 def _own(name: str, about: str, parameters: int) -> ModelEntry:
-    return ModelEntry(name, name, about, family=OWN, parameters=parameters, usual=OWN.usual)
+    return ModelEntry(name, name, about, family=OWN, parameters=parameters, usual=OWN.usual, shipped=SHIPPED.get(name))
 
 
 def _model(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from core.model import weights
 from core.networks import models
-from tests.model.weights_cases import CLASSES, config, refusal, same, small
+from tests.model.weights_cases import CLASSES, config, refusal, same
 
 
 class Network:
@@ -210,7 +210,7 @@ def test_what_a_killed_download_left_is_removed_and_what_another_is_writing_is_n
 
 
 def test_our_own_models_have_no_published_weights() -> None:
-    assert "small_cnn is a model of our own" in refusal(small(), config("pretrained"))
+    assert "mlp is a model of our own" in refusal(models.build("mlp", CLASSES, 32), config("pretrained", "mlp"))
 
 
 def test_googlenet_and_inception_scale_their_inputs_as_their_published_weights_expect() -> None:

@@ -30,7 +30,7 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-@pytest.mark.parametrize("entry", [entry for entry in MODELS.values() if entry.pretrained], ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", [entry for entry in MODELS.values() if entry.published], ids=lambda entry: entry.name)
 def test_what_is_said_of_published_weights_is_what_torchvision_says(entry: ModelEntry) -> None:
     weights = torchvision.models.get_model_weights(entry.name).DEFAULT
     published = entry.published
@@ -56,7 +56,8 @@ def test_the_licences_are_those_that_torchvision_names_and_everything_else_is_sa
         assert "Instagram" in PUBLISHED[name].origin
         assert MODELS[name].terms.endswith("CC BY-NC 4.0, no commercial use.")
     assert "none stated" in MODELS["resnet18"].terms
-    assert MODELS["small_cnn"].terms == ""
+    assert MODELS["mlp"].terms == ""
+    assert MODELS["small_cnn"].terms.startswith("Weights that ship with Thaw: trained on 581 pictures of the handwritten digits 0 to 4.")
 
 
 @pytest.mark.parametrize(("name", "million", "inside"), [("googlenet", "13.0", "6.4"), ("inception_v3", "27.2", "3.3")])
@@ -110,6 +111,12 @@ def test_the_form_says_where_weights_come_from_and_on_what_terms() -> None:
     )
     assert "non-commercial research and education" in plain
     assert "elsewhere" in model_choice._about_weights("pretrained", "densenet121")
+    ours = model_choice._about_weights("pretrained", "small_cnn")
+    assert "They ship with Thaw, trained on 581 pictures of the handwritten digits 0 to 4" in ours
+    assert "dataset digits_5_9" in ours
+    assert "nothing to download" in ours
+    assert "ImageNet" not in ours
+    assert model_choice._about_weights("pretrained", "mlp") == "There are none for mlp."
     assert "6.38 M of ImageNet's parameters are in auxiliary classifiers" in model_choice.facts(LayerTable(describe("googlenet", 10, 224)))
 
 
