@@ -29,7 +29,8 @@ from core.networks import models
 from core.records.cost import Cost
 from core.records.layers import backward_share, frozen_parameters, head_options
 from core.records.telling import first_line, size
-from core.training.steps import THREADS, Pair, Steps, images_within, use_threads
+from core.reuse.counts import use_threads
+from core.training.steps import THREADS, Pair, Steps, images_within
 
 BUDGET_SECONDS = 2.5
 """No further step is begun after this much time in measured steps."""

@@ -1,7 +1,7 @@
 """Ways to compute a training step, tried on the actual model, pictures and device: how long each takes, and how far from exact it is.
 
-Ways are tried factor by factor, not in all combinations: first the threads, then memory format and number format together (one
-can need the other), then what can be added to the best of these. In each of these stages all ways take their steps in turn, and
+Ways are tried factor by factor, not in all combinations: first the threads, then the fused optimizer, then memory format and number format
+together (one can need the other), then what can be added to the best of these. In each of these stages all ways take their steps in turn, and
 one that was measured before is among them: what else the machine does disturbs all alike, and times of two stages compare. Where
 one thread is used the processor's time is measured instead of the clock's, in which others' turns are left out.
 """
@@ -27,8 +27,9 @@ from core.measuring.sample import pictures
 from core.measuring.trial import Found, Hopeless, Subject, Timer, Trial, stopwatch
 from core.records.speed import Way
 from core.records.telling import first_line
+from core.reuse.counts import use_threads
 from core.reuse.split import NotSplit, Split, fold_norms, split
-from core.training.steps import Pair, Steps, use_threads
+from core.training.steps import Pair, Steps
 
 BUDGET_SECONDS, BUDGET_PASSES, SHARE_OF_RUN, MOST_SECONDS = 6.0, 24, 0.05, 60.0
 """No further way is begun after this much time: the most of 6 s, of 24 passes (what all of it takes at least), and of a twentieth of
@@ -102,8 +103,9 @@ class Trials:
         passes = max(BUDGET_PASSES, SHARE_OF_RUN * self.subject.steps * self.scale)
         self._deadline = time.perf_counter() + min(MOST_SECONDS, max(BUDGET_SECONDS, passes * seconds))
         self._own = best.way.threads == 1 and self.subject.device.type == "cpu"
-        best = self._layouts(best)
-        for variation in (self._fused, self._folded, self._compiled):
+        # Where updates take much, fusing them is tried first: it is quickly measured, and brings more than formats do.
+        early = self._update_share(best) >= WORTH_TRYING
+        for variation in (*([self._fused] if early else []), self._layouts, *([] if early else [self._fused]), self._folded, self._compiled):
             best = variation(best)
         return Found(tuple(self.ways), self._possible(), self.images, self.reference.tolerance, self.share, self.complete)
 
@@ -165,7 +167,7 @@ class Trials:
         trials = [exact]
         for number_format in self._precisions():
             for memory_format in reversed(FORMATS):  # the more promising one first, should time run out
-                way = Way(memory_format=memory_format, precision=number_format, threads=exact.way.threads)  # type: ignore[arg-type]
+                way = Way(memory_format, number_format, exact.way.fused_optimizer, threads=exact.way.threads)  # type: ignore[arg-type]
                 if (memory_format, number_format) != ("contiguous", "float32"):
                     trials += self._tried(way, lambda way=way: self._of_format(way))  # type: ignore[misc]
         self._time(trials)
@@ -175,20 +177,23 @@ class Trials:
         way = replace(best.way, fused_optimizer=True, step_seconds=None)
         if not OPTIMIZERS[self.subject.config.optimizer].fused:
             return best
-        if self._in_vain("updates take", statistics.median(best.updates) / self.subject.config.accumulate, best, way):
+        if self._in_vain("updates take", self._update_share(best), way):
             return best
 
         def make() -> Trial:
             return Trial(way, Steps(best.steps.model, self._config(way), self.subject.device, self.subject.frozen), best.halves)
 
-        return self._added(best, way, make, judged=False)
+        found = self._added(best, way, make, judged=False)
+        self._models[way.memory_format] = (found.steps.model, found.steps.optimizer)  # formats share it from here on
+        return found
 
     def _folded(self, best: Trial) -> Trial:
         halves = best.halves
         if halves is None or not any(isinstance(module, _BatchNorm) for module in _called(halves)):
             return best
         way = replace(best.way, fold_norms=True, step_seconds=None)
-        if self._in_vain("computing features once takes", (self.share or 0.0) * self.scale * statistics.median(best.prefixes), best, way):
+        prefixes = (self.share or 0.0) * self.scale * statistics.median(best.prefixes)
+        if self._in_vain("computing features once takes", prefixes / self._seconds(best), way):
             return best
 
         def make() -> Trial:
@@ -325,9 +330,12 @@ class Trials:
         trial.way = replace(trial.way, **figures)
         self.ways[place : place + 1] = [trial.way]
 
-    def _in_vain(self, what: str, seconds: float, best: Trial, way: Way) -> bool:
-        """Whether so little time is spent on something that making it faster cannot help; the way's row says so then."""
-        share = seconds / self._seconds(best)
+    def _update_share(self, trial: Trial) -> float:
+        """Share of a step that its update takes."""
+        return statistics.median(trial.updates) / self.subject.config.accumulate / self._seconds(trial)
+
+    def _in_vain(self, what: str, share: float, way: Way) -> bool:
+        """Whether so small a share of a step goes into something that making it faster cannot help; the way's row says so then."""
         if share < WORTH_TRYING:
             self.ways.append(replace(way, refused=f"not tried: {what} {100 * share:.1f} % of the time"))
         return share < WORTH_TRYING

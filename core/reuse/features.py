@@ -17,6 +17,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -28,10 +29,13 @@ from torch import Tensor
 from core.machine.bits import same
 from core.records import telling
 
-FORMAT = 1
+FORMAT = 2
 """Part of each file: raise it when what lies where changes."""
 
 PAGE = 4096
+
+SIZES = 512
+"""Bytes at the end of a file's first page: a bit for each size of batch that was seen to give the same rows as full batches, 0 to 4095."""
 
 DISK_RESERVE = 2**30
 """Bytes of the disk that are left to others."""
@@ -76,10 +80,23 @@ class Column:
         values = tensor.detach().permute(self.order).to("cpu", _dtype(self.stored)).contiguous()
         return values.reshape(len(values), -1).view(torch.uint8)
 
+    def as_stored(self, rows: Tensor) -> Tensor:
+        """uint8 [N, row_bytes] as numbers [N, *shape]: the same memory."""
+        return rows.view(_dtype(self.stored)).view(-1, *self.shape)
+
+    def as_given(self, values: Tensor) -> Tensor:
+        """Numbers [N, *shape] as they are given out."""
+        values = values.to(_dtype(self.given))
+        return values if self.plain else values.permute(tuple(np.argsort(self.order).tolist()))
+
     def from_rows(self, rows: Tensor) -> Tensor:
         """What `to_rows` was given, but for rounding."""
-        values = rows.view(_dtype(self.stored)).view(-1, *self.shape).to(_dtype(self.given))
-        return values.permute(tuple(np.argsort(self.order).tolist()))
+        return self.as_given(self.as_stored(rows))
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether the dimensions lie in memory in their own order."""
+        return self.order == tuple(range(len(self.order)))
 
 
 class Table:
@@ -91,8 +108,11 @@ class Table:
         self.place: Literal["disk", "memory"] = "disk" if file else "memory"
         self._filled = filled  # bool [rows]
         self._blocks = tuple(blocks)  # uint8 [rows, row_bytes], one a column
+        self._values = tuple(column.as_stored(block) for column, block in zip(columns, blocks, strict=True))
         self._file = file
-        self._settled = 0
+        self._settled = (0, 0)
+        self.sizes: set[int] = set() if file is None else file.sizes()
+        """Sizes of batches that were seen to give the rows that full batches give."""
         self._settling: threading.Thread | None = None
 
     @property
@@ -124,7 +144,7 @@ class Table:
 
     def read(self, pictures: Tensor) -> list[Tensor]:
         """A tensor [N, ...] for each column, on the CPU; the rows must be there."""
-        return [column.from_rows(block.index_select(0, pictures)) for column, block in zip(self.columns, self._blocks, strict=True)]
+        return [column.as_given(values.index_select(0, pictures)) for column, values in zip(self.columns, self._values, strict=True)]
 
     def rounded(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """What `read` gives after `write`."""
@@ -141,10 +161,11 @@ class Table:
         if self._settling is not None and (wait or not self._settling.is_alive()):
             self._settling.join()
             self._settling = None
-        count = int(self._filled.sum())
+        count = int(self._filled.sum()), len(self.sizes)
         if self._file is not None and self._settling is None and count != self._settled:
             self._settled = count
-            self._settling = threading.Thread(target=self._file.settle, args=(self._filled.numpy().copy(),), name="settle features")
+            given = self._filled.numpy().copy(), frozenset(self.sizes)
+            self._settling = threading.Thread(target=self._file.settle, args=given, name="settle features")
             self._settling.start()
             if wait:
                 self.settle(wait=True)
@@ -153,6 +174,7 @@ class Table:
         """Forget all of it."""
         self.settle(wait=True)
         self._filled[:] = False
+        self.sizes.clear()
         if self._file is not None:
             self._file.path.unlink(missing_ok=True)
 
@@ -212,11 +234,12 @@ class _Layout:
 
     @property
     def header(self) -> bytes:
-        return json.dumps({"format": FORMAT, "rows": self.rows, "columns": [asdict(column) for column in self.columns]}).encode().ljust(PAGE)
+        text = json.dumps({"format": FORMAT, "rows": self.rows, "columns": [asdict(column) for column in self.columns]}).encode()
+        return text.ljust(_pages(len(text) + SIZES) - SIZES)
 
     @property
     def marks(self) -> int:
-        return len(self.header)
+        return len(self.header) + SIZES
 
     def start(self, column: int) -> int:
         """Place of a column's first row."""
@@ -252,7 +275,7 @@ class _File:
         partial = path.with_suffix(f".partial-{os.getpid()}-{threading.get_ident()}")
         try:
             with partial.open("wb") as file:
-                file.write(layout.header)
+                file.write(layout.header + bytes(SIZES))
                 file.truncate(layout.size)  # a hole: it takes room as rows are written
             try:
                 os.link(partial, path)
@@ -264,6 +287,10 @@ class _File:
 
     def marks(self) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
         return np.frombuffer(os.pread(self._file, self._layout.rows, self._layout.marks), np.uint8)
+
+    def sizes(self) -> set[int]:
+        bits = np.frombuffer(os.pread(self._file, SIZES, len(self._layout.header)), np.uint8)
+        return set(np.flatnonzero(np.unpackbits(bits)).tolist())
 
     def blocks(self) -> list[Tensor]:
         mapped = np.frombuffer(mmap.mmap(self._file, self._layout.size), np.uint8)  # writable only because torch wants it so
@@ -280,11 +307,15 @@ class _File:
             if written != size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def settle(self, filled: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+    def settle(self, filled: np.ndarray[tuple[int], np.dtype[np.bool_]], sizes: frozenset[int]) -> None:
         """First the rows, then the marks: a mark is never there without its row."""
         try:
             os.fsync(self._file)
             os.pwrite(self._file, (filled | (self.marks() > 0)).astype(np.uint8).tobytes(), self._layout.marks)
+            if sizes:
+                bits = np.zeros(8 * SIZES, np.uint8)
+                bits[[size for size in sizes | self.sizes() if size < len(bits)]] = 1
+                os.pwrite(self._file, np.packbits(bits).tobytes(), len(self._layout.header))
             os.fsync(self._file)
         except OSError:
             return  # a row without its mark is computed again by the next run

@@ -12,9 +12,8 @@ import platform
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
 import torchvision
@@ -25,8 +24,10 @@ from core.data.loader import Batch
 from core.machine.bits import digest
 from core.records.events import Reuse
 from core.reuse.compiling import Translator
+from core.reuse.counts import AllThreads, Pass
 from core.reuse.features import Column, NoRoom, Table, open_table
-from core.reuse.split import NotSplit, Split, fold_norms, split
+from core.reuse.split import NotSplit, Split, check, split
+from core.reuse.way import Keeping, Way
 from core.signals.profiling import Stages
 
 CHECKED_PICTURES = 2
@@ -41,19 +42,6 @@ WORTH = 1.5
 READ_BYTES_A_SECOND = 2e9
 READ_SECONDS = 50e-6
 """What reading the features of a batch takes, at most, on a machine of today: its bytes, and the calls."""
-
-
-@dataclass(frozen=True)
-class Keeping:
-    """How features are kept. `folder` None: they are not. `half`: rounded to float16. `budget` in bytes, of all tables together."""
-
-    folder: Path | None
-    budget: int = 8 * 10**9
-    half: bool = False
-    fold: bool = False
-
-
-Pass = Literal["train", "validation", "test"]
 
 
 class Partition:
@@ -90,11 +78,13 @@ class Partition:
         self.compiled = compiled
         self.news = False
         """Whether `tell` has something new to say."""
+        self.threads = AllThreads()
         self._translator = Translator() if compiled else None
         self._whole = self._translator.translated(model) if self._translator else model
         self._learning = self._what_learns()
         self._splits: dict[bool, Split | NotSplit] = {}
-        self._ways: dict[Pass, _Way] = {}
+        self._ways: dict[Pass, Way] = {}
+        self._digests: dict[tuple[tuple[int, int], ...], str] = {}
         self._tables: dict[str, Table] = {}
         self._dropped = ""
         self._random = random.Random(0)
@@ -113,11 +103,15 @@ class Partition:
         self.news = True
         for table in self._tables.values():
             table.settle()
+        if way := self._ways.get(what):
+            way.all_there = way.table is not None and way.table.has(way.pictures)
 
     def split(self) -> None:
         """Something else is frozen from now on, or frozen weights are not what they were: cut the model anew before the next batch."""
         self._splits.clear()
         self._ways.clear()
+        self.threads.forget()
+        self._digests.clear()
         self.news = True
         before, self._learning = self._learning, self._what_learns()
         if self._translator and self._learning != before:
@@ -134,17 +128,31 @@ class Partition:
         if way.split is None or way.table is None:
             images = self._images(batch)
             stages.done("data")
-            return self._whole(images)
+            return self.threads.live(self._pass, (images,), self._whole)(images)
         border = self._border(batch, way, way.table, stages)
         stages.done("static prefix")
-        return way.suffix(*border)
+        return self.threads.live(self._pass, border, way.suffix)(*border)
+
+    @property
+    def suffix(self) -> Any:
+        """What follows the border in the pass at hand; None where nothing is kept."""
+        way = self._ways.get(self._pass) or self._open()
+        return None if way.table is None else way.suffix
+
+    def border(self, batch: Batch, stages: Stages) -> list[Tensor] | None:
+        """What `suffix` is to be given for `batch`; None where nothing is kept."""
+        way = self._ways.get(self._pass) or self._open()
+        if way.table is None:
+            return None
+        self._calls += 1
+        return list(self._border(batch, way, way.table, stages))
 
     def tell(self) -> Reuse:
         """How far it is."""
         self.news = False
         self._said = time.perf_counter()
         passes, untranslated = (self._translator.passes, self._translator.untranslated) if self._translator else (0, 0)
-        return replace(self._reuse(), passes=passes, untranslated=untranslated)
+        return replace(self._reuse(), passes=passes, untranslated=untranslated, threads=self.threads.tell())
 
     def _reuse(self) -> Reuse:
         way = self._ways.get("train") or self._ways.get(self._pass)
@@ -174,17 +182,20 @@ class Partition:
 
     def close(self) -> None:
         """Have everything that was kept survive this process."""
+        self.threads.frozen()
         for table in self._tables.values():
             table.settle(wait=True)
 
-    def _border(self, batch: Batch, way: _Way, table: Table, stages: Stages) -> Sequence[Tensor]:
+    def _border(self, batch: Batch, way: Way, table: Table, stages: Stages) -> Sequence[Tensor]:
         """The border tensors of a batch: read, or computed and kept."""
         pictures, size = batch.pictures, len(batch)
-        if pictures is not None and (size == self.most or way.agrees.get(size)) and table.has(pictures):
+        if pictures is not None and (size == self.most or way.agrees.get(size)) and (way.all_there or table.has(pictures)):
             began = time.perf_counter()
-            border = [tensor.to(self.device) for tensor in table.read(pictures)]
+            border = table.read(pictures)
+            if self.device.type != "cpu":
+                border = [tensor.to(self.device) for tensor in border]
             reading = time.perf_counter() - began
-            if self._unchecked and (not way.checked or (self._calls > self._check_at and self._can_afford_a_check())):
+            if self._unchecked and (not self._proved(way) or (self._calls > self._check_at and self._can_afford_a_check())):
                 self._unchecked = False
                 began = time.perf_counter()
                 border = self._compared(batch, way, table, border)
@@ -206,10 +217,15 @@ class Partition:
         self.news |= time.perf_counter() - self._said > 1
         return table.rounded(border)
 
+    def _proved(self, way: Way) -> bool:
+        """Whether a whole batch was compared, and so is known to be what its pictures give alone, in this pass or in one with the same prefix."""
+        way.proved = way.proved or any(other.proved and other.few_agree and other.split is way.split for other in self._ways.values())
+        return way.proved
+
     def _can_afford_a_check(self) -> bool:
         return self._check_seconds <= CHECK_SHARE * (time.perf_counter() - self._last_check)
 
-    def _keep_unusual(self, way: _Way, table: Table, pictures: Tensor, images: Tensor, border: list[Tensor]) -> None:
+    def _keep_unusual(self, way: Way, table: Table, pictures: Tensor, images: Tensor, border: list[Tensor]) -> None:
         """Keep the features of a batch of another size than the usual, and find out whether this size gives the same as the usual one.
 
         Kernels are chosen by the size of a batch, and some add up in another order then: the rows of a table are those of full batches.
@@ -221,7 +237,8 @@ class Partition:
         elif not way.agrees.get(size):
             places = torch.arange(self.most, device=self.device) % size
             usual = [tensor[:size] for tensor in way.compute(images[places])]
-        way.agrees.setdefault(size, table.agree(usual, border))
+        if way.agrees.setdefault(size, table.agree(usual, border)):
+            table.sizes.add(size)
         self._keep(table, pictures, usual)
 
     def _keep(self, table: Table, pictures: Tensor, border: list[Tensor]) -> None:
@@ -230,10 +247,10 @@ class Partition:
         except OSError as error:
             self._drop(table, f"features could not be kept: {error.strerror}; free some disk, or lower feature_cache_gigabytes")
 
-    def _compared(self, batch: Batch, way: _Way, table: Table, border: list[Tensor]) -> list[Tensor]:
+    def _compared(self, batch: Batch, way: Way, table: Table, border: list[Tensor]) -> list[Tensor]:
         """Compute some of the pictures of a batch again. What differs is dropped, all of it, and what is right is given back."""
         images = self._images(batch)
-        if way.few_agree and way.checked:
+        if way.few_agree and self._proved(way):
             chosen = torch.tensor(self._random.sample(range(len(batch)), min(CHECKED_PICTURES, len(batch))), device=self.device)
             way.checked += len(chosen)
             if table.agree(way.compute(images[chosen]), [tensor[chosen] for tensor in border]):
@@ -246,6 +263,7 @@ class Partition:
         way.checked += len(batch)
         if table.agree(again, border):
             way.few_agree = way.checked == len(batch)
+            way.proved = True
             return border
         self._drop(table, "kept features were not what the frozen layers compute now, so they were deleted, and every step computes everything again")
         return again
@@ -256,12 +274,12 @@ class Partition:
         self._tables = {key: other for key, other in self._tables.items() if other is not table}
         for way in self._ways.values():
             if way.table is table:
-                way.table = None
+                way.table, way.all_there = None, False
         self.news = True
 
-    def _worth(self, way: _Way, table: Table, pictures: int) -> bool:
+    def _worth(self, way: Way, table: Table, pictures: int) -> bool:
         """Whether keeping pays. Known after a few batches; on an accelerator the clock cannot tell."""
-        if self.device.type != "cpu" or way.batches != _Way.WARM + 3:
+        if self.device.type != "cpu" or way.batches != Way.WARM + 3:
             return True
         computing = way.picture_seconds * pictures
         reading = pictures * table.picture_bytes / READ_BYTES_A_SECOND + READ_SECONDS
@@ -275,15 +293,17 @@ class Partition:
         return False
 
     def _images(self, batch: Batch) -> Tensor:
+        self.threads.frozen()  # pictures are asked for where something is to be computed of them
         # Pixels travel as uint8, a quarter of float32; non_blocking lets the copy overlap with what the device still does.
         images: Tensor = self.normalise(batch.images.to(self.device, non_blocking=True))
         return images
 
-    def _open(self) -> _Way:
+    def _open(self) -> Way:
         """How the pass at hand gets what the model gives."""
         assert self._loader is not None
+        self.threads.frozen()
         self.news = True
-        way = _Way()
+        way = Way()
         self._ways[self._pass] = way
         views = self._loader.views
         try:
@@ -297,20 +317,32 @@ class Partition:
                 )
             images = self._loader.images
             way.use(self._split(), self.keeping.fold, self._translator)
-            columns = [Column.of(tensor, self.keeping.half) for tensor in way.compute(self._probe())]
+            columns = self._columns(way)
             stored = len(images.images)
             way.pictures = torch.cat([images.indices + view * stored for view in range(views)])
             key = self._key(way.prefix, self._loader.key)
             if key not in self._tables:
                 self._tables[key] = open_table(self.keeping.folder, key, columns, stored * views, len(way.pictures), self.keeping.budget)
             way.table = self._tables[key]
+            way.agrees = dict.fromkeys(way.table.sizes, True)
         except (NotSplit, NoRoom) as problem:
             way.reason = str(problem)
             way.split = way.table = None
         return way
 
+    def _columns(self, way: Way) -> list[Column]:
+        """What a row of this way's table is made of."""
+        known = [other.table.columns for other in self._ways.values() if other.table is not None and other.split is way.split]
+        if known:
+            return list(known[0])
+        return [Column.of(tensor, self.keeping.half) for tensor in way.compute(self._probe())]
+
     def _split(self) -> Split:
         mode = self.model.training
+        trained = self._splits.get(True)
+        if mode not in self._splits and isinstance(trained, Split) and not trained.chance and self._halves_agree(trained):
+            # In training layers can change by chance that rest now; where there was none, the cut is the same.
+            self._splits[mode] = trained
         if mode not in self._splits:
             try:
                 self._splits[mode] = split(self.model, self._probe())
@@ -320,6 +352,13 @@ class Partition:
         if isinstance(found, NotSplit):
             raise found
         return found
+
+    def _halves_agree(self, found: Split) -> bool:
+        try:
+            check(self.model, found, self._probe()[:2])
+        except NotSplit:
+            return False
+        return True
 
     def _probe(self) -> Tensor:
         """Random images float32 [3, 3, S, S]."""
@@ -335,58 +374,19 @@ class Partition:
         parts = [
             prefix.code,
             *(f"{name} {prefix.get_submodule(name)!r}" for name in called),
-            digest([*prefix.parameters(), *prefix.buffers(), *self.normalise.buffers()]),
+            self._digest(prefix),
             pictures,
             self.about,
             # Kernels add up in another order for other sizes of batch, and other numbers of threads.
-            f"{self.model.training} {self.most} {torch.get_num_threads()} {self.keeping.half} {self.keeping.fold}",
+            f"{self.model.training} {self.most} {self.threads.base} {self.keeping.half} {self.keeping.fold}",
             f"{torch.__version__} {torchvision.__version__}",
             torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else f"{self.device.type} {processor}",
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
-
-class _Way:
-    """How one pass gets what the model gives, and what that has brought so far."""
-
-    WARM = 2
-    """Batches whose time does not count: the first ones set much up."""
-
-    def __init__(self) -> None:
-        self.split: Split | None = None
-        self.table: Table | None = None
-        self.prefix: Any = None
-        self.suffix: Any = None
-        self.reason = ""
-        self.pictures = torch.empty(0, dtype=torch.int64)
-        self.agrees: dict[int, bool] = {}
-        """Whether batches of another size than the usual give the same features."""
-        self.few_agree = True
-        """Whether a few pictures alone do."""
-        self.checked = 0
-        self.batches = 0
-        self.saved_seconds = 0.0
-        self._seconds = 0.0
-        self._counted = 0
-
-    def use(self, parts: Split, fold: bool, translator: Translator | None) -> None:
-        self.split = parts
-        self.prefix = fold_norms(parts.prefix) if fold else parts.prefix
-        self.suffix = translator.translated(parts.suffix) if translator else parts.suffix
-
-    def compute(self, images: Tensor) -> list[Tensor]:
-        """The border tensors of these images."""
-        with torch.no_grad():
-            return list(self.prefix(images))
-
-    @property
-    def picture_seconds(self) -> float:
-        """Time to compute the features of one picture; 0 until it is known."""
-        return self._seconds / self._counted if self._counted else 0.0
-
-    def computed(self, seconds: float, pictures: int, warm: bool = False) -> None:
-        """Remember what computing the features of a batch took."""
-        self.batches += 1
-        if warm or self.batches > self.WARM:
-            self._seconds += seconds
-            self._counted += pictures
+    def _digest(self, prefix: fx.GraphModule) -> str:
+        """Of all numbers that decide what `prefix` gives; worked out once, since passes share them."""
+        tensors = [*prefix.parameters(), *prefix.buffers(), *self.normalise.buffers()]
+        names = tuple((id(tensor), tensor._version) for tensor in tensors)  # torch counts the writes to a tensor
+        self._digests[names] = self._digests.get(names) or digest(tensors)
+        return self._digests[names]

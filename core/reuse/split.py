@@ -72,7 +72,7 @@ def split(model: nn.Module, images: Tensor) -> Split:
     if not layers or any(node.op == "placeholder" for node in border):
         raise NotSplit("the first layer can change, and everything after it with it")
     found = Split(prefix, suffix, names, layers, _layers(whole), _first_by_chance(whole, changing))
-    _check(model, found, images[:2])
+    check(model, found, images[:2])
     return found
 
 
@@ -189,8 +189,12 @@ def _suffix(whole: fx.GraphModule, border: Sequence[fx.Node], steps: set[fx.Node
     return fx.GraphModule(whole, graph, "Suffix")
 
 
-def _check(model: nn.Module, found: Split, images: Tensor) -> None:
-    """Steps that write into their input could see another order of things when a model is cut: try it."""
+def check(model: nn.Module, found: Split, images: Tensor) -> None:
+    """Steps that write into their input could see another order of things when a model is cut: try it.
+
+    Raises:
+        NotSplit: the halves do not give what the model gives for these images, bit for bit.
+    """
     with torch.no_grad(), _untouched(model, images.device) as again:
         expected = _tensors(model(images))
         again()

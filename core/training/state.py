@@ -35,7 +35,7 @@ def small_state(trainer: Trainer) -> dict[str, Any]:
     return {
         "step": trainer.step,
         "place": (trainer.place.epoch, trainer.place.batches),
-        "tally": (trainer.tally.sums.cpu().clone(), trainer.tally.samples),
+        "tally": (torch.tensor(trainer.tally.sums(), dtype=torch.float64), trainer.tally.samples),
         "epoch": trainer.epoch,
         "best": (best.loss, best.epochs_since, best.epoch),
         "buffers": {name: _copy(buffer) for name, buffer in trainer.model.named_buffers()},
@@ -122,8 +122,8 @@ def put_back(trainer: Trainer, small: Mapping[str, Any], large: Mapping[str, Ten
     if small["scaler"]:
         trainer.scaler.load_state_dict(small["scaler"])
     trainer.step, trainer.place, trainer.epoch = small["step"], Place(*small["place"]), small["epoch"]
-    sums, trainer.tally.samples = small["tally"]
-    trainer.tally.sums.copy_(sums)
+    sums, samples = small["tally"]
+    trainer.tally.remember(tuple(sums.tolist()), samples)
     best = Best(trainer.early_stopping)
     best.loss, best.epochs_since, best.epoch = small["best"]
     state = trainer.model.state_dict()

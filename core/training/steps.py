@@ -122,12 +122,6 @@ class Steps:
             torch.accelerator.synchronize(self.device)
 
 
-def use_threads(count: int) -> None:
-    """Have torch use this many from now on. Where it does already nothing is called: that would change more than the number."""
-    if torch.get_num_threads() != count:
-        torch.set_num_threads(count)
-
-
 def images_within(seconds: float, whole: int, seconds_of: Callable[[int], float], known: tuple[int, float]) -> int:
     """How many images, `whole` at most, go through in about `seconds`. `seconds_of` measures; `known` has been (images, seconds)."""
     images, taken = known

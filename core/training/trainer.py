@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +24,9 @@ from core.data import Loader
 from core.data.loader import Batch
 from core.model.freezing import trainable
 from core.model.steering import Plan, Steering
+from core.model.unmarked import unmark
 from core.networks.models import loss_and_logits
+from core.reuse.linear_head import LinearHead
 from core.reuse.partition import Partition
 from core.signals.profiling import Stages
 from core.signals.watch import Sample, Values, Watch, gradient_norms
@@ -148,10 +151,12 @@ class Trainer:
         self.freezing = steering.freezing
         self.model = steering.freezing.model
         self.optimizer = steering.optimizer
+        unmark(self.optimizer)
         self.loss = loss.to(device)
         self._weight = dividing_weight(self.loss)
         self.timeline = timeline
         self.partition = partition
+        self.head = LinearHead(partition, self.loss, precision)
         self.train = train
         self.validation = validation
         self.test = test
@@ -167,7 +172,7 @@ class Trainer:
         # The last finished epoch, or the one whose weights early stopping brought back: its figures are the run's.
         self.epoch: EpochReport | None = None
         self.place = Place()
-        self.tally = _Tally(device, self._weight)  # of the epoch at hand
+        self.tally = Tally(device, self._weight)  # of the epoch at hand
         self.best = Best(early_stopping)
         self.at_rest = True  # False while only some of the changes of one moment are made: nothing may begin again from there
         self.before_update: Callable[[], object] = lambda: None
@@ -211,7 +216,7 @@ class Trainer:
 
     def _train_epoch(self, epoch: int) -> Generator[Report, None, Score]:
         if not self.place.batches:
-            self.tally = _Tally(self.device, self._weight)
+            self.tally = Tally(self.device, self._weight)
         tally = self.tally
         self.freezing.train()
         self.partition.begin("train", self.train)
@@ -244,8 +249,13 @@ class Trainer:
             self.stages.done("recording")
         return tally.score()
 
-    def _gradients(self, batch: Batch, tally: _Tally) -> Tensor:
+    def _gradients(self, batch: Batch, tally: Tally) -> Tensor:
         """Fill `.grad` with d loss / d parameter of the whole batch, unscaled, and return the loss, cut off from the graph."""
+        if (quick := self.head.gradients(batch, self.stages)) is not None:  # the same, bit for bit, where all that learns is one linear layer
+            loss, logits = quick
+            tally.add(loss, logits, batch.labels)
+            self.stages.done("backward")
+            return loss
         total: Tensor | None = None
         for part in batch.parts(self.partition.most):
             labels = part.labels.to(self.device, non_blocking=True)
@@ -274,7 +284,7 @@ class Trainer:
         self.at_rest = True
 
     def _evaluate(self, loader: Loader, what: Literal["validation", "test"]) -> Generator[Report, None, Score]:
-        tally = _Tally(self.device, self._weight)
+        tally = Tally(self.device, self._weight)
         self.freezing.eval()
         self.partition.begin(what, loader)
         for number, batch in enumerate(loader.batches(0), start=1):
@@ -286,29 +296,71 @@ class Trainer:
             yield EvaluationReport(what, number, len(loader))
         return tally.score()
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=self.precision != "float32")
+    def _autocast(self) -> AbstractContextManager[object]:
+        return nullcontext() if self.precision == "float32" else torch.autocast(self.device.type, dtype=DTYPES[self.precision])
 
 
-class _Tally:
-    """Sums of loss and of right answers, kept on the device so that adding a batch waits for nothing.
+class Tally:
+    """Sums of loss and of right answers over the batches of a pass. Adding one computes nothing and waits for nothing.
 
     `weight` of each class: see `core.catalog.own_losses.dividing_weight`. Batches count then as much as the weights of their samples.
     """
 
+    MOST_VALUES = 1_000_000
+    """Logits that wait on the device to be compared with their labels; so many losses, too."""
+
     def __init__(self, device: torch.device, weight: Tensor | None) -> None:
-        self.sums = torch.zeros(3, dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+        self.device = device
         self.weight = weight
         self.samples = 0
+        self._sums = [0.0, 0.0, 0.0]  # loss, right answers, what was divided by
+        self._right = torch.zeros((), dtype=torch.int64, device=device)
+        self._losses: list[Tensor] = []
+        self._counts: list[Tensor | int] = []
+        self._answers: list[tuple[Tensor, Tensor]] = []
+        self._values = 0
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        right = (logits.detach().argmax(dim=1) == labels).sum()
-        counts = torch.full_like(loss, len(labels)) if self.weight is None else self.weight[labels].sum()
-        self.sums += torch.stack([loss.detach() * counts, right, counts]).to(self.sums.dtype)
+        """A batch of which these are the mean loss, the logits [N, classes] and the labels int64 [N]."""
+        self._losses.append(loss.detach())
+        self._counts.append(len(labels) if self.weight is None else self.weight[labels].sum())
+        self._answers.append((logits.detach(), labels))
+        self._values += logits.numel()
         self.samples += len(labels)
+        if self._values > self.MOST_VALUES:
+            self._compare()
+
+    def _compare(self) -> None:
+        """Count the right answers of all that waits, on the device."""
+        if self._answers:
+            logits, labels = (torch.cat(each) for each in zip(*self._answers, strict=True))
+            self._right += (logits.argmax(dim=1) == labels).sum()
+            self._answers, self._values = [], 0
+            if len(self._losses) > self.MOST_VALUES:
+                self.sums()
+
+    def sums(self) -> tuple[float, float, float]:
+        """Those of the losses times what they count, of right answers, and of what they count. Waits for the device."""
+        self._compare()
+        if self._losses:
+            counts = torch.stack(self._counts) if self.weight is not None else torch.tensor(self._counts, device=self.device)  # type: ignore[arg-type]
+            products = torch.stack(self._losses) * counts.to(self._losses[0].dtype)
+            # One after the other, in double precision: the same sum wherever a run that goes on was interrupted.
+            for product, count in zip(products.tolist(), counts.tolist(), strict=True):
+                self._sums[0] += product
+                self._sums[2] += count
+            self._losses, self._counts = [], []
+        self._sums[1] = float(self._right.item())
+        return self._sums[0], self._sums[1], self._sums[2]
+
+    def remember(self, sums: tuple[float, float, float], samples: int) -> None:
+        """Go on where another tally of the same pass stood."""
+        self._sums, self.samples = list(sums), samples
+        self._right.fill_(int(sums[1]))
 
     def score(self) -> Score:
-        loss, right, counts = self.sums.tolist()  # the one wait of the pass
+        """Of all batches so far."""
+        loss, right, counts = self.sums()  # the one wait of the pass
         return Score(loss / max(counts, 1e-12), right / max(self.samples, 1))
 
 

@@ -42,6 +42,18 @@ def test_the_fastest_way_is_found_with_what_can_be_added_to_it(home: Home) -> No
     assert (found.possible, found.images, found.prefix_share) == (16, 16, None)
 
 
+@pytest.mark.parametrize(("fused", "update", "first"), [(0.25, 0.2, True), (2.0, 0.2, True), (0.25, 0.02, False)])
+def test_where_updates_take_much_fusing_them_is_tried_before_formats_which_keep_it_if_it_is_faster(
+    fused: float, update: float, first: bool, home: Home
+) -> None:
+    plain = cost(EVEN, fused=fused)
+    ways = chosen(home, Clock(lambda way, part: plain(way, part) * (update / 0.2 if part == "update" else 1.0))).ways
+    fusing = next(place for place, way in enumerate(ways) if way.fused_optimizer)
+    formats = [place for place, way in enumerate(ways) if way.precision == "bfloat16"]
+    assert all((fusing < place) is first for place in formats)
+    assert {ways[place].fused_optimizer for place in formats} == {first and fused < 1}
+
+
 def test_a_way_that_is_faster_only_together_with_another_is_found(home: Home) -> None:
     """As on this project's first machine: neither channels_last nor bfloat16 alone made resnet18 faster, both together did."""
     times = {("contiguous", "float32"): 1.0, ("channels_last", "float32"): 1.1, ("contiguous", "bfloat16"): 1.3, ("channels_last", "bfloat16"): 0.6}

@@ -17,7 +17,8 @@ from core.model.freezing import Freezing
 from core.networks import models
 from core.records.events import Reuse
 from core.records.layers import frozen_parameters
-from core.reuse.partition import Keeping, Partition
+from core.reuse.partition import Partition
+from core.reuse.way import Keeping
 from core.training.trainer import EpochReport, FinalReport, StepReport, Trainer
 from core.worker.assembly import assemble
 

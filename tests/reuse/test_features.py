@@ -19,6 +19,7 @@ from core.machine.home import Home
 from core.networks.model_entries import MODELS
 from core.reuse.features import Column, NoRoom, open_table
 from core.reuse.split import Split, fold_norms, split
+from core.reuse.way import Way
 from tests.reuse.partition_cases import SMALL, Outcome, WithDropout, planned, small_partition, walk
 from tests.support import ROOT
 
@@ -237,6 +238,30 @@ def test_every_model_can_be_cut_before_its_head(name: str) -> None:
     size = -(-max(entry.smallest, 32) // entry.multiple) * entry.multiple
     found: Split = split(planned(name, "head only", size, training=False), torch.rand(3, 3, size, size))
     assert found.layers >= found.all_layers - len(entry.family.head)
+
+
+def test_sizes_of_batches_that_gave_the_same_rows_are_known_to_the_next_run(home: Home) -> None:
+    columns = [Column((3,), (0, 1), "float32", "float32")]
+    table = open_table(home.features, "sizes", columns, 10, 10, 10**6)
+    assert table.sizes == set()
+    table.sizes |= {7, 4095, 5000}
+    table.settle(wait=True)
+    assert open_table(home.features, "sizes", columns, 10, 10, 10**6).sizes == {7, 4095}, "one bit a size, up to 4095"
+    table.sizes.add(9)  # and no row is new
+    table.settle(wait=True)
+    assert open_table(home.features, "sizes", columns, 10, 10, 10**6).sizes == {7, 9, 4095}
+    table.delete()
+    assert table.sizes == set()
+
+
+def test_a_second_run_computes_a_last_smaller_batch_no_more_than_others(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Outcome(home, few=450)  # a last batch of 50
+    computed: list[int] = []
+    before = Way.compute
+    monkeypatch.setattr(Way, "compute", lambda self, images: computed.append(len(images)) or before(self, images))  # type: ignore[func-returns-value]
+    second = Outcome(home, few=450)
+    assert 50 not in computed or 200 not in computed, "one whole batch is compared, whichever comes first"
+    assert second.equals(first)
 
 
 def test_a_mark_is_written_only_once_its_row_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
