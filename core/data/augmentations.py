@@ -6,13 +6,21 @@ chance gives the same pictures. The changes themselves are in `core.data.changes
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from core.config.entry import Entry, by_name
+from core.config.entry import Entry, by_name, find
+from core.data import steps
+from core.data.steps import Step
 
 if TYPE_CHECKING:
     from core.data.loader import Augmentation
+
+
+DETAIL_BYTES = 8 * 2**30
+"""Pictures for random crops are kept up to this size in all: where there are too many, smaller ones."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +32,36 @@ class AugmentationEntry(Entry):
 
     steps: tuple[str, ...] = ()
     variants: str = ""
+    own: tuple[Step, ...] = ()
+    """Steps of torchvision instead, put together by a person."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is changed."""
+        return bool(self.steps or self.own)
 
     def build(self, fixed_views: int | None = None) -> Augmentation:
         """The change, ready for a `Loader`."""
         from core.data.loader import Augmentation
 
-        if not self.steps:
+        if not self.changes:
             return Augmentation()
         from core.data import changes
 
+        if self.own:
+            return Augmentation(self.name, changes.chain(), partial(changes.transformed_by, self.own), fixed_views=fixed_views)
+
         variants = changes.VARIANTS[self.variants] if self.variants else None
-        return Augmentation(self.name, changes.chain(*(changes.CHANGES[step] for step in self.steps)), variants, fixed_views)
+        cuts = [changes.CUTS[step] for step in self.steps[:1] if step in changes.CUTS]
+        change = changes.chain(*(changes.CHANGES[step] for step in self.steps[len(cuts) :]))
+        return Augmentation(self.name, change, cuts[0] if cuts else None, variants, fixed_views)
+
+    @property
+    def smallest_area(self) -> float | None:
+        """The smallest share of a picture that can fill all of it; None where nothing is cut out."""
+        if self.own and self.own[0].entry.name == "RandomResizedCrop":
+            return float(self.own[0].options["scale"][0])  # type: ignore[index]  # two numbers
+        return 0.25 if self.steps[:1] == ("crop",) else None
 
 
 AUGMENTATIONS = by_name(
@@ -97,3 +124,30 @@ AUGMENTATIONS = by_name(
         ),
     )
 )
+
+
+def largest_side(image_size: int, smallest_area: float | None, pictures: int = 0) -> int:
+    """Up to how many pixels a side pictures are kept for random crops of at least this share of their area: as many as the smallest crop needs.
+
+    `image_size` where nothing is cut out, and where so many pictures would take more than `DETAIL_BYTES` if they were larger.
+    """
+    if smallest_area is None:
+        return image_size
+    needed = image_size / math.sqrt(smallest_area)
+    for share in (1.0, 0.5, 0.25):
+        side = math.ceil(image_size + share * (needed - image_size))
+        if 3 * side**2 * pictures <= DETAIL_BYTES:
+            return side
+    return image_size
+
+
+def find_augmentation(text: str) -> AugmentationEntry:
+    """The augmentation of this name, or that which a list of steps says (`core.data.steps`).
+
+    Raises:
+        ConfigError: on `augmentation`, there is none of that name, or the list cannot be used.
+    """
+    if not steps.is_list(text):
+        return find(AUGMENTATIONS, "augmentation", text)
+    own = steps.parse(text)
+    return AugmentationEntry(steps.written(own), "Own steps", "Steps of torchvision, one after the other, picture by picture.", own=own)

@@ -1,4 +1,4 @@
-"""What augmentations do: each function changes a batch uint8 [N, 3, S, S] by chance and returns a batch of the same shape.
+"""What augmentations do: each function changes a batch uint8 [N, 3, S, S] by chance and returns a batch of the same shape; `crop` makes the batch.
 
 All chance comes from the generator that is passed in, never from the global one, so that the same seed shows the same pictures.
 """
@@ -6,14 +6,16 @@ All chance comes from the generator that is passed in, never from the global one
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from core.data.loader import Augment
+from core.data.loader import Augment, Cut
+from core.data.steps import Step
 
 
 def chain(*steps: Augment) -> Augment:
@@ -29,7 +31,11 @@ def chain(*steps: Augment) -> Augment:
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image left to right with a chance of one half."""
-    return torch.where(mirrored(len(images), generator)[:, None, None, None], images.flip(-1), images)
+    flipped = images.clone()
+    # One by one each stays in the processor's cache: a tenth of the time of one operation on all.
+    for place in mirrored(len(images), generator).nonzero().flatten().tolist():
+        flipped[place] = images[place].flip(-1)
+    return flipped
 
 
 def mirrored(count: int, generator: torch.Generator) -> Tensor:
@@ -49,18 +55,58 @@ def shift(images: Tensor, generator: torch.Generator) -> Tensor:
     return shifted
 
 
-def crop(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Let a random part of each image fill it: 25 to 100 % of its area, 3:4 to 4:3 in shape, as in `RandomResizedCrop`."""
-    count = len(images)
+def crop(pictures: Sequence[Tensor], size: int, generator: torch.Generator) -> Tensor:
+    """A random part of each picture uint8 [3, H, W], resized: 25 to 100 % of its area, 3:4 to 4:3 in shape, as `RandomResizedCrop` cuts them.
+
+    Pictures may be larger than `size`, each as large as it likes: each part is resampled once, bilinear and antialiased.
+    """
+    count = len(pictures)
     area = _uniform(count, 0.25, 1.0, generator)
     shape = _uniform(count, math.log(3 / 4), math.log(4 / 3), generator).exp()
-    width = (area * shape).sqrt().clamp(max=1)
-    height = (area / shape).sqrt().clamp(max=1)
-    # In the coordinates of affine_grid an image reaches from -1 to 1, so a part of half its width can move by 0.5 either way.
-    x = _uniform(count, -1, 1, generator) * (1 - width)
-    y = _uniform(count, -1, 1, generator) * (1 - height)
-    nothing = torch.zeros(count)
-    return _warp(images, torch.stack([width, nothing, x, nothing, height, y], dim=1).view(-1, 2, 3))
+    width, height = (area * shape).sqrt().clamp(max=1).tolist(), (area / shape).sqrt().clamp(max=1).tolist()
+    left, top = torch.rand((2, count), generator=generator).tolist()
+    images = torch.empty((count, 3, size, size), dtype=torch.uint8)
+
+    def cut(place: int) -> None:
+        full_height, full_width = pictures[place].shape[-2:]
+        across, down = max(1, round(width[place] * full_width)), max(1, round(height[place] * full_height))
+        x, y = int(left[place] * (full_width - across + 1)), int(top[place] * (full_height - down + 1))
+        part = pictures[place][None, :, y : y + down, x : x + across]
+        images[place] = functional.interpolate(part, size=(size, size), mode="bilinear", antialias=True)[0]
+
+    at_once(cut, count)
+    return images
+
+
+def transformed_by(steps: Sequence[Step], pictures: Sequence[Tensor], size: int, generator: torch.Generator) -> Tensor:
+    """What steps of torchvision make of each picture uint8 [3, H, W]: uint8 [N, 3, size, size]."""
+    return transformed(v2.Compose([step.build(size) for step in steps]), pictures, generator)
+
+
+def transformed(transform: Callable[[Tensor], Tensor], pictures: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+    """What a transform of torchvision makes of each picture, stacked.
+
+    It takes its chance from the global generator: that is lent one that is seeded, and given back as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        return torch.stack([transform(picture) for picture in pictures])
+
+
+def at_once(work: Callable[[int], None], count: int) -> None:
+    """`work` for each number below `count`, in as many threads as torch computes with: it works outside of Python's lock."""
+    threads = min(torch.get_num_threads(), count)
+    if threads < 2:
+        for number in range(count):
+            work(number)
+        return
+
+    def share(first: int) -> None:
+        for number in range(first, count, threads):
+            work(number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(share, range(threads)))
 
 
 def rotate(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -81,17 +127,16 @@ def colour(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def trivial(images: Tensor, generator: torch.Generator) -> Tensor:
     """`TrivialAugmentWide` of torchvision, drawn anew for each image."""
-    augment = v2.TrivialAugmentWide()
-    # It takes its chance from the global generator: lend it one that is seeded, and give the global one back as it was.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        return torch.stack([augment(image) for image in images])
+    return transformed(v2.TrivialAugmentWide(), list(images), generator)
 
 
 VARIANTS: Mapping[str, Callable[[int, torch.Generator], Tensor]] = {"flip": lambda count, generator: mirrored(count, generator).long()}
 """For a change that can give only a few pictures: which of them each of `count` samples becomes, int64 [count], with the same chance."""
 
-CHANGES: Mapping[str, Augment] = {"flip": flip, "shift": shift, "crop": crop, "rotate": rotate, "colour": colour, "trivial": trivial}
+CUTS: Mapping[str, Cut] = {"crop": crop}
+"""What cuts a part out of pictures of any size: it comes first."""
+
+CHANGES: Mapping[str, Augment] = {"flip": flip, "shift": shift, "rotate": rotate, "colour": colour, "trivial": trivial}
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:

@@ -13,6 +13,7 @@ def idx_files(name: str) -> tuple[str, ...]:
 
 
 DIGITS = tuple("0123456789")
+DIGITS_0_4, DIGITS_5_9 = DIGITS[:5], DIGITS[5:]
 SHAPES = _listed("circle, square, triangle, star, cross, ring")
 CLOTHES = _listed("T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot")
 KUZUSHIJI = _listed("o, ki, su, tsu, na, ha, ma, ya, re, wo")

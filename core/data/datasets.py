@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.config import ConfigError
 from core.config.entry import Entry, by_name, find
 from core.data import dataset_classes as names
-from core.data import embedded, intake, layouts, stock, torchvision_sets
+from core.data import embedded, intake, layouts, on_disk, own, stock, torchvision_sets
 from core.data.downloads import Download, fetch
 from core.data.folders import Folders
 from core.data.layouts import Layout
-from core.data.sources import Progress, Raw
+from core.data.on_disk import Look
+from core.data.sources import Progress, Raw, Source
+from core.data.splits import TEST_SHARE
+from core.machine.home import Home
 from core.machine.paths import unquoted
 
 FOLDER = "folder"
@@ -34,6 +38,7 @@ class DatasetEntry(Entry):
         megabytes: about what is downloaded; 0 for nothing.
         files: what is downloaded, as paths below the data folder.
         reader: reads it, given the data folder; `opener` instead for a dataset of torchvision, which is downloaded first.
+        on_disk: its images where they lie in the data folder already, None where they do not: without torch, and nothing is downloaded.
     """
 
     classes: tuple[str, ...] | None = None
@@ -46,11 +51,26 @@ class DatasetEntry(Entry):
     files: tuple[str, ...] = ()
     reader: Callable[[Path, Progress], Raw] | None = None
     opener: torchvision_sets.Opener | None = None
+    on_disk: Look | None = None
+
+    @property
+    def own_test(self) -> bool:
+        """False where its test images are the share that Thaw sets aside of all of them."""
+        return self.test_images != round(TEST_SHARE * (self.train_images + self.test_images))
 
     @property
     def terms(self) -> str:
         """On what terms its pictures may be used, and where they come from."""
         return f"Licence of the pictures: {self.licence}." + (f" Source: {self.source}." if self.source else "") if self.licence else ""
+
+    def at_hand(self, home_data: Path) -> tuple[Source, ...] | None:
+        """Its training and test images, or all in one, as far as they can be had without torch, a download or a path; else None."""
+        if self.on_disk:
+            return self.on_disk(home_data)
+        if self.reader and self.classes:
+            raw = self.reader(home_data, lambda text, share: None)
+            return (raw.train, *([raw.test] if raw.test else []))
+        return None
 
     def read(self, home_data: Path, progress: Progress) -> Raw:
         """The dataset as it lies on disk, downloaded into `home_data` if it is not there.
@@ -82,6 +102,30 @@ DATASETS = by_name(
             reader=embedded.read_digits,
         ),
         DatasetEntry(
+            "digits_0_4",
+            "Digits 0 to 4",
+            "The first five of the digits: what the weights that ship with small_cnn were trained on. No download.",
+            classes=names.DIGITS_0_4,
+            train_images=721,
+            test_images=180,
+            pixels=8,
+            licence="CC BY 4.0",
+            source="https://archive.ics.uci.edu/dataset/80",
+            reader=embedded.read_half(names.DIGITS_0_4),
+        ),
+        DatasetEntry(
+            "digits_5_9",
+            "Digits 5 to 9",
+            "The other five of the digits, which the weights that ship with small_cnn have never seen: what they are fine-tuned on. No download.",
+            classes=names.DIGITS_5_9,
+            train_images=717,
+            test_images=179,
+            pixels=8,
+            licence="CC BY 4.0",
+            source="https://archive.ics.uci.edu/dataset/80",
+            reader=embedded.read_half(names.DIGITS_5_9),
+        ),
+        DatasetEntry(
             "shapes",
             "Shapes",
             "Circles, squares, stars and other shapes in random colours and places, drawn on the spot: no download.",
@@ -105,6 +149,7 @@ DATASETS = by_name(
             megabytes=12,
             files=names.idx_files("MNIST"),
             opener=torchvision_sets.mnist("MNIST"),
+            on_disk=on_disk.idx("MNIST"),
         ),
         DatasetEntry(
             "FashionMNIST",
@@ -119,6 +164,7 @@ DATASETS = by_name(
             megabytes=31,
             files=names.idx_files("FashionMNIST"),
             opener=torchvision_sets.mnist("FashionMNIST"),
+            on_disk=on_disk.idx("FashionMNIST"),
         ),
         DatasetEntry(
             "KMNIST",
@@ -133,6 +179,7 @@ DATASETS = by_name(
             megabytes=21,
             files=names.idx_files("KMNIST"),
             opener=torchvision_sets.mnist("KMNIST"),
+            on_disk=on_disk.idx("KMNIST"),
         ),
         DatasetEntry(
             "CIFAR10",
@@ -189,6 +236,7 @@ DATASETS = by_name(
             megabytes=2_640,
             files=("stl10_binary.tar.gz",),
             opener=torchvision_sets.stl10,
+            on_disk=on_disk.stl10,
         ),
         DatasetEntry(
             "EuroSAT",
@@ -203,6 +251,7 @@ DATASETS = by_name(
             megabytes=94,
             files=("eurosat/EuroSAT.zip",),
             opener=torchvision_sets.eurosat,
+            on_disk=on_disk.eurosat,
         ),
         DatasetEntry(
             "Flowers102",
@@ -229,6 +278,7 @@ DATASETS = by_name(
             megabytes=811,
             files=("oxford-iiit-pet/images.tar.gz", "oxford-iiit-pet/annotations.tar.gz"),
             opener=torchvision_sets.pets,
+            on_disk=on_disk.pets,
         ),
         DatasetEntry(
             FOLDER,
@@ -242,11 +292,15 @@ DATASETS = by_name(
 
 
 def find_dataset(dataset: str) -> DatasetEntry:
-    """The entry that `dataset` means: a name, or `folder:PATH`. For a folder, `name` holds the absolute path. A path alone will do if it has a slash.
+    """The entry that `dataset` means: a name, `folder:PATH` or `own:NAME`. A path alone will do if it has a slash.
+
+    `name` of the entry is the one way to write it: the absolute path of a folder; of a dataset in versions the version with its hash.
 
     Raises:
-        ConfigError: for an unknown name, and for a folder that is not there or may not be read.
+        ConfigError: for an unknown name or version, and for a folder that is not there or may not be read.
     """
+    if choice := own.parse(dataset):
+        return _own(choice)
     kind, colon, path = dataset.partition(":")
     if not (colon and kind.strip().casefold() == FOLDER):
         path = unquoted(dataset)
@@ -258,10 +312,37 @@ def find_dataset(dataset: str) -> DatasetEntry:
     return replace(DATASETS[FOLDER], name=f"{FOLDER}:{text}", reader=lambda home_data, progress: intake.read_folder(text, progress))
 
 
+def _own(choice: own.Choice) -> DatasetEntry:
+    home = Home.in_use()
+    version = own.resolve(home, choice)
+    return DatasetEntry(
+        own.Choice(version.dataset, version.number, version.short_hash).text,
+        version.text,
+        f"{version.images:,} pictures of {len(version.classes):,} classes that were imported. {version.note}",
+        classes=version.classes,
+        licence="yours to know",
+        reader=lambda home_data, progress: own.read(home, version),
+    )
+
+
 def folder_of(dataset: str) -> Path | None:
-    """The folder that `folder:PATH` means, be it there or not; None for a dataset that is none."""
+    """The folder that the pictures of `folder:PATH` or `own:NAME` lie in, be it there or not; None for a dataset that is none."""
+    if choice := own.parse(dataset):
+        return own.folder(Home.in_use(), choice)
     kind, colon, path = dataset.partition(":")
     return layouts.place(path)[0] if colon and kind.strip().casefold() == FOLDER else None
+
+
+def short_name(dataset: str) -> str:
+    """A dataset as a title has it: the last part of a folder's path, `flowers, version 3`, or the name in the catalogue. Never raises."""
+    kind, _, rest = dataset.partition(":")
+    if kind == FOLDER:
+        path = rest.partition("::")[0]  # behind it: how the folder is read
+        return path.rstrip("/").rpartition("/")[2] or path
+    with suppress(ConfigError):
+        if choice := own.parse(dataset):
+            return choice.short
+    return dataset
 
 
 def survey(dataset: str, seconds: float = SURVEY_SECONDS) -> Layout | None:
@@ -271,7 +352,7 @@ def survey(dataset: str, seconds: float = SURVEY_SECONDS) -> Layout | None:
         ConfigError: as `find_dataset`, and where no training could come of the folder, or more than one.
     """
     entry = find_dataset(dataset)
-    text = entry.name.partition(":")[2]
+    text = entry.name.partition(":")[2] if entry.name.startswith(f"{FOLDER}:") else ""
     return stock.survey(layouts.read_layout(text), seconds) if text else None
 
 
@@ -292,5 +373,7 @@ def training_images(dataset: str, validation_share: float) -> int | None:
     entry = DATASETS.get(dataset)
     if entry and entry.train_images:
         return entry.train_images - round(entry.train_images * validation_share)
+    if choice := own.parse(dataset):
+        return sum(stock.divided(own.counts(Home.in_use(), choice), validation_share)["train"])
     layout = survey(dataset)
     return stock.planned(layout, validation_share)[0] if layout and layout.counts else None

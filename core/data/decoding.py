@@ -54,6 +54,25 @@ def decode(file: File, image_size: int, fit: Fit = "crop", value_range: ValueRan
     return pixels
 
 
+def decode_large(file: File, image_size: int, largest: int, fit: Fit = "crop", value_range: ValueRange | None = None) -> NDArray[np.uint8]:
+    """What `decode` makes of a file before it makes it small: a square uint8 [3, S, S] of as many pixels as the picture has, for random crops.
+
+    S is at most `largest`, the side of the square that `fit` makes of the picture otherwise. A view: colours lie side by side in memory.
+    """
+    pixels: NDArray[np.uint8] = np.asarray(large_square(upright(file, max(2 * image_size, largest), value_range), largest, fit))
+    return pixels.transpose(2, 0, 1)
+
+
+def large_square(image: Image.Image, largest: int, fit: Fit) -> Image.Image:
+    """A picture as a square of at most `largest` pixels a side, as `fitted` makes one. The middle of a small one is cut out as it is."""
+    width, height = image.size
+    side = min(largest, max(width, height) if fit == "pad" else min(width, height))
+    if fit == "crop" and side == min(width, height):
+        left, top = (width - side) // 2, (height - side) // 2
+        return image.crop((left, top, left + side, top + side))
+    return fitted(image, side, fit)
+
+
 def upright(
     file: File,
     side: int,

@@ -60,6 +60,15 @@ def file_digests(files: Sequence[Path], root: Path, cache: Path, progress: Progr
     return [known[key].hex() if key is not None and key in known else None for key in keys]
 
 
+def times_of(file: Path) -> tuple[int, int, int] | None:
+    """Size and times of a file, other ones where it was changed; None where it is not there."""
+    try:
+        status = file.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def _key(file: Path) -> bytes | None:
     """Another one for a file that was changed; None for what is no ordinary file: a pipe would never end."""
     try:

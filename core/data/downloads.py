@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 from core.config import ConfigError
 from core.data.sources import Progress, Source
+from core.machine.locks import taken
 
 Parts = tuple[Source, ...]
 """Training and test images; or all images, of a dataset that was never split."""
@@ -106,7 +107,7 @@ def _only_one(lock: Path, download: Download, progress: Progress) -> Iterator[No
     while True:
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("w") as file:
-            while not _locked(file):
+            while not taken(file):
                 progress(f"waiting for another run that is downloading {download.label}", None)
                 time.sleep(0.5)
             if not lock.exists() or not os.path.samestat(lock.stat(), os.fstat(file.fileno())):
@@ -120,18 +121,6 @@ def _only_one(lock: Path, download: Download, progress: Progress) -> Iterator[No
             return
 
 
-def _locked(file: TextIO) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows: two first runs of one dataset at the same time would both download it
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def remove_unfinished(folder: Path) -> list[Path]:
     """Remove what downloads that were killed left in the data folder; those that go on hold their lock. Returns what was removed."""
     if os.name != "posix":  # no locks there, so nobody knows which download goes on
@@ -140,12 +129,12 @@ def remove_unfinished(folder: Path) -> list[Path]:
     below = folder / ".downloading"
     for staging in [place for place in below.glob("*") if place.is_dir()]:
         with suppress(OSError), staging.with_suffix(".lock").open("a") as file:
-            if _locked(file):
+            if taken(file):
                 shutil.rmtree(staging)
                 removed.append(staging)
     for lock in below.glob("*.lock"):
         with suppress(OSError), lock.open("a") as file:
-            if _locked(file):
+            if taken(file):
                 lock.unlink()
     with suppress(OSError):
         below.rmdir()

@@ -1,4 +1,4 @@
-"""The two datasets that need no network: scikit-learn's handwritten digits, and shapes drawn on the spot. No torch."""
+"""The datasets that need no network: scikit-learn's handwritten digits, two halves of them, and shapes drawn on the spot. No torch."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ def read_digits(folder: Path, progress: Progress) -> Raw:
     table = _digits_table()
     grey = np.rint(table[:, :64] * (255 / 16)).astype(np.uint8)  # the file counts ink from 0 to 16
     return Raw(DIGITS, Source(grey.reshape(-1, 1, 8, 8), table[:, 64].astype(np.int64)))
+
+
+def read_half(classes: Sequence[str]) -> Callable[[Path, Progress], Raw]:
+    """How the pictures of some of the digits are read. Labels are places in `classes`, and not the digits themselves."""
+
+    def read(folder: Path, progress: Progress) -> Raw:
+        whole = read_digits(folder, progress)
+        assert isinstance(whole.train.images, np.ndarray)
+        wanted = np.array([DIGITS.index(name) for name in classes])
+        chosen = np.isin(whole.train.labels, wanted)
+        return Raw(tuple(classes), Source(whole.train.images[chosen], np.searchsorted(wanted, whole.train.labels[chosen]).astype(np.int64)))
+
+    return read
 
 
 def _digits_table() -> NDArray[np.float64]:

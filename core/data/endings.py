@@ -73,4 +73,9 @@ def begins_as_picture(file: Path) -> bool:
             head = stream.read(12)
     except OSError:
         return False
+    return is_head(head)
+
+
+def is_head(head: bytes) -> bool:
+    """True for the first 12 bytes of a picture of the usual formats."""
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")

@@ -37,14 +37,26 @@ LARGEST = 25_000_000
 class FitExample:
     """One picture, uint8 [3, S, S], as each fit makes it. `name` is that of its file, empty for a drawn one; `width` and `height` are its own.
 
-    `deep`: it has more than 8 bits a channel, and is shown here in a range of its own.
+    `whole`, uint8 [3, H, W] with H at most S: all of it, dark where it lies beyond its middle square. `deep`: it has more than 8 bits a channel,
+    and is shown here in a range of its own.
     """
 
     name: str
     width: int
     height: int
     pixels: Mapping[Fit, NDArray[np.uint8]]
+    whole: NDArray[np.uint8]
     deep: bool = False
+
+    def lost(self, fit: Fit) -> str:
+        """What the model does not see of it, or sees otherwise, in a few words."""
+        short, long = sorted((self.width, self.height))
+        beyond = f"{100 * (1 - short / long):.0f} %"
+        if short == long:
+            return "all of it, in its shape"
+        if fit == "crop":
+            return f"{beyond} of it is cut away"
+        return f"stretched {long / short:.2f} times" if fit == "squash" else f"{beyond} of the square is black"
 
 
 def fit_example(folder: str | None, image_size: int) -> FitExample:
@@ -52,7 +64,20 @@ def fit_example(folder: str | None, image_size: int) -> FitExample:
     found = _own(folder, image_size) if folder else None
     name, picture, deep = found or ("", _drawn(max(image_size, 32)), False)
     pixels = {fit: np.asarray(fitted(picture, image_size, fit)).transpose(2, 0, 1) for fit in FITS}
-    return FitExample(name, picture.width, picture.height, pixels, deep)
+    return FitExample(name, picture.width, picture.height, pixels, _with_dark_ends(picture, image_size), deep)
+
+
+def _with_dark_ends(picture: Image.Image, side: int) -> NDArray[np.uint8]:
+    """The whole picture, small, with what lies beyond its middle square darkened: uint8 [3, H, W], H at most `side` and W twice as much."""
+    small = picture.copy()
+    small.thumbnail((2 * side, side), Image.Resampling.BILINEAR)
+    pixels = np.array(small)
+    height, width = pixels.shape[:2]
+    inside = min(height, width)
+    top, left = (height - inside) // 2, (width - inside) // 2
+    dark = (pixels * 0.3).astype(np.uint8)
+    dark[top : top + inside, left : left + inside] = pixels[top : top + inside, left : left + inside]
+    return dark.transpose(2, 0, 1)
 
 
 def _own(folder: str, image_size: int) -> tuple[str, Image.Image, bool] | None:

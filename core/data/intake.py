@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from core.data import decoding
-from core.data.decoding import DECODING_ERRORS, Fit, ValueRange
+from core.data.decoding import DECODING_ERRORS, File, Fit, ValueRange
 from core.data.layouts import read_layout
 from core.data.sources import Progress, Raw
 from core.data.stock import take_stock
@@ -81,15 +80,22 @@ class Decoded:
     width: int
     height: int
     flat: bool
+    large: NDArray[np.uint8] | None = None
+    """uint8 [L, L, 3], as `core.data.decoding.decode_large` makes it, if that was asked for."""
 
 
-def decode_and_look(file: Path, image_size: int, fit: Fit, value_range: ValueRange | None) -> Decoded:
-    """`decode`, and what is told of the image beside its pixels."""
+def decode_and_look(file: File, image_size: int, fit: Fit, value_range: ValueRange | None, largest: int | None = None) -> Decoded:
+    """`decode`, and what is told of the image beside its pixels; with `largest` also what `decode_large` gives."""
     with readable(file):
-        whole = upright(file, 2 * image_size, value_range)
+        large = None
+        whole = upright(file, max(2 * image_size, largest or 0), value_range)
+        if largest is not None:
+            large = np.asarray(decoding.large_square(whole, largest, fit))
+            if min(whole.size) >= 4 * image_size:  # alone, a JPEG would have been decoded at a smaller part of its size: other pixels
+                whole = upright(file, 2 * image_size, value_range)
         square = decoding.fitted(whole, image_size, fit)
         pixels: NDArray[np.uint8] = np.asarray(square).transpose(2, 0, 1)
-        return Decoded(pixels, whole.width, whole.height, is_flat(square, whole, fit))
+        return Decoded(pixels, whole.width, whole.height, is_flat(square, whole, fit), large)
 
 
 def is_flat(square: Image.Image, whole: Image.Image, fit: Fit) -> bool:
@@ -101,7 +107,7 @@ def is_flat(square: Image.Image, whole: Image.Image, fit: Fit) -> bool:
 
 
 @contextmanager
-def readable(file: Path | io.BytesIO) -> Iterator[None]:
+def readable(file: File) -> Iterator[None]:
     """Have whatever decoding `file` raises inside the `with` block raised as UnreadableImage. What is said is chosen by the type of an error."""
     try:
         yield
@@ -119,7 +125,7 @@ def readable(file: Path | io.BytesIO) -> Iterator[None]:
         raise UnreadableImage(str(error).split("\n")[0][:80] or type(error).__name__, "damaged") from None
 
 
-def _unidentified(file: Path | io.BytesIO) -> UnreadableImage:
+def _unidentified(file: File) -> UnreadableImage:
     """What to say of a file that Pillow does not know: some begin like an image all the same."""
     if isinstance(file, Path):
         with file.open("rb") as stream:
@@ -133,10 +139,10 @@ def _unidentified(file: Path | io.BytesIO) -> UnreadableImage:
 
 
 def upright(
-    file: Path, side: int, value_range: ValueRange | None = None, shrink: Callable[[Image.Image], Image.Image] = lambda image: image
+    file: File, side: int, value_range: ValueRange | None = None, shrink: Callable[[Image.Image], Image.Image] = lambda image: image
 ) -> Image.Image:
     """The whole picture in RGB, as `core.data.decoding.upright` gives it, if it is of a sane size. Call it inside `readable`."""
-    if file.stat().st_size == 0:
+    if (file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes) == 0:
         raise UnreadableImage("empty file")
     return decoding.upright(file, side, value_range, check_size, shrink)
 

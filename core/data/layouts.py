@@ -109,19 +109,23 @@ class Layout:
         classes = f"{len(self.classes):,} classes ({some(self.classes, 4)}; {self._images('train')})"
         if not self.split:
             aside = "a fifth of the images is set aside as the test set, and a share of the others (validation_share) measures progress"
-            return f"Each folder in {self._named('train')} is a class: {classes}; {aside}."
-        said = [f"{self._named('train')} {'train' if len(parts['train']) > 1 else 'trains'} {classes}"]
+            return f"Each folder in {self.named('train')} is a class: {classes}; {aside}."
+        said = [f"{self.named('train')} {'train' if len(parts['train']) > 1 else 'trains'} {classes}"]
         if "validation" in parts:
-            said.append(f"{self._named('validation')} measures progress ({self._images('validation')})")
+            said.append(f"{self.named('validation')} measures progress ({self._images('validation')})")
         if "test" in parts:
-            said.append(f"{self._named('test')} is the test set ({self._images('test')})")
+            said.append(f"{self.named('test')} is the test set ({self._images('test')})")
         else:
-            bare = [self.label(folder) for folder in self.unlabelled if split_kind(folder.name) == "test"]
-            why = f"the images in {bare[0]} lie in no class folder" if bare else "there is no folder of test images"
-            said.append(f"a fifth of {self._named('train')} is set aside as the test set, since {why}")
+            said.append(f"a fifth of {self.named('train')} is set aside as the test set, since {self.why_set_aside}")
         if "validation" not in parts:
-            said.append(f"a share of {self._named('train')} (validation_share) measures progress")
+            said.append(f"a share of {self.named('train')} (validation_share) measures progress")
         return f"{'; '.join(said)}."
+
+    @property
+    def why_set_aside(self) -> str:
+        """Why a part of the training images is the test set, where it is."""
+        bare = [self.label(folder) for folder in self.unlabelled if split_kind(folder.name) == "test"]
+        return f"the images in {bare[0]} lie in no class folder" if bare else "there is no folder of test images"
 
     @property
     def split(self) -> bool:
@@ -138,7 +142,8 @@ class Layout:
         inside = folder.relative_to(self.root).as_posix() if folder.is_relative_to(self.root) else str(folder)
         return shown(self.root.name if inside == "." else inside) + "/"
 
-    def _named(self, part: Part) -> str:
+    def named(self, part: Part) -> str:
+        """The folders of a part: `train/`."""
         return " and ".join(self.label(folder) for folder in self.parts[part])
 
     def _images(self, part: Part) -> str:
@@ -167,6 +172,11 @@ def read_layout(text: str) -> Layout:
     root, spec = place(text)
     folders = Folders()
     folders.check(root)
+    return layout_in(root, folders, spec)
+
+
+def layout_in(root: Path, folders: Folders, spec: str = "") -> Layout:
+    """As `read_layout`, for whatever `folders` looks into. `spec`: what stands behind `::`, or nothing. Raises as it does."""
     if spec == CLASSES:
         return _layout(root, folders, {"train": (folders.unwrap(root),)}, spec)
     if spec:
@@ -207,6 +217,15 @@ def place(text: str) -> tuple[Path, str]:
     return path, ""
 
 
+def cleaned(text: str) -> str:
+    """What a person typed or pasted as it is understood: an absolute path, and how it is to be read. The text without quotes where it is no path."""
+    try:
+        root, spec = place(text)
+    except ConfigError:
+        return unquoted(text)
+    return f"{root}::{spec}" if spec else str(root)
+
+
 def _said(root: Path, folders: Folders, spec: str) -> dict[Part, tuple[Path, ...]]:
     """The parts that `train=a, test=b` speaks of."""
     example = f"write {root}::{CLASSES}, or for example {root}::train=train,test=val"
@@ -218,7 +237,7 @@ def _said(root: Path, folders: Folders, spec: str) -> dict[Part, tuple[Path, ...
             raise ConfigError("dataset", f"{rule[:60]!r} behind :: is not a part (train, validation or test), = and a folder; {example}")
         folder = root.joinpath(where)
         way = [folder, *folder.parents]
-        if ".." in folder.parts or root not in way or not folder.is_dir() or any(step.is_symlink() for step in way[: way.index(root)]):
+        if ".." in folder.parts or root not in way or not all(step in folders.look(step.parent).folders for step in reversed(way[: way.index(root)])):
             raise ConfigError("dataset", f"there is no folder {where[:120]!r} in {root}, or it is a link, which is not followed; {example}")
         parts[part] = (*parts.get(part, ()), folders.unwrap(folder))
     if "train" not in parts:

@@ -7,6 +7,7 @@ et al., A Reliable Randomized Algorithm for the Closest-Pair Problem, 1997): as 
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
 import threading
 from collections import defaultdict
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from core.config import ConfigError, RunConfig
 from core.data.loader import ImageDataset
 from core.data.preparation import Data, check_batches
+from core.data.rows import Images
 from core.data.sources import Progress
 from core.machine.files import written_whole
 from core.records.findings import Overlap
@@ -124,16 +126,22 @@ def _overlap(
 def _digests(dataset: ImageDataset, cache: Path | None, known: dict[int, NDArray[np.uint64]]) -> NDArray[np.uint64]:
     """A digest of every picture of the dataset's store: read where it is kept, else worked out."""
     images = dataset.images
-    if images.data_ptr() in known:
-        return known[images.data_ptr()]
+    if id(images) in known:
+        return known[id(images)]
     file = cache / "decoded" / f"{dataset.store_key}.digests.npy" if cache and dataset.store_key else None
     found = _kept(file, len(images))
     if found is None:
-        found = picture_digests(images.numpy())
+        found = _worked_out(images)
         if file is not None and file.parent.is_dir():
             _keep(file, found)
-    known[images.data_ptr()] = found
+    known[id(images)] = found
     return found
+
+
+def _worked_out(images: Images) -> NDArray[np.uint64]:
+    step = max(1, CHUNK_BYTES // max(1, math.prod(images.shape[1:])))
+    parts = [picture_digests(images[start : start + step].numpy()) for start in range(0, len(images), step)]
+    return np.concatenate([np.empty(0, np.uint64), *parts])
 
 
 def picture_digests(images: NDArray[np.uint8]) -> NDArray[np.uint64]:

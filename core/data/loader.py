@@ -6,11 +6,13 @@ Training asks for one thing again and again: "the next batch, please". PyTorch c
 - A **sampler** says in which order indices are asked for. A *batch* sampler gives the indices of a whole batch: `BatchOrder`.
 - The **collate function** turns what the dataset gave into the batch that training sees: `Collate`.
 - The **DataLoader** runs them: take indices from the sampler, fetch from the dataset, collate, hand over.
-- A `Loader` holds what stays the same from epoch to epoch and makes one `DataLoader` an epoch.
+- A `Loader` holds what stays the same from epoch to epoch, and does the DataLoader's part in four lines (`Loader.batches`).
 
 Usually a dataset gives one sample at a time (`__getitem__`) and the collate function stacks them. Ours are decoded already and
 lie in one tensor, so a whole batch is one indexing operation: a `DataLoader` that finds `__getitems__` (with an s) asks for a
-batch at once. For the same reason there are no loader processes (`num_workers=0`): fetching takes less time than sending would.
+batch at once. For the same reason there are no loader processes (`num_workers=0`): fetching takes less time than sending would. What is
+left of a DataLoader then is 40 microseconds a batch, which is a tenth of a step of a head: so indices and labels of a whole epoch are taken at
+once instead, and a batch is a piece of them.
 
 A `Batch` reads its images when they are first asked for: where the frozen part of a model has seen them before, nobody asks
 (see `core.reuse.partition`). Images stay uint8, a quarter of float32, until they are on the device: there, `Normalise` makes them floats.
@@ -19,7 +21,7 @@ A `Batch` reads its images when they are first asked for: where the frozen part 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,15 +29,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 from torchvision.transforms.v2 import functional
 
 from core.data.decoding import Fit, padded_place
+from core.data.rows import Details, Images
 from core.machine.bits import digest
 from core.records import cost
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Random changes: uint8 [N, 3, S, S] and a source of chance to uint8 [N, 3, S, S]."""
+
+Cut = Callable[[Sequence[Tensor], int, torch.Generator], Tensor]
+"""Random crops: pictures uint8 [3, H, W] of any size, a side S and a source of chance to uint8 [N, 3, S, S]."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Batch:
         return self.read()
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return self.labels.size(0)  # a Tensor's own len takes three times as long, and a step asks often
 
     def __iter__(self) -> Iterator[Tensor]:
         """`images, labels = batch`."""
@@ -88,20 +94,31 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         image_size: side of what is given out, in pixels.
         key: a text that is another one for other pixels; None: it is worked out from `images` when it is asked for.
         fit: how images that are not square become squares.
+        details: the same images as large as they are kept, for random crops.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, indices: Tensor, image_size: int, key: str | None = None, fit: Fit = "crop") -> None:
+    def __init__(
+        self,
+        images: Images,
+        labels: Tensor,
+        indices: Tensor,
+        image_size: int,
+        key: str | None = None,
+        fit: Fit = "crop",
+        details: Details | None = None,
+    ) -> None:
         self.images = images
         self.labels = labels
         self.indices = indices
         self.image_size = image_size
         self.store_key = key
         self.fit: Fit = fit
+        self.details = details
 
     @cached_property
     def key(self) -> str:
         """Tells apart what this dataset gives at the same places of its store from what another gives."""
-        return f"{self.store_key or digest([self.images])} {self.image_size}" + ("" if self.fit == "crop" else f" {self.fit}")
+        return f"{self.store_key or digest([self.images[:]])} {self.image_size}" + ("" if self.fit == "crop" else f" {self.fit}")
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -114,10 +131,15 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     def __getitems__(self, indices: list[int]) -> Batch:
         """The samples at `indices` in one go. A picture's number is its place in the store."""
         chosen = self.indices[torch.as_tensor(indices, dtype=torch.int64)]
-        return Batch(self.labels[chosen], chosen, lambda: self._read(chosen))
+        return self.batch(self.labels[chosen], chosen)
+
+    def batch(self, labels: Tensor, chosen: Tensor) -> Batch:
+        """The samples whose places in the store are `chosen`, int64 [N], and whose labels these are."""
+        return Batch(labels, chosen, lambda: self._read(chosen))
 
     def _read(self, chosen: Tensor) -> Tensor:
-        images = resize(self.images[chosen], self.image_size, self.fit)
+        # Whole pictures are copied: an index copies number by number, which takes ten times as long.
+        images = resize(self.images.index_select(0, chosen), self.image_size, self.fit)
         return images.repeat(1, 3, 1, 1) if images.shape[1] == 1 else images  # models expect colour: a grey image has three equal channels
 
 
@@ -138,23 +160,32 @@ class BatchOrder(Sampler[list[int]]):
         return steps_per_epoch(self.samples, self.batch_size, training=self.generator is not None)
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = torch.arange(self.samples) if self.generator is None else torch.randperm(self.samples, generator=self.generator)
-        indices = order.tolist()
+        indices = self.indices().tolist()
+        for place in self.slices():
+            yield indices[place]
+
+    def indices(self) -> Tensor:
+        """Those of all samples, int64 [samples], one batch after the other. Call it once: a generator moves."""
+        return torch.arange(self.samples) if self.generator is None else torch.randperm(self.samples, generator=self.generator)
+
+    def slices(self) -> Iterator[slice]:
+        """Where in `indices` each batch lies."""
         for step in range(self.first, len(self)):
-            yield indices[step * self.batch_size : (step + 1) * self.batch_size]
+            yield slice(step * self.batch_size, (step + 1) * self.batch_size)
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """Random changes to each training batch, and how often a picture that was seen can come again.
 
-    `change` makes them (None: nothing is changed). `variants` is there for a change that can give only two pictures: with the
-    same chance it says which of them each sample becomes, 0 or 1, int64 [N]. `fixed_views`: show this many random pictures of each image
-    in turn, instead of new ones in every epoch.
+    `change` makes them (None: nothing is changed), after `cut` has cut a random part out of each picture, if there is one. `variants` is there
+    for a change that can give only two pictures: with the same chance it says which of them each sample becomes, 0 or 1, int64 [N].
+    `fixed_views`: show this many random pictures of each image in turn, instead of new ones in every epoch.
     """
 
     name: str = "none"
     change: Augment | None = None
+    cut: Cut | None = None
     variants: Callable[[int, torch.Generator], Tensor] | None = None
     fixed_views: int | None = None
 
@@ -162,6 +193,14 @@ class Augmentation:
     def views(self) -> int | None:
         """How many pictures can come of one image; None: there is no end of them."""
         return 1 if self.change is None else self.fixed_views or (2 if self.variants else None)
+
+    def __call__(self, pictures: Sequence[Tensor] | Tensor, image_size: int, generator: torch.Generator) -> Tensor:
+        """Pictures uint8 [3, H, W], squares of `image_size` pixels where nothing is cut, changed by chance: uint8 [N, 3, S, S]."""
+        if self.cut is not None:
+            images = self.cut(pictures if isinstance(pictures, Sequence) else list(pictures), image_size, generator)
+        else:
+            images = pictures if isinstance(pictures, Tensor) else torch.stack(list(pictures))
+        return images if self.change is None else self.change(images, generator)
 
 
 class Collate:
@@ -188,26 +227,33 @@ class Collate:
         return Batch(changed.labels.pin_memory(), changed.pictures, lambda: changed.images.pin_memory())
 
     def _changed(self, batch: Batch, number: int) -> Batch:
-        change, places = self.augmentation.change, batch.pictures
+        augmentation, places = self.augmentation, batch.pictures
         assert places is not None
-        if change is None:
+        if augmentation.change is None:
             return batch
-        store = len(self.dataset.images)
-        if self.augmentation.fixed_views:
-            view = (self.epoch - 1) % self.augmentation.fixed_views
+        store, size = len(self.dataset.images), self.dataset.image_size
+        if augmentation.fixed_views:
+            view = (self.epoch - 1) % augmentation.fixed_views
             return Batch(batch.labels, places + view * store, lambda: self._one_by_one(batch, places, view))
 
         def generator() -> torch.Generator:
             return generator_for(self.seed, self.epoch, number)
 
-        variants = self.augmentation.variants(len(batch), generator()) if self.augmentation.variants else None
-        return Batch(batch.labels, None if variants is None else places + variants * store, lambda: change(batch.images, generator()))
+        variants = augmentation.variants(len(batch), generator()) if augmentation.variants else None
+        pictures = None if variants is None else places + variants * store
+        return Batch(batch.labels, pictures, lambda: augmentation(self._pictures(batch, places), size, generator()))
 
     def _one_by_one(self, batch: Batch, places: Tensor, view: int) -> Tensor:
-        change = self.augmentation.change
-        assert change is not None
-        pairs = zip(batch.images, places.tolist(), strict=True)
-        return torch.cat([change(image[None], generator_for(self.seed, view, place)) for image, place in pairs])
+        pictures, size = self._pictures(batch, places), self.dataset.image_size
+        pairs = zip(pictures, places.tolist(), strict=True)
+        return torch.cat([self.augmentation([picture], size, generator_for(self.seed, view, place)) for picture, place in pairs])
+
+    def _pictures(self, batch: Batch, places: Tensor) -> Sequence[Tensor] | Tensor:
+        """What is changed: where parts are cut out, each picture as large as it is kept."""
+        details = self.dataset.details
+        if self.augmentation.cut is None or details is None:
+            return batch.images
+        return [details.picture(place) for place in places.tolist()]
 
 
 class Loader:
@@ -242,7 +288,9 @@ class Loader:
 
     def of(self, labels: Tensor, indices: Tensor) -> Loader:
         """The same for other samples of the same store (int64 [N]), or other labels (int64 [M])."""
-        images = ImageDataset(self.images.images, labels, indices, self.images.image_size, self.images.store_key, self.images.fit)
+        images = ImageDataset(
+            self.images.images, labels, indices, self.images.image_size, self.images.store_key, self.images.fit, self.images.details
+        )
         return Loader(images, self.batch_size, self.seed, self.augmentation, self.pin_memory)
 
     @property
@@ -262,14 +310,12 @@ class Loader:
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """One epoch, in batches of the batch size; the last one is what is left. `first`: begin behind so many of them."""
-        seed = 0 if self.seed is None else self.seed
-        loader: DataLoader[Any] = DataLoader(
-            self.images,
-            batch_sampler=self._order(epoch, first),
-            collate_fn=Collate(self.images, self.augmentation, seed, epoch, self.pin_memory, first),
-            generator=torch.Generator(),  # else each epoch takes a number from the global one, which dropout uses too
-        )
-        return iter(loader)
+        order = self._order(epoch, first)
+        collate = Collate(self.images, self.augmentation, 0 if self.seed is None else self.seed, epoch, self.pin_memory, first)
+        chosen = self.images.indices[order.indices()]
+        labels = self.images.labels[chosen]
+        for place in order.slices():
+            yield collate(self.images.batch(labels[place], chosen[place]))
 
     def places(self, epoch: int, batch: int) -> list[int]:
         """The numbers of the pictures in one batch of an epoch, both counted as `batches` does; empty behind the last."""

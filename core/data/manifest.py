@@ -68,6 +68,7 @@ class Recipe:
         layout: how the folder was read, in a sentence; empty for a dataset that is no folder.
         sources: the part of the dataset, train, validation or test, that each of the run's three sets was taken from.
         started_from: the run whose weights it started from, if it did and they lay in that run's folder.
+        largest: up to how many pixels a side pictures were kept for random crops; as `image_size` where none larger were.
     """
 
     dataset: str
@@ -81,6 +82,7 @@ class Recipe:
     layout: str = ""
     sources: Mapping[str, Literal["train", "validation", "test"]] = field(default_factory=dict)
     started_from: str | None = None
+    largest: int | None = None
 
 
 _RECIPE = TypeAdapter(Recipe)

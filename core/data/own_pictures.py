@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import ConfigError
-from core.data import datasets
+from core.data import datasets, own
 from core.data.digests import file_digests, pixel_digests
 from core.data.endings import is_picture
 from core.data.folders import shown
@@ -62,6 +62,8 @@ def key_of(classes: Sequence[str], labels: Sequence[int], digests: Sequence[str]
 def root_of(home: Home, run_id: str, dataset: str) -> Path | None:
     """The folder that a run's pictures lie in, as far as anybody has said; it need not be there. None for a dataset that is no folder."""
     folder = datasets.folder_of(dataset)
+    if own.parse(dataset) and folder and folder.is_dir():
+        return folder  # wherever the home was when the run was made
     recipe = read_recipe(home.run_folder(run_id)) if folder else None
     return Path(recipe.root) if recipe is not None and recipe.root is not None else folder
 
@@ -87,6 +89,8 @@ def find(home: Home, run_id: str, dataset: str, classes: Sequence[str], progress
     if strange is not None:
         raise ConfigError("run", f"the list of the pictures of {run_id} has a class {strange!r} that the run has not; train again")
     root = root_of(home, run_id, dataset)
+    if root is not None and not root.is_dir() and (choice := own.parse(dataset)):
+        own.resolve(home, choice)  # says that it is in the bin, or gone
     found = _numbered(home, run_id, dataset, listed, progress) if root is None else _in_folder(home, run_id, root, listed, progress)
     _check_enough(run_id, root, listed, found)
     labels = {name: label for label, name in reversed(list(enumerate(classes)))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from core.config import ConfigError, RunConfig
-from core.config.entry import find
-from core.data import augmentations, datasets
+from core.data import augmentations, datasets, own
 from core.data.ancestry import FRESH, TESTED, ancestry
 from core.data.decoding import ValueRange
 from core.data.depth import find_depth
-from core.data.images import Store, open_images
+from core.data.images import How, Store, open_details, open_images
 from core.data.loader import ImageDataset, Loader
 from core.data.manifest import Picture, Recipe
 from core.data.origins import Origin, Part, list_of, origin_of
+from core.data.rows import Details, KeptDetails
 from core.data.sources import Progress, Raw, Source
-from core.data.splits import TEST_SEED, TEST_SHARE, stratified_split
+from core.data.splits import TEST_SEED, TEST_SHARE, grouped_split, stratified_split
 from core.machine.home import Home
 from core.networks.models import find_model
 from core.records.findings import Appearance
@@ -75,14 +75,16 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
     depth = find_depth(raw, home.cache, progress)
     value_range = depth.value_range if depth else None
     own_validation = raw.validation if config.validation_share > 0 else None
-    train, validation, test = _stores((raw.train, own_validation, raw.test), config, home, progress, value_range)
+    root = datasets.folder_of(entry.name)
+    how = _how(config, len(raw.train), value_range)
+    train, validation, test = _stores((raw.train, own_validation, raw.test), how, root or home.data, home, progress)
     appearance = _appearance(train, *(store for store in (validation, test) if store is not train))
 
     before = ancestry(config.starting_weights, home.runs)
     stores: dict[Part, Store] = {"train": train, "validation": validation, "test": test}
     sources: dict[Part, Source] = {"train": raw.train, "validation": own_validation or raw.train, "test": raw.test or raw.train}
-    root = datasets.folder_of(entry.name)
     origins = _origins(stores, sources, root, home, progress) if listed or before else {}
+    own.check_unchanged(entry.name, origins)
     known = before.known(origins) if before else {}
 
     notes = [*([raw.layout.sentence] if raw.layout else []), *raw.notes, *([depth.note] if depth else []), *_cut_away(config, appearance)]
@@ -91,10 +93,12 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
     if before:
         notes += before.notes({part: states[places[part]] for part, states in known.items()}, drawn=test is train, folder=root is not None)
     check_batches(config, len(places["train"]))
+    details = open_details(raw.train, how, train.numbers, places["train"], home.cache, progress, root or home.data)
+    notes += _detail(how, details)
     normalise = find_model(config.model).normalise
     return Data(
         raw.classes,
-        **_loaders(config, stores, places),
+        **_loaders(config, stores, places, details),
         notes=tuple(notes),
         origins=origins,
         recipe=Recipe(
@@ -105,6 +109,7 @@ def prepare(config: RunConfig, home: Home, progress: Progress, listed: bool = Fa
             image_size=config.image_size,
             fit=config.fit,
             value_range=value_range,
+            largest=how.largest or config.image_size,
             mean=normalise[0],
             std=normalise[1],
             sources={part: origin.part for part, origin in origins.items()},
@@ -128,7 +133,8 @@ def _divided(config: RunConfig, raw: Raw, stores: Mapping[Part, Store], known: N
     if validation is train:
         if raw.validation:
             notes.append(f"validation_share is 0, so the dataset's own {len(raw.validation):,} validation images are not used.")
-        train_places, validation_places = _hold_back(labels, train_places, config)
+        groups = None if raw.train.groups is None else raw.train.groups[train.numbers]
+        train_places, validation_places = _hold_back(labels, groups, train_places, config)
         if len(validation_places):
             notes += _too_small("validate", raw.classes, labels[validation_places])
     else:
@@ -136,15 +142,34 @@ def _divided(config: RunConfig, raw: Raw, stores: Mapping[Part, Store], known: N
     return {"train": train_places, "validation": validation_places, "test": test_places}, notes
 
 
-def _loaders(config: RunConfig, stores: Mapping[Part, Store], places: Mapping[Part, Places]) -> dict[str, Any]:
+def _how(config: RunConfig, pictures: int, value_range: ValueRange | None) -> How:
+    """How so many training pictures are to be decoded."""
+    augmentation = augmentations.find_augmentation(config.augmentation)
+    largest = augmentations.largest_side(config.image_size, augmentation.smallest_area, pictures)
+    return How(config.image_size, config.fit, value_range, largest if largest > config.image_size else None)
+
+
+def _detail(how: How, details: Details | None) -> list[str]:
+    """A note on what random crops are cut out of."""
+    if not isinstance(details, KeptDetails):
+        return []
+    side = details.median_side
+    return [
+        f"Random crops are cut out of pictures kept at up to {how.largest} px a side ({side} px the median one), and resized to {how.image_size} px."
+    ]
+
+
+def _loaders(config: RunConfig, stores: Mapping[Part, Store], places: Mapping[Part, Places], details: Details | None) -> dict[str, Any]:
     """The loaders of the three sets, by the name of their field in `Data`."""
-    augmentation = find(augmentations.AUGMENTATIONS, "augmentation", config.augmentation).build(config.fixed_views)
+    augmentation = augmentations.find_augmentation(config.augmentation).build(config.fixed_views)
     # torch.cuda.is_available is asked last: it starts the driver.
     pin_memory = (config.device == "auto" or config.device.startswith("cuda")) and torch.cuda.is_available()
 
     def images(part: Part) -> ImageDataset:
         store = stores[part]
-        return ImageDataset(store.images, store.labels, torch.from_numpy(places[part]), config.image_size, store.key, config.fit)
+        return ImageDataset(
+            store.images, store.labels, torch.from_numpy(places[part]), config.image_size, store.key, config.fit, details if part == "train" else None
+        )
 
     return {
         "train": Loader(images("train"), config.batch_size * config.accumulate, config.seed, augmentation, pin_memory),
@@ -170,13 +195,11 @@ def _cut_away(config: RunConfig, appearance: Appearance | None) -> list[str]:
     return [f"The middle square of each picture is used, and {100 * appearance.beyond:.0f} % of the median one cut away (fit crop); {remedy}."]
 
 
-def _stores(
-    sources: tuple[Source, Source | None, Source | None], config: RunConfig, home: Home, progress: Progress, value_range: ValueRange | None
-) -> tuple[Store, Store, Store]:
+def _stores(sources: tuple[Source, Source | None, Source | None], how: How, root: Path, home: Home, progress: Progress) -> tuple[Store, Store, Store]:
     """The images of the three sets. A set without a source of its own has the store of the training images."""
 
     def opened(source: Source, name: str) -> Store:
-        return open_images(source, config.image_size, home.cache, name, progress, config.fit, value_range)
+        return open_images(source, how if source is train else replace(how, largest=None), home.cache, name, progress, root)
 
     train, validation, test = sources
     whole = opened(train, "training images")
@@ -217,11 +240,17 @@ def check_batches(config: RunConfig, images: int) -> None:
         raise ConfigError("accumulate", f"{config.accumulate} batches of {config.batch_size:,} are more than {there}; use {parts} or less")
 
 
-def _hold_back(labels: NDArray[np.int64], train_indices: NDArray[np.int64], config: RunConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The training images cut into (training, validation)."""
-    if config.validation_share == 0:
+def _hold_back(
+    labels: NDArray[np.int64], groups: NDArray[np.int64] | None, train_indices: NDArray[np.int64], config: RunConfig
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The training images cut into (training, validation). `groups` as in `Source`."""
+    share, seed = config.validation_share, config.seed
+    if share == 0:
         return train_indices, train_indices[:0]
-    kept, held_back = stratified_split(labels[train_indices], config.validation_share, config.seed)
+    if groups is None:
+        kept, held_back = stratified_split(labels[train_indices], share, seed)
+    else:
+        kept, held_back = grouped_split(labels[train_indices], groups[train_indices], share, seed)
     if len(held_back) == 0:
         raise ConfigError(
             "validation_share",

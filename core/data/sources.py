@@ -17,10 +17,14 @@ Progress = Callable[[str, float | None], None]
 
 @dataclass(frozen=True)
 class Source:
-    """Images and their labels. `images` is uint8 [N, C, H, W] with 1 or 3 channels, or N image files; `labels` int64 [N]."""
+    """Images and their labels. `images` is uint8 [N, C, H, W] with 1 or 3 channels, or N image files; `labels` int64 [N].
+
+    `groups`, int64 [N]: images of one number are never put into two sets; None where each stands for itself.
+    """
 
     images: NDArray[np.uint8] | tuple[Path, ...]
     labels: NDArray[np.int64]
+    groups: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -10,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.config.errors import ConfigError
 from core.data import endings
-from core.data.folders import shown, some, unreadable
+from core.data.folders import Entry, Folders, shown, some
 from core.data.layouts import CLASSES, Layout, LeftOut, Part
 from core.data.sources import Progress, Source
-from core.data.splits import TEST_SEED, TEST_SHARE, stratified_split
+from core.data.splits import TEST_SHARE, quotas
 
 MAX_FILES = 500_000
 
@@ -51,12 +51,19 @@ class _Left:
 
 
 @dataclass
-class _Walk:
-    """One way through all folders of a layout."""
+class Walk:
+    """One way through all folders of a layout. `files` are the pictures, by the folder of their part and the name of their class folder.
+
+    Args:
+        until: the moment (`time.monotonic`) at which it is given up.
+        strict: a class that only validation or test images have is an error; else its pictures are taken like others.
+    """
 
     layout: Layout
     progress: Progress
     until: float | None = None
+    folders: Folders = field(default_factory=Folders)
+    strict: bool = True
     seen: int = 0
     opened: int = 0
     left: dict[str, _Left] = field(default_factory=dict)
@@ -76,7 +83,7 @@ class _Walk:
                 self._part(folder, waiting)
             else:
                 reason = "unlabelled" if self._leads_to_parts(folder) or any(map(folder.is_relative_to, self.layout.unlabelled)) else "elsewhere"
-                self._entries(folder, waiting, None, reason)
+                self.entries(folder, waiting, None, reason)
 
     def _leads_to_parts(self, folder: Path) -> bool:
         return any(home.is_relative_to(folder) for home in self.homes)
@@ -84,13 +91,13 @@ class _Walk:
     def _part(self, folder: Path, waiting: list[Path]) -> None:
         """The class folders of one part. What leads on to another part, of a split that lies in it, is looked through as a folder by itself."""
         inner: list[Path] = []
-        self._entries(folder, inner, None, "unlabelled")
+        self.entries(folder, inner, None, "unlabelled")
         for home in inner:
-            if home.name in self.layout.folders:
+            if home.name in self.layout.folders or not self.strict:
                 files = self.files.setdefault((folder, home.name), [])
                 below = [home]
                 while below:
-                    self._entries(below.pop(), below, files, "unlabelled")
+                    self.entries(below.pop(), below, files, "unlabelled")
             else:
                 self._foreign(home, self.homes[folder])
 
@@ -101,45 +108,42 @@ class _Walk:
         ways = f"{root}::train={train} to leave the {part} images out, {root}::{CLASSES} if every folder is a class"
         raise ConfigError("dataset", f"{shown(str(home))} is a class that the training images do not have; {remedy}, or write {ways}")
 
-    def _entries(self, folder: Path, folders: list[Path], files: list[Path] | None, reason: str) -> None:
+    def entries(self, folder: Path, folders: list[Path], files: list[Path] | None, reason: str) -> None:
         """Sort what lies in a folder: folders to look through, images into `files` (None: left out, for `reason`), the rest counted."""
-        try:
-            with os.scandir(folder) as found:
-                for entry in found:
-                    self._count()
-                    self._sort(entry, folder, folders, files, reason)
-        except OSError as error:
-            raise unreadable(folder, error) from None
+        for entry in self.folders.scan(folder):
+            self._count()
+            self._sort(entry, folder, folders, files, reason)
 
-    def _sort(self, entry: os.DirEntry[str], folder: Path, folders: list[Path], files: list[Path] | None, reason: str) -> None:
+    def _sort(self, entry: Entry, folder: Path, folders: list[Path], files: list[Path] | None, reason: str) -> None:
         name = entry.name
         if endings.is_system(name):
-            self._leave("system", name)
+            self.leave("system", name, entry)
         elif name.startswith("."):
-            self._leave("hidden", name)
+            self.leave("hidden", name, entry)
         elif entry.is_dir(follow_symlinks=False):
             folders.append(Path(entry.path))
-        elif entry.is_symlink() and not (_inside(Path(entry.path), self.root) and entry.is_file()):
-            self._leave("links", name)
+        elif entry.is_symlink() and not (self.folders.leads_inside(Path(entry.path), self.root) and entry.is_file()):
+            self.leave("links", name, entry)
             self.links_in[folder] += 1
         elif not entry.is_file():  # a pipe named x.jpg would never end
-            self._leave("others", name)
-        elif endings.is_picture(name) or (not endings.ending(name) and endings.begins_as_picture(Path(entry.path))):
+            self.leave("others", name, entry)
+        elif self.folders.is_picture(name) or (not endings.ending(name) and self.folders.begins_as_picture(Path(entry.path))):
             if files is None:
-                self._leave(reason, self.layout.label(folder))
+                self.leave(reason, self.layout.label(folder), entry)
             else:
                 files.append(Path(entry.path))
         elif endings.ending(name) in endings.UNREAD:
-            self._leave("unread", endings.ending(name))
+            self.leave("unread", endings.ending(name), entry)
         else:
-            self._leave("misnamed" if self._is_misnamed(entry) else "others", endings.ending(name) or name)
+            self.leave("misnamed" if self._is_misnamed(entry) else "others", endings.ending(name) or name, entry)
 
-    def _is_misnamed(self, entry: os.DirEntry[str]) -> bool:
+    def _is_misnamed(self, entry: Entry) -> bool:
         """True if a file of another ending begins as a picture. Some thousand are opened: more would take minutes on a network drive."""
         self.opened += 1
-        return self.opened <= _OPENED_AT_MOST and endings.begins_as_picture(Path(entry.path))
+        return self.opened <= _OPENED_AT_MOST and self.folders.begins_as_picture(Path(entry.path))
 
-    def _leave(self, reason: str, name: str) -> None:
+    def leave(self, reason: str, name: str, entry: Entry) -> None:
+        """Count what is left out, under a `name` that stands for others of its kind."""
         left = self.left.setdefault(reason, _Left())
         left.count += 1
         if name in left.names or len(left.names) < 100:
@@ -187,7 +191,7 @@ def take_stock(layout: Layout, progress: Progress) -> tuple[Layout, dict[Part, S
     Raises:
         ConfigError: for a class or a part without images, a class that training does not have, and far too many files.
     """
-    walk = _Walk(layout, progress)
+    walk = Walk(layout, progress)
     walk.go()
     return _checked(walk)
 
@@ -197,7 +201,7 @@ def survey(layout: Layout, seconds: float) -> Layout:
 
     Raises ConfigError as `take_stock`.
     """
-    walk = _Walk(layout, lambda text, share: None, time.monotonic() + seconds)
+    walk = Walk(layout, lambda text, share: None, time.monotonic() + seconds)
     try:
         walk.go()
     except _Enough:
@@ -205,29 +209,54 @@ def survey(layout: Layout, seconds: float) -> Layout:
     return _checked(walk)[0]
 
 
-def planned(layout: Layout, validation_share: float) -> tuple[int, int, int]:
-    """How many images of a counted layout train, validate and test, if all of them can be read: as `core.data.preparation` cuts them."""
-    counts = layout.counts or {}
-    labels = np.repeat(np.arange(len(layout.classes)), counts["train"])
-    test = sum(counts.get("test", ()))
+Counts = Mapping[Part, tuple[int, ...]]
+"""Images of each class, by set."""
+
+
+def divided(counts: Counts, validation_share: float) -> Counts:
+    """How many images of each class train, validate and test, if all can be read: as `core.data.preparation` cuts them.
+
+    `counts`: those of the training images, and of validation and test images where a dataset brings some of its own.
+    """
+    train, none = counts["train"], (0,) * len(counts["train"])
+    validation, test = counts.get("validation", none), counts.get("test", none)
     if "test" not in counts:
-        kept, aside = stratified_split(labels, TEST_SHARE, TEST_SEED)
-        labels, test = labels[kept], len(aside)
+        train, test = _cut(train, TEST_SHARE)
     if validation_share == 0:
-        return len(labels), 0, test
-    if "validation" in counts:
-        return len(labels), sum(counts["validation"]), test
-    kept, held_back = stratified_split(labels, validation_share, 0)
-    return len(kept), len(held_back), test
+        validation = none
+    elif "validation" not in counts:
+        train, validation = _cut(train, validation_share)
+    return {"train": train, "validation": validation, "test": test}
 
 
-def _checked(walk: _Walk) -> tuple[Layout, dict[Part, Source]]:
+def planned(layout: Layout, validation_share: float) -> tuple[int, int, int]:
+    """How many images of a counted layout train, validate and test, all classes together."""
+    counts = divided(layout.counts or {}, validation_share)
+    return sum(counts["train"]), sum(counts["validation"]), sum(counts["test"])
+
+
+def _cut(counts: tuple[int, ...], share: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """How many images of each class `stratified_split` keeps, and holds out: which ones they are takes far longer to say."""
+    out = iter(quotas([count for count in counts if count], share))
+    aside = tuple(next(out) if count else 0 for count in counts)
+    return tuple(count - held for count, held in zip(counts, aside, strict=True)), aside
+
+
+def counted(labels: NDArray[np.int64], classes: int) -> tuple[int, ...]:
+    """How many labels there are of each class."""
+    return tuple(np.bincount(labels, minlength=classes).tolist())
+
+
+def _checked(walk: Walk) -> tuple[Layout, dict[Part, Source]]:
     layout = walk.layout
     sources = {part: walk.source(part) for part in layout.parts}
-    counts = {part: tuple(np.bincount(source.labels, minlength=len(layout.classes)).tolist()) for part, source in sources.items()}
+    counts = {part: counted(source.labels, len(layout.classes)) for part, source in sources.items()}
     empty = [name for name, count in zip(layout.folders, counts["train"], strict=True) if count == 0]
     if empty:
         homes = [folder / name for name in empty for folder in layout.parts["train"] if (folder / name).is_dir()]
+        if len(empty) == len(layout.folders) and not _why_empty(walk, homes):
+            none = f"no images in {layout.root}, in none of its folders ({some([shown(name) for name in empty])})"
+            raise ConfigError("dataset", f"{none}; give the folder in which each class has a folder of images")
         what = f"put images there ({', '.join(endings.USUAL)} ...) or remove the folder"
         raise ConfigError("dataset", f"no images in {some([shown(str(home)) for home in homes])}{_why_empty(walk, homes)}; {what}")
     for part, source in sources.items():
@@ -238,17 +267,10 @@ def _checked(walk: _Walk) -> tuple[Layout, dict[Part, Source]]:
     return replace(layout, counts=counts, left_out=walk.left_out()), sources
 
 
-def _why_empty(walk: _Walk, homes: list[Path]) -> str:
+def _why_empty(walk: Walk, homes: list[Path]) -> str:
     """That there are links, or pictures of formats that are not read, where images are missing."""
     links = sum(map(walk.links_below, homes))
     if links:
         return f" but {links:,} link{'' if links == 1 else 's'} that lead out of the folder or to folders, which are not followed (copy with cp -rL)"
     unread = walk.left.get("unread")
     return f" that can be read ({some([f'{count:,} {name}' for name, count in unread.names.most_common()])} cannot; convert them)" if unread else ""
-
-
-def _inside(path: Path, root: Path) -> bool:
-    try:
-        return path.resolve(strict=True).is_relative_to(root)
-    except (OSError, RuntimeError):  # a link to nothing, or in a circle
-        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -142,7 +142,7 @@ def test_images_resized_batch_by_batch_are_those_resized_up_front(home: Home, mo
 
 def test_a_set_larger_than_a_chunk_is_resized_whole(home: Home) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5_000, 1, 8, 8), dtype=np.uint8)
-    store = images.open_images(Source(pixels, np.zeros(5_000, dtype=np.int64)), 12, home.cache, "images", quiet)
+    store = images.open_images(Source(pixels, np.zeros(5_000, dtype=np.int64)), images.How(12), home.cache, "images", quiet)
     assert torch.equal(store.images[4_990:], loader.resize(torch.from_numpy(pixels[4_990:]), 12))
 
 
@@ -158,11 +158,16 @@ def test_normalise_is_the_textbook_formula_to_the_bit() -> None:
 # Augmentations
 
 
+def augmentation_of(augmentation: Augmentation, batch: Tensor, generator: torch.Generator) -> Tensor:
+    return augmentation(batch, batch.shape[-1], generator)
+
+
 @pytest.mark.parametrize("entry", AUGMENTATIONS.values(), ids=list(AUGMENTATIONS))
 def test_every_augmentation_changes_images_by_the_generator_alone(entry: object) -> None:
-    augment = entry.build().change  # type: ignore[attr-defined]
-    if augment is None:
+    augmentation = entry.build()  # type: ignore[attr-defined]
+    if augmentation.change is None:
         return
+    augment = partial(augmentation_of, augmentation)
     batch = torch.randint(0, 256, (16, 3, 24, 24), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     before = batch.clone()
     changed = augment(batch, torch.Generator().manual_seed(1))
@@ -176,10 +181,8 @@ def test_every_augmentation_changes_images_by_the_generator_alone(entry: object)
 
 @pytest.mark.parametrize("name", ["shift", "crop and flip", "rotate", "colour jitter"])
 def test_each_image_of_a_batch_is_changed_in_its_own_way(name: str) -> None:
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None = AUGMENTATIONS[name].build().change
-    assert augment is not None
     picture = torch.randint(0, 256, (1, 3, 24, 24), dtype=torch.uint8).expand(8, -1, -1, -1)
-    changed = augment(picture, torch.Generator().manual_seed(0))
+    changed = AUGMENTATIONS[name].build()(picture, 24, torch.Generator().manual_seed(0))
     assert len({image.numpy().tobytes() for image in changed}) > 4
 
 
@@ -216,10 +219,8 @@ def test_a_flip_mirrors_half_of_the_images_and_leaves_the_others() -> None:
 
 
 def test_a_crop_of_an_even_picture_is_even_and_stays_inside() -> None:
-    augment = AUGMENTATIONS["crop and flip"].build().change
-    assert augment is not None
-    changed = augment(torch.full((64, 3, 32, 32), 200, dtype=torch.uint8), torch.Generator().manual_seed(0))
-    assert (changed[:, :, 1:-1, 1:-1] == 200).all(), "nothing from outside of the picture comes in"
+    changed = AUGMENTATIONS["crop and flip"].build()(torch.full((64, 3, 32, 32), 200, dtype=torch.uint8), 32, torch.Generator().manual_seed(0))
+    assert (changed == 200).all(), "nothing from outside of the picture comes in"
 
 
 def test_training_images_are_augmented_and_others_are_not(home: Home) -> None:

@@ -122,7 +122,7 @@ def test_every_downloaded_dataset_is_read_in_its_own_format(name: str, home: Hom
 
 
 def test_every_entry_has_a_test_that_reads_it() -> None:
-    assert set(WRITERS) | {"digits", "shapes", "folder"} == set(DATASETS)
+    assert set(WRITERS) | {"digits", "digits_0_4", "digits_5_9", "shapes", "folder"} == set(DATASETS)
 
 
 @pytest.mark.parametrize("entry", DATASETS.values(), ids=list(DATASETS))
@@ -138,12 +138,24 @@ def test_every_entry_says_what_it_holds(entry: datasets.DatasetEntry) -> None:
         assert entry.source.startswith("http")
 
 
-@pytest.mark.parametrize("name", ["digits", "shapes"])
+@pytest.mark.parametrize("name", ["digits", "digits_0_4", "digits_5_9", "shapes"])
 def test_the_embedded_datasets_hold_what_the_catalogue_says(name: str, home: Home) -> None:
     data = prepare(RunConfig(dataset=name, validation_share=0.0, image_size=8), home, Progress())
     entry = DATASETS[name]
     assert (len(data.train.images), len(data.test.images), data.classes) == (entry.train_images, entry.test_images, entry.classes)
     assert class_names(name, home.data) == entry.classes
+
+
+def test_the_halves_of_the_digits_are_its_pictures_each_with_its_own_digit(home: Home) -> None:
+    whole, first, other = (DATASETS[name].read(home.data, Progress()) for name in ("digits", "digits_0_4", "digits_5_9"))
+    assert len(first.train) + len(other.train) == len(whole.train)
+    for half in (first, other):
+        named = [int(half.classes[label]) for label in half.train.labels]
+        places = [place for place, label in enumerate(whole.train.labels.tolist()) if str(label) in half.classes]
+        assert named == whole.train.labels[places].tolist()
+        assert isinstance(half.train.images, np.ndarray)
+        assert isinstance(whole.train.images, np.ndarray)
+        assert np.array_equal(half.train.images, whole.train.images[places])
 
 
 def test_what_is_said_of_counts_follows_from_the_numbers() -> None:

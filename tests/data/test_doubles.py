@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from core.config import ConfigError, RunConfig
 from core.data import Data, prepare
@@ -51,6 +52,7 @@ def test_every_training_picture_that_is_measured_on_is_left_out_and_no_other(hom
     assert data.validation is not None
     train, validation, test = data.train.images, data.validation.images, data.test.images
     store = train.images
+    assert isinstance(store, Tensor)
     doubles = train.indices[[3, 70, 71, 500, 900]]
     store[doubles[0]] = store[validation.indices[0]]
     store[doubles[1]] = store[doubles[2]] = store[test.indices[5]]  # twice in the training set

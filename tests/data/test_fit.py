@@ -16,7 +16,7 @@ from torch import nn
 from core.config import FITS, ConfigError, RunConfig
 from core.data import Data, prepare
 from core.data.decoding import decode
-from core.data.fit_example import ENTRIES, _first_files, fit_example
+from core.data.fit_example import ENTRIES, FitExample, _first_files, fit_example
 from core.data.manifest import PICTURES, RECIPE
 from core.doctor import Doctor, Facts
 from core.doctor.picture_rules import RULES
@@ -256,6 +256,9 @@ def test_the_form_shows_one_of_the_persons_own_pictures(tmp_path: Path) -> None:
     assert (found.pixels["crop"][0] == 250).all()
     assert (found.pixels["squash"][0] == 250).all()
     assert (found.pixels["pad"][0] == 250).sum() == 24 * 6
+    assert [found.lost(fit) for fit in found.pixels] == ["75 % of it is cut away", "stretched 4.00 times", "75 % of the square is black"]
+    assert found.whole.shape == (3, 12, 48), "twice as wide as high at most"
+    assert found.whole[0, 6].tolist() == 18 * [75] + 12 * [250] + 18 * [75], "dark beyond its middle square"
     assert not found.deep
     assert fit_example(str(deep(tmp_path / "scans")), 24).deep
 
@@ -265,6 +268,8 @@ def test_without_one_a_drawn_picture_is_shown(folder: str | None) -> None:
     found = fit_example(folder, 24)
     assert (found.name, found.width, found.height) == ("", 64, 32)
     assert len({found.pixels[fit].tobytes() for fit in found.pixels}) == 3
+    square = FitExample("", 9, 9, {}, np.zeros((3, 9, 9), np.uint8))
+    assert {square.lost(fit) for fit in found.pixels} == {"all of it, in its shape"}
 
 
 def test_a_folder_is_not_looked_through_for_ever(tmp_path: Path) -> None:
