@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from core.catalog import AUGMENTATIONS, find_model
+from collections.abc import Sequence
+
+from core.catalog import find_model
 from core.code.excerpts import Excerpt, excerpt, joined
 from core.code.faults import broken_data
 from core.code.folders import folder_reader, listed_reader
-from core.code.pictures import normalise_lines, parts_of, pictures_class, plain_lines, reader
+from core.code.pictures import large_lines, normalise_lines, parts_of, pictures_class, plain_lines, reader
 from core.code.recorded import Recorded
+from core.code.versions import version_of, version_reader
 from core.config import RunConfig
+from core.data.augmentations import find_augmentation, largest_side
+from core.data.datasets import folder_of
 from core.data.splits import TEST_SEED, TEST_SHARE
 
 _DOUBLES = '''def digest(picture):
@@ -39,19 +44,50 @@ _CHANGED = '''def changed(images, generator):
     return images
 
 
-def batches(epoch):
 '''
+
+_CUT = '''def changed(images, generator):
+    """Pictures uint8 [3, H, W] of any size, changed by chance: uint8 [N, 3, {size}, {size}]."""
+    images = crop(images, {size}, generator){further}
+    return images
+
+
+'''
+
+_OWN = '''transform = v2.Compose([
+{steps}])
+
+
+def changed(images, generator):
+    """Pictures uint8 [3, H, W], changed by chance: uint8 [N, 3, {size}, {size}]."""
+    return transformed(transform, images, generator)
+
+
+'''
+
+_BATCHES = "def batches(epoch):\n"
+
+_STACKED = '''def stacked(samples):
+    """Pictures of a batch as a list, for they may differ in size, and their labels."""
+    return [picture for picture, _ in samples], torch.tensor([label for _, label in samples])
+
+
+'''
+
+_FURTHER = """
+    for change in ({steps}):
+        images = change(images, generator)"""
 
 _NEW = '''    """Pictures uint8 [N, 3, {size}, {size}] and labels of each batch of an epoch, changed in another way each time."""
     # With a generator of its own: else each epoch takes a number from torch's, which dropout uses too.
-    loader = DataLoader(train_set, batch_sampler=order(epoch), generator=torch.Generator())
+    loader = DataLoader({pictures}, batch_sampler=order(epoch), generator=torch.Generator(){stacked})
     for number, (images, labels) in enumerate(loader):
         yield changed(images, generator_for({seed}, epoch, number)), labels'''
 
 _VIEWS = '''    """Pictures uint8 [N, 3, {size}, {size}] and labels of each batch of an epoch: of each picture, {views} random ones come in turn."""
     view = (epoch - 1) % {views}
     for places in order(epoch):
-        views = [changed(train_set[place][0][None], generator_for({seed}, view, int(train_set.places[place]))) for place in places]
+        views = [changed({pictures}[place][0][None], generator_for({seed}, view, int(train_set.places[place]))) for place in places]
         yield torch.cat(views), torch.tensor(train_set.labels[places])'''
 
 
@@ -66,20 +102,22 @@ def data_lines(config: RunConfig, classes: int, recorded: Recorded) -> Excerpt:
             broken_data(config, classes, () if listed else parts_of(config, recorded.old), listed),
             _doubles(config) if config.doubles == "leave out" and not listed else "",
             _ORDER.format(seed=config.seed, step=config.batch_size * config.accumulate),
-            _batches(config),
+            _batches(config, recorded),
         ]
     )
 
 
 def reading_lines(config: RunConfig, recorded: Recorded) -> Excerpt:
     """`plain`, `normalise`, `Pictures` and `read`, and what they need of the engine: the same for training and for evaluating."""
-    named = recorded.pictures is not None or config.dataset.startswith("folder:")
+    named = recorded.pictures is not None or folder_of(config.dataset) is not None
     read = (
         listed_reader(recorded, config.fixed_views is not None)
         if recorded.pictures is not None
+        else version_reader(version, config)
+        if (version := version_of(config))
         else folder_reader(config, recorded.old)
         if named
-        else reader(config)
+        else reader(config, recorded.data)
     )
     plain, decoding = plain_lines(config, recorded.value_range)
     return joined(
@@ -129,10 +167,26 @@ def _doubles(config: RunConfig) -> str:
     return _DOUBLES.format(measured="validation_set, test_set" if config.validation_share > 0 else "test_set,")
 
 
-def _batches(config: RunConfig) -> Excerpt:
-    steps = AUGMENTATIONS[config.augmentation].steps
-    values = {"size": config.image_size, "seed": config.seed, "views": config.fixed_views}
-    if not steps:
+def _batches(config: RunConfig, recorded: Recorded) -> Excerpt:
+    augmentation = find_augmentation(config.augmentation)
+    steps, own = augmentation.steps, augmentation.own
+    values = {"size": config.image_size, "seed": config.seed, "views": config.fixed_views, "pictures": "train_set", "stacked": ""}
+    if not augmentation.changes:
         return Excerpt(_SAME.format(**values))
-    batches = _CHANGED.format(steps=", ".join(steps) + ("," if len(steps) == 1 else ""), **values)
-    return joined([excerpt("core.data.changes", *steps), batches + (_VIEWS if config.fixed_views else _NEW).format(**values)])
+    shown = _VIEWS if config.fixed_views else _NEW
+    functions = excerpt("core.data.changes", *(["transformed"] if own else steps))
+    if own:
+        body = _OWN.format(steps="".join(f"    {step.code(config.image_size)},\n" for step in own), **values)
+    if augmentation.smallest_area is None:
+        changed = body if own else _CHANGED.format(steps=_several(steps), **values)
+        return joined([functions, changed + _BATCHES + shown.format(**values)])
+    side = recorded.largest or largest_side(config.image_size, augmentation.smallest_area)
+    values |= {"pictures": "large_set", "stacked": ", collate_fn=stacked"}
+    cut = body if own else _CUT.format(further=_FURTHER.format(steps=_several(steps[1:])) if steps[1:] else "", **values)
+    large = large_lines(config, recorded.value_range, side)
+    return joined([large, functions, cut + _STACKED + _BATCHES + shown.format(**values)])
+
+
+def _several(names: Sequence[str]) -> str:
+    """The inside of a tuple."""
+    return ", ".join(names) + ("," if len(names) == 1 else "")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from core.catalog import AUGMENTATIONS
 from core.code.recorded import Recorded
 from core.config import RunConfig
+from core.data.augmentations import find_augmentation
+from core.data.datasets import folder_of
 from core.records.events import RunStatus
 from core.store import Run
 
@@ -25,7 +26,7 @@ ON_A_GPU = "On a GPU the last digits of a step may differ, and over a run that c
 def about(config: RunConfig, recorded: Recorded) -> tuple[str, ...]:
     """What a screen says of the script: what it is, and in what it differs, or that it does not."""
     gpu = () if config.device == "cpu" else (ON_A_GPU,)
-    deep = (DEEP,) if config.dataset.startswith("folder:") and recorded.pictures is None else ()
+    deep = (DEEP,) if folder_of(config.dataset) is not None and recorded.pictures is None else ()
     return (ABOUT, *(differences(config, recorded) or (SAME,)), *deep, *gpu)
 
 
@@ -43,7 +44,7 @@ def about_run(run: Run, recorded: Recorded) -> tuple[str, ...]:
 
 def about_test_set(run: Run, recorded: Recorded) -> tuple[str, ...]:
     """That a run has not recorded which pictures are its own, if that matters."""
-    unlisted = run.config.dataset.startswith("folder:") and recorded.pictures is None
+    unlisted = folder_of(run.config.dataset) is not None and recorded.pictures is None
     return ("The run kept no list of its pictures: the script reads the folder as it is now.",) if unlisted else ()
 
 
@@ -67,7 +68,7 @@ def _of_pictures(config: RunConfig, recorded: Recorded) -> dict[str, bool]:
     given = config.starting_weights not in ("random", "pretrained")
     left_out = listed and config.doubles == "leave out"
     fewer = listed and (left_out or config.fault == "imbalanced classes")
-    views = bool(AUGMENTATIONS[config.augmentation].steps) and config.fixed_views is not None
+    views = find_augmentation(config.augmentation).changes and config.fixed_views is not None
     return {
         "A run that starts from the weights of another run keeps that one's test pictures out of training; this script does not know them.": given
         and not listed,

@@ -50,7 +50,7 @@ def read(transform, part="train"):
     return Pictures(transform, np.array(files, dtype=object), labels)'''
 
 _LISTED = '''ROOT = Path({root!r})  # the folder of the pictures
-LIST = Path({pictures!r})  # those of the run, part by part; copy it beside this script to take it elsewhere
+LIST = {pictures}  # those of the run, part by part{remark}
 CLASSES = {classes}
 
 
@@ -98,4 +98,7 @@ def folder_reader(config: RunConfig, old: bool) -> Excerpt:
 def listed_reader(recorded: Recorded, places: bool) -> Excerpt:
     """`read` for a run that kept a list of its pictures. `places`: with the place of each in the whole."""
     end = _PLACES.format(shared=recorded.shared) if places else "    return Pictures(transform, files, labels)"
-    return Excerpt(_LISTED.format(root=recorded.root, pictures=str(recorded.pictures), classes=list(recorded.classes), end=end))
+    pictures, remark = f"Path({str(recorded.pictures)!r})", "; copy it beside this script to take it elsewhere"
+    if recorded.as_file:
+        pictures, remark = f"Path(__file__).resolve().with_name({str(recorded.pictures)!r})", "; it lies beside this script"
+    return Excerpt(_LISTED.format(root=recorded.root, pictures=pictures, remark=remark, classes=list(recorded.classes), end=end))

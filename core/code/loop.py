@@ -19,16 +19,17 @@ _BETTER = """    epochs_since += 1
 
 _END = """
 test_loss, test_accuracy = evaluate(test_set)
-print(f"test loss {test_loss:.4f}, accuracy {test_accuracy:.1%}")
-torch.save(model.state_dict(), "weights.pth")"""
+print(f"test loss {{test_loss:.4f}}, accuracy {{test_accuracy:.1%}}")
+torch.save(model.state_dict(), {weights})"""
 
 
-def loop_lines(plan: Plan, rests: bool, stopped_after: int | None = None) -> str:
+def loop_lines(plan: Plan, rests: bool, stopped_after: int | None = None, as_file: bool = False) -> str:
     """From `evaluate` to the saved weights.
 
     Args:
         rests: something is frozen at some time, so that there is a `train_mode`.
         stopped_after: the step after which the run was stopped by hand.
+        as_file: the script is a file that leaves its weights beside itself, not in the current folder.
     """
     config = plan.config
     lines = ["# Training"]
@@ -54,7 +55,7 @@ def loop_lines(plan: Plan, rests: bool, stopped_after: int | None = None) -> str
         *_after_epoch(config),
         *([_BETTER.format(patience=config.early_stopping)] if config.early_stopping else []),
         *_brought_back(config, stopped_after),
-        _END,
+        _END.format(weights='Path(__file__).resolve().with_name("weights.pth")' if as_file else '"weights.pth"'),
     ]
     return "\n".join(lines)
 

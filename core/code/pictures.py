@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from core.code import versions
 from core.code.excerpts import Excerpt, excerpt, joined
 from core.code.folders import layout_of
+from core.code.versions import version_of
 from core.config import RunConfig
+from core.data.augmentations import find_augmentation
 from core.data.dataset_classes import SHAPES
-from core.data.datasets import find_dataset
+from core.data.datasets import find_dataset, folder_of
 from core.data.embedded import SHAPES_PER_CLASS
 
 _PICTURES = '''class Pictures(Dataset):
@@ -41,10 +44,23 @@ def normalise(images):
     """Bytes uint8 [N, 3, {size}, {size}] as floats around 0 on the device: divided by 255, less the mean, divided by the spread."""
     return images.to(device).to(torch.float32{layout}).div_(255).sub_(mean).div_(std)'''
 
+
+def _half_of_digits(first: int) -> str:
+    """The lines that read five of the digits: they are labelled 0 to 4 in that order."""
+    label = f"digits.target - {first}" if first else "digits.target"
+    return f"""    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]  # [N, 1, 8, 8], ink from 0 to 16
+    labels = {label}
+    chosen = (labels >= 0) & (labels < 5)
+    return Pictures(transform, images[chosen], labels[chosen])"""
+
+
 _ARRAYS = {
     "digits": """    digits = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]  # [N, 1, 8, 8], ink from 0 to 16
     return Pictures(transform, images, digits.target)""",
+    "digits_0_4": _half_of_digits(0),
+    "digits_5_9": _half_of_digits(5),
     "shapes": f"""    images, labels = drawn({list(SHAPES)!r}, {SHAPES_PER_CLASS}, lambda text, share: None)
     return Pictures(transform, images, labels)""",
     "CIFAR10": """    dataset = datasets.CIFAR10("data", train=part == "train", download=True)
@@ -74,18 +90,23 @@ def parts_of(config: RunConfig, old: bool = False) -> frozenset[str]:
 
     `old`: a folder is read as it was before Thaw kept lists of pictures.
     """
-    if config.dataset.startswith("folder:"):
+    if version := version_of(config):
+        return versions.parts_of(version, config)
+    if folder_of(config.dataset) is not None:
         return frozenset(layout_of(config, old).parts)
-    return frozenset({"train"} if config.dataset in ("digits", "shapes", "EuroSAT") else {"train", "test"})
+    return frozenset({"train", "test"} if find_dataset(config.dataset).own_test else {"train"})
 
 
 def as_files(config: RunConfig) -> bool:
     """Whether the pictures are files, which are decoded, and no arrays, which are resized. Looks for no folder: a run's may have been moved."""
-    return config.dataset.startswith("folder:") or config.dataset in _FILES or find_dataset(config.dataset).pixels == 0
+    return folder_of(config.dataset) is not None or config.dataset in _FILES or find_dataset(config.dataset).pixels == 0
 
 
-def reader(config: RunConfig) -> Excerpt:
-    """`read(transform, part)`, which returns `Pictures`, for a dataset of the catalogue, and what it needs of the engine."""
+def reader(config: RunConfig, data: str = "") -> Excerpt:
+    """`read(transform, part)`, which returns `Pictures`, for a dataset of the catalogue, and what it needs of the engine.
+
+    `data`: the folder in which torchvision finds its files or puts them; "": `data` in the current one.
+    """
     if config.dataset in _FILES:
         body = f"{_FILES[config.dataset]}\n    return Pictures(transform, np.array(files, dtype=object), labels)"
     else:
@@ -93,7 +114,10 @@ def reader(config: RunConfig) -> Excerpt:
         body = _ARRAYS[like].replace(f"datasets.{like}", f"datasets.{config.dataset}")
     about = "Its training or its test pictures." if "test" in parts_of(config) else "All pictures: there is no test set of its own."
     text = f'def read(transform, part="train"):\n    """{about}"""\n{body}'
-    return joined([excerpt("core.data.embedded", "drawn") if config.dataset == "shapes" else "", text])
+    where = ""
+    if data and '"data"' in text:
+        text, where = text.replace('"data"', "DATA"), f"DATA = {data!r}  # where torchvision finds the pictures, or puts them"
+    return joined([where, excerpt("core.data.embedded", "drawn") if config.dataset == "shapes" else "", text])
 
 
 def pictures_class(config: RunConfig, classes: bool, places: bool) -> str:
@@ -114,11 +138,41 @@ def plain_lines(config: RunConfig, value_range: tuple[float, float] | None) -> t
     size = config.image_size
     if not as_files(config):
         return _PLAIN_ARRAY.format(size=size), ""
-    given = f", {config.fit!r}" + (f", {value_range!r}" if value_range is not None else "")
+    given = _given(config, value_range)
     text = f'''def plain(file):
     """The picture in a file as bytes for the model: uint8 [3, {size}, {size}]."""
     return torch.from_numpy(np.ascontiguousarray(decode(file, {size}{given})))'''
-    return text, joined(["# How a picture file is read, in the very words of Thaw", excerpt("core.data.decoding", "decode")])
+    names = ["decode", *(["decode_large"] if find_augmentation(config.augmentation).smallest_area is not None else [])]
+    return text, joined(["# How a picture file is read, in the very words of Thaw", excerpt("core.data.decoding", *names)])
+
+
+_LARGE_FILE = '''def large(file):
+    """The picture in a file for random crops: uint8 [3, S, S] of as many pixels as it has, S at most {side}."""
+    return torch.from_numpy(np.array(decode_large(file, {size}, {side}{given})))
+
+
+large_set = Pictures(large, train_set.pictures, train_set.labels)'''
+
+_LARGE_ARRAY = '''def large(picture):
+    """A picture for random crops, as large as it is: uint8 [3, H, W]."""
+    image = torch.from_numpy(picture)
+    return image.expand(3, -1, -1) if image.shape[1] == image.shape[2] > {size} else plain(picture)
+
+
+large_set = Pictures(large, train_set.pictures, train_set.labels)'''
+
+
+def large_lines(config: RunConfig, value_range: tuple[float, float] | None, side: int) -> str:
+    """`large_set`, the training pictures as large as they are kept for random crops: files as squares of `side` pixels at most."""
+    if not as_files(config):
+        return _LARGE_ARRAY.format(size=config.image_size)
+    if side <= config.image_size:
+        return "large_set = train_set"
+    return _LARGE_FILE.format(size=config.image_size, side=side, given=_given(config, value_range))
+
+
+def _given(config: RunConfig, value_range: tuple[float, float] | None) -> str:
+    return f", {config.fit!r}" + (f", {value_range!r}" if value_range is not None else "")
 
 
 def normalise_lines(config: RunConfig, mean: tuple[float, ...], std: tuple[float, ...]) -> str:

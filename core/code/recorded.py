@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.config import RunConfig
@@ -24,8 +24,11 @@ class Recorded:
         classes: by label, as the list calls them.
         shared: the parts that were taken from the dataset's training pictures.
         value_range: what becomes 0 and 255 of pictures with more than 8 bits a channel; None where there are none.
+        largest: up to how many pixels a side pictures were kept for random crops; None where the run has not said.
         old: the run is of a time before Thaw kept lists: its folder is read as it was then.
         stopped_after: the step after which somebody stopped it; None: it went on to its end, or still goes on.
+        as_file: the script is a file that leaves its weights beside itself, and finds there the list of its pictures.
+        data: the folder in which torchvision's datasets lie; "": `data` in whatever folder the script is run in.
     """
 
     pictures: Path | None = None
@@ -33,8 +36,15 @@ class Recorded:
     classes: tuple[str, ...] = ()
     shared: tuple[str, ...] = ("train",)
     value_range: tuple[float, float] | None = None
+    largest: int | None = None
     old: bool = False
     stopped_after: int | None = None
+    as_file: bool = False
+    data: str = ""
+
+    def beside(self, pictures: str, data: str) -> Recorded:
+        """The same for a script that is a file, with the list called `pictures` lying beside it, where there is one."""
+        return replace(self, as_file=True, data=data, pictures=Path(pictures) if self.pictures is not None else None)
 
 
 NOTHING_RECORDED = Recorded()
@@ -52,9 +62,9 @@ def recorded(home: Home, run: Run) -> Recorded:
     recipe = read_recipe(folder)
     listed = (folder / PICTURES).is_file()
     if recipe is None or recipe.root is None or not listed:
-        return Recorded(old=not listed, stopped_after=stopped)
+        return Recorded(old=not listed, stopped_after=stopped, largest=recipe.largest if recipe else None)
     shared = tuple(part for part, source in recipe.sources.items() if source == "train")
-    return Recorded(folder / PICTURES, recipe.root, recipe.classes, shared, recipe.value_range, stopped_after=stopped)
+    return Recorded(folder / PICTURES, recipe.root, recipe.classes, shared, recipe.value_range, recipe.largest, stopped_after=stopped)
 
 
 def repeated(config: RunConfig, changes: Iterable[ChangeRow]) -> RunConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from core.catalog import AUGMENTATIONS, find_model
+from core.catalog import find_model
 from core.code.data import data_lines
 from core.code.differences import differences
 from core.code.excerpts import importing, joined
@@ -16,6 +16,7 @@ from core.code.model import bare_model, model_imports, model_lines
 from core.code.phases import Phase
 from core.code.recorded import NOTHING_RECORDED, Recorded
 from core.config import RunConfig
+from core.data.augmentations import find_augmentation
 
 
 def pytorch_code(
@@ -52,7 +53,7 @@ def pytorch_code(
             _remarked(freezing, config),
             learning_lines(plan, classes),
             broken_training(config),
-            loop_lines(plan, bool(freezing), recorded.stopped_after),
+            loop_lines(plan, bool(freezing), recorded.stopped_after, recorded.as_file),
         ]
     )
     remarks = [*_left_out(config, multipliers, phases), *differences(config, recorded)]
@@ -93,8 +94,8 @@ def _left_out(config: RunConfig, multipliers: Mapping[str, float] | None, phases
 
 def _remarked(freezing: str, config: RunConfig) -> str:
     """The freezing, with a remark on what a run does not compute again and this script does, where that makes no difference."""
-    augmentation = AUGMENTATIONS[config.augmentation]
-    new_pictures = augmentation.steps and not augmentation.variants and config.fixed_views is None
+    augmentation = find_augmentation(config.augmentation)
+    new_pictures = augmentation.changes and not augmentation.variants and config.fixed_views is None
     if not freezing or config.feature_cache != "exact" or new_pictures:
         return freezing
     remark = "# Thaw computes what frozen layers give only once for each picture and keeps it, with the same result as here."

@@ -54,6 +54,13 @@ def starting_weights(entry: ModelEntry, config: RunConfig) -> Excerpt:
 
 
 def _published(entry: ModelEntry) -> Excerpt | str:
+    if entry.shipped:
+        path = str(entry.shipped.path)
+        return f"""# {entry.shipped.origin[:1].upper()}{entry.shipped.origin[1:]}.
+# The file ships with Thaw, without a head; copy it to where this script is to run.
+# SHA-256: {entry.shipped.sha256}
+own = model.state_dict()
+weights = load_file({path!r})"""
     auxiliary = ", aux_logits=True" if entry.family.auxiliary else ""
     return f"""own = model.state_dict()
 with torch.random.fork_rng(devices=[]):  # the model that they come in is random at first: the chance that it uses up is given back

@@ -18,7 +18,8 @@ from pydantic import TypeAdapter
 
 from core.config import ConfigError
 from core.data import own_pictures
-from core.evaluation import predictions
+from core.evaluation import asked, predictions
+from core.evaluation.asked import Answered
 from core.helpers.helper import Helper, LabError
 from core.machine.home import Home
 from core.machine.jobs import EVALUATION, Starter
@@ -144,10 +145,34 @@ class EvaluationDesk:
         """What the weights make of a picture. See `Lab.predict`."""
         return self._ask(_PREDICTION, run_id, epoch, question="predict", source=source)
 
-    def rest(self) -> None:
-        """End the processes that were asked nothing for minutes."""
-        for helper in (self._long, self._quick):
-            helper.rest()
+    def many(self, key: str, retry: bool = False) -> tuple[Work, Answered | None]:
+        """What the model makes of many pictures. See `Lab.many`."""
+        found = asked.answer(self._home, key)
+        if found is not None:
+            return Work("done", 1.0), found
+        if asked.asked(self._home, key) is None:
+            raise ConfigError("pictures", "these pictures are not kept any more; bring them along again")
+        job = self._work({"question": "many", "key": key}, "", retry)
+        return job.work, asked.answer(self._home, key) if job.work.state == "done" else None
+
+    def cancel_many(self, key: str) -> None:
+        """Give up `many`, and forget the question."""
+        question = json.dumps({"question": "many", "key": key})
+        with self._lock:
+            for place, job in list(self._jobs.items()):
+                if job.question != question or job.ended is not None:
+                    continue
+                job.cancelled = True
+                if job is self._running:
+                    self._long.tell(cancel=job.number)
+                else:
+                    del self._jobs[place]
+        asked.forget(self._home, key)
+
+    def rest(self) -> bool:
+        """End the processes that were asked nothing for minutes, or hang. True: one went home."""
+        gone = [helper.rest() for helper in (self._long, self._quick)]
+        return any(gone)
 
     def close(self) -> None:
         """End both processes, for good."""

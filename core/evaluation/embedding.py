@@ -96,8 +96,8 @@ def embedding_map(before: Predictions, after: Predictions, method: Method = "pca
         raise ConfigError("epoch", f"the layer before the last gives NaN or infinite values for {count}, so there is no map; choose an earlier epoch")
     points = before.points[finite]
     labels = after.labels[points]
-    first, first_share = _mapped(before.embeddings[finite], method, lambda share: told(share / 2))
-    second, second_share = _mapped(after.embeddings[finite], method, lambda share: told((1 + share) / 2))
+    first, first_share = laid_out(before.embeddings[finite], method, lambda share: told(share / 2))
+    second, second_share = laid_out(after.embeddings[finite], method, lambda share: told((1 + share) / 2))
     first = turned_to(first, second)
     predicted = [made.predicted[points] for made in (before, after)]
     notes = [*after.notes_on_pictures]
@@ -156,7 +156,10 @@ def _nearest(values: Array, number: int) -> NDArray[np.int64]:
     return found
 
 
-def _mapped(values: Array, method: Method, told: Told) -> tuple[NDArray[np.float64], float]:
+def laid_out(values: Array, method: Method, told: Told) -> tuple[NDArray[np.float64], float]:
+    """A map of `values` [M, D], three or more: places float64 [M, 2], centred, 1 away from the middle on average (root mean square), and the share of
+    the variance that they have; NaN for t-SNE, which has none. `told` as in `embedding_map`.
+    """
     if method == "pca":
         scores, share = principal(values)
     else:

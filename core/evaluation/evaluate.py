@@ -7,6 +7,7 @@ figures of the last checkpoint are the run's own.
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,9 +39,10 @@ from core.networks.models import build, find_model, logits_and_auxiliary
 from core.records.evaluation import Guess, Prediction, Sample
 from core.records.layers import head_options
 from core.records.speed import applied
+from core.reuse.counts import use_threads
 from core.store import Run, RunStore
 from core.store.checkpoint import Checkpoint, checkpoints, load_checkpoint
-from core.training.steps import FORMATS, THREADS, use_threads
+from core.training.steps import FORMATS, THREADS
 from core.training.trainer import DTYPES
 
 Progress = Callable[[str, float | None], None]
@@ -123,7 +125,8 @@ def load(home: Home, run_id: str, epoch: int | None = None, checkpoint: Checkpoi
         classes = run.plan.classes if run.plan else catalog.class_names(config.dataset, home.data)
         with torch.random.fork_rng(devices=[]):
             model = build(config.model, len(classes), config.image_size, head_options(config))
-    state = load_checkpoint(checkpoint)
+    state = OrderedDict(load_checkpoint(checkpoint))
+    state._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]  # the versions of layers: they are this model's own
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -17,12 +16,12 @@ from pydantic import TypeAdapter
 
 from core.config.errors import Cancelled
 from core.data import own_pictures
-from core.evaluation import evaluate, grad_cam, predictions
+from core.evaluation import evaluate, grad_cam, many, predictions
 from core.evaluation.embedding import Method, embedding_map
 from core.evaluation.evaluate import Loaded, Progress
 from core.evaluation.predictions import Predictions
 from core.evaluation.test_set import TestSet, open_test_set
-from core.helpers.helper import serve, step_back
+from core.helpers.helper import serve_home
 from core.machine.home import Home
 from core.records.evaluation import CamView, EmbeddingMap, Prediction, Sample
 from core.store import Run
@@ -82,6 +81,9 @@ class Answers:
             case {"question": "predict", "run": run, "epoch": epoch, "source": source}:
                 loaded = self._loaded(run, epoch)
                 return _PREDICTION.dump_python(evaluate.predict(loaded, *self._images(loaded, source)), mode="json")
+            case {"question": "many", "key": key}:
+                many.answer_all(self._home, key, progress, cancelled, self._loaded)
+                return True
             case _:
                 raise ValueError(f"Unknown question {question!r}")
 
@@ -126,13 +128,7 @@ def _remembered(memory: OrderedDict[Hashable, Thing], most: int, key: Hashable, 
 
 def main() -> None:
     """Answer until standard input ends."""
-    parser = argparse.ArgumentParser(prog="python -m core.evaluation.helper")
-    parser.add_argument("--home", required=True)
-    parser.add_argument("--niced", action="store_true")
-    arguments = parser.parse_args()
-    if arguments.niced:
-        step_back()
-    serve(Answers(Home.from_environment(arguments.home)).to)
+    serve_home("core.evaluation.helper", lambda home: Answers(home).to)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from core.config import ConfigError
 from core.data.ancestry import TRAINED, Ancestry, ancestry
 from core.data.manifest import PICTURES, Picture, read_pictures
 from core.machine.home import Home
+from core.networks.models import find_model
 from core.store import Run
 
 NOTHING_READ = "0" * 64
@@ -24,19 +26,22 @@ class LearnedFrom:
     Args:
         test, train: how many pictures the run was tested on, and learned from.
         shared: test pictures that are training pictures too; None for a run that keeps no list.
-        weights: where its weights started: at random, from weights that torchvision publishes, from a file, or from another run.
+        weights: where its weights started: at random, from weights that torchvision publishes or that ship with Thaw, from a file, or
+            from another run.
         before: the run that its weights come from, where they come from one.
         shared_before: test pictures that this run, or one that it came from, learned from.
         unlisted: runs among these that keep no list.
+        shipped: what is known of the weights that ship with Thaw, where its weights are those.
     """
 
     test: int
     train: int
     shared: int | None
-    weights: Literal["random", "pretrained", "file", "run"]
+    weights: Literal["random", "pretrained", "shipped", "file", "run"]
     before: str = ""
     shared_before: int = 0
     unlisted: tuple[str, ...] = ()
+    shipped: str = ""
 
     @property
     def leaks(self) -> bool:
@@ -63,6 +68,8 @@ class LearnedFrom:
         match self.weights:
             case "pretrained":
                 return "Whether the pretrained weights had learned from some of them (ImageNet, as a rule) is not known."
+            case "shipped":
+                return self.shipped
             case "file":
                 return "What the weights that it started from had learned from is not known."
             case "run" if self.shared_before:
@@ -83,15 +90,27 @@ def learned_from(home: Home, run: Run) -> LearnedFrom:
     test = [each for each in listed or () if each.part == "test"]
     train = {each.sha256 for each in listed or () if each.part == "train"} - {NOTHING_READ}
     weights = run.config.starting_weights
-    kind: Literal["random", "pretrained", "file"] = "random" if weights == "random" else "pretrained" if weights == "pretrained" else "file"
+    shipped = _shipped(run) if weights == "pretrained" else ""
+    kind: Literal["random", "pretrained", "shipped", "file"] = (
+        "random" if weights == "random" else "file" if weights != "pretrained" else "shipped" if shipped else "pretrained"
+    )
     known = LearnedFrom(
         test=len(test) if listed is not None else plan.test_samples if plan else 0,
         train=sum(each.part == "train" for each in listed) if listed is not None else plan.train_samples if plan else 0,
         shared=sum(each.sha256 in train for each in test) if listed is not None else None,
         weights=kind,
+        shipped=shipped,
     )
     before = ancestry(weights, home.runs) if kind == "file" else None
     return known if before is None else _with(known, before, test)
+
+
+def _shipped(run: Run) -> str:
+    """What is known of the weights that ship with the run's model; "" where none do, or the model is not known any more."""
+    with suppress(ConfigError):
+        shipped = find_model(run.config.model).shipped
+        return shipped.learned_from if shipped else ""
+    return ""
 
 
 def _with(known: LearnedFrom, before: Ancestry, test: list[Picture]) -> LearnedFrom:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from core.config import ConfigError
+from core.data import own
 from core.data.datasets import FOLDER
 from core.data.own_pictures import root_of
 from core.machine.home import Home
@@ -71,7 +72,9 @@ def looks(home: Home, run: Run, runs: Sequence[Run]) -> Looks:
 
 
 def pictures_of(home: Home, run: Run) -> str:
-    """What tells datasets apart: a folder is where it is now, whatever it was called when a run was made."""
+    """What tells datasets apart: a folder is where it is now, whatever it was called when a run was made; all versions of a dataset are one."""
+    if choice := own.parse(run.config.dataset):
+        return own.Choice(choice.name).text.casefold()
     if run.config.dataset.partition(":")[0] != FOLDER:
         return run.config.dataset
     try:

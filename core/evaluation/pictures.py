@@ -24,7 +24,7 @@ from PIL import Image
 from core.config import ConfigError
 from core.data.decoding import FORMATS, File, Fit, ValueRange, fitted, is_deep, sparing_notes
 from core.data.folders import shown
-from core.data.intake import MAX_PIXELS, UnreadableImage, check_size, is_flat, readable, upright
+from core.data.intake import MAX_PIXELS, UnreadableImage, check_size, decode_and_look, is_flat, readable, upright
 from core.machine.files import written_whole
 from core.machine.home import Home
 
@@ -37,6 +37,9 @@ KEPT_BYTES = 500_000_000
 
 LARGE = 16_000_000
 """Pixels above which a picture is averaged down before it is converted, so that memory stays bounded."""
+
+THUMBNAIL = 48
+"""Pixels of a picture in a table."""
 
 _ENDINGS = {"JPEG": ".jpg", "TIFF": ".tif"}
 _REMEDIES = {
@@ -113,21 +116,40 @@ def open_picture(path: Path, image_size: int, as_files: bool, fit: Fit = "crop",
     Raises:
         ConfigError: on `picture`, there is no such file, or it is no whole picture of at most `core.data.intake.MAX_PIXELS` pixels.
     """
-    title = _title(re.sub(r"^[0-9a-f]{20}-", "", path.name))
     if not path.exists():
         raise ConfigError("picture", f"there is no file {str(path)!r} (any more); check the path, or upload it again")
     if not path.is_file():
         raise ConfigError("picture", f"{str(path)!r} is no file; give the path of a picture")
-    with _in_words(title), readable(path), warnings.catch_warnings():
+    with _in_words(_title(re.sub(r"^[0-9a-f]{20}-", "", path.name))), readable(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow finds odd in a file that it can read
         whole = upright(path, 2 * image_size, value_range, lambda image: _shrunk(image, max(4 * image_size, 1024)))
         notes = _notes(path, image_size, fit, value_range)
         seen = fitted(whole, image_size, fit)
         if is_flat(seen, whole, fit):
             notes = (*notes, "Nothing can be seen on it: for the model it is of nearly one colour.")
-        if not as_files:
-            seen = whole if fit != "crop" or whole.width == whole.height else fitted(whole, min(whole.size), fit)
-        return Opened(np.ascontiguousarray(np.asarray(seen).transpose(2, 0, 1)), notes)
+        return Opened(_array(seen if as_files else _own_size(whole, fit)), notes)
+
+
+def pixels_of(file: File, image_size: int, as_files: bool, fit: Fit, value_range: ValueRange | None) -> NDArray[np.uint8]:
+    """The pixels alone, uint8 [3, H, W], of one picture among many; the arguments are those of `open_picture`.
+
+    Raises:
+        UnreadableImage: for anything that is not a whole picture of a known format and of a sane size.
+    """
+    if as_files:
+        return decode_and_look(file, image_size, fit, value_range).pixels
+    with readable(file):
+        whole = upright(file, 2 * image_size, value_range, lambda image: _shrunk(image, max(4 * image_size, 1024)))
+        return _array(_own_size(whole, fit))
+
+
+def _own_size(whole: Image.Image, fit: Fit) -> Image.Image:
+    """What is resized as a tensor: the middle square for crop, all of it for the others."""
+    return whole if fit != "crop" or whole.width == whole.height else fitted(whole, min(whole.size), fit)
+
+
+def _array(image: Image.Image) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 
 def data_uri(pixels: NDArray[np.uint8], side: int | None = None) -> str:
@@ -138,6 +160,15 @@ def data_uri(pixels: NDArray[np.uint8], side: int | None = None) -> str:
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=3)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def thumbnail(pixels: NDArray[np.uint8]) -> str:
+    """A small JPEG of uint8 [3, H, H] as a data URI, about a kilobyte: what a table of many pictures can hold."""
+    image = Image.fromarray(pixels.transpose(1, 2, 0))
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=70)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _format(file: File) -> str:

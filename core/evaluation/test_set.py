@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,11 +13,12 @@ from torch import Tensor
 
 from core import catalog
 from core.config import ConfigError, RunConfig
-from core.data import Loader, layouts, own_pictures
+from core.data import Loader, layouts, own, own_pictures
 from core.data.datasets import find_dataset, folder_of
 from core.data.decoding import ValueRange
 from core.data.depth import find_depth
-from core.data.images import Store, open_images, open_kept
+from core.data.folders import shown
+from core.data.images import How, Store, open_images, open_kept
 from core.data.loader import ImageDataset
 from core.data.manifest import read_recipe
 from core.data.origins import origin_of
@@ -43,6 +45,8 @@ class TestSet:
     loader: Loader
     key: str
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    """The file of each, where they are files: its folder and its name."""
 
     @property
     def images(self) -> ImageDataset:
@@ -74,16 +78,18 @@ def open_test_set(home: Home, run: Run, progress: Progress) -> TestSet:
     config = run.config
     classes = run.plan.classes if run.plan else catalog.class_names(config.dataset, home.data)
     found = own_pictures.find(home, run.id, config.dataset, classes, progress)
-    value_range = range_of(home, run)
-    kept = _decoded_by_run(home, run, found, value_range)
-    store, places = kept or (open_images(found.source, config.image_size, home.cache, "test images", progress, config.fit, value_range), None)
+    how = How(config.image_size, config.fit, range_of(home, run))
+    root = folder_of(config.dataset) or home.data
+    kept = _decoded_by_run(home, run, found, how)
+    store, places = kept or (open_images(found.source, how, home.cache, "test images", progress, root), None)
     here = store.numbers if places is None else np.arange(len(places))
     indices = torch.arange(len(here)) if places is None else torch.from_numpy(places)
     labels = store.labels.clone()
     labels[indices] = torch.from_numpy(found.source.labels[here])
     images = ImageDataset(store.images, labels, indices, config.image_size, store.key, config.fit)
     key = own_pictures.key_of(classes, found.source.labels[here].tolist(), [found.digests[place] for place in here])
-    return TestSet(tuple(classes), Loader(images, config.batch_size), key, found.notes)
+    files = names_of(home, config.dataset, [found.source.images[place] for place in here]) if isinstance(found.source.images, tuple) else ()
+    return TestSet(tuple(classes), Loader(images, config.batch_size), key, found.notes, files)
 
 
 def range_of(home: Home, run: Run) -> ValueRange | None:
@@ -96,7 +102,7 @@ def range_of(home: Home, run: Run) -> ValueRange | None:
     return recipe.value_range if recipe else None
 
 
-def _decoded_by_run(home: Home, run: Run, found: TestPictures, value_range: ValueRange | None) -> tuple[Store, Places] | None:
+def _decoded_by_run(home: Home, run: Run, found: TestPictures, how: How) -> tuple[Store, Places] | None:
     """The store that the run decoded, all pictures of its folder, and where the test pictures are in it; None where it is not kept any more."""
     if not isinstance(found.source.images, tuple):
         return None
@@ -105,7 +111,7 @@ def _decoded_by_run(home: Home, run: Run, found: TestPictures, value_range: Valu
     except ConfigError:
         return None  # the folder was moved, or changed so that no training could come of it
     source = raw.test or raw.train
-    store = open_kept(source, run.config.image_size, home.cache, run.config.fit, value_range)
+    store = open_kept(source, how, home.cache, folder_of(run.config.dataset) or home.data)
     if store is None or not isinstance(source.images, tuple):
         return None
     places = {source.images[number]: place for place, number in enumerate(store.numbers.tolist())}
@@ -117,7 +123,7 @@ def _decoded_by_run(home: Home, run: Run, found: TestPictures, value_range: Valu
 def _drawn_again(home: Home, run: Run, progress: Progress) -> TestSet:
     """The test set that a run without a list of pictures would be tested on if it were trained today."""
     root = own_pictures.root_of(home, run.id, run.config.dataset)
-    if root is None:
+    if root is None or own.parse(run.config.dataset):  # what is in versions does not change
         return draw_test_set(run.config, home, progress)
     own_pictures.check_there(root, run.id)
     text = run.config.dataset if root == folder_of(run.config.dataset) else f"folder:{root}"
@@ -148,7 +154,8 @@ def draw_test_set(config: RunConfig, home: Home, progress: Progress) -> TestSet:
     source = raw.test or raw.train
     name = "test images" if raw.test else "training images"  # decoded under the same key
     depth = find_depth(raw, home.cache, progress)
-    store = open_images(source, config.image_size, home.cache, name, progress, config.fit, depth.value_range if depth else None)
+    how = How(config.image_size, config.fit, depth.value_range if depth else None)
+    store = open_images(source, how, home.cache, name, progress, folder_of(entry.name) or home.data)
     labels = store.labels.numpy()
     indices = np.arange(len(labels)) if raw.test else stratified_split(labels, TEST_SHARE, TEST_SEED)[1]
     if len(indices) == 0:
@@ -158,4 +165,11 @@ def draw_test_set(config: RunConfig, home: Home, progress: Progress) -> TestSet:
     part = Source(tuple(source.images[number] for number in numbers) if isinstance(source.images, tuple) else source.images[numbers], labels[indices])
     digests = origin_of("test", part, np.arange(len(indices)), folder_of(entry.name), home, progress).digests
     notes = (f"{depth.note} A run that did not keep this range scaled them otherwise.",) if depth else ()
-    return TestSet(raw.classes, Loader(images, config.batch_size), own_pictures.key_of(raw.classes, labels[indices].tolist(), digests), notes)
+    files = names_of(home, config.dataset, part.images) if isinstance(part.images, tuple) else ()
+    return TestSet(raw.classes, Loader(images, config.batch_size), own_pictures.key_of(raw.classes, labels[indices].tolist(), digests), notes, files)
+
+
+def names_of(home: Home, dataset: str, files: Sequence[Path]) -> tuple[str, ...]:
+    """The files of pictures as a person is told of them: folder and name; of a dataset in versions those that they came with."""
+    known = own.names_of(home, dataset)
+    return tuple(shown(known.get(file.stem) or "/".join(file.parts[-2:])) for file in files)

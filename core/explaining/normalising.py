@@ -15,12 +15,13 @@ from core.evaluation.pictures import data_uri
 from core.explaining.specimen import check_dataset_is_here, first_pictures
 from core.machine.home import Home
 from core.model import weights
+from core.model.published import place
 from core.networks.head import IMAGENET_CLASSES
 from core.networks.model_entries import HALVES, IMAGENET, Figures, ModelEntry
 from core.networks.models import build
 from core.records.layers import head_options
 from core.records.normalising import Seen, View
-from core.training.steps import use_threads
+from core.reuse.counts import use_threads
 
 PICTURES = 32
 ANSWERS = 3
@@ -30,7 +31,7 @@ ANSWERS = 3
 def seen(config: RunConfig, home: Home) -> Seen:
     """The first training pictures of a run with these settings, as its model gets them at the start and as it would with other figures.
 
-    Published weights are used if they are on this machine; nothing is downloaded. In eval mode, on the CPU.
+    Trained weights are used if they are on this machine; nothing is downloaded. In eval mode, on the CPU.
 
     Raises:
         ConfigError: the settings cannot be used, or the dataset is not on this machine yet.
@@ -77,10 +78,11 @@ def _ways(entry: ModelEntry) -> dict[str, Figures]:
 
 def starting_model(config: RunConfig, entry: ModelEntry, classes: tuple[str, ...]) -> tuple[nn.Module, tuple[str, ...] | None, str, bool]:
     """The model with its starting weights, the classes of its trained head (None: it is new), what its weights are, and if they are trained."""
-    if config.starting_weights == "pretrained" and not _is_here(entry):
+    if config.starting_weights == "pretrained" and not is_here(entry):
         config, said = config.replace(starting_weights="random"), "random, since the published ones are not on this machine yet"
     else:
-        known = {"random": "random", "pretrained": f"the published ones ({entry.published.name if entry.published else ''})"}
+        trained_ones = f"the published ones ({entry.published.name})" if entry.published else "the trained ones that ship with Thaw"
+        known = {"random": "random", "pretrained": trained_ones}
         said = known.get(config.starting_weights, Path(config.starting_weights).name)
     trained = config.starting_weights != "random"
     # A head that was saved with the weights has answers: for the dataset's classes, or for ImageNet's.
@@ -102,17 +104,16 @@ def _built(config: RunConfig, entry: ModelEntry, classes: int) -> tuple[nn.Modul
     return model.eval(), any(not torch.equal(old, new) for old, new in zip(before, head.parameters(), strict=True))
 
 
-def _is_here(entry: ModelEntry) -> bool:
-    """Whether the published weights lie in torch's own cache."""
-    if not entry.pretrained:
-        return False
-    address = str(torchvision.models.get_model_weights(entry.name).DEFAULT.url)
-    return (Path(torch.hub.get_dir()) / "checkpoints" / address.rpartition("/")[2]).exists()
+def is_here(entry: ModelEntry) -> bool:
+    """Whether the trained weights of a model lie in torch's own cache, or ship with Thaw."""
+    if entry.published is None:
+        return entry.shipped is not None
+    return place(entry).exists()
 
 
 def _imagenet(entry: ModelEntry) -> tuple[str, ...]:
     """ImageNet's classes as torchvision names them; nothing for a model that it does not have."""
-    return tuple(torchvision.models.get_model_weights(entry.name).DEFAULT.meta["categories"]) if entry.pretrained else ()
+    return tuple(torchvision.models.get_model_weights(entry.name).DEFAULT.meta["categories"]) if entry.published else ()
 
 
 @torch.no_grad()

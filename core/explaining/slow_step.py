@@ -306,7 +306,7 @@ def _statistics_note(specimen: Specimen, model: nn.Module, moved: list[str]) -> 
     before, after = (dict(part.named_buffers())[f"{moved[0]}.running_mean"] for part in (specimen.model, model))
     place = int((after - before).abs().argmax())
     return (
-        f"Frozen, and yet something moves: the model is in train mode, as in the lines beside it, so {len(moved)} BatchNorm layers of which every "
+        f"Frozen, and yet something moves: the model is in train mode, as its lines leave it, so {len(moved)} BatchNorm layers of which every "
         "parameter is frozen still update their running statistics in each forward pass. "
         f"{moved[0]}.running_mean[{place}] was {float(before[place]):.4g} and is {float(after[place]):.4g} after {STEPS} steps. "
         "A run of Thaw puts such layers into eval mode; by hand it takes one more line: call .eval() on them after model.train()."

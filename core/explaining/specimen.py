@@ -29,7 +29,7 @@ from core.networks import models
 from core.networks.models import logits_and_auxiliary
 from core.records.layers import ModelDescription, frozen_parameters, head_options
 from core.records.walkthrough import Example, Picture
-from core.training.steps import use_threads
+from core.reuse.counts import use_threads
 
 SEED = 0
 """Where the classics' random weights and numbers come from."""

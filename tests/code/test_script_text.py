@@ -22,6 +22,7 @@ from core.code import loading_code, pytorch_code
 from core.code.evaluation import evaluation_code
 from core.code.freezing import RESTING, TRAIN_MODE
 from core.code.names import cover
+from core.code.pictures import reader
 from core.commands.cli import main
 from core.config import FAULTS, RunConfig
 from core.machine.bits import same
@@ -266,3 +267,12 @@ def test_the_screen_says_in_what_the_script_differs_and_lets_it_be_taken_away() 
     (code,) = (shown.value for shown in app.code)
     compile(code, "script.py", "exec")
     assert len(app.get("download_button")) == 1
+
+
+@pytest.mark.parametrize("dataset", ["MNIST", "CIFAR100", "STL10", "Flowers102", "EuroSAT", "OxfordIIITPet", "FashionMNIST"])
+def test_a_script_that_is_a_file_finds_torchvisions_pictures_where_the_run_had_them(dataset: str) -> None:
+    config = RunConfig(dataset=dataset)
+    named, plain = reader(config, "it's here").text, reader(config).text
+    assert named.startswith('DATA = "it\'s here"')
+    assert '"data"' not in named
+    assert plain.count('"data"') == named.count("DATA,")

@@ -87,6 +87,14 @@ def different(shown: State, real: State) -> list[str]:
     return [name for name, tensor in real.items() if not same(shown[name], tensor)]
 
 
+def test_the_script_reads_the_weights_that_ship_with_thaw_as_the_run_does() -> None:
+    config = SMALL.replace(starting_weights="pretrained", seed=5)
+    assert different(ready(config)["model"].state_dict(), by_run(config)) == []
+    assert different(by_run(config), by_run(config.replace(starting_weights="random"))) != []
+    assert "# Trained on 581 pictures" in script_of(config)
+    assert "core." not in script_of(config)
+
+
 @pytest.mark.parametrize("ending", ["pth.tar", "safetensors"])
 @pytest.mark.parametrize("wrap", WRAPPED)
 def test_the_script_finds_in_a_file_of_torch_what_the_run_finds(wrap: Callable[[State], Any], ending: str, tmp_path: Path) -> None:

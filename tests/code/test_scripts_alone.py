@@ -120,11 +120,14 @@ CASES = {
     "doubles left out": Case({"dataset": "doubles", "doubles": "leave out", "class_weights": "balanced"}, {}),
     "doubles left out, before it runs": Case({"dataset": "doubles", "doubles": "leave out"}, {}, listed=False),
     "dropout": Case({**FLAT, "head_hidden": 16, "head_dropout": 0.4, "augmentation": "crop, flip and colour"}, {}),
-    "fixed views": Case({**FLAT, "augmentation": "trivial augment", "fixed_views": 2}, {}),
+    "fixed views": Case({**FLAT, "augmentation": "RandomResizedCrop(scale=[0.3, 1.0]), RandomRotation", "fixed_views": 2}, {}),
     "fixed views, before it runs": Case({**SPLIT, "augmentation": "shift", "fixed_views": 2}, {}, listed=False),
     "shuffled labels": Case({**FLAT, "fault": "shuffled labels"}, {}),
     "a frozen body": Case({**MANY, "dataset": "digits", "model": "resnet18", "freeze": "head only", "batch_size": 64}, {}),
-    "drawn shapes": Case({**MANY, "dataset": "shapes", "augmentation": "shift", "batch_size": 256, "epochs": 1}, {}),
+    "weights that ship": Case(
+        {**MANY, "dataset": "digits_5_9", "starting_weights": "pretrained", "freeze": "head only", "timeline": "2: !stage3", "image_size": 32}, {}
+    ),
+    "drawn shapes": Case({**MANY, "dataset": "shapes", "augmentation": "RandomHorizontalFlip, GaussianBlur", "batch_size": 256, "epochs": 1}, {}),
 }  # fmt: skip
 
 

@@ -212,6 +212,14 @@ def test_what_starting_weights_had_learned_from_is_not_known(home: Home, store: 
     assert found.sentence.endswith("is not known.")
 
 
+def test_what_the_weights_that_ship_had_learned_from_is_said(home: Home, store: RunStore) -> None:
+    run_id = made_run(home, TINY.replace(starting_weights="pretrained", model="small_cnn", image_size=32), weights=False)
+    listed(home, run_id, train="abc", test="ef")
+    found = learned_from(home, store.run(run_id))
+    assert (found.weights, found.leaks) == ("shipped", False)
+    assert "581 pictures of the handwritten digits 0 to 4, none of which is a test picture of digits, digits_0_4 or digits_5_9." in found.sentence
+
+
 def test_what_the_run_before_learned_from_counts(home: Home, store: RunStore) -> None:
     first, second = made_run(home, TINY), made_run(home, TINY, weights=False)
     later = made_run(home, TINY.replace(starting_weights=str(home.run_folder(second) / "weights.pth")), weights=False)

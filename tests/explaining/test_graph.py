@@ -26,7 +26,7 @@ from core.explaining.graph import kind_of, walk
 from core.explaining.nodes import NODES, stem
 from core.explaining.specimen import Specimen, specimen
 from core.explaining.update_rules import rule_of
-from core.lab.lab import _Answers
+from core.lab.answers import Answers
 from core.machine.home import Home
 from core.model import anatomy
 from core.networks import models
@@ -271,7 +271,7 @@ def test_a_model_that_gives_nan_is_shown_and_not_a_crash(explained: Home, monkey
 
     monkeypatch.setattr(explain, "specimen", broken)
     monkeypatch.setattr(explain, "_known", type(explain._known)())
-    answers = _Answers()
+    answers = Answers()
     question = {"example": TypeAdapter(Example).dump_python(own(OWN.replace(optimizer="AdamW")), mode="json"), "home": str(explained.path)}
     line = json.dumps(answers.to({"question": "walkthrough", **question}, lambda: False))
     story = WALKTHROUGH.validate_python(json.loads(line))
@@ -289,7 +289,7 @@ def test_a_model_that_gives_nan_is_shown_and_not_a_crash(explained: Home, monkey
 
 
 def test_the_labs_answers_come_back_as_they_went(explained: Home, classic: Walkthrough) -> None:
-    answers = _Answers()
+    answers = Answers()
     question = {"example": TypeAdapter(Example).dump_python(own(FROZEN), mode="json"), "home": str(explained.path)}
     assert TypeAdapter(Example).validate_python(json.loads(json.dumps(question["example"]))) == own(FROZEN)
     answer = json.loads(json.dumps(answers.to({"question": "walkthrough", **question}, lambda: False)))
