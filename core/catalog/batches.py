@@ -21,7 +21,7 @@ def check_batches(config: RunConfig, description: ModelDescription) -> None:
     """
     if config.batch_size > 1:
         return
-    single = [path for path in _norms_that_learn(config, description) if math.prod(description.output_shapes.get(path, (1, 2))[1:]) == 1]
+    single = [path for path in norms_that_learn(config, description) if math.prod(description.output_shapes.get(path, (1, 2))[1:]) == 1]
     if single:
         more = f" and {len(single) - 1:,} more" if len(single) > 1 else ""
         remedy = "use batches of 2 or more (accumulate adds small ones up), larger images, or keep those layers frozen"
@@ -30,7 +30,7 @@ def check_batches(config: RunConfig, description: ModelDescription) -> None:
         )
 
 
-def _norms_that_learn(config: RunConfig, description: ModelDescription) -> Iterator[str]:
+def norms_that_learn(config: RunConfig, description: ModelDescription) -> Iterator[str]:
     """Paths of the BatchNorm layers of which anything learns at any time of the run: all others rest. With a fault, of those that do not."""
     learns: set[str] = set()
     for plan in _plans(config):

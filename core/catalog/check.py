@@ -13,7 +13,7 @@ from core.catalog.weight_kinds import kind_of
 from core.config import ConfigError, RunConfig
 from core.config.entry import Entry, by_name, check_options, find, suggest
 from core.config.limits import quoted
-from core.data.augmentations import AUGMENTATIONS, AugmentationEntry
+from core.data.augmentations import AugmentationEntry, find_augmentation
 from core.data.datasets import DATASETS, FOLDER, find_dataset
 from core.machine.hardware import cores, cpp_compiler
 from core.machine.paths import is_there, pasted
@@ -23,7 +23,11 @@ from core.networks.models import find_model
 STARTING_WEIGHTS = by_name(
     (
         Entry("random", "Random", "Fresh random weights: the model knows nothing yet, and what is frozen stays random."),
-        Entry("pretrained", "Pretrained", "The weights that torchvision publishes for the model, downloaded once; the head is fresh."),
+        Entry(
+            "pretrained",
+            "Pretrained",
+            "The weights that torchvision publishes for the model, downloaded once, or those that ship with Thaw for small_cnn; the head is fresh.",
+        ),
     )
 )
 """Where weights come from, besides the path of a file."""
@@ -44,7 +48,7 @@ def check(config: RunConfig) -> RunConfig:
     loss = find(LOSSES, "loss", config.loss)
     optimizer = find(OPTIMIZERS, "optimizer", config.optimizer)
     schedule = find(SCHEDULES, "schedule", config.schedule)
-    augmentation = find(AUGMENTATIONS, "augmentation", config.augmentation)
+    augmentation = find_augmentation(config.augmentation)
     _check_together(config, optimizer, augmentation)
     _check_steps(config)
     return config.replace(
@@ -66,7 +70,7 @@ def _check_together(config: RunConfig, optimizer: OptimizerEntry, augmentation: 
         able = [other.name for other in OPTIMIZERS.values() if other.fused]
         remedy = f"set it to false, or use {', '.join(able[:-1])} or {able[-1]}"
         raise ConfigError("fused_optimizer", f"true cannot be had with {optimizer.name}, which PyTorch cannot update in one operation; {remedy}")
-    if config.fixed_views is not None and not augmentation.steps:
+    if config.fixed_views is not None and not augmentation.changes:
         remedy = "leave it empty, or choose an augmentation such as shift"
         raise ConfigError("fixed_views", f"{config.fixed_views} needs random pictures, and augmentation {augmentation.name!r} makes none; {remedy}")
     if config.threads is not None and config.threads > cores():
@@ -116,8 +120,8 @@ def _starting_weights(value: str, model: ModelEntry) -> str:
             "starting_weights", f"{quoted(value)} is neither a name nor the path of {files}; {suggest(STARTING_WEIGHTS, value)}"
         ) from None
     if entry.name == "pretrained" and not model.pretrained:
-        remedy = "use random, or a model such as resnet18"
-        raise ConfigError("starting_weights", f"{value!r}: {model.label} is a model of our own and has no published weights; {remedy}")
+        remedy = "use random, or a model such as resnet18 or small_cnn"
+        raise ConfigError("starting_weights", f"{value!r}: {model.label} is a model of our own and has no trained weights; {remedy}")
     return entry.name
 
 

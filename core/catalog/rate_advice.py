@@ -44,6 +44,11 @@ class RateAdvice:
     why: str
 
     @property
+    def usual(self) -> float:
+        """The middle of the range, in one digit."""
+        return float(digits(math.sqrt(self.low * self.high), 1))
+
+    @property
     def text(self) -> str:
         """In one sentence, without a full stop."""
         return f"{self.why}: {digits(self.low, 1)} to {digits(self.high, 1)}"

@@ -25,6 +25,17 @@ class Line:
     values: NDArray[np.float64]
 
 
+def accuracy_figure(lines: Sequence[Line], marks: Sequence[tuple[float, str]]) -> go.Figure:
+    """Accuracies in percent over epochs, on the whole scale. `marks`: where between two epochs something changes, and what."""
+    figure = lines_figure(lines, "Validation accuracy (%)", "Epoch", log=False)
+    figure.update_yaxes(range=[0, 103])
+    figure.update_xaxes(dtick=1)
+    for across, text in marks:
+        figure.add_vline(x=across, line_width=1, line_dash="dot", line_color="gray")
+        figure.add_annotation(x=across, y=0, yref="paper", text=text, showarrow=False, xanchor="left", yanchor="bottom", xshift=4)
+    return figure
+
+
 def lines_figure(lines: Sequence[Line], name: str, across: str = "Step", window: tuple[int, int] | None = None, log: bool = True) -> go.Figure:
     """The lines as a small figure. `name` and `across` are the axes' titles; `log`: on a logarithmic scale where values are far apart."""
     import plotly.graph_objects as go  # takes a third of a second, and most pages never need it

@@ -156,7 +156,9 @@ class RunConfig(BaseModel):
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Number format of the forward pass: float32 is exact, the others are faster on some hardware"
     )
-    augmentation: str = Field("none", min_length=1, description="Random changes to training images")
+    augmentation: str = Field(
+        "none", min_length=1, description="Random changes to training images: a name, or steps of torchvision, RandomHorizontalFlip(p=0.5), ..."
+    )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Where all chance starts from: same seed, same run")
     watch_every: int = Field(10, ge=1, le=100_000, description="Steps between two looks at weight changes and frozen layers")
     validation_share: float = Field(
@@ -311,7 +313,7 @@ def _config_error(error: ValidationError) -> ConfigError:
     return ConfigError(field, f"{_in_words(first)}, got {quoted(value)}; try {EXAMPLES[field]}")
 
 
-_LONGEST = {"dataset": LONGEST_PATH, "starting_weights": LONGEST_PATH}
+_LONGEST = {"dataset": LONGEST_PATH, "starting_weights": LONGEST_PATH, "augmentation": LONGEST_PATH}
 _IN_PARTS = ("model", "freeze", "timeline", "learning_rate_multipliers")
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from core.doctor.medians import median
-from core.doctor.remedies import Settings, other_rate
+from core.doctor.remedies import Settings, lower_rate
 from core.doctor.rule import Rule, Sign, listed
 from core.doctor.signs import UNIT_LOOKS, Signs
 from core.records.findings import Remedy, Severity
@@ -32,7 +32,7 @@ def exploding(signs: Signs) -> Sign | None:
     severity: Severity = "note" if clipped else "serious" if now > 1e4 else "warning"
     largest = np.argsort(-np.nan_to_num(signs.recent_norms()))[:3]
     rest = f" clip_norm cuts them to {signs.config.clip_norm:g}." if clipped else ""
-    lower = other_rate(signs, 0.1)
+    lower = lower_rate(signs)
     cut = "" if clipped else "; cut long gradients in the next run too (clip_norm 1)"
     since = f"steps since the change at step {signs.changed:,}" if signs.changed > 1 and signs.first_totals_since == signs.changed else "steps"
     against = (
@@ -110,7 +110,7 @@ def dead(signs: Signs) -> Sign | None:
     gone, units = found[worst[0]]
     blocked = gone == units
     model = signs.config.model
-    lower = other_rate(signs, 0.1)
+    lower = lower_rate(signs)
     settings: Settings = dict(lower.settings)
     leaky = ":" in model and ", relu" in model
     if leaky:
@@ -166,7 +166,7 @@ def not_a_number(signs: Signs) -> Sign | None:
     cause, layers = _born(signs, step)
     losses = [value for value in signs.loss[signs.steps < step].tolist() if math.isfinite(value)]
     before = f" The loss before was {losses[-1]:.4g}." if losses else ""
-    lower = other_rate(signs, 0.1)
+    lower = lower_rate(signs)
     settings: Settings = dict(lower.settings)
     also = []
     if signs.config.clip_norm is None or signs.config.clip_norm > 1:

@@ -10,7 +10,7 @@ import numpy as np
 from core.catalog.optimizers import FIRST_STEP_ONLY
 from core.code.names import cover
 from core.config.plans import Change
-from core.doctor.remedies import OtherRate, Settings, other_rate, scaled, timeline_with, with_rate
+from core.doctor.remedies import OtherRate, Settings, lower_rate, scaled, timeline_with, with_rate
 from core.doctor.rule import Rule, Sign, apart, listed
 from core.doctor.signs import Before, Signs
 from core.records.events import EpochRow
@@ -103,7 +103,7 @@ def _taken_back(signs: Signs, before: Before) -> OtherRate:
     raised = signs.learns & before.learned & (row.multipliers > before.multipliers * 1.0001)
     thawed = signs.learns & ~before.learned
     if signs.config.optimizer in FIRST_STEP_ONLY and (change.learning_rate is not None or raised.any() or thawed.any()):
-        return other_rate(signs, 0.1)
+        return lower_rate(signs)
     if change.learning_rate is not None and change.learning_rate > 1.0001 * before.rate or not (raised.any() or thawed.any() or change.freezing):
         return _rate_back(signs, before)
     if raised.any():
@@ -114,7 +114,7 @@ def _taken_back(signs: Signs, before: Before) -> OtherRate:
     if thawed.any():
         rate = scaled(before.rate, 0.1)
         if rate is None:
-            return other_rate(signs, 0.1)
+            return lower_rate(signs)
         words = f"Let all learn at {rate:g} from that change on, a tenth of the rate that it met"
         live = f"learning_rate={rate:g}" if signs.rate > rate and not signs.final else ""
         return _of_the_change(signs, before, words, live, lambda old: with_rate(old, rate))
@@ -176,7 +176,7 @@ def blown_up(signs: Signs) -> Sign | None:
     if measured and row is not None and value is not None:
         times = f"{value:.4g}, {value / guess:,.3g} times as much" if math.isfinite(value) else "no finite number"
         said.append(f"the validation loss is {times} (epoch {row.epoch:,})")
-    lower = other_rate(signs, 0.1)
+    lower = lower_rate(signs)
     return Sign(
         "serious" if training else "warning",
         f"Giving every class the same chance would have a loss of {guess:.4g}: {' and '.join(said)}.",

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.catalog.optimizers import FIRST_STEP_ONLY
 from core.doctor.gradient_rules import FAINT, faintness
-from core.doctor.remedies import OtherRate, other_rate
+from core.doctor.remedies import OtherRate, lower_rate, other_rate
 from core.doctor.rule import Rule, Sign, apart, listed
 from core.doctor.signs import Signs
 from core.records.findings import Remedy
@@ -122,7 +122,7 @@ def _at(signs: Signs) -> str:
 
 
 def _high(signs: Signs, cause: str, first_step: int) -> Sign:
-    lower = other_rate(signs, 0.1)
+    lower = lower_rate(signs)
     advice = f"{lower.words}. Where weights have gone too far for that to help, start again with it."
     return Sign("serious", cause, Remedy(advice, lower.change, lower.settings), "loss", first_step, signs.step)
 
@@ -188,7 +188,7 @@ def _past_a_plateau(signs: Signs) -> tuple[str, OtherRate]:
     if ratio < GOOD_RATIO / 10:
         said = f"One update changes the weights by {ratio:.2g} of their size already, so a lower learning rate would bring little"
         return f"{said}: {more}.", OtherRate("")
-    lower = other_rate(signs, 0.1)
+    lower = lower_rate(signs)
     return f"{lower.words}; if that brings nothing, {more}.", lower
 
 

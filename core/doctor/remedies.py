@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from core.catalog.optimizers import FIRST_STEP_ONLY, OPTIMIZERS, rate_limit
+from core.catalog.rate_advice import outside, rate_advice
 from core.catalog.rates import step_of
 from core.config.plans import Change, TimedChange, Timeline
 from core.doctor.rule import rounded
@@ -73,6 +74,14 @@ def other_rate(signs: Signs, factor: float) -> OtherRate:
     if now == later and not where:
         return OtherRate(f"{verb} the learning rate to {now:g}", change, settings)
     return OtherRate(f"{verb} the learning rate to {now:g} now, and in the next run to {later:g}{where}", change, settings)
+
+
+def lower_rate(signs: Signs) -> OtherRate:
+    """A tenth of the learning rate; where that would still be far above what is usual for the run, the usual rate."""
+    advice = rate_advice(signs.config)
+    tenth = signs.config.model_copy(update={"learning_rate": signs.rate / 10})
+    far = advice is not None and tenth.learning_rate > advice.high and outside(tenth)
+    return other_rate(signs, advice.usual / signs.rate if advice and far else 0.1)
 
 
 def another_optimizer(signs: Signs) -> OtherRate:

@@ -112,7 +112,7 @@ def frozen_at_random(signs: Signs) -> Sign | None:
     if signs.config.fault in ("drifting BatchNorm", "frozen in optimizer"):
         settings["fault"] = "none"  # those are about what is frozen
     heads = any(info is not None and info.role == "head" for info, still in zip(signs.infos, stuck.tolist(), strict=True) if still)
-    if signs.config.starting_weights == "random" and not heads and catalog.find_model(signs.config.model).pretrained:
+    if signs.config.starting_weights == "random" and not heads and catalog.find_model(signs.config.model).published:
         settings = {"starting_weights": "pretrained"}
         advice = "In the next run start from published weights (starting_weights pretrained), which is what freezing is for"
     change = "" if signs.final else ", ".join(f"!{start.rstrip('.')}" for start in cover(names, [name for name in signs.names if name not in names]))

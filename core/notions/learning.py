@@ -313,14 +313,14 @@ TUNING: tuple[Notion, ...] = (
         "Weights that a model was trained to before; torchvision downloads them once, and each brings the transform that makes of a "
         "picture what the model takes.",
         "weights = models.ResNet18_Weights.IMAGENET1K_V1\npreprocess = weights.transforms()\nmodel = models.resnet18(weights=weights)",
-        at.DATA,
+        at.WHICH_MODEL,
         ("pretrained", "pre-trained model", "weights enum", "model zoo", "TorchVision models"),
     ),
     Notion(
         "ImageNet",
         "1.28 million photographs in 1,000 classes, on which most of torchvision's weights for classification were trained.",
         "len(models.ResNet18_Weights.IMAGENET1K_V1.meta['categories'])  # 1000",
-        at.DATA,
+        at.WHICH_MODEL,
         ("ILSVRC", "IMAGENET1K", "1000 classes"),
     ),
     Notion(

@@ -251,6 +251,23 @@ class AuditReport:
 
 
 @dataclass(frozen=True)
+class ThreadsUsed:
+    """On how many processor threads what learns runs, and why: see `core.measuring.threads`. Whatever the number is, results are the same to the bit.
+
+    `count` is the number in use, `usual` that which the config says. `seconds` are (number, seconds that forward and backward of a batch took
+    when it was last tried) for each number that gives the same bits; a single pair or none: no other does. `busy` is the share of the
+    processor (0 to 1) that others used then, `looks` says how often it was tried. `failed`: a number gave other bits after all.
+    """
+
+    count: int
+    usual: int
+    seconds: tuple[tuple[int, float], ...] = ()
+    busy: float = 0.0
+    looks: int = 0
+    failed: bool = False
+
+
+@dataclass(frozen=True)
 class Reuse:
     """What frozen layers compute for a picture, and that is kept instead of being computed again: see `core.reuse.partition`.
 
@@ -261,6 +278,7 @@ class Reuse:
     `place` says where. `found`: they come from an earlier run. `checked` pictures were computed again and compared, bit for bit.
     `saved_seconds` is what serving has saved up to now, worked out from what computing took.
     Where the model is translated (`compile_model`), batches went through it `passes` times, `untranslated` of them without translated code.
+    `threads` says on how many what learns runs, where that could be chosen.
     """
 
     state: Literal["off", "filling", "serving", "dropped"]
@@ -280,6 +298,7 @@ class Reuse:
     chance: str = ""
     passes: int = 0
     untranslated: int = 0
+    threads: ThreadsUsed | None = None
 
 
 Stage = Literal["data", "static prefix", "forward", "backward", "optimizer", "watching", "recording", "waiting"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.records.events import Reuse, Stage
+from core.records.events import Reuse, Stage, ThreadsUsed
 from core.records.profile import BlockTime, Memory, Profile
 
 STAGES: dict[Stage, str] = {
@@ -51,6 +51,21 @@ def duration(seconds: float) -> str:
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def about_time(seconds: float) -> str:
+    """An estimate, no more exact than it is: 'a few seconds', 'about 40 s', 'about 1 minute', 'about 2.5 hours', 'about 3 days'."""
+    if seconds < 7.5:
+        return "a few seconds"
+    if seconds < 52.5:
+        return f"about {5 * round(seconds / 5)} s"
+    if seconds < 90:
+        return "about 1 minute"
+    if seconds < 90 * 60:
+        minutes = round(seconds / 60)
+        return f"about {minutes if minutes < 10 else 5 * round(minutes / 5)} minutes"
+    hours = seconds / 3600
+    return f"about {digits(hours, 2)} hours" if hours < 48 else f"about {round(hours / 24):,} days"
 
 
 def first_line(error: BaseException) -> str:
@@ -115,6 +130,30 @@ def reuse_details(reuse: Reuse) -> str:
 def reuse_in_words(reuse: Reuse) -> str:
     """All of it in one line."""
     return f"{reuse_headline(reuse)}{': ' if reuse.state in ('off', 'dropped') else ' · '}{reuse_details(reuse)}"
+
+
+def threads_in_words(used: ThreadsUsed) -> str:
+    """On how many threads what learns runs, and why, in a sentence."""
+    on = f"on {used.count} {_plural(used.count, 'thread')}"
+    if used.failed:
+        return (
+            f"What learns runs {on}: another number gave other bits when it was compared again, so none is used any more. Results since the look "
+            "before may differ in the last digits from those of another run of this config."
+        )
+    if len(used.seconds) < 2:
+        return f"What learns runs {on}, as usual: no other number gives the same bits."
+    times = dict(used.seconds)
+    busy = f"; others used {100 * used.busy:.0f} % of the processor" if used.busy >= 0.05 else ""
+    looks = f", tried {used.looks} times" if used.looks > 1 else ""
+    if used.count == used.usual:
+        others = ", ".join(f"{_milliseconds(seconds)} on {count}" for count, seconds in used.seconds if count != used.count)
+        return f"What learns runs {on}, as usual: {_milliseconds(times[used.count])} a batch against {others}, with the same bits{busy}{looks}."
+    slower = f"{_milliseconds(times[used.count])} a batch instead of {_milliseconds(times[used.usual])}"
+    return f"What learns runs {on} instead of {used.usual}, with the same bits: {slower}{busy}{looks}."
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{digits(1000 * seconds, 3)} ms"
 
 
 def given_up(reuse: Reuse | None) -> str:

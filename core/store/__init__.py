@@ -1,5 +1,5 @@
 """What is remembered: the only SQL (`run_store`, its tables in `signal_tables`,
-`queue_tables` and `bin_tables`, `database`, `migrations`), how steps lie in its tables
+`queue_tables`, `bin_tables` and `label_tables`, `database`, `migrations`), how steps lie in its tables
 (`rows`), rows after a cursor (`stream`), and the weights that a run kept (`checkpoint` reads them, `saving` writes them and imports torch).
 
 - A step is one row, its gradient norms one float32 blob. In place of a norm a frozen tensor has -1: a norm is never negative, so frozen,
@@ -12,6 +12,7 @@
   to take the run in again (`recovery`). `trouble` says why a store cannot be used, from SQLite's codes, `reading` why a row cannot be read.
   The file is opened by SQLite alone: closing it elsewhere drops its locks.
 - What waits for what is said by `waiting`, deleting is `bin`'s, `sizes` tells what lies on disk, and `freeing` gives some of it back.
+- What people call a run lies in a table of its own (`label_tables`), which no worker writes, and in `labels.json` of its folder (`labelling`).
 - Weights are saved at the end, and after an epoch when the last save is over 30 s ago. Of the epochs at most 12 are kept, evenly, in at
   most 3 % of the time, by a thread from a copy; a later epoch's file has only the tensors that differ from before training, so what is
   frozen is on disk once.

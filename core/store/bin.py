@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import ConfigError
-from core.data.ancestry import run_of
 from core.machine.home import Home
 from core.store.database import unknown
 from core.store.run_folder import FORGOTTEN
@@ -38,6 +37,8 @@ class Emptied:
 
 def dependents(home: Home, store: RunStore, run_id: str, going: bool = False) -> list[str]:
     """The runs whose starting weights are those of `run_id`; with `going` only those that wait or go on, and still need the file."""
+    from core.data.ancestry import run_of  # not at the top: a list of runs need not know how pictures are read
+
     named = [(other, weights) for other, weights, active in store.starting_weights() if other != run_id and (active or not going)]
     return [other for other, weights in named if weights not in ("random", "pretrained", "") and run_of(weights, home.runs) == run_id]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,24 @@ Statement = tuple[str, Sequence[Sequence[Any]]]
 
 PATIENCE = 10.0
 """Seconds that a read or a write waits while another process holds the lock."""
+
+
+class _Connection(sqlite3.Connection):
+    """One that is closed at the end of the process that opened it, so that SQLite puts its log (-wal) away, whatever still refers to it."""
+
+    opened_by: int
+    """The process: one that was forked from it must not touch the file through a connection that it has inherited."""
+
+
+_OPEN: weakref.WeakSet[_Connection] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for connection in list(_OPEN):
+        if connection.opened_by == os.getpid():
+            with suppress(sqlite3.ProgrammingError):  # another thread's, which still works with it
+                connection.close()
 
 
 class Database:
@@ -54,7 +75,9 @@ class Database:
         return connection
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.database, isolation_level=None, timeout=self._patience)
+        connection = sqlite3.connect(self.database, isolation_level=None, timeout=self._patience, factory=_Connection)
+        connection.opened_by = os.getpid()
+        _OPEN.add(connection)
         try:
             connection.row_factory = sqlite3.Row
             # A byte that is no text spoils its own value, and no other row.

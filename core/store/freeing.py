@@ -13,17 +13,35 @@ from core.config import ConfigError
 from core.machine.home import Home
 from core.records.events import RunStatus
 from core.store.run_store import Run, RunStore
-from core.store.sizes import Kind, free_checkpoints, free_epochs, free_features, run_bytes, shared_bytes
+from core.store.sizes import (
+    NAMED,
+    Kind,
+    Share,
+    free_checkpoints,
+    free_epochs,
+    free_features,
+    free_pictures,
+    free_previews,
+    run_bytes,
+    shared_bytes,
+)
+from core.versions.bin import purge
 
-What = Literal["epochs", "checkpoints", "features"]
+What = Literal["epochs", "checkpoints", "features", "pictures", "previews", "bin"]
 WHAT: tuple[What, ...] = get_args(What)
 
 LOST: Mapping[What, str] = {
     "epochs": "Evaluate has the weights that a run ended with, and no others; those before training stay where a checkpoint needs them",
     "checkpoints": "a finished run cannot be trained on, and one that ended before its steps were done begins anew where it is continued",
     "features": "the next run whose layers are frozen computes them again, in its first epoch",
+    "pictures": "the next run on files decodes them again, before its first epoch",
+    "previews": "screens draw thumbnails again, and pictures that were given to try have to be given again",
+    "bin": "datasets that were deleted cannot be brought back, and runs on them cannot be repeated",
 }
 """What is lost with each, in words."""
+
+SHARED: Mapping[What, Share] = {"features": "features", "pictures": "pictures", "previews": "previews", "bin": "bin"}
+"""What runs share, and how `shared_bytes` calls it."""
 
 KIND: Mapping[What, Kind] = {"epochs": "epochs", "checkpoints": "resume"}
 
@@ -38,8 +56,8 @@ class Freed:
 
 def can_be_freed(home: Home, store: RunStore, what: What, run_id: str | None = None) -> int:
     """Bytes that `what` takes, of one run, or of all that `free` would look at. Bytes that are kept all the same may be among them."""
-    if what == "features":
-        return shared_bytes(home)["features"]
+    if what in SHARED:
+        return shared_bytes(home)[SHARED[what]]
     return sum(run_bytes(home.run_folder(each))[KIND[what]] for each in _runs(store, what, run_id))
 
 
@@ -47,15 +65,21 @@ def free(home: Home, store: RunStore, what: What, run_id: str | None = None) -> 
     """Give the room back that `what` takes, of one run or of all that have ended; checkpoints, where no run is named, of finished ones only.
 
     Raises:
-        ConfigError: on `run`, it goes on or waits; on `free`, features are in use.
+        ConfigError: on `run`, it goes on or waits, or the room is no run's; on `free`, what runs share is in use.
         KeyError: there is no such run.
     """
-    if what == "features":
-        if store.holding_runs(1):
-            raise ConfigError("free", "a run goes on, and may be using the kept features; stop it, or wait until it has ended")
-        return Freed(free_features(home), ())
+    if what in SHARED:
+        return Freed(_free_shared(home, store, what), ())
     freed = {each: (free_epochs if what == "epochs" else free_checkpoints)(home.run_folder(each)) for each in _runs(store, what, run_id)}
     return Freed(sum(freed.values()), tuple(each for each, size in freed.items() if size))
+
+
+def _free_shared(home: Home, store: RunStore, what: What) -> int:
+    if what == "bin":
+        return purge(home)
+    if store.holding_runs(1):
+        raise ConfigError("free", f"a run goes on, and may be using the {NAMED[SHARED[what]].lower()}; stop it, or wait until it has ended")
+    return {"features": free_features, "pictures": free_pictures, "previews": free_previews}[what](home)
 
 
 def _runs(store: RunStore, what: What, run_id: str | None) -> list[str]:

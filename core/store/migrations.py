@@ -125,6 +125,15 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE runs ADD COLUMN resume TEXT;
     ALTER TABLE runs ADD COLUMN continued TEXT;
     """,
+    """
+    CREATE TABLE labels (
+        run TEXT PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+        name TEXT NOT NULL DEFAULT '',
+        note TEXT NOT NULL DEFAULT '',
+        tags TEXT NOT NULL DEFAULT '[]',
+        starred INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -18,6 +18,7 @@ from core.records.events import NOT_MEASURED, ChangeRow, Command, EpochRow, RunP
 from core.records.summaries import NOTHING, LevelRow
 from core.store import RunStore, Statement
 from core.store.continued import Cut
+from core.store.labelling import keep_beside, read_beside
 from core.store.recovery import levels_of
 from core.store.run_folder import Notice, RunFolder, read_rows
 from core.store.trouble import StoreError
@@ -115,6 +116,7 @@ class PatientStore(RunStore):
         self.run_id = run_id
         self.folder = RunFolder(folder)
         self.folder.begin(keep=self.resume_request(run_id) is not None)
+        keep_beside(self, folder, run_id)  # a run that waited had no folder
         self._row_now = self.columns(run_id)
         self._checked: object = self._connection
         self._queue: deque[_Waiting | _Steps] = deque()
@@ -269,7 +271,9 @@ class PatientStore(RunStore):
             return 0
         self.folder.renew(self._now, now=True)
         rows = read_rows(self.folder.path)
-        self.take_in(self._row_now, rows.blocks, levels_of(rows.blocks, self._row_now), rows.epochs, rows.changes)
+        self.take_in(
+            self._row_now, rows.blocks, levels_of(rows.blocks, self._row_now), rows.epochs, rows.changes, labels=read_beside(self.folder.path)
+        )
         known = int(rows.blocks[-1].step[-1]) if rows.blocks else 0
         self._queue = deque(each for each in self._queue if not 0 < each.step <= known)
         self._bytes = sum(each.size for each in self._queue)

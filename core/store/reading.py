@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from core.config import ConfigError, RunConfig
 from core.records.events import RunPlan, RunResult, RunStatus
 from core.records.profile import StepTimes
+from core.store.label_tables import labels_of
 from core.store.rows import Row
 
 PLAN = TypeAdapter(RunPlan)
@@ -129,7 +130,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "place": _or_none(_number),
     "claimed_by": _or_none(str),
     "binned": _or_none(_number),
+    "labels": labels_of,
 }
 
-_LATER = ("place", "claimed_by", "binned")
+_LATER = ("place", "claimed_by", "binned", "labels")
 """What the `run.json` of an earlier Thaw does not have."""

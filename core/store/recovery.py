@@ -17,6 +17,7 @@ from core.machine.home import Home
 from core.records.events import RunStatus, StepBlock
 from core.records.summaries import LevelRow, Summarizer
 from core.store import RunStore, Working
+from core.store.labelling import read_beside
 from core.store.reading import UnreadableRun, read_run
 from core.store.run_folder import FORGOTTEN, read_notice, read_row, read_rows
 from core.store.trouble import StoreError
@@ -65,7 +66,7 @@ def take_in(store: RunStore, on_disk: OnDisk) -> TakenIn:
     row = read_row(on_disk.folder)
     rows = read_rows(on_disk.folder)
     steps = int(rows.blocks[-1].step[-1]) if rows.blocks else 0
-    store.take_in(row, rows.blocks, levels_of(rows.blocks, row), rows.epochs, rows.changes)
+    store.take_in(row, rows.blocks, levels_of(rows.blocks, row), rows.epochs, rows.changes, labels=read_beside(on_disk.folder))
     missing = [f"steps {steps + 1:,} to {row['step']:,}"] if steps < row["step"] else []
     return TakenIn(on_disk.id, steps, "; ".join([*missing, NOT_KEPT]))
 

@@ -42,6 +42,30 @@ class StepColumns:
     weight_norms: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class StepRecord:
+    """All that was recorded of n steps, as columns: the fields of `core.records.events.StepRow`.
+
+    `time` is seconds since the first step, pauses left out. NaN in `loss`: it was not a number; in `samples_per_second`: not measured.
+    `gradient_norms` float32[n, tensors] holds the codes of `core.records.events`; update and weight norms float32[m, tensors] those of the
+    m <= n steps at which they were measured, which are `updated` int64[m].
+    """
+
+    step: NDArray[np.int64]
+    epoch: NDArray[np.int64]
+    time: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    learning_rate: NDArray[np.float64]
+    samples_per_second: NDArray[np.float64]
+    gradient_norms: NDArray[np.float32]
+    updated: NDArray[np.int64]
+    update_norms: NDArray[np.float32]
+    weight_norms: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+
 def step_values(run_id: str, block: StepBlock) -> Iterator[tuple[Any, ...]]:
     """Rows for the table `steps`, in the order of its columns."""
     columns = (block.step, block.epoch, block.time, block.loss, block.learning_rate, block.samples_per_second)
@@ -57,7 +81,8 @@ def level_values(run_id: str, row: LevelRow) -> tuple[Any, ...]:
 
 def _blobs(signal: Signal, otherwise: bytes | None = None) -> list[bytes | None]:
     """A blob a step, `otherwise` where nothing was measured."""
-    rows = [*map(as_blob, signal.rows), otherwise]
+    all_rows, width = as_blob(signal.rows), signal.rows.shape[-1] * 4
+    rows = [*(all_rows[start : start + width] for start in range(0, width * len(signal.rows), max(width, 1))), otherwise]
     return [rows[place] for place in signal.place.tolist()]  # -1 is the last
 
 
@@ -68,25 +93,47 @@ def as_blob(norms: NDArray[np.float32]) -> bytes:
 
 def step_columns(rows: Sequence[Row]) -> StepColumns:
     """What was read of `steps` or `levels`, in any order of columns."""
-
-    def column(name: str) -> NDArray[np.float64]:
-        # SQLite stores NaN as NULL; it comes back as NaN here.
-        return np.array([row[name] for row in rows], dtype=np.float64)
-
-    def norms(name: str, rows: Sequence[Row]) -> NDArray[np.float32]:
-        blob = b"".join(row[name] for row in rows)
-        return np.frombuffer(blob, dtype="<f4").reshape(len(rows), -1) if rows else np.empty((0, 0), np.float32)
-
     updated = [row for row in rows if row["update_norms"] is not None]
     return StepColumns(
-        np.array([row["step"] for row in rows], dtype=np.int64),
-        column("loss"),
-        column("loss_low"),
-        column("loss_high"),
+        _whole(rows, "step"),
+        _column(rows, "loss"),
+        _column(rows, "loss_low"),
+        _column(rows, "loss_high"),
         np.array([row["finite"] for row in rows], dtype=np.bool_),
-        column("learning_rate"),
-        norms("gradient_norms", rows),
-        np.array([row["step"] for row in updated], dtype=np.int64),
-        norms("update_norms", updated),
-        norms("weight_norms", updated),
+        _column(rows, "learning_rate"),
+        _norms(rows, "gradient_norms"),
+        _whole(updated, "step"),
+        _norms(updated, "update_norms"),
+        _norms(updated, "weight_norms"),
     )
+
+
+def step_record(rows: Sequence[Row]) -> StepRecord:
+    """What was read of `steps`, in any order of columns."""
+    updated = [row for row in rows if row["update_norms"] is not None]
+    return StepRecord(
+        _whole(rows, "step"),
+        _whole(rows, "epoch"),
+        _column(rows, "time"),
+        _column(rows, "loss"),
+        _column(rows, "learning_rate"),
+        _column(rows, "samples_per_second"),
+        _norms(rows, "gradient_norms"),
+        _whole(updated, "step"),
+        _norms(updated, "update_norms"),
+        _norms(updated, "weight_norms"),
+    )
+
+
+def _whole(rows: Sequence[Row], name: str) -> NDArray[np.int64]:
+    return np.array([row[name] for row in rows], dtype=np.int64)
+
+
+def _column(rows: Sequence[Row], name: str) -> NDArray[np.float64]:
+    # SQLite stores NaN as NULL; it comes back as NaN here.
+    return np.array([row[name] for row in rows], dtype=np.float64)
+
+
+def _norms(rows: Sequence[Row], name: str) -> NDArray[np.float32]:
+    blob = b"".join(row[name] for row in rows)
+    return np.frombuffer(blob, dtype="<f4").reshape(len(rows), -1) if rows else np.empty((0, 0), np.float32)

@@ -7,20 +7,23 @@ history reads about a thousand rows from the level that fits.
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from core.config import RunConfig
 from core.records.events import ChangeRow, Command, CommandKind, EpochRow, RunPlan, RunResult, RunStatus, StepBlock
+from core.records.labels import NONE, Labels
 from core.records.profile import StepTimes
 from core.records.summaries import LevelRow
 from core.store.bin_tables import BinTables
 from core.store.continued import ContinuedRuns
 from core.store.database import unknown
+from core.store.label_tables import LABELS, LabelTables
 from core.store.queue_tables import HOLDS, LAST_PLACE, REFUSE_COMMANDS, WAITS, QueueTables
 from core.store.reading import PLAN, RESULT, UnreadableRun, read_run, readable
 from core.store.rows import level_values, step_values
@@ -59,6 +62,8 @@ class Run:
     """The process that is about to start it, or did."""
     binned: float | None = None
     """When it was put into the bin; None: it is not there."""
+    labels: Labels = NONE
+    """What people call it."""
 
     @property
     def waits(self) -> bool:
@@ -97,10 +102,10 @@ class Working:
         return self.status == RunStatus.QUEUED and self.pid is None and self.claimed_by is not None
 
 
-_RUN = ", ".join(field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
+_RUN = ", ".join(LABELS if field.name == "labels" else field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
 
 
-class RunStore(ContinuedRuns, QueueTables, BinTables):
+class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables):
     """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
 
     Whatever reads or writes raises `StoreError`, with nothing half-written, where the file cannot be used.
@@ -142,9 +147,11 @@ class RunStore(ContinuedRuns, QueueTables, BinTables):
         found = self._entries(active, limit, lambda run: isinstance(run, Run), binned)
         return [run for run in found if isinstance(run, Run)]
 
-    def entries(self, limit: int = 50, active: bool | None = None, binned: bool = False) -> list[Run | UnreadableRun]:
-        """The newest runs as `runs` gives them, and in their places those that cannot be read, with the reason."""
-        return self._entries(active, limit, lambda run: True, binned)
+    def entries(
+        self, limit: int = 50, active: bool | None = None, binned: bool = False, among: Collection[str] | None = None
+    ) -> list[Run | UnreadableRun]:
+        """The newest runs as `runs` gives them, and in their places those that cannot be read, with the reason. `among`: these ids alone."""
+        return self._entries(active, limit, lambda run: True, binned, among)
 
     def waiting_runs(self, limit: int = -1) -> list[Run | UnreadableRun]:
         """The runs that wait for a place, the next one first; at most `limit`, -1: all."""
@@ -157,14 +164,20 @@ class RunStore(ContinuedRuns, QueueTables, BinTables):
     def _listed(self, condition: str, values: tuple[Any, ...]) -> list[Run | UnreadableRun]:
         return [_run_or_reason(row) for row in self._read(f"SELECT {_RUN} FROM runs WHERE {condition}", values)]
 
-    def _entries(self, active: bool | None, limit: int, wanted: Callable[[Run | UnreadableRun], bool], binned: bool) -> list[Run | UnreadableRun]:
+    def _entries(
+        self, active: bool | None, limit: int, wanted: Callable[[Run | UnreadableRun], bool], binned: bool, among: Collection[str] | None = None
+    ) -> list[Run | UnreadableRun]:
         going = [status for status in RunStatus if status.active]
         # A status that only a newer Thaw knows is not taken for that of a run that goes on.
         condition = "" if active is None else f"AND status {'' if active else 'NOT '}IN ({', '.join('?' * len(going))})"
+        values: list[Any] = [] if active is None else list(going)
+        if among is not None:
+            condition += " AND id IN (SELECT value FROM json_each(?))"
+            values.append(json.dumps(list(among)))
         query = f"SELECT {_RUN} FROM runs WHERE binned IS {'NOT ' if binned else ''}NULL {condition} ORDER BY created DESC, id DESC"
         found: list[Run | UnreadableRun] = []
         with self._told():
-            for row in self._connection.execute(query, () if active is None else going):
+            for row in self._connection.execute(query, values):
                 if len(found) >= limit:
                     break
                 run = _run_or_reason(row)
@@ -198,8 +211,12 @@ class RunStore(ContinuedRuns, QueueTables, BinTables):
         epochs: Sequence[EpochRow],
         changes: Sequence[ChangeRow],
         over: bool = False,
+        labels: Labels | None = None,
     ) -> None:
-        """Add what is known of a run and missing here, all at once; `over`: its row takes these `columns` even where it is here."""
+        """Add what is known of a run and missing here, all at once; `over`: its row takes these `columns` even where it is here.
+
+        One that is here is called what it is called here; `labels` are for one that is not.
+        """
         run_id = columns["id"]
         known = [row["name"] for row in self._read("SELECT name FROM pragma_table_info('runs')")]
         names = [name for name in columns if name in known]
@@ -210,6 +227,7 @@ class RunStore(ContinuedRuns, QueueTables, BinTables):
                 connection.execute(f"UPDATE runs SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?", (*values, run_id))
             elif not here:
                 connection.execute(f"INSERT INTO runs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
+                connection.execute(*self._labelling(run_id, labels or NONE))
             for sql, rows in (
                 (ADD_STEPS, [row for block in blocks for row in step_values(run_id, block)]),
                 (ADD_LEVELS, [level_values(run_id, row) for row in levels]),

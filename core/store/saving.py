@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +35,10 @@ def save_weights(model: nn.Module, path: Path) -> None:
     Raises:
         OSError: the disk is full or not writable; a file that was there before is untouched.
     """
-    save({name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}, path)
+    state = model.state_dict()  # torch keeps beside its tensors which versions the layers are of, without which MNASNet takes none back
+    for name, tensor in state.items():
+        state[name] = tensor.detach().cpu()
+    save(state, path)
 
 
 class Checkpoints:
@@ -159,7 +163,7 @@ def save(content: Mapping[str, Any], path: Path) -> None:
     """`torch.save(content, path)`, written whole. Raises OSError where the disk does not take it; what was there before is untouched."""
     with written_whole(path) as file:
         try:
-            torch.save(dict(content), file)
+            torch.save(content if isinstance(content, OrderedDict) else dict(content), file)
         except RuntimeError as error:
             # torch says "unexpected pos" where the file could not be written; why, Python has kept.
             if isinstance(error.__context__, OSError):

@@ -18,7 +18,7 @@ from core.records.speed import Tuning
 from core.records.summaries import LevelRow, block_of
 from core.store.database import Database, Statement
 from core.store.reading import TIMES, readable
-from core.store.rows import StepColumns, as_blob, level_values, step_columns, step_values
+from core.store.rows import StepColumns, StepRecord, as_blob, level_values, step_columns, step_record, step_values
 
 Long = TypeVar("Long")
 
@@ -95,6 +95,16 @@ class SignalTables(Database):
             rows = self._read(query, (run_id, level, after, limit))
         with readable(run_id, "steps"):
             return step_columns(rows)
+
+    def record_after(self, run_id: str, after: int, limit: int = 4096) -> StepRecord:
+        """All that was recorded of the first `limit` steps after step `after`, oldest first."""
+        query = (
+            "SELECT step, epoch, time, loss, learning_rate, samples_per_second, gradient_norms, update_norms, weight_norms"
+            " FROM steps WHERE run = ? AND step > ? ORDER BY step LIMIT ?"
+        )
+        rows = self._read(query, (run_id, after, limit))
+        with readable(run_id, "steps"):
+            return step_record(rows)
 
     def last_step(self, run_id: str) -> int:
         """Number of steps recorded."""

@@ -12,23 +12,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, get_args
 
+from core.data.pool import POOL_BYTES
 from core.machine.home import Home
 from core.store.resume_files import resume_points
 
 Kind = Literal["weights", "epochs", "resume", "logs", "lists", "rest"]
-Share = Literal["features", "pictures", "data"]
+Share = Literal["features", "pictures", "previews", "data", "own", "bin"]
 
 BOUNDS: Mapping[str, str] = {
     "epochs": "at most 12 epochs of a run are kept",
     "resume": "the last two and the best of a run that goes on, the last of one that is finished",
     "features": "at most as much as a run's room for features (feature_cache_gigabytes): the tables that were not used for longest go first",
-    "pictures": "not bounded: decoded pictures can be made again, so they may be removed while no run goes on",
+    "pictures": f"at most {POOL_BYTES / 2**30:.0f} GiB, or what the run at hand needs: those that were not used for longest go first",
+    "previews": "thumbnails, uploads and answers that can be made again",
+    "own": "every picture once, however many versions have it",
+    "bin": "datasets of your own that were deleted: they can be brought back until they are freed",
 }
 """What bounds a kind, in words."""
 
 NAMED: Mapping[str, str] = {
     "weights": "Weights", "epochs": "Kept epochs", "resume": "Checkpoints", "logs": "Logs", "lists": "Lists and rows", "rest": "Evaluations, rest",
-    "features": "Kept features", "pictures": "Decoded pictures", "data": "Datasets",
+    "features": "Kept features", "pictures": "Decoded pictures", "previews": "Previews, uploads",
+    "data": "Downloaded datasets", "own": "Datasets of your own", "bin": "Deleted datasets",
 }  # fmt: skip
 """The kinds as a person reads them."""
 
@@ -54,9 +59,16 @@ def runs_bytes(home: Home, ids: Iterable[str]) -> dict[Kind, int]:
 
 
 def shared_bytes(home: Home) -> dict[Share, int]:
-    """Bytes of what runs share: kept features, decoded pictures and other caches, downloaded datasets."""
-    features = folder_bytes(home.features)
-    return {"features": features, "pictures": folder_bytes(home.cache) - features, "data": folder_bytes(home.data)}
+    """Bytes of what runs share: kept features, decoded pictures and other caches, datasets that were downloaded, brought, and deleted again."""
+    features, pictures, binned = folder_bytes(home.features), folder_bytes(home.cache / "decoded"), folder_bytes(home.datasets / ".bin")
+    return {
+        "features": features,
+        "pictures": pictures,
+        "previews": folder_bytes(home.cache) - features - pictures,
+        "data": folder_bytes(home.data),
+        "own": folder_bytes(home.datasets) - binned,
+        "bin": binned,
+    }
 
 
 def folder_bytes(folder: Path) -> int:
@@ -82,9 +94,25 @@ def free_checkpoints(folder: Path) -> int:
 
 def free_features(home: Home) -> int:
     """Remove what frozen layers gave for pictures; returns the bytes that became free. Runs compute it again. For while no run goes on."""
-    before = folder_bytes(home.features)
-    shutil.rmtree(home.features, ignore_errors=True)
-    return before - folder_bytes(home.features)
+    return _emptied(home.features)
+
+
+def free_pictures(home: Home) -> int:
+    """Remove decoded pictures; returns the bytes that became free. Runs decode them again. For while no run goes on."""
+    pools = [folder for folder in (home.cache / "decoded").glob("*") if folder.is_dir()]  # beside them lie digests of files: small, and slow to make
+    return sum(map(_emptied, pools))
+
+
+def free_previews(home: Home) -> int:
+    """Remove what else can be made again: thumbnails, uploads, answers; returns the bytes that became free."""
+    kept = (home.features, home.cache / "decoded")
+    return sum(_emptied(folder) for folder in home.cache.glob("*") if folder.is_dir() and folder not in kept)
+
+
+def _emptied(folder: Path) -> int:
+    before = folder_bytes(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return before - folder_bytes(folder)
 
 
 def _free(folder: Path, files: Sequence[Path]) -> int:

@@ -76,9 +76,9 @@ def message(store: RunStore, run_id: str, cursor: Cursor | None) -> tuple[dict[s
     heat = store.steps_after(run_id, level, at.heat)
     if len(heat.step):
         # A column where nothing was measured is left out: the next one, which was, stands for its steps too.
-        measured = _measured(heat.gradient_norms)
-        if measured.any():
-            body["heat"] = {"step": heat.step[measured].tolist(), "values": _text(heat.gradient_norms[measured])}
+        there = measured(heat.gradient_norms)
+        if there.any():
+            body["heat"] = {"step": heat.step[there].tolist(), "values": _text(heat.gradient_norms[there])}
         if len(heat.updated):
             body["updates"] = {"step": heat.updated.tolist(), "update": _text(heat.update_norms), "weight": _text(heat.weight_norms)}
         at = replace(at, heat=int(heat.step[-1]))
@@ -107,7 +107,7 @@ def message(store: RunStore, run_id: str, cursor: Cursor | None) -> tuple[dict[s
     return {"run": _summary(run), "cursor": asdict(at), **body}, at
 
 
-def _measured(norms: NDArray[np.float32]) -> NDArray[np.bool_]:
+def measured(norms: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which rows hold a norm of anything that learns: bool[n]. A row of frozen tensors alone has all there is."""
     left_out = norms == NOT_MEASURED
     measured: NDArray[np.bool_] = ~left_out.any(axis=1) | ~(left_out | (norms == FROZEN)).all(axis=1)

@@ -20,6 +20,7 @@ from core.doctor import Doctor, Facts
 from core.machine import devices
 from core.machine.home import Home
 from core.measuring import tuning
+from core.measuring.threads import Threads, may_be_chosen
 from core.model import anatomy, weights
 from core.model.steering import Steering
 from core.networks import models
@@ -27,10 +28,13 @@ from core.records.events import Layer, RunPlan
 from core.records.layers import ParameterInfo, blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter
 from core.records.speed import Tuning, applied
 from core.records.telling import class_weights_in_words
-from core.reuse.partition import Keeping, Partition
+from core.reuse.counts import use_threads
+from core.reuse.partition import Partition
+from core.reuse.way import Keeping
 from core.signals.watch import Watch
+from core.store.saving import log
 from core.training import breaking
-from core.training.steps import FORMATS, THREADS, use_threads
+from core.training.steps import FORMATS, THREADS
 from core.training.trainer import Trainer
 
 Progress = Callable[[str, float | None], None]
@@ -104,7 +108,7 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     load: Callable[[], tuple[str, ...]] = (lambda: ()) if goes_on else lambda: weights.load(model, config, progress)
     at_random, read = _left_at_random(model, layers, load, config)
     model = model.to(device)
-    found: Tuning | None = None
+    found, asked = None, config
     if config.speed == "automatic":
         found = (goes_on and goes_on.tuning) or tuning.choose(config, home, model, layers, images.train, device, progress)
         config = applied(config, found.way)
@@ -116,6 +120,8 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     breaking.break_training(trainer, config)
     weighed = [class_weights_in_words(images.classes, class_weights)] if class_weights else []
     plan = _plan(config, trainer, layers, images, (*images.notes, *read, *weighed))
+    if may_be_chosen(asked, device):
+        trainer.partition.threads = Threads(trainer, plan.total_steps, say=log)
     return Assembly(trainer, plan, _facts(config, trainer, images, layers, at_random), images, found)
 
 

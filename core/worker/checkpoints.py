@@ -91,7 +91,8 @@ class RunCheckpoints:
         self._last = time.monotonic()
         small = small_state(trainer)
         content = {
-            "format": FORMAT, "small": small, "run": dict(run), "where": here(trainer.device), "learned": sorted(self._learned),
+            "format": FORMAT, "small": small, "run": dict(run),
+            "where": here(trainer.device, trainer.partition.threads.base), "learned": sorted(self._learned),
             "next_pictures": trainer.train.places(trainer.place.epoch, trainer.place.batches),
             "shapes": {name: tuple(each.shape) for name, each in trainer.model.named_parameters()}, "best": self._best_with(trainer),
         }  # fmt: skip

@@ -16,6 +16,7 @@ import psutil
 
 from core.config import ConfigError
 from core.machine.home import Home
+from core.machine.leaving import leave
 from core.records.events import RunStatus
 from core.store import RunStore, StoreError
 from core.store.patience import open_patiently
@@ -103,4 +104,4 @@ def _log_to(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

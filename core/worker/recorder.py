@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -249,30 +250,36 @@ class _Fetched:
 
 def _fetch(reports: Sequence[StepReport]) -> _Fetched:
     """What the reports hold on the device, with a single transfer and a single wait for all of it."""
+    samples = [report.sample for report in reports if report.sample is not None]
     kinds = (
         [report.gradient_norms for report in reports if report.gradient_norms is not None],
-        [report.sample.update_norms for report in reports if report.sample is not None],
-        [report.sample.weight_norms for report in reports if report.sample is not None],
-        [report.sample.unit_norms for report in reports if report.sample is not None],
+        [sample.update_norms for sample in samples],
+        [sample.weight_norms for sample in samples],
+        [sample.unit_norms for sample in samples],
     )
     losses = torch.stack([report.loss for report in reports]).float()
     flat = torch.cat([losses, *(tensor for kind in kinds for tensor in kind)]).cpu().numpy()
-    parts = iter(np.split(flat, np.cumsum([len(losses), *(len(tensor) for kind in kinds for tensor in kind)])))
-    return _Fetched(next(parts).astype(np.float64), *([next(parts) for _ in kind] for kind in kinds))
+    first = len(losses)
+    found: list[list[NDArray[np.float32]]] = []
+    for kind in kinds:
+        found.append([])
+        for tensor in kind:
+            found[-1].append(flat[first : first + tensor.numel()])
+            first += tensor.numel()
+    return _Fetched(flat[: len(losses)].astype(np.float64), *found)
 
 
 def _signal(rows: list[NDArray[np.float32]], measured: Sequence[StepReport], reports: Sequence[StepReport]) -> Signal:
-    """The norms in `rows`, one for each of the reports in `measured`, with their places among all `reports`."""
+    """The norms in `rows`, one for each of the reports in `measured`, with their places among all `reports`; `FROZEN` where a tensor was frozen."""
     if not rows:
         return Signal(np.full(len(reports), -1), NOTHING)
     steps = np.array([report.step for report in measured])
     place = np.full(len(reports), -1)
     place[steps - reports[0].step] = np.arange(len(rows))
-    return Signal(place, np.stack([_whole(row, report.frozen) for row, report in zip(rows, measured, strict=True)]))
-
-
-def _whole(norms: NDArray[np.float32], frozen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Norms of the tensors that learn, with `FROZEN` in the places of the others."""
-    row = np.full(len(frozen), FROZEN, dtype=np.float32)
-    row[~frozen] = norms
-    return row
+    whole = np.full((len(rows), len(measured[0].frozen)), FROZEN, np.float32)
+    first = 0
+    for _, those in groupby(measured, key=lambda report: id(report.frozen)):  # the same array until the plan changes
+        last = first + sum(1 for _ in those)
+        whole[first:last, ~measured[first].frozen] = rows[first:last]
+        first = last
+    return Signal(place, whole)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import psutil
 
-from core import catalog
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
 from core.machine.children import Interpreters
@@ -30,7 +29,6 @@ from core.store.bin import clear_up
 from core.store.continued import ResumeRequest
 from core.store.resume_files import resume_points
 from core.worker.leftovers import remove_left_over
-from core.worker.training_on import refuse_to_train_on
 
 LAUNCH_SECONDS = 60.0
 """A process that is to come is given this long before its run counts as lost, or waits again where it had only been claimed."""
@@ -83,8 +81,11 @@ class Supervisor:
         Raises:
             ConfigError: a name or option of the config is not in the catalogue. Nothing is started then.
             StoreError: the store cannot be written. Nothing is started then.
+            OSError: this machine starts no process just now. The run waits then, and is begun by one of the next looks.
         """
-        run_id = self.store.create_run(catalog.check(config))
+        from core.catalog.check import check  # a list of runs need not read what could be picked
+
+        run_id = self.store.create_run(check(config))
         with suppress(StoreError):  # it is in the queue, and the next look comes soon
             self.look_after()
         return run_id
@@ -262,9 +263,10 @@ class Supervisor:
         """Give a run that this object has claimed a process: a standby worker if one is ready. Where that fails, the run waits again."""
         try:
             process = self._wake_standby(run_id) or self._launch(["--run", run_id], self.home.run_folder(run_id) / "worker.log")
-        except OSError:
+        except OSError as error:
             self.store.give_back(run_id, self._claimer)
-            raise
+            why = f"No process could be started for {run_id} ({error.strerror or error})"
+            raise OSError(f"{why}. It waits in the queue and is tried again every few seconds; if memory is short, stop something else.") from error
         self._last_start = time.monotonic()
         with suppress(psutil.NoSuchProcess, StoreError):  # gone already: `reconcile` will say so; or it says so itself, once the store can be written
             self.store.set_launched(run_id, self._claimer, process.pid, psutil.Process(process.pid).create_time())
@@ -294,6 +296,8 @@ def ask_to_go_on(home: Home, store: RunStore, run_id: str, request: ResumeReques
     """See `RunStore.ask_to_resume`; ConfigError also where a process of it still lives, or where more epochs would make it another run."""
     refuse_living(store, run_id, home.run_folder(run_id))
     if request.epochs is not None and not (run := store.run(run_id)).status.active:
+        from core.worker.training_on import refuse_to_train_on
+
         refuse_to_train_on(run, home.run_folder(run_id), request.epochs)
     store.ask_to_resume(run_id, request, process)
 

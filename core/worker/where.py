@@ -17,15 +17,15 @@ _IN_WORDS = {
 }
 
 
-def here(device: torch.device) -> dict[str, str | int]:
-    """As it is now, on `device`."""
+def here(device: torch.device, threads: int) -> dict[str, str | int]:
+    """As it is now, on `device`; `threads` is the number whose bits a run has, whatever number it uses just now."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "torch": str(torch.__version__),
         "torchvision": str(torchvision.__version__),
         "machine": platform.machine(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
+        "threads": threads,
         "device": name,
     }
 

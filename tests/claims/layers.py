@@ -6,7 +6,7 @@ from tests.claims import Claim
 
 _LAYERS, _WORDS = "core/networks/network_layers.py", "tests/networks/test_layer_words.py"
 _SPEED, _CHANGES = "pages/_parts/setup/speed_choice.py", "core/data/augmentations.py"
-_COST, _FORM = "pages/_parts/setup/cost_view.py", "pages/_parts/setup/form.py"
+_COST, _FORM = "pages/_parts/setup/cost_view.py", "pages/_parts/setup/how_fields.py"
 _EXACT = "tests/model/test_anatomy.py::test_the_backward_share_is_near_to_what_torch_counts"
 _MEMORY = "tests/measuring/test_cost.py::test_memory_of_weights_gradients_and_optimizer_is_that_of_their_tensors"
 _BOUNDS = "by hand: the bounds with which core/data/changes.py draws"

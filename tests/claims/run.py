@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.claims import Claim
 
-_AUDIT, _VIEW, _TUNING = "pages/_parts/run/audit_view.py", "pages/_parts/run/run_view.py", "pages/_parts/run/tuning_view.py"
+_AUDIT, _VIEW, _TUNING = "core/records/audits.py", "pages/_parts/run/run_view.py", "pages/_parts/run/tuning_view.py"
+_HEAD = "pages/_parts/run/head_view.py"
 _STEERING, _PROFILE, _REUSE = "pages/_parts/run/steering_view.py", "pages/_parts/run/profile_view.py", "core/reuse/partition.py"
 _TELLING, _CODE = "core/records/telling.py", "core/code"
 _CHARTS, _AUDIT_TABLE = "pages/_parts/components/live_chart", "pages/_parts/components/audit_table/audit_table.js"
@@ -49,7 +50,7 @@ CLAIMS: tuple[Claim, ...] = (
     # The result, and steering
     Claim(
         "Mean over the last epoch, while the model was still learning and with random changes and dropout on.",
-        _VIEW,
+        _HEAD,
         f"{_WORDS}_training_accuracy_is_a_mean_over_the_epoch_and_lower_than_the_same_pictures_give_after_it",
     ),
     Claim(
@@ -71,6 +72,16 @@ CLAIMS: tuple[Claim, ...] = (
         "training: mean over the epoch; validation: after it",
         f"{_CHARTS}/panels.js",
         f"{_WORDS}_training_accuracy_is_a_mean_over_the_epoch_and_lower_than_the_same_pictures_give_after_it",
+    ),
+    Claim(
+        "Training goes on in its own process; this page continues when the server is back.",
+        f"{_CHARTS}/connection.js",
+        "tests/worker/test_worker.py::test_worker_outlives_the_supervisor_and_another_one_steers_it",
+    ),
+    Claim(
+        "Each pixel is shared by several layers and shows what is wrong among them, else the largest value.",
+        f"{_CHARTS}/waterfall.js",
+        "tests/pages/test_browser_modules_live.py::test_a_model_of_a_thousand_layers_stays_bounded_and_legible_and_hides_nothing_that_is_wrong",
     ),
     Claim("The guide band, 1e-4 to 1e-2, is Thaw's own. Biases that begin at 0 lie above it", f"{_CHARTS}/waterfall.js", _RATIOS),
     Claim("and all layers below it where a schedule has brought the learning rate near 0.", f"{_CHARTS}/waterfall.js", _RATIOS),

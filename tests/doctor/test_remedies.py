@@ -50,6 +50,7 @@ def fed(config: RunConfig = CONFIG, first: float = 0.7, then: float = 0.7, **sig
     ("rule", "rate", "series", "wanted"),
     [
         ("learning rate too high", 0.05, {"then": 1.4}, 0.005),
+        ("learning rate too high", 5.0, {"then": 1.4}, 0.0006),
         ("learning rate too high", 0.05, {"then": 0.7, "ratio": 0.08}, 0.005),
         ("exploding gradients", 0.05, {"norm": 5000.0, "then": 0.6}, 0.005),
         ("learning rate too low", 1e-6, {"ratio": 1e-6}, 1e-3),
@@ -256,7 +257,7 @@ def test_a_loss_beyond_all_measure_is_found_in_the_shortest_runs(total: int) -> 
     watched.steps(steps(1, [0.7, 3e9, *[8e17] * (total - 2)], 10.0))
     finding = one(watched.finish(), "learning rate too high")
     assert "The loss is 8e+17" in finding.cause
-    assert finding.remedy.settings == {"learning_rate": 1.0}
+    assert finding.remedy.settings == {"learning_rate": 0.0006}, "a tenth would still be far above what is usual"
 
 
 def test_a_loss_that_was_huge_from_the_start_is_compared_with_that_of_guessing() -> None:

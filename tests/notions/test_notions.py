@@ -28,8 +28,9 @@ STANDS: dict[str, tuple[str, ...]] = {
     "model": ("pages/model.py",),
     "build": ("pages/build.py",),
     "train": (
-        "pages/_parts/setup/form.py", "pages/_parts/setup/speed_choice.py", "pages/_parts/components/live_chart/panels.js",
-        "pages/_parts/run/findings_view.py", "pages/_parts/run/audit_view.py", "pages/_parts/run/run_view.py",
+        "pages/_parts/setup/form.py", "pages/_parts/setup/how_fields.py", "pages/_parts/setup/speed_choice.py",
+        "pages/_parts/components/live_chart/panels.js", "pages/_parts/run/findings_view.py", "pages/_parts/run/audit_view.py",
+        "pages/_parts/run/run_view.py", "pages/_parts/run/head_view.py", "pages/_parts/run/drawer_view.py",
     ),
     "autograd": ("pages/autograd.py", "pages/_parts/autograd/modes_view.py"),
     "evaluate": ("pages/evaluate.py", "pages/_parts/evaluate/metrics.py"),

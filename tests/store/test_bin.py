@@ -165,8 +165,10 @@ def test_sizes_by_kind_and_freeing_the_kept_epochs(home: Home, store: RunStore) 
     assert free_epochs(folder) == sizes["epochs"]
     assert run_bytes(folder) == {**sizes, "epochs": 0}
     written(home.features / "table", 8192)
-    written(home.cache / "digits", 4096)
-    assert (shared_bytes(home)["features"], shared_bytes(home)["pictures"]) == (8192, 4096)
+    for number, path in enumerate(("cache/decoded/a/0.uint8", "cache/thumbs/0.png", "data/x", "datasets/cats/0.jpg", "datasets/.bin/1/0.jpg"), 3):
+        written(home.path / path, 4096 * number)
+    names = ("features", "pictures", "previews", "data", "own", "bin")
+    assert shared_bytes(home) == {name: 4096 * number for number, name in enumerate(names, 2)}
     assert folder_bytes(home.path / "nowhere") == 0
 
 
@@ -221,3 +223,25 @@ def test_features_are_freed_only_while_no_run_goes_on(home: Home, store: RunStor
     store.end(going, RunStatus.FINISHED)
     assert free(home, store, "features").freed == 8192
     assert shared_bytes(home)["features"] == 0
+
+
+def test_what_runs_share_is_freed_kind_by_kind(home: Home, store: RunStore) -> None:
+    kept = [home.cache / "decoded" / "digests.sha256", home.datasets / "cats" / "0.jpg", home.data / "x"]
+    freed = {
+        "pictures": home.cache / "decoded" / "a" / "0.uint8",
+        "previews": home.cache / "thumbs" / "0.png",
+        "bin": home.datasets / ".bin" / "1" / "0",
+    }
+    for path in (*kept, *freed.values()):
+        written(path, 4096)
+    going = store.create_run(RunConfig(), this_process())
+    for what in ("pictures", "previews"):
+        with pytest.raises(ConfigError, match="a run goes on"):
+            free(home, store, what)  # type: ignore[arg-type]
+    store.end(going, RunStatus.FINISHED)
+    for what, path in freed.items():
+        beside = 4096 * (what == "pictures")  # digests of files, which stay
+        assert can_be_freed(home, store, what) == 4096 + beside  # type: ignore[arg-type]
+        assert free(home, store, what).freed == 4096  # type: ignore[arg-type]
+        assert not path.exists()
+    assert all(path.is_file() for path in kept)

@@ -17,12 +17,13 @@ from PIL import Image
 from core.catalog import optimizers, schedules
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
+from core.measuring.threads import Threads
 from core.records.events import CommandKind, RunStatus
 from core.store import RunStore, saving
 from core.store.continued import ResumeRequest
 from core.store.resume_files import resume_points
 from core.training.trainer import EvaluationReport, StepReport, Trainer
-from core.worker import checkpoints
+from core.worker import assembly, checkpoints
 from core.worker.checkpoints import RunCheckpoints
 from core.worker.resuming import read
 from core.worker.supervisor import Supervisor, refuse_living
@@ -112,6 +113,7 @@ def test_run_killed_at_any_step_ends_as_one_that_was_not(home: Home, store: RunS
 CASES: dict[str, dict[str, Any]] = {
     "dropout and flips": {"head_dropout": 0.5, "augmentation": "flip", "epochs": 2},
     "a timeline": {"timeline": "step 3: stage1; 2: !stage1, learning_rate=0.01; step 7: head only", "optimizer": "SGD"},
+    "weights that ship": {"starting_weights": "pretrained", "dataset": "digits_5_9", "freeze": "head only", "timeline": "2: !stage3"},
     "kept features": {"freeze": "head only", "optimizer": "Adam"},
     "clipping and accumulation": {"clip_norm": 0.1, "accumulate": 2, "batch_size": 150},
     "early stopping": {"early_stopping": 1, "learning_rate": 0.5, "optimizer": "SGD", "epochs": 4},
@@ -132,6 +134,29 @@ def test_whatever_decides_the_rest_of_a_run_outlives_its_process(home: Home, sto
     total = store.run(one).step
     other = interrupted(home, store, monkeypatch, at_step(total - 2), **CASES[name])
     assert go_on(home, store, other) is RunStatus.FINISHED, store.run(other).error
+    same(home, store, one, other)
+
+
+def test_a_run_that_chooses_its_number_of_threads_goes_on_with_the_same_bits(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the interruption one thread is the slow one, afterwards two are: the numbers differ, and nothing else."""
+    slow, now, used = [1], [0.0], list[Threads]()
+
+    def clock() -> float:
+        now[0] += 10.0 if torch.get_num_threads() == slow[0] else 1.0
+        return now[0]
+
+    def choose(trainer: Trainer, steps: int, say: Callable[[str], None]) -> Threads:
+        used.append(Threads(trainer, 10_000, lambda: 0.0, clock, say))
+        return used[-1]
+
+    monkeypatch.setattr(assembly, "THREADS", 2)
+    monkeypatch.setattr(assembly, "Threads", choose)
+    fields = {"threads": None, "freeze": "head only", "loss_options": {"label_smoothing": 0.1}}
+    one = whole(home, store, **fields)
+    other = interrupted(home, store, monkeypatch, at_step(8), **fields)
+    slow[0] = 2
+    assert go_on(home, store, other) is RunStatus.FINISHED, store.run(other).error
+    assert all(each.used.looks > 0 for each in used)
     same(home, store, one, other)
 
 
