@@ -1,8 +1,7 @@
 """`python -m core`."""
 
-import sys
-
 from core.commands.cli import main
+from core.machine.leaving import leave
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

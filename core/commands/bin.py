@@ -6,8 +6,8 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
 
+from core.commands import Parsers
 from core.config import ConfigError
 from core.machine.home import Home
 from core.records.telling import size
@@ -19,14 +19,16 @@ from core.worker.supervisor import Supervisor
 NAMES = ("delete", "restore", "bin")
 
 
-def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
     """Add the parsers."""
-    removing = commands.add_parser("delete", parents=[shared], help="put runs into the bin; restore brings them back")
+    removing = commands.add_parser("delete", parents=[shared])
     removing.add_argument("runs", metavar="RUN", nargs="+", help="a run's id, as listed by runs")
     removing.add_argument("--anyway", action="store_true", help="also where other runs start from its weights")
-    back = commands.add_parser("restore", parents=[shared], help="bring runs back out of the bin")
+    back = commands.add_parser("restore", parents=[shared])
     back.add_argument("runs", metavar="RUN", nargs="+", help="a run's id, as listed by bin")
-    listing = commands.add_parser("bin", parents=[shared, as_json], help=f"list what lies in the bin; a server empties it after {KEPT_DAYS} days")
+    listing = commands.add_parser(
+        "bin", parents=[shared, as_json], description=f"List what lies in the bin; a server empties it after {KEPT_DAYS} days."
+    )
     listing.add_argument("--empty", action="store_true", help="remove all of it from the disk, for good")
 
 

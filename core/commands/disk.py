@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
 
+from core.commands import Parsers
 from core.config import ConfigError
 from core.machine.home import Home
 from core.records.telling import size
@@ -18,10 +18,9 @@ from core.worker.supervisor import Supervisor
 NAMES = ("disk",)
 
 
-def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
     """Add the parser."""
-    about = "list what runs take on disk, by kind, and free kept epochs, checkpoints or features"
-    disk = commands.add_parser("disk", parents=[shared, as_json], help=about)
+    disk = commands.add_parser("disk", parents=[shared, as_json])
     disk.add_argument("run", metavar="RUN", nargs="?", help="one run alone (default: all that have ended; of checkpoints those of finished runs)")
     disk.add_argument("--free", choices=WHAT, help="what to remove for good; with --yes it is done, without it only said")
     disk.add_argument("--yes", action="store_true", help="with --free: do it, nothing can bring it back")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import TypeAdapter
 
-from core.commands import settings
+from core.commands import Parsers, settings
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
 from core.records.telling import size
@@ -20,13 +19,9 @@ MOVED_SHOWN = 2
 """Parameters whose update is printed with its numbers."""
 
 
-def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
     """The parser of `explain`."""
-    parser = commands.add_parser(
-        "explain",
-        parents=[shared, as_json, settings.flags()],
-        help="print a training step in slow motion: layers, gradients as they arrive, the update with its numbers; the classic without any settings",
-    )
+    parser = commands.add_parser("explain", parents=[shared, as_json, settings.flags()])
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--classic", action="store_true", help="resnet18, one random picture, loss = (prediction - labels).sum()")
     which.add_argument("--fine-tuning", action="store_true", help="resnet18 frozen whole, then a new model.fc: only that learns")

@@ -7,11 +7,9 @@ import json
 import sys
 import textwrap
 from dataclasses import asdict
-from typing import Any
 
-from core.catalog.faults import PRESETS, find_preset
+from core.commands import Parsers
 from core.commands.missing import missing
-from core.doctor import RULES
 from core.machine.home import Home
 from core.records.findings import Diagnosis
 from core.store import RunStore
@@ -20,13 +18,11 @@ from core.worker.supervisor import Supervisor, this_process
 NAMES = ("findings", "break")
 
 
-def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
     """Add the parsers."""
-    findings = commands.add_parser(
-        "findings", parents=[shared, as_json], help="print what is going wrong with a run, and what to do; exit status 1 for more than notes"
-    )
+    findings = commands.add_parser("findings", parents=[shared, as_json])
     findings.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
-    broken = commands.add_parser("break", parents=[shared, as_json], help="train a small run that goes wrong on purpose, and print what is found")
+    broken = commands.add_parser("break", parents=[shared, as_json])
     broken.add_argument("preset", metavar="NAME", nargs="?", help="what to break; without it, list what can be broken")
 
 
@@ -71,6 +67,9 @@ def _print(diagnosis: Diagnosis) -> None:
 
 
 def _break(home: Home, name: str | None, as_json: bool) -> int:
+    from core.catalog.faults import PRESETS, find_preset
+    from core.doctor import RULES
+
     if name is None:
         if as_json:
             print(json.dumps([{**asdict(preset), "config": preset.config.model_dump()} for preset in PRESETS.values()]))

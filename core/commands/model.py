@@ -6,10 +6,9 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from core import catalog
-from core.commands import settings
+from core.commands import Parsers, settings
 from core.commands.progress import percent
 from core.config import ConfigError, RunConfig
 from core.config.entry import suggest
@@ -25,13 +24,9 @@ from core.store.plans_tried import plans_tried
 NAMES: Sequence[str] = ("model",)
 
 
-def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
     """The parser of `model`."""
-    parser = commands.add_parser(
-        "model",
-        parents=[shared, as_json, settings.flags()],
-        help="print a model's layers, which are frozen, and what training them costs; or its source",
-    )
+    parser = commands.add_parser("model", parents=[shared, as_json, settings.flags()])
     parser.add_argument("name", metavar="NAME", nargs="?", help="the model, as --model has it")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(

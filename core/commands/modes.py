@@ -7,9 +7,8 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
-from core.commands import settings
+from core.commands import Parsers, settings
 from core.config import ConfigError
 from core.machine.home import Home
 from core.records.modes import CODE, COLUMNS, USES, Modes, cells, told
@@ -18,13 +17,9 @@ from core.records.walkthrough import Example
 NAMES: Sequence[str] = ("modes",)
 
 
-def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
     """The parser of `modes`."""
-    parser = commands.add_parser(
-        "modes",
-        parents=[shared, as_json, settings.flags()],
-        help="try requires_grad=False, eval(), no_grad() and inference_mode() on a model: gradients, statistics, dropout, memory",
-    )
+    parser = commands.add_parser("modes", parents=[shared, as_json, settings.flags()])
     parser.add_argument("name", metavar="MODEL", nargs="?", help="the model, as --model; the other settings decide head, pictures and plan")
     parser.add_argument("--samples", metavar="N", help="pictures in the batch (default: 4)")
 

@@ -9,19 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from core.commands import Parsers
 from core.machine.home import Home
 from core.notions import SETUP, THEMES, Notion, find
 
 NAMES: Sequence[str] = ("notions",)
 
 
-def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
     """The parser of `notions`."""
-    parser = commands.add_parser(
-        "notions",
-        parents=[shared, as_json],
-        help="list what a course on fine-tuning names, or explain one of it: a sentence, the code, where it is seen",
-    )
+    parser = commands.add_parser("notions", parents=[shared, as_json])
     parser.add_argument("name", metavar="NAME", nargs="?", help="a notion, or another name of it: leaf, backprop, 'optimizer.step()'")
 
 

@@ -6,8 +6,8 @@ import argparse
 import json
 import time
 from dataclasses import asdict
-from typing import Any
 
+from core.commands import Parsers
 from core.commands.missing import missing
 from core.commands.progress import percent
 from core.config import ConfigError
@@ -20,10 +20,9 @@ from core.worker.supervisor import Supervisor
 NAMES = ("profile",)
 
 
-def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
     """Add the parser."""
-    about = "print where the time of a step goes, block by block: of a running run's next few steps, else as it was last measured"
-    profile = commands.add_parser("profile", parents=[shared, as_json], help=about)
+    profile = commands.add_parser("profile", parents=[shared, as_json])
     profile.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -64,6 +65,23 @@ def progress_bar(home: Home, run_id: str) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[str, float | None], None]]:
+    """A bar on stderr for work that tells (text, share done from 0 to 1 or None), where somebody sees it; drawn anew ten times a second at most."""
+    drawn = 0.0
+    with tqdm(total=100, unit="%", file=sys.stderr, leave=False, disable=not sys.stderr.isatty(), bar_format="{desc} |{bar}|") as shown:
+
+        def progress(text: str, share: float | None) -> None:
+            nonlocal drawn
+            shown.set_description(text, refresh=False)
+            shown.n = round(100 * (share or 0))
+            if not share or time.monotonic() - drawn > 0.1:
+                drawn = time.monotonic()
+                shown.refresh()
+
+        yield progress
 
 
 def _say(bar: tqdm[NoReturn], text: str, said: str) -> str:

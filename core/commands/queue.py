@@ -9,8 +9,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from core import catalog
-from core.commands import settings
+from core.commands import Parsers, label, settings
 from core.config import ConfigError, RunConfig
 from core.machine.hardware import device_of
 from core.machine.home import Home
@@ -24,9 +23,9 @@ LOOK_SECONDS = 0.5
 """How often `work` looks for a free place."""
 
 
-def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
     """Add the parsers."""
-    queue = commands.add_parser("queue", parents=[shared, as_json], help="list the runs that wait for a place, the next one first, and order them")
+    queue = commands.add_parser("queue", parents=[shared, as_json])
     what = queue.add_mutually_exclusive_group()
     what.add_argument("--move", metavar="RUN", help="move a waiting run in front of another one, named with --before")
     what.add_argument("--next", metavar="RUN", help="move a waiting run to the front")
@@ -35,9 +34,7 @@ def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.Argume
     what.add_argument("--restore", metavar="RUN", help="have a run that was cancelled wait again, where it stood")
     what.add_argument("--slots", metavar="N", help="how many runs may go on at once on a device (kept in settings.json)")
     queue.add_argument("--before", metavar="RUN", help="with --move: the waiting run that it is to stand in front of")
-    work = commands.add_parser(
-        "work", parents=[shared], help="begin waiting runs as places become free, without a server; Ctrl-C ends it, runs go on"
-    )
+    work = commands.add_parser("work", parents=[shared])
     work.add_argument("--once", action="store_true", help="end when no run waits and those that were begun have ended")
 
 
@@ -56,7 +53,9 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
 
 def enqueue(home: Home, config: RunConfig, as_json: bool) -> int:
     """Put a run at the end of the queue and print its id."""
-    run_id = RunStore(home.database).create_run(catalog.check(config))
+    from core.catalog.check import check
+
+    run_id = RunStore(home.database).create_run(check(config))
     print(json.dumps({"run_id": run_id, "status": "queued"}) if as_json else run_id, flush=True)
     print("It begins once a place is free and a server, or: python -m core work, looks.", file=sys.stderr)
     return 0
@@ -125,7 +124,11 @@ def _named(run: Run) -> str:
 
 
 def _about(run: Run | UnreadableRun) -> str:
-    return f"cannot be read: {run.reason}" if isinstance(run, UnreadableRun) else f"{run.config.model} on {run.config.dataset}, {run.config.freeze}"
+    return (
+        f"cannot be read: {run.reason}"
+        if isinstance(run, UnreadableRun)
+        else f"{label.before(run.labels)}{run.config.model} on {run.config.dataset}, {run.config.freeze}"
+    )
 
 
 def _work(supervisor: Supervisor, once: bool) -> int:

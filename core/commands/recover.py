@@ -6,8 +6,8 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from typing import Any
 
+from core.commands import Parsers
 from core.machine.home import Home
 from core.store import RunStore, recovery
 from core.worker.supervisor import Supervisor
@@ -15,14 +15,12 @@ from core.worker.supervisor import Supervisor
 NAMES = ("recover", "forget")
 
 
-def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
     """Add the parsers."""
-    recover = commands.add_parser(
-        "recover", parents=[shared, as_json], help="take in again the runs that lie on disk and are not listed; exit status 1 if one cannot be"
-    )
+    recover = commands.add_parser("recover", parents=[shared, as_json])
     about = "first move a store that is damaged, or no store, out of the way; it is kept beside the new one"
     recover.add_argument("--set-aside", action="store_true", help=about)
-    forget = commands.add_parser("forget", parents=[shared], help="take a run off the list, also one that cannot be read; its folder stays")
+    forget = commands.add_parser("forget", parents=[shared])
     forget.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
+from core.commands import Parsers
 from core.commands.progress import progress_bar
 from core.commands.settings import whole_number
+from core.commands.steering import refuse_waiting
+from core.commands.train import tell_ended
 from core.config import ConfigError
 from core.machine.home import Home
 from core.records.events import RunStatus
@@ -19,13 +21,13 @@ NAMES = ("resume",)
 MOST_EPOCHS = 100_000
 
 
-def add(commands: Any, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
     """Add the parser."""
     about = (
-        "let a paused run go on; continue one that was stopped, interrupted, lost or failed, in the foreground, to the same end to the bit; "
-        "with --epochs, train a finished one on"
+        "Let a paused run go on. Continue one that was stopped, interrupted, lost or failed, in the foreground, to the same end to the bit. "
+        "With --epochs, train a finished one on."
     )
-    resume = commands.add_parser("resume", parents=[shared, as_json], help=about)
+    resume = commands.add_parser("resume", parents=[shared, as_json], description=about)
     resume.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
     accept = "continue also where torch, the processor or the number of threads is another: its steps are marked as computed with other bits"
     more = "train on to N epochs in all: steps and weights are those of a run that was begun with N; refused where its schedule follows the number"
@@ -45,8 +47,6 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     if found.status is RunStatus.PAUSED:
         supervisor.resume(found.id)
         return 0
-    from core.commands.cli import refuse_waiting, tell_ended  # it imports this module
-
     refuse_waiting(supervisor, found)
 
     ask_to_go_on(home, store, found.id, ResumeRequest(arguments.accept_other_bits, epochs), this_process())

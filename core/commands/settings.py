@@ -7,9 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core import networks
-from core.catalog.optimizers import OPTIMIZERS
-from core.catalog.rate_advice import ABOUT_RATE
 from core.config import EXAMPLES, ConfigError, RunConfig
 from core.config.limits import LARGEST_FILE, TooMuch, quoted, read_json
 from core.machine.home import Home
@@ -17,12 +14,14 @@ from core.machine.home import Home
 MAY_BE_EMPTY = tuple(name for name, field in RunConfig.model_fields.items() if field.default is None)
 """The fields for which nothing, or none, can be given."""
 
-ABOUT = {"learning_rate": f". {ABOUT_RATE} Usual at first: {', '.join(f'{entry.name} {entry.learning_rate:g}' for entry in OPTIMIZERS.values())}."}
-"""What a flag's help says beyond the field's own words."""
-
 
 def flags() -> argparse.ArgumentParser:
     """A parser to be given as a parent: --config FILE, a flag for each field, --unfreeze-at and --lr-multiplier."""
+    from core.catalog.optimizers import OPTIMIZERS  # not at the top: other commands ask this module for a number alone
+    from core.catalog.rate_advice import ABOUT_RATE
+
+    usual = ", ".join(f"{entry.name} {entry.learning_rate:g}" for entry in OPTIMIZERS.values())
+    beyond = {"learning_rate": f". {ABOUT_RATE} Usual at first: {usual}."}
     settings = argparse.ArgumentParser(add_help=False)
     settings.add_argument("--config", metavar="FILE", type=Path, help="a JSON file with config fields; flags win over it")
     for name, field in RunConfig.model_fields.items():
@@ -31,7 +30,7 @@ def flags() -> argparse.ArgumentParser:
             f"--{name.replace('_', '-')}",
             dest=name,
             metavar="JSON" if name.endswith("_options") else "VALUE",
-            help=f"{field.description}{default}{ABOUT.get(name, '')}".replace("%", "%%"),
+            help=f"{field.description}{default}{beyond.get(name, '')}".replace("%", "%%"),
         )
     settings.add_argument(
         "--unfreeze-at", metavar="EPOCH:LAYER", action="append", default=[],
@@ -67,6 +66,8 @@ def config(arguments: argparse.Namespace, home: Home) -> RunConfig:
                 raise ConfigError(name, f"{quoted(text)} is not JSON; write for example '{EXAMPLES[name]}'") from None
         else:
             values[name] = None if name in MAY_BE_EMPTY and text.strip().lower() in ("", "none") else text
+    from core import networks
+
     if values.get("model") in (saved := networks.saved(home)):
         values["model"] = saved[values["model"]]
     if arguments.unfreeze_at:

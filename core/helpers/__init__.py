@@ -1,1 +1,1 @@
-"""Processes that answer questions: the pipe to one (`helper`), and the desk where only the newest question of each client waits (`desk`)."""
+"""Processes that answer questions: `helper` is the pipe to one, `desk` keeps the newest question of each client, `work_desk` does long work."""

@@ -63,6 +63,11 @@ class Desk(Generic[Answer]):
                 self._thread.start()
             return state, self._running not in (None, question)
 
+    def known(self, question: str) -> Answer | None:
+        """What has been answered already; None where nobody knows. Asks nothing."""
+        with self._lock:
+            return self._done.get(question)
+
     @property
     def closed(self) -> bool:
         """True: what waits is never answered."""

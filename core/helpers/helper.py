@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import os
 import queue
 import signal
@@ -17,9 +19,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from core.config import ConfigError
+import psutil
+
+from core.config.errors import ConfigError
 from core.machine.children import Interpreters
+from core.machine.home import Home
 from core.machine.jobs import LAB, Child, Starter
+from core.machine.memory import give_back
 
 Progress = Callable[[str, float | None], None]
 
@@ -27,10 +33,30 @@ PROGRESS_SECONDS = 0.1
 """How often a process tells how far it is, at most."""
 
 IDLE_SECONDS = 300.0
-"""A process that was asked nothing for so long gives its memory back."""
+"""A process that was asked nothing for so long gives its memory back, unless `THAW_IDLE_SECONDS` says another time."""
+
+HUNG_SECONDS = 60.0
+"""A process that was asked something and in so long has neither said a word nor used the processor for `SIGN_SECONDS` hangs, and is ended."""
+
+SIGN_SECONDS = 0.05
+
+SILENT_SECONDS = 1800.0
+"""One that works and says nothing, neither answer nor progress, for so long goes round in circles, and is ended too."""
+
+REST_SECONDS = 1.0
+"""A process that was asked nothing for so long gives back what it has freed."""
 
 NICENESS = 10
 """How far measuring steps back behind trainings (5) and the server (0)."""
+
+
+def idle_seconds() -> float:
+    """For how many seconds a helper process that nobody asks anything stays: `THAW_IDLE_SECONDS`, where that is a number above 0."""
+    try:
+        seconds = float(os.environ.get("THAW_IDLE_SECONDS", ""))
+    except ValueError:
+        return IDLE_SECONDS
+    return seconds if 0 < seconds < math.inf else IDLE_SECONDS
 
 
 class LabError(RuntimeError):
@@ -50,6 +76,9 @@ class Helper:
         self._closed = False
         self._asked = 0  # questions that wait for their answers
         self._last_used = time.monotonic()
+        self._heard = 0.0  # when a question was told or something was answered (time.monotonic)
+        self._worked = (0.0, 0.0)  # when it was last seen to have worked, and the seconds of processor that it had used by then
+        self._hung = False
 
     def ask(self, line: str, number: int = 0, progress: Progress = lambda text, share: None) -> Any:
         """The answer to a question in JSON. For one thread at a time.
@@ -74,6 +103,7 @@ class Helper:
                 self._last_used = time.monotonic()
 
     def _answer(self, process: Child, line: str, number: int, progress: Progress) -> Any:
+        self._heard = time.monotonic()
         self.tell(number=number, ask=line)
         assert process.stdout is not None
         while True:
@@ -83,6 +113,7 @@ class Helper:
                 line = ""
             if not line:
                 raise LabError(self._buried(process))
+            self._heard = time.monotonic()
             reply = json.loads(line)
             if "progress" not in reply:
                 return self._understood(reply)
@@ -94,13 +125,36 @@ class Helper:
             if not self._closed and not self._starter.quick:
                 self._living()
 
-    def rest(self, seconds: float = IDLE_SECONDS) -> bool:
-        """End the process if nothing was asked of it for so long; the next question starts another. True: it was ended just now."""
+    def rest(self, seconds: float | None = None) -> bool:
+        """End the process if nothing was asked of it for so long, or if it hangs at a question; the next question starts another.
+
+        Call it every few seconds.
+
+        Args:
+            seconds: of being asked nothing; None: `idle_seconds`.
+
+        Returns:
+            True: it was ended just now, for want of questions.
+        """
+        self._end_hanging()
         with self._lock:
-            idle = self._process is not None and not self._asked and time.monotonic() - self._last_used >= seconds
+            enough = idle_seconds() if seconds is None else seconds
+            idle = self._process is not None and not self._asked and time.monotonic() - self._last_used >= enough
             if idle:
                 self._end()
             return idle
+
+    def _end_hanging(self) -> None:
+        """Without the lock: whoever writes to a process that reads nothing any more holds it."""
+        process, now = self._process, time.monotonic()
+        spent = _processor_seconds(process.pid) if process is not None and self._asked else None
+        if process is None or spent is None:
+            return
+        if self._heard > self._worked[0] or abs(spent - self._worked[1]) >= SIGN_SECONDS:
+            self._worked = (now, spent)
+        if now - self._worked[0] >= HUNG_SECONDS or now - self._heard >= SILENT_SECONDS:
+            self._hung = True
+            process.kill()  # whoever waits for its answer reads the end of the pipe
 
     def tell(self, **message: Any) -> None:
         """Write a line to the process, if there is one."""
@@ -139,6 +193,9 @@ class Helper:
         with self._lock:
             self._end()
         what = "The helper process that answers questions about models"
+        if self._hung:
+            self._hung = False
+            return f"{what} did not answer and did nothing for a minute, so it was ended. The next question starts a new one. Its log: {self._log}"
         if process.returncode == -signal.SIGKILL:
             remedy = "if it was for want of memory, try a smaller batch_size or image_size"
             return f"{what} was killed; {remedy}. The next question starts a new one. Its log: {self._log}"
@@ -155,6 +212,15 @@ class Helper:
                     pipe.close()
 
 
+def _processor_seconds(pid: int) -> float | None:
+    """What a process has used of the processor, in all its threads; None: it has ended."""
+    try:
+        used = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return None
+    return float(used.user + used.system)
+
+
 class Inbox:
     """A helper's questions, and which of them need no answer any more: standard input, read by a thread of its own."""
 
@@ -165,8 +231,16 @@ class Inbox:
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        while (message := self._questions.get()) is not None:
+        while (message := self._next()) is not None:
             yield message[0], json.loads(message[1])
+
+    def _next(self) -> tuple[int, str] | None:
+        """The next question; None: there is none any more. Where none comes soon, memory that the last one needed is given back meanwhile."""
+        try:
+            return self._questions.get(timeout=REST_SECONDS)
+        except queue.Empty:
+            give_back()
+        return self._questions.get()
 
     def cancelled(self, number: int) -> bool:
         """True once nobody wants the answer to this question any more: its number was cancelled, or the server is gone."""
@@ -189,6 +263,17 @@ def step_back() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with suppress(OSError):  # not Linux
         Path("/proc/self/oom_score_adj").write_text("900")
+
+
+def serve_home(program: str, answers: Callable[[Home], Callable[[dict[str, Any], Callable[[], bool], Progress], Any]]) -> None:
+    """The process's end of a helper that works in one home: `python -m program --home DIR [--niced]`. `answers` gives what `serve` calls."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}")
+    parser.add_argument("--home", required=True)
+    parser.add_argument("--niced", action="store_true", help="yield to everything else")
+    arguments = parser.parse_args()
+    if arguments.niced:
+        step_back()
+    serve(answers(Home.from_environment(arguments.home)))
 
 
 def serve(answer: Callable[[dict[str, Any], Callable[[], bool], Progress], Any]) -> None:

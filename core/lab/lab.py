@@ -3,7 +3,7 @@
 A helper (`python -m core.lab.lab`) reads one JSON question a line from standard input and writes one JSON answer a line; it leaves
 when its standard input ends, that is, with the server. There are three: what takes seconds (measuring steps, a step of a large model
 in slow motion) must not keep waiting what takes milliseconds. What the Evaluate screen asks has two more for the same reason
-(`core.evaluation.desk`).
+(`core.evaluation.desk`), and exporting one (`core.export.desk`).
 """
 
 from __future__ import annotations
@@ -12,54 +12,43 @@ import json
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from core.catalog.check import weights_file
 from core.config import ConfigError, RunConfig
-from core.config.errors import Cancelled
+from core.curating.desk import CuratingDesk
+from core.evaluation.asked import Answered
 from core.evaluation.desk import EvaluationDesk
+from core.export.desk import ExportDesk
 from core.helpers.desk import Desk
 from core.helpers.helper import Helper, LabError, serve, step_back
+from core.lab import kinds
 from core.lab.cost_desk import CostDesk
+from core.lab.downloading import DownloadDesk
 from core.machine.hardware import Machine
 from core.machine.home import Home
 from core.machine.jobs import Starter
+from core.records.batches import BatchSeen, Variants
 from core.records.cost import Cost, CostState, what_matters
 from core.records.evaluation import CamView, EmbeddingMap, Evaluation, Prediction, Sample, Work
 from core.records.how_much import Separation
 from core.records.layers import PLAIN_HEAD, HeadOptions, ModelDescription
+from core.records.loading import Loading
 from core.records.modes import Modes
 from core.records.normalising import Seen
 from core.records.sources import ModelSource
+from core.records.starting_weights import WeightsFit
 from core.records.walkthrough import Check, Example, NodeStory, Walkthrough
 
-if TYPE_CHECKING:
-    from core.measuring.bench import Bench
-
-_DESCRIPTION = TypeAdapter(ModelDescription)
-_SOURCE = TypeAdapter(ModelSource)
-_SEEN = TypeAdapter(Seen)
-_SEPARATION = TypeAdapter(Separation)
-_MACHINE = TypeAdapter(Machine)
-_COST = TypeAdapter(Cost)
-_EXAMPLE = TypeAdapter(Example)
-_WALKTHROUGH = TypeAdapter(Walkthrough)
-_MODES = TypeAdapter(Modes)
-_NODE = TypeAdapter(NodeStory)
-_CHECKS = TypeAdapter(tuple[Check, ...])
 _TEXT = TypeAdapter(str)
 
 Answer = TypeVar("Answer")
-
-SEEN_BY = (
-    "dataset", "model", "image_size", "fit", "starting_weights", "head_dropout", "head_hidden", "seed", "validation_share", "batch_size", "doubles",
-)  # fmt: skip
-"""The fields of a config that `Lab.seen` and `Lab.separation` depend on."""
 
 REMEMBERED = 256
 """Answers about models that are kept."""
@@ -70,7 +59,7 @@ REMEMBERED_WALKTHROUGHS = 6
 
 @dataclass(frozen=True)
 class _Told:
-    """A walkthrough, or what the modes do, or why there is neither."""
+    """What a desk was told, or why it was told nothing."""
 
     answer: Any = None
     error: ConfigError | LabError | None = None
@@ -94,7 +83,12 @@ class Lab:
         self._answers: OrderedDict[str, Any] = OrderedDict()
         self._desk = CostDesk(self._measure, lambda number: self._measuring.tell(cancel=number))
         self._walking = Desk(self._walk, lambda number: self._explaining.tell(cancel=number), REMEMBERED_WALKTHROUGHS)
+        self._weighing = Desk(self._weigh, lambda number: None, REMEMBERED)
         self._evaluating = EvaluationDesk(home, starter)
+        self.exports = ExportDesk(home, starter)
+        self.curating = CuratingDesk(home, starter)
+        self.downloads = DownloadDesk(home, starter)
+        self._placing: threading.Thread | None = None
 
     def describe(self, model: str, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> ModelDescription:
         """The layers of a model with a head for `classes` classes.
@@ -103,11 +97,11 @@ class Lab:
             ConfigError: there is no such model, or it cannot take images of this size.
             LabError: the helper process failed.
         """
-        return self._ask(_DESCRIPTION, self._helper, question="describe", model=model, classes=classes, image_size=image_size, head=asdict(head))
+        return self._ask(kinds.DESCRIPTION, self._helper, question="describe", model=model, classes=classes, image_size=image_size, head=asdict(head))
 
     def source(self, model: str, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> ModelSource:
         """The classes that a model is made of, as they are written, and where its layers are made and called. Raises like `describe`."""
-        return self._ask(_SOURCE, self._helper, question="source", model=model, classes=classes, image_size=image_size, head=asdict(head))
+        return self._ask(kinds.SOURCE, self._helper, question="source", model=model, classes=classes, image_size=image_size, head=asdict(head))
 
     def seen(self, config: RunConfig) -> Seen:
         """What normalising does to the first pictures of a run with these settings, and to what its model makes of them. Takes seconds.
@@ -116,15 +110,31 @@ class Lab:
             ConfigError: the settings cannot be used, or the dataset is not on this machine yet.
             LabError: the helper process failed.
         """
-        return self._of_pictures(_SEEN, "seen", config)
+        return self._of_pictures(kinds.SEEN, "seen", config)
 
     def separation(self, config: RunConfig) -> Separation:
         """How well the features of a model with its starting weights tell the classes apart. Takes about ten seconds. Raises like `seen`."""
-        return self._of_pictures(_SEPARATION, "separation", config)
+        return self._of_pictures(kinds.SEPARATION, "separation", config)
+
+    def loading(self, dataset: str, number: int, split: str, index: int, image_size: int, batch_size: int, seed: int) -> Loading:
+        """What a Dataset and a DataLoader give of a version's pictures: see `core.explaining.loading`. A fraction of a second. Raises like `seen`."""
+        about = {"dataset": dataset, "number": number, "split": split, "index": index}
+        about |= {"image_size": image_size, "batch_size": batch_size, "seed": seed}
+        return self._ask(kinds.LOADING, self._helper, question="loading", home=str(self._home.path), about=about)
+
+    def variants(self, config: RunConfig, number: int) -> Variants:
+        """What random changes make of training picture number `number`. Raises like `seen`."""
+        values = config.model_dump(include=set(kinds.CHANGED_BY))
+        return self._ask(kinds.VARIANTS, self._explaining, question="variants", config=values, home=str(self._home.path), number=number)
+
+    def batch_seen(self, config: RunConfig) -> BatchSeen:
+        """The first batch of a run as its loader gives it, and as its model gets it. Raises like `seen`."""
+        values = config.model_dump(include=set(kinds.LOADED_BY))
+        return self._ask(kinds.BATCH, self._explaining, question="batch", config=values, home=str(self._home.path))
 
     def machine(self) -> Machine:
         """What this machine has. Raises LabError."""
-        return self._ask(_MACHINE, self._helper, question="machine")
+        return self._ask(kinds.MACHINE, self._helper, question="machine")
 
     def cost(self, client: str, config: RunConfig, classes: int, train_samples: int | None) -> CostState:
         """What a step of `config` costs, as far as it is known. Returns at once: ask again until it is no longer "measuring".
@@ -137,9 +147,41 @@ class Lab:
             client: whoever asks: a browser tab, say.
             train_samples: number of training images; None: unknown, and the times of an epoch and of the run are None then.
         """
-        question = json.dumps({"question": "cost", "config": what_matters(config, train_samples), "classes": classes})
-        state = self._desk.ask(client, question)
+        state = self._desk.ask(client, _about_cost(config, classes, train_samples))
         return replace(state, cost=state.cost.of_run(config, train_samples)) if state.cost else state
+
+    def known_cost(self, config: RunConfig, classes: int, train_samples: int | None) -> Cost | None:
+        """What `cost` has been told already of such a run; None where nothing was measured yet, or without success. Measures nothing."""
+        state = self._desk.known(_about_cost(config, classes, train_samples))
+        return state.cost.of_run(config, train_samples) if state and state.cost else None
+
+    def weights(self, client: str, config: RunConfig, classes: int) -> WeightsFit | None:
+        """How the file that `config.starting_weights` names fits the model. None: it is being looked at; ask again. Returns at once.
+
+        Args:
+            client: whoever asks: of each only the newest question counts.
+
+        Raises:
+            ConfigError: the model cannot be had, or there is no such file.
+            LabError: the helper process failed.
+        """
+        at = weights_file(config.starting_weights).stat()
+        values = config.model_dump(include={"model", "image_size", "head_dropout", "head_hidden", "starting_weights"})
+        question = {"question": "weights", "config": values, "classes": classes, "stamp": [at.st_mtime_ns, at.st_size]}
+        found: WeightsFit | None = self._told(self._weighing, client, json.dumps(question))
+        return found
+
+    def published(self, model: str) -> Path:
+        """Where torchvision's weights of a model, which must have some, are kept once they are downloaded. Raises LabError."""
+        return Path(self._ask(_TEXT, self._helper, question="published", model=model))
+
+    def published_at(self, model: str) -> Path | None:
+        """The same where it is known; None: it is being asked for. Returns at once."""
+        known = self._remembered(json.dumps({"question": "published", "model": model}))
+        if known is None and not (self._placing and self._placing.is_alive()):  # asked for at each drawing of a form
+            self._placing = threading.Thread(target=self._ask_published, args=(model,), name="lab-published", daemon=True)
+            self._placing.start()
+        return Path(known) if known else None
 
     def walkthrough(self, client: str, example: Example) -> Walkthrough | None:
         """Two training steps of `example` in slow motion: see `core.explaining.explain`. None: they are being made; ask again.
@@ -168,11 +210,11 @@ class Lab:
 
     def node(self, example: Example, id: int) -> NodeStory:
         """Node `id` of the example's graph, closely, without its checks: milliseconds once there is a walkthrough. Raises like `walkthrough`."""
-        return self._ask(_NODE, self._explaining, question="node", id=id, **self._of(example))
+        return self._ask(kinds.NODE, self._explaining, question="node", id=id, **self._of(example))
 
     def checks(self, example: Example, id: int) -> tuple[Check, ...]:
         """The chain rule tried out at node `id`: up to a second for a large model. Raises like `walkthrough`."""
-        return self._ask(_CHECKS, self._explaining, question="checks", id=id, **self._of(example))
+        return self._ask(kinds.CHECKS, self._explaining, question="checks", id=id, **self._of(example))
 
     def evaluation(self, run_id: str, epoch: int | None = None, retry: bool = False) -> tuple[Work, Evaluation | None]:
         """The whole test set through a run's weights after `epoch`; 0: before training, None: the newest. Also while the run goes on.
@@ -226,6 +268,14 @@ class Lab:
         """What the weights after `epoch` (None: the newest) make of an image of the test set or of a picture. Raises as `cam`."""
         return self._evaluating.predict(run_id, source, epoch)
 
+    def many(self, key: str, retry: bool = False) -> tuple[Work, Answered | None]:
+        """What a run's weights make of many pictures, asked with `core.evaluation.asked.ask_folder` or `ask_uploads`. As `evaluation`."""
+        return self._evaluating.many(key, retry)
+
+    def cancel_many(self, key: str) -> None:
+        """Give up `many`, and forget the question with the pictures that were uploaded for it. Returns at once."""
+        self._evaluating.cancel_many(key)
+
     @property
     def ready(self) -> bool:
         """True once it has answered: questions come back in milliseconds from then on."""
@@ -235,20 +285,22 @@ class Lab:
         """Start the helpers that answer what a person waits for, in the background, without waiting for them."""
         threading.Thread(target=self._warm, name="lab-warm-up", daemon=True).start()
 
-    def rest(self) -> None:
-        """End the helper processes that were asked nothing for minutes: the next question starts them again."""
-        for helper in (self._helper, self._explaining, self._measuring):
-            helper.rest()
-        self._evaluating.rest()
+    def rest(self) -> bool:
+        """End the helper processes that were asked nothing for minutes, or hang: the next question starts them again. True: some went home."""
+        own = [helper.rest() for helper in (self._helper, self._explaining, self._measuring)]
+        return any([*own, self._evaluating.rest(), self.exports.rest(), self.curating.rest(), self.downloads.rest()])
 
     def close(self) -> None:
         """End the helper processes, for good."""
-        desks = (self._desk, self._walking)
+        desks = (self._desk, self._walking, self._weighing)
         for desk in desks:
             desk.close()
         for helper in (self._helper, self._explaining, self._measuring):
             helper.close()
         self._evaluating.close()
+        self.exports.close()
+        self.curating.close()
+        self.downloads.close()
         for desk in desks:
             desk.join()
 
@@ -259,19 +311,26 @@ class Lab:
             if not self._quick:
                 self.walkthrough("warm-up", Example("classic"))
 
+    def _ask_published(self, model: str) -> None:
+        with suppress(LabError):  # asked again
+            self.published(model)
+
     def _looked(self, client: str, question: str, example: Example) -> Any:
-        told, _ = self._walking.look(client, json.dumps({"question": question, **self._of(example)}))
+        return self._told(self._walking, client, json.dumps({"question": question, **self._of(example)}))
+
+    def _told(self, desk: Desk[_Told], client: str, question: str) -> Any:
+        told, _ = desk.look(client, question)
         if told is None:
-            if self._walking.closed:
+            if desk.closed:
                 raise LabError("The server is closing: no more questions are answered")
             return None
         if told.error is not None:
-            self._walking.forget_failure(client)
+            desk.forget_failure(client)
             raise told.error
         return told.answer
 
     def _of_pictures(self, kind: TypeAdapter[Answer], question: str, config: RunConfig) -> Answer:
-        values = config.model_dump(include=set(SEEN_BY))
+        values = config.model_dump(include=set(kinds.SEEN_BY))
         return self._ask(kind, self._explaining, question=question, config=values, home=str(self._home.path))
 
     def _ask(self, kind: TypeAdapter[Answer], helper: Helper, **question: Any) -> Answer:
@@ -294,7 +353,7 @@ class Lab:
             return self._answers.get(line)
 
     def _of(self, example: Example) -> dict[str, Any]:
-        return {"example": _EXAMPLE.dump_python(example, mode="json"), "home": str(self._home.path)}
+        return {"example": kinds.EXAMPLE.dump_python(example, mode="json"), "home": str(self._home.path)}
 
     def _walk(self, number: int, question: str) -> _Told | None:
         try:
@@ -302,86 +361,35 @@ class Lab:
                 answer = self._explaining.ask(question, number)
         except (ConfigError, LabError) as error:
             return _Told(error=error)
-        kind: TypeAdapter[Any] = _MODES if json.loads(question)["question"] == "modes" else _WALKTHROUGH
+        kind: TypeAdapter[Any] = kinds.MODES if json.loads(question)["question"] == "modes" else kinds.WALKTHROUGH
         return _Told(kind.validate_python(answer)) if answer is not None else None
+
+    def _weigh(self, _number: int, question: str) -> _Told:
+        try:
+            with self._locks[self._explaining]:
+                return _Told(kinds.WEIGHTS.validate_python(self._explaining.ask(question)))
+        except (ConfigError, LabError) as error:
+            return _Told(error=error)
 
     def _measure(self, number: int, question: str) -> CostState | None:
         try:
             answer = self._measuring.ask(question, number)
         except (ConfigError, LabError) as error:
             return CostState("failed", message=str(error))
-        return CostState("done", _COST.validate_python(answer)) if answer is not None else None
+        return CostState("done", kinds.COST.validate_python(answer)) if answer is not None else None
 
 
-class _Answers:
-    """What a helper knows."""
-
-    def __init__(self) -> None:
-        self._bench: Bench | None = None
-
-    def to(self, question: dict[str, Any], cancelled: Callable[[], bool]) -> Any:
-        """The answer to one question, ready for JSON; None if it was cancelled."""
-        from core.machine import devices
-        from core.model import anatomy
-
-        match question:
-            case {"question": "describe", "head": head, "model": model, "classes": classes, "image_size": image_size}:
-                return _DESCRIPTION.dump_python(anatomy.describe(model, classes, image_size, HeadOptions(**head)), mode="json")
-            case {"question": "source", "head": head, "model": model, "classes": classes, "image_size": image_size}:
-                from core.explaining.source import model_source
-
-                return _SOURCE.dump_python(model_source(model, classes, image_size, HeadOptions(**head)), mode="json")
-            case {"question": "machine"}:
-                return _MACHINE.dump_python(devices.machine(), mode="json")
-            case {"question": "seen", "config": config, "home": home}:
-                from core.explaining.normalising import seen
-
-                return _SEEN.dump_python(seen(RunConfig(**config), Home(Path(home))), mode="json")
-            case {"question": "separation", "config": config, "home": home}:
-                from core.explaining.separation import separation
-
-                return _SEPARATION.dump_python(separation(RunConfig(**config), Home(Path(home))), mode="json")
-            case {"question": "walkthrough" | "modes" | "activation" | "node" | "checks", "example": example, "home": home}:
-                return _explained(question, _EXAMPLE.validate_python(example), Home(Path(home)), cancelled)
-            case {"question": "cost", "config": config, "classes": classes}:
-                return self._cost(RunConfig(**config), classes, cancelled)
-            case _:
-                raise ValueError(f"Unknown question {question!r}")
-
-    def _cost(self, config: RunConfig, classes: int, cancelled: Callable[[], bool]) -> Any:
-        from core.measuring import bench as measuring
-
-        self._bench = self._bench or measuring.Bench()
-        try:
-            return _COST.dump_python(self._bench.measure(config, classes, cancelled), mode="json")
-        except Cancelled:
-            return None
-
-
-def _explained(question: dict[str, Any], example: Example, home: Home, cancelled: Callable[[], bool]) -> Any:
-    from core.explaining import explain
-
-    match question["question"]:
-        case "walkthrough" | "modes":
-            try:
-                if question["question"] == "modes":
-                    return _MODES.dump_python(explain.modes(example, home, cancelled), mode="json")
-                return _WALKTHROUGH.dump_python(explain.walkthrough(example, home, cancelled), mode="json")
-            except Cancelled:
-                return None
-        case "activation":
-            return explain.activation(example, question["step"], question["number"], home)
-        case "node":
-            return _NODE.dump_python(explain.node_story(example, question["id"], home, checked=False), mode="json")
-        case _:
-            return _CHECKS.dump_python(explain.checks(example, question["id"], home), mode="json")
+def _about_cost(config: RunConfig, classes: int, train_samples: int | None) -> str:
+    return json.dumps({"question": "cost", "config": what_matters(config, train_samples), "classes": classes})
 
 
 def main() -> None:
     """The helper's end: answer until standard input ends."""
     if "--niced" in sys.argv:
         step_back()
-    answers = _Answers()
+    from core.lab.answers import Answers
+
+    answers = Answers()
     serve(lambda question, cancelled, progress: answers.to(question, cancelled))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -15,12 +16,20 @@ class Home:
 
     path: Path
 
+    _in_use: ClassVar[Home | None] = None
+
+    @classmethod
+    def in_use(cls) -> Home:
+        """The home that this process works in: the one that `from_environment` gave last. What a config names without a path lies there."""
+        return cls._in_use or cls.from_environment()
+
     @classmethod
     def from_environment(cls, path: str | None = None) -> Home:
         """`path`, else `$THAW_HOME`, else `.thaw/` in the current directory. The folder is made if it is not there."""
         home = cls(Path(path or os.environ.get("THAW_HOME") or ".thaw").expanduser().resolve())
         for folder in (home.runs, home.logs, home.cache, home.networks):
             folder.mkdir(parents=True, exist_ok=True)
+        Home._in_use = home
         return home
 
     @property
@@ -57,6 +66,11 @@ class Home:
     def data(self) -> Path:
         """Downloaded datasets, a torchvision data root: `$THAW_DATA`, else `data/` in the home."""
         return Path(os.environ.get("THAW_DATA") or self.path / "data").expanduser().resolve()
+
+    @property
+    def datasets(self) -> Path:
+        """Datasets that somebody brought, a folder each: pictures and versions. It is made when the first one comes."""
+        return self.path / "datasets"
 
     def run_folder(self, run_id: str) -> Path:
         """Folder of one run: its log and its weights."""

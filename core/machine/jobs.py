@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-WORKER, LAB, EVALUATION = "core.worker.process", "core.lab.lab", "core.evaluation.helper"
-JOBS = (WORKER, LAB, EVALUATION)
+WORKER, LAB, EVALUATION, EXPORTING = "core.worker.process", "core.lab.lab", "core.evaluation.helper", "core.export.helper"
+CURATING = "core.curating.helper"
+DOWNLOADING = "core.lab.downloading"
+JOBS = (WORKER, LAB, EVALUATION, EXPORTING, CURATING, DOWNLOADING)
 """The modules whose `main` a nursery runs: no other."""
 
 

@@ -36,6 +36,8 @@ def pasted(text: str, field: str) -> Path:
     if text and not text.startswith("~") and is_there(text):
         return Path(text).absolute()
     bare = unquoted(text)
+    if not text.strip():
+        raise ConfigError(field, "no path is given; give one, for example photos")
     if not bare:
         raise ConfigError(field, f"{text!r} is no path, and nothing of that name is in the current folder; give one, for example photos")
     readings = [bare, _ESCAPED.sub(r"\1", bare)]
@@ -70,7 +72,10 @@ def _of_address(text: str, field: str) -> str:
         if host.casefold() not in ("", "localhost", "~"):
             raise ConfigError(field, f"{text[:120]!r} is on the machine {host[:60]!r}; copy it to this one, and give its path here")
         rest = (host if host == "~" else "") + slash + path
-    return unquote(rest)
+    path = unquote(rest)
+    if "\0" in path:  # %00, which `pasted` could not see
+        raise ConfigError(field, f"{text[:120]!r} holds a zero byte (%00), which no path can; type it anew")
+    return path
 
 
 def _expanded(text: str, field: str) -> Path:

@@ -64,7 +64,7 @@ def test_train_prints_one_json_object_last_and_progress_on_stderr(home: Home) ->
     result = json.loads(done.stdout.splitlines()[-1])
     assert set(result) == {
         "run_id", "status", "epochs", "steps", "train_loss", "validation_accuracy", "test_accuracy", "seconds", "samples_per_second", "weights",
-        "notes", "data",
+        "notes", "data", "name", "note", "tags", "starred",
     }  # fmt: skip
     assert (result["status"], result["epochs"]) == ("finished", 1)
     assert Path(result["weights"]).is_file()

@@ -1,0 +1,184 @@
+"""`python -m core runs` and `python -m core show RUN`, and how a run is told in a line or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from dataclasses import asdict
+from typing import Any
+
+from core.commands import Parsers, label, queue, settings
+from core.commands.progress import percent
+from core.machine.home import Home
+from core.records import telling
+from core.records.events import Reuse
+from core.records.labels import written
+from core.records.speed import Tuning
+from core.store import Run, RunStore, UnreadableRun, recovery
+from core.store.checkpoint import weights_of
+from core.worker.supervisor import Supervisor
+
+NAMES = ("runs", "show")
+
+
+def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+    """Add the parsers."""
+    runs = commands.add_parser("runs", parents=[shared, as_json])
+    runs.add_argument("--limit", metavar="N", default="50", help="how many at most (default: 50)")
+    show = commands.add_parser("show", parents=[shared, as_json])
+    show.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
+
+
+def run(home: Home, arguments: argparse.Namespace) -> int:
+    """Carry out one of them."""
+    if arguments.command == "runs":
+        return _runs(home, settings.whole_number("limit", arguments.limit, 1, 1_000_000, 50), arguments.json)
+    return _show(home, arguments.run, arguments.json)
+
+
+def _runs(home: Home, limit: int, as_json: bool) -> int:
+    store = RunStore(home.database)
+    Supervisor(home, store).reconcile()
+    runs = store.entries(limit)
+    found = recovery.found(home, store)
+    if found:
+        remedy = "take in again those that can be with: python -m core recover"
+        print(f"thaw: {len(found):,} {'run lies' if len(found) == 1 else 'runs lie'} on disk and not in this list; {remedy}", file=sys.stderr)
+    if as_json:
+        print(json.dumps([summary(home, run) for run in runs]))
+    elif not runs and found:
+        print("The list is empty.")
+    elif not runs:
+        print("No runs yet. Start one: python -m core train --dataset digits --model resnet18 --freeze 'head only'")
+    else:
+        print(f"{'run':22} {'status':10} {'epochs':>9} {'steps':>8} {'validation':>10} {'test':>7}  what")
+        for run in runs:
+            if isinstance(run, UnreadableRun):
+                print(f"{run.id:22} {'unreadable':10} {run.reason}; take it off this list with: python -m core forget {run.id}")
+                continue
+            result = run.result
+            print(
+                f"{run.id:22} {run.status:10} {f'{run.epoch}/{run.config.epochs}':>9} {run.step:>8} "
+                f"{percent(result.validation_accuracy if result else None):>10} {percent(result.test_accuracy if result else None):>7}"
+                f"  {label.before(run.labels)}{run.config.model} on {run.config.dataset}, {run.config.freeze}"
+            )
+    return 0
+
+
+def _show(home: Home, run_id: str, as_json: bool) -> int:
+    store = RunStore(home.database)
+    supervisor = Supervisor(home, store)
+    supervisor.reconcile()
+    run = store.run(run_id)
+    if as_json:
+        epochs = [{name: _json_number(value) for name, value in asdict(row).items()} for row in store.epochs_after(run_id)]
+        found = {"history": epochs, "tuning": _tuning(store.tuning(run_id)), **data(run), "notes": _notes(run, store.reuse(run_id))}
+        print(
+            json.dumps({**summary(home, run), "config": run.config.model_dump(), "error": run.error, "continued": store.continued(run_id), **found})
+        )
+        return 0
+    print(
+        f"run {run.id}, {run.status}, created {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(run.created))}", *label.lines(run.labels), sep="\n"
+    )
+    for name, value in run.config.model_dump().items():
+        print(f"  {name:20} {value}")
+    if run.plan:
+        print(
+            f"data: {len(run.plan.classes):,} classes, {run.plan.train_samples:,} training, {run.plan.validation_samples:,} validation and "
+            f"{run.plan.test_samples:,} test images"
+        )
+    for note in _notes(run, store.reuse(run_id)):
+        print(note)
+    for line in store.continued(run_id):
+        print(line)
+    if run.waits:
+        print(f"It {queue.why_waiting(supervisor, run_id)}.")
+    for row in store.epochs_after(run_id):
+        print(
+            f"epoch {row.epoch:>4}  step {row.step:>7}  train loss {row.train_loss:.4f}  accuracy {percent(row.train_accuracy)}"
+            + (f"  validation loss {row.validation_loss:.4f}  accuracy {percent(row.validation_accuracy)}" if row.validation_loss is not None else "")
+        )
+    tuning = store.tuning(run_id)
+    if tuning is not None:
+        print(f"fastest way: {tuning.way.label} ({tuning.reason}; {tuning.measured})")
+    reuse = store.reuse(run_id)
+    if reuse is not None:
+        print(telling.reuse_in_words(reuse))
+        if reuse.threads is not None:
+            print(telling.threads_in_words(reuse.threads))
+    if run.result is not None:
+        print(sentence(home, run))
+    if run.error:
+        print(run.error)
+    return 0
+
+
+def _notes(run: Run, reuse: Reuse | None) -> tuple[str, ...]:
+    """What there is to know of a run: from its beginning, and what became of torch.compile."""
+    given_up = telling.given_up(reuse)
+    return (*(run.plan.notes if run.plan else ()), *([given_up] if given_up else []))
+
+
+def _tuning(tuning: Tuning | None) -> dict[str, Any] | None:
+    """The measured ways with what follows for each of them."""
+    if tuning is None:
+        return None
+    ways = [
+        {
+            **asdict(way),
+            "seconds": tuning.seconds(way),
+            "samples_per_second": tuning.samples_per_second(way),
+            "times_faster": tuning.times_faster(way),
+        }
+        for way in tuning.ways
+    ]
+    return {**asdict(tuning), "ways": ways}
+
+
+def summary(home: Home, run: Run | UnreadableRun) -> dict[str, Any]:
+    """What there is to say of a run at its end, or so far, ready for JSON: losses, shares from 0 to 1, seconds."""
+    if isinstance(run, UnreadableRun):
+        return {"run_id": run.id, "status": "unreadable", "error": run.reason}
+    result = run.result
+    return {
+        "run_id": run.id,
+        **written(run.labels),
+        "status": run.status,
+        "epochs": result.epochs if result else run.epoch,
+        "steps": result.steps if result else run.step,
+        "train_loss": result.train_loss if result else None,
+        "validation_accuracy": result.validation_accuracy if result else None,
+        "test_accuracy": result.test_accuracy if result else None,
+        "seconds": result.seconds if result else run.active_seconds,
+        "samples_per_second": result.samples_per_second if result else None,
+        "weights": str(weights) if (weights := weights_of(home, run)) else None,
+    }
+
+
+def data(run: Run) -> dict[str, Any]:
+    """How the dataset was read and what was left out, in sentences, and what the three sets hold. `data` is None before that is known."""
+    plan = run.plan
+    if plan is None:
+        return {"notes": [], "data": None}
+    images = {"train": plan.train_samples, "validation": plan.validation_samples, "test": plan.test_samples}
+    return {"notes": plan.notes, "data": {"classes": plan.classes, "images": images}}
+
+
+def sentence(home: Home, run: Run) -> str:
+    """The same of a run that has ended with a result, as a person reads it."""
+    result = run.result
+    assert result is not None
+    measured = [f"validation accuracy {percent(result.validation_accuracy)}", f"test accuracy {percent(result.test_accuracy)}"]
+    weights = weights_of(home, run)
+    if result.test_accuracy is None and weights is not None:
+        measured.append(f"measure it with: python -m core evaluate {run.id}")
+    ended = f"{run.status} after {result.epochs} epochs, {result.steps} steps, {result.seconds:.1f} s"
+    return f"{ended}; {', '.join(measured)}; weights: {weights}"
+
+
+def _json_number(value: float | None) -> float | None:
+    """JSON has neither NaN nor infinity: null."""
+    return value if value is None or math.isfinite(value) else None
