@@ -20,7 +20,7 @@ const PAUSE = 90; // ms that the pointer rests on a point before its picture is 
 const REACH = 12; // px from the pointer to a point that counts as pointed at
 const RADIUS = 3.6, MARGIN = 18;
 const MANY = 20; // classes above which there is a box to find one
-const SHAPES = ["circle", "square", "diamond", "triangle"]; // every ten classes another: no class is told by its colour alone
+export const SHAPES = ["circle", "square", "diamond", "triangle"]; // every ten classes another: no class is told by its colour alone
 
 class EmbeddingMap {
   constructor(root, elements) {
@@ -280,7 +280,7 @@ function centred(points) {
   return points.map((point) => point.map((value, axis) => (value - middle[axis]) / (2 * reach)));
 }
 
-function outline(brush, shape, x, y, radius) {
+export function outline(brush, shape, x, y, radius) {
   const r = radius * 1.1;
   if (shape === "circle") brush.arc(x, y, radius, 0, 2 * Math.PI);
   else if (shape === "square") brush.rect(x - radius, y - radius, 2 * radius, 2 * radius);

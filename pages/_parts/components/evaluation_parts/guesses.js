@@ -15,7 +15,7 @@ function draw(root, { label, guesses }, make, percent, short) {
   while (list.children.length < guesses.length) list.append(make("li", {}, make("b"), make("span", { aria: { hidden: true } }, make("i")), make("output")));
   guesses.forEach(({ name, probability, mark }, at) => {
     const [title, strip, value] = list.children[at].children;
-    title.textContent = mark ? `${short(name, 40)} ${mark}` : short(name, 40);
+    title.textContent = mark ? `${short(name, 28)} ${mark}` : short(name, 28);
     title.title = name;
     strip.firstChild.style.width = `${100 * probability}%`;
     value.textContent = percent(probability);

@@ -12,7 +12,7 @@ function draw(root, { label, action, large, pictures }, make, short) {
   const focused = root.contains(document.activeElement) ? document.activeElement.dataset.index : null;
   const items = pictures.map(({ index, picture, title, about, verdict, chosen }) => {
     const image = make("img", { src: picture, alt: "", draggable: false, loading: "lazy" });
-    const words = [make("b", { textContent: short(title, 36) }), make("span", { textContent: about })];
+    const words = [make("b", { textContent: short(title, 28) }), make("span", { textContent: about })];
     const button = make("button", { type: "button", title: `${title}. ${action}`, data: { index }, aria: { label: `${title}, ${about}. ${action}`, pressed: chosen } }, image, ...words);
     button.onclick = () => root.thawSend(index);
     return make("li", { data: { verdict } }, button);

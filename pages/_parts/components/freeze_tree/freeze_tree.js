@@ -49,12 +49,12 @@ class FreezeTree {
           <div class="thaw-rows" role="tree" aria-label="Layers"></div>
           <p class="thaw-nothing" hidden>No layer has that in its name.</p>
         </div>
-        <figure class="thaw-map-frame"><div class="thaw-map"></div>
+        <figure class="thaw-map-frame"><div class="thaw-treemap"></div>
           <figcaption><i data-frozen="false"></i>learns <i data-frozen="true"></i>frozen <span>Areas by parameters; a click toggles.</span></figcaption></figure>
       </div>`;
     this.list = root.querySelector("[role=tree]");
     this.said = root.querySelector(".thaw-said");
-    this.map = new Treemap(root.querySelector(".thaw-map"), { toggle: (path) => this.toggle(path), point: (path) => this.point(path) });
+    this.map = new Treemap(root.querySelector(".thaw-treemap"), { toggle: (path) => this.toggle(path), point: (path) => this.point(path) });
     this.list.onclick = (event) => this.click(event);
     this.list.onkeydown = (event) => this.key(event);
     this.list.onpointerover = (event) => this.map.mark(event.target.closest(".thaw-layer")?.dataset.path);

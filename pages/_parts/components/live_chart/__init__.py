@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
 import streamlit as st
 
+from core.records.events import Layer
 from core.records.findings import Finding
 from pages._parts.shared import assets
 
@@ -18,6 +19,8 @@ _component = st.components.v2.component(
     js=assets.loader("live_chart.js"),
     isolate_styles=False,  # Plotly's mode bar loses its styles in a shadow root
 )
+
+_ahead = st.components.v2.component("thaw_live_ahead", html='<div class="thaw-live" hidden></div>\n', js=assets.loader("live_chart.js"))
 
 _link = st.components.v2.component(
     "thaw_evidence_link",
@@ -33,10 +36,11 @@ _CHARTS = {"loss": "loss", "accuracy": "accuracy", "gradient norms": "gradient n
 """What a finding's chart is called in a sentence."""
 
 
-def live_chart(run_id: str, on_inspect: Callable[[str], object]) -> None:
+def live_chart(run_id: str, on_inspect: Callable[[str], object], layers: Sequence[Layer] = ()) -> None:
     """Show the charts of a run, with its whole history, as it grows. Reruns of the page leave them alone.
 
-    `on_inspect` is called with the name of a layer when a person asks for histograms of it.
+    `on_inspect` is called with the name of a layer when a person asks for histograms of it. `layers` are those of the run's plan, where there
+    is one: the charts take the room that they need at once, and nothing below them moves.
     """
     key = f"live-{run_id}"
 
@@ -45,7 +49,9 @@ def live_chart(run_id: str, on_inspect: Callable[[str], object]) -> None:
         if asked:
             on_inspect(str(asked["name"]))
 
-    _component(key=key, data={"run": run_id, "plotly": assets.address("plotly.min.js")}, on_inspect_change=inspect)
+    blocks = len({layer.block or layer.name for layer in layers})
+    data = {"run": run_id, "plotly": assets.address("plotly.min.js"), "rows": len(layers), "blocks": blocks}
+    _component(key=key, data=data, on_inspect_change=inspect)
 
 
 def evidence_link(run_id: str, finding: Finding, key: str) -> None:
@@ -66,4 +72,4 @@ def evidence_link(run_id: str, finding: Finding, key: str) -> None:
 
 def load_ahead() -> None:
     """Let the browser fetch and compile Plotly while a person still reads the page, so that charts appear at once later."""
-    _component(key="live-ahead", data={"run": None, "plotly": assets.address("plotly.min.js")}, height=1)
+    _ahead(key="live-ahead", data={"run": None, "plotly": assets.address("plotly.min.js")}, height=1)

@@ -8,7 +8,7 @@ const DOUBLE_CLICK = 280; // milliseconds in which a second click makes it a dou
 const NOTHING = { x: [null], y: [null], type: "scatter", mode: "markers", hoverinfo: "skip", showlegend: false };
 
 export class CanvasPanel {
-  // `paint(context, { width, height, across, down })` draws; `tell(step, y)` is the text for a point (lines; null: nothing to say there);
+  // `paint(context, { width, height, across, down })` draws; `tell(step, y, grain)` is the text for a point (lines; null: nothing to say there);
   // `open(step, y)`, where given, is called for a click. A double click shows the whole run again.
   constructor(chart, name, { paint, tell, open }) {
     Object.assign(this, { chart, name, paint, tell });
@@ -78,14 +78,14 @@ export class CanvasPanel {
     });
   }
 
-  // [step, y] under the pointer, null outside of the picture.
+  // [step, y, grain] under the pointer, null outside of the picture; `grain` is how much of y a pixel covers.
   placeOf(event) {
     const frame = this.frame();
     if (!frame) return null;
     const box = this.canvas.getBoundingClientRect();
     const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
     if (!(x >= 0 && x <= 1 && y >= 0 && y <= 1)) return null;
-    return [frame.x0 + x * (frame.x1 - frame.x0), frame.y0 + y * (frame.y1 - frame.y0)];
+    return [frame.x0 + x * (frame.x1 - frame.x0), frame.y0 + y * (frame.y1 - frame.y0), (frame.y1 - frame.y0) / frame.height];
   }
 
   point(event) {

@@ -2,7 +2,7 @@
 // these steps, with a dashed box around them, until somebody takes it away. The address is the place: a refresh shows it again.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
-const [{ cut, count, escaped, faded }, { heightsIn }] = await Promise.all(["looks", "figures"].map(beside));
+const [{ ENDED, cut, count, escaped, faded }, { heightsIn }] = await Promise.all(["looks", "figures"].map(beside));
 
 export const ASKED = "thaw-show-evidence"; // event on `window`: its detail is an address as `evidence_link` of __init__.py writes it
 const NAMES = ["chart", "steps", "layers", "finding"]; // what the address says of it
@@ -12,7 +12,6 @@ const LABELLED = ["loss", "accuracy", "heat", "layer"]; // in the low ones a lab
 const LABEL = 22; // pixels that a label is high
 const AROUND = 0.25; // how much is shown before and after the window, as a share of it
 const FEWEST = 8; // points of a long run's summary that a zoom has at least
-const ENDED = ["finished", "stopped", "failed", "lost"];
 
 // What an address asks for: {chart, first, last, layers, finding}, {wrong} where it cannot be read, null where it asks for nothing.
 export function evidenceIn(address) {
@@ -93,7 +92,8 @@ export class Evidence {
   back() {
     const links = [...document.querySelectorAll(".thaw-evidence-link")];
     const link = links.find(({ href }) => runIn(href) === this.chart.run && evidenceIn(href)?.finding === this.marked.finding);
-    const place = link?.checkVisibility() ? link : link?.closest("details")?.querySelector("summary"); // among the resolved ones, in a closed box
+    const place = link?.checkVisibility() ? link : chipOf(this.marked.finding);
+    if (place && place !== link) setTimeout(() => place.click()); // it opens over the page, once the press that leads here is over: that would close it
     if (place) toward(place, "center", place);
     else this.say(`Marked: ${inWords(this.marked)}. Its finding is not on this page any more.`);
   }
@@ -103,7 +103,7 @@ export class Evidence {
     root.querySelector("[data-act=back]").hidden = wrong || !this.marked?.finding;
     const line = root.querySelector(".thaw-marked");
     line.hidden = !text;
-    line.textContent = text;
+    line.textContent = line.title = text;
     line.dataset.wrong = wrong;
     const [from, to] = this.chart.range().map(Math.round);
     const layer = this.marked?.rows.length === 1 && this.chart.layer ? ` Layer ${this.chart.layer.name} is open.` : "";
@@ -131,8 +131,8 @@ export class Evidence {
     if (!LABELLED.includes(figure) || seenFrom >= seenTo) return { shapes, annotations: [], room: 0 };
     const middle = (seenFrom + seenTo) / 2, place = (middle - left) / (right - left);
     const [x, xanchor] = place < 1 / 3 ? [seenFrom, "left"] : place > 2 / 3 ? [seenTo, "right"] : [middle, "center"]; // an edge would cut it off
-    // Above the waterfall, over the flags of changes: inside it a label would cover a layer.
-    const above = figure === "heat" ? { yanchor: "bottom", yshift: chart.history.changes.length ? 14 : 2 } : { yanchor: "top" };
+    // Above the waterfall, over the flags of changes: inside it a label would cover a layer. Its rows make the room.
+    const above = figure === "heat" ? { yanchor: "bottom", yshift: 14 } : { yanchor: "top" };
     return {
       shapes, room: figure === "heat" ? LABEL : 0,
       annotations: [{
@@ -142,6 +142,12 @@ export class Evidence {
       }],
     };
   }
+}
+
+// The chip above the charts in which a finding is told (findings_view.py); that of all resolved ones, where it has none of its own.
+function chipOf(finding) {
+  const own = `[class*="st-key-chip_"][class*="_${CSS.escape(finding.replaceAll(" ", "_"))}_"] button`;
+  return document.querySelector(own) ?? document.querySelector('[class*="st-key-resolved_"] button');
 }
 
 const stepsInWords = ({ first, last }) => (first === last ? `step ${count(first)}` : `steps ${count(first)} to ${count(last)}`);

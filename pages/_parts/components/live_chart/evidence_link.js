@@ -10,7 +10,10 @@ export function mountLink({ data, parentElement }) {
   link.setAttribute("aria-label", data.label);
   link.querySelector("small").textContent = data.steps;
   link.onclick = (event) => {
+    // Told in a box that lies over the charts: it closes first, and leaves the focus to the chart.
+    const close = link.closest("[data-st-overlay-root]") && (() => document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" })));
     if (event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    close?.();
     if (!window.dispatchEvent(new CustomEvent(ASKED, { detail: link.href, cancelable: true }))) event.preventDefault();
   };
 }

@@ -1,24 +1,42 @@
 // The freeze lane: a row for each block of the model that says over the steps whether it was frozen, learned, or both in part.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
-const [{ count, ending, escaped, number }, { hatch }] = await Promise.all(["looks", "canvas_panel"].map(beside));
+const [{ count, cut, ending, escaped, number }, { hatch }, { MARGIN, laneRows }] = await Promise.all(["looks", "canvas_panel", "panels"].map(beside));
 
 const WORDS = { learns: "learns", frozen: "frozen", "in part": "in part" };
 
-export const laneHeight = (history) => (history.blocks.length > 16 ? 15 : 21) * Math.max(1, history.blocks.length);
+const NAMED = 12; // blocks that are named to a screen reader for each state
+
+export const laneHeight = (history) => laneRows(history.blocks.length);
 
 export function layoutLane(chart) {
   const { history, colours } = chart;
   const height = laneHeight(history);
   const row = height / Math.max(1, history.blocks.length);
+  const each = Math.max(1, Math.ceil(11 / row)); // names that would lie on each other are left out
+  const named = history.blocks.map((_, place) => place).filter((place) => place % each === 0);
   return {
-    height: height + 50, hovermode: false, showlegend: false, margin: { t: 6, b: 44 }, xaxis: { showgrid: false, automargin: false },
+    hovermode: false, showlegend: false, margin: { t: MARGIN.t, b: MARGIN.b, autoexpand: false }, xaxis: { showgrid: false, automargin: false, title: { standoff: 4 } },
     yaxis: {
       range: [height, 0], fixedrange: true, showgrid: false, zeroline: false, automargin: false, title: { text: "" },
       tickfont: { size: history.blocks.length > 16 ? 10 : 11, family: colours.mono }, tickmode: "array",
-      tickvals: history.blocks.map((_, place) => (place + 0.5) * row), ticktext: history.blocks.map((block) => escaped(ending(block.name, chart.labelLength))),
+      tickvals: named.map((place) => (place + 0.5) * row), ticktext: named.map((place) => escaped(ending(history.blocks[place].name, chart.labelLength))),
     },
   };
+}
+
+// What is painted as one: each block, or, where blocks are too thin to be told apart, neighbours with the same history. [{block, from, to}]
+function painted(history, row) {
+  const found = [];
+  let before = null;
+  history.blocks.forEach((block, place) => {
+    const stretches = history.stretches(block);
+    const alike = row < 6 ? JSON.stringify(stretches.map(({ from, state }) => [from, state])) : place;
+    if (alike === before) found.at(-1).to = place + 1;
+    else found.push({ block, stretches, from: place, to: place + 1 });
+    before = alike;
+  });
+  return found;
 }
 
 export function paintLane(chart, context, { width, height, across }) {
@@ -28,26 +46,28 @@ export function paintLane(chart, context, { width, height, across }) {
   const frozen = hatch(context, colours.frozen, colours.frozenLine), part = hatch(context, chart.partFill, colours.frozenLine, 9);
   const fills = { learns: chart.learnsFill, frozen, "in part": part };
   const end = Math.max(history.lastStep, history.now.step) + 0.5;
-  context.font = `${Math.min(11, row - 4)}px ${colours.font}`;
   context.textBaseline = "middle";
-  history.blocks.forEach((block, place) => {
-    const top = Math.round(place * row) + 1, bottom = Math.round((place + 1) * row) - 1;
-    for (const { from, to, state, frozen } of history.stretches(block)) {
+  for (const { block, stretches, from: first, to: last } of painted(history, row)) {
+    const gap = (last - first) * row < 6 ? 0 : 1;
+    const top = Math.round(first * row) + gap, bottom = Math.max(top + 1, Math.round(last * row) - gap);
+    context.font = `${Math.min(11, bottom - top - 2)}px ${colours.font}`;
+    for (const { from, to, state, frozen } of stretches) {
       const left = Math.max(0, Math.round(across(from - 0.5))), right = Math.min(width, Math.round(across(to === null ? end : to + 0.5)));
       if (right <= left) continue;
       context.fillStyle = fills[state];
       context.fillRect(left, top, right - left, bottom - top);
-      const words = state === "in part" ? `${count(block.rows.length - frozen)} of ${count(block.rows.length)} learn` : WORDS[state];
-      const size = context.measureText(words).width;
+      if (bottom - top < 9) continue;
+      const words = state === "in part" && last - first === 1 ? `${count(block.rows.length - frozen)} of ${count(block.rows.length)} learn` : WORDS[state];
+      const size = context.measureText(words).width, middle = (top + bottom) / 2, half = Math.min(8, (bottom - top) / 2 - 2);
       if (size + 14 > right - left) continue;
       context.fillStyle = colours.background;
       context.globalAlpha = 0.82;
-      context.fillRect(left + 3, top + 2, size + 8, bottom - top - 4);
+      context.fillRect(left + 3, middle - half, size + 8, 2 * half);
       context.globalAlpha = 1;
       context.fillStyle = colours.text;
-      context.fillText(words, left + 7, (top + bottom) / 2 + 0.5);
+      context.fillText(words, left + 7, middle + 0.5);
     }
-  });
+  }
 }
 
 export function tellLane(chart, step, y) {
@@ -95,6 +115,9 @@ export function laneAsData(history) {
 export function laneInWords(history) {
   const now = { learns: [], frozen: [], "in part": [] };
   for (const block of history.blocks) now[history.stretches(block).at(-1).state].push(block.name);
-  const parts = Object.entries(now).filter(([, names]) => names.length).map(([state, names]) => `${state}: ${names.join(", ")}`);
+  const parts = Object.entries(now).filter(([, names]) => names.length).map(([state, names]) => {
+    const more = names.length - NAMED;
+    return `${state}: ${names.slice(0, NAMED).map((name) => cut(name, 60)).join(", ")}${more > 0 ? ` and ${count(more)} more` : ""}`;
+  });
   return `Freeze lane of ${count(history.blocks.length)} blocks over steps. Now ${parts.join("; ")}.`;
 }

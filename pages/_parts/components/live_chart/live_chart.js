@@ -2,39 +2,37 @@
 // shows the component and again whenever its data or the theme changes; what belongs to one place on the page is kept in `charts`,
 // so a second call only redraws. What has arrived is kept by run_history.js; the other modules draw it.
 
-const RECONNECT_AFTER = 1000; // milliseconds
 const SLOW_REDRAW_AFTER = 1000; // milliseconds: all but loss and accuracy are drawn less often than messages come
-const NO_SUCH_RUN = 4404, UNREADABLE = 4422; // close codes of the /live route
 const SLOW = ["heat", "lane", "rate", "table", "layer"];
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`); // all modules carry one digest, see assets.py
-const [{ RunHistory }, { baseLayout, merge, mixed, readColours }, { drawLoss, drawAccuracy, drawRate }, { CanvasPanel }, waterfall, lane] =
-  await Promise.all(["run_history", "looks", "figures", "canvas_panel", "waterfall", "freeze_lane"].map(beside));
-const [{ markers }, { fitNames, layerRows, layerTable }, { OneLayer }, spoken, { Evidence }, { PANELS, PAGE }, { Press }] =
-  await Promise.all(["markers", "layer_table", "one_layer", "spoken", "evidence", "panels", "press"].map(beside));
-
-// Thaw may lie below a path that only a proxy knows of, and the page's address may have changed since: this script lies in its assets/.
-const HOME = new URL("..", import.meta.url);
-
-/** The address of the live line with this query, beside the assets of a Thaw at `home`: ws:// for http://, wss:// for https://. */
-export function line(query, home = HOME) {
-  const address = new URL(`live?${query}`, home);
-  address.protocol = address.protocol.replace("http", "ws");
-  return address.href;
-}
+const [{ RunHistory }, { ENDED, mixed, readColours }, { drawLines, drawPicture }, { CanvasPanel }, waterfall, lane] =
+  await Promise.all(["run_history", "looks", "drawing", "canvas_panel", "waterfall", "freeze_lane"].map(beside));
+const [{ fitNames, layerRows, layerTable }, { OneLayer }, spoken, { Evidence }, { PANELS, PAGE, heightOf }, { Press }] =
+  await Promise.all(["layer_table", "one_layer", "spoken", "evidence", "panels", "press"].map(beside));
+const [{ Connection, HOME, line }, { Scales }, { Large }] = await Promise.all(["connection", "scales", "large"].map(beside));
+export { line };
 
 const charts = new WeakMap();
 
 export function mount({ data, parentElement, setTriggerValue }) {
   loadPlotly(data.plotly);
+  begin(data.run, parentElement);
   if (!data.run) return () => {};
   const root = parentElement.querySelector(".thaw-live");
   let chart = charts.get(root);
   if (chart && chart.run !== data.run) { chart.close(); chart = null; }
   if (!chart) { chart = new LiveChart(root, data); charts.set(root, chart); }
-  else chart.drawAll();
+  else chart.expect(data);
   chart.send = setTriggerValue;
   return () => { chart.close(); charts.delete(root); };
+}
+
+let begun = null; // the run whose page is shown
+/** The page of another run begins at its top: a form, or a list of runs, that was scrolled would leave its curves out of sight. */
+function begin(run, element) {
+  if (run && run !== begun) element.closest("[data-testid=stMain]")?.scrollTo({ top: 0, behavior: "instant" });
+  begun = run;
 }
 
 let plotly = null;
@@ -53,9 +51,8 @@ function loadPlotly(address) {
 let mounted = 0; // radio buttons of one chart need a name that no other chart has
 
 class LiveChart {
-  constructor(root, { run, plotly: address }) {
-    this.root = root;
-    this.run = run;
+  constructor(root, { run, plotly: address, ...expected }) {
+    Object.assign(this, { root, run, expected });
     this.history = new RunHistory();
     this.cursor = null;
     this.zoom = null; // range of steps that all figures show; null: everything
@@ -65,6 +62,8 @@ class LiveChart {
     this.dirty = new Set();
     this.slowDrawn = 0;
     this.layer = null;
+    this.scales = new Scales(run);
+    this.hidden = { loss: new Set(), accuracy: new Set(), rate: new Set() }; // lines that somebody has hidden
     root.innerHTML = PAGE;
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", "Live charts of this run");
@@ -76,6 +75,8 @@ class LiveChart {
     };
     root.querySelector("[data-act=reset]").onclick = () => this.resetZoom();
     root.querySelector("[data-act=back]").onclick = () => this.evidence.back();
+    for (const name of ["loss", "rate"]) this.logButton(name).onclick = () => this.setLog(name, this.logButton(name).ariaPressed !== "true");
+    this.large = new Large(this);
     mounted += 1;
     for (const radio of root.querySelectorAll(".thaw-view input")) {
       radio.name = `thaw-view-${mounted}`;
@@ -88,7 +89,14 @@ class LiveChart {
     window.addEventListener(spoken.WATCHING, this.onWatching);
     this.press = new Press(root, () => this.flush());
     this.evidence = new Evidence(this);
-    this.connect();
+    this.reserve();
+    this.wide = this.width();
+    this.sizes = new ResizeObserver(() => this.resized());
+    for (const element of [root, this.large.dialog]) this.sizes.observe(element);
+    this.connection = new Connection({
+      query: () => this.query(), receive: (message) => this.receive(message), status: () => this.about?.status,
+      say: (state, word, sentence) => spoken.say(this, state, word, sentence),
+    });
     loadPlotly(address).then(
       (Plotly) => { if (!this.closed) { this.Plotly = Plotly; this.setUp(); this.drawAll(); this.evidence.show(); } },
       (error) => spoken.say(this, "lost", error.message),
@@ -100,8 +108,8 @@ class LiveChart {
     this.pictures = {
       heat: new CanvasPanel(this, "heat", {
         paint: (context, frame) => waterfall.paintWaterfall(this, rows(), context, frame),
-        tell: (step, y) => waterfall.tellWaterfall(this, rows(), step, y),
-        open: (_, y) => { if (y <= rows().total) this.openLayer(waterfall.rowAt(rows(), y)); },
+        tell: (step, y, grain) => waterfall.tellWaterfall(this, rows(), step, y, grain),
+        open: (_, y) => { this.large.close(); this.openLayer(waterfall.rowAt(rows(), y)); },
       }),
       lane: new CanvasPanel(this, "lane", {
         paint: (context, frame) => lane.paintLane(this, context, frame), tell: (step, y) => lane.tellLane(this, step, y),
@@ -111,9 +119,9 @@ class LiveChart {
 
   close() {
     this.closed = true;
-    clearTimeout(this.retry);
     clearTimeout(this.slowTimer);
-    this.socket?.close();
+    this.connection.close();
+    this.sizes.disconnect();
     document.removeEventListener("visibilitychange", this.onVisible);
     window.removeEventListener(spoken.WATCHING, this.onWatching);
     this.press.close();
@@ -128,20 +136,10 @@ class LiveChart {
 
   // What has arrived
 
-  connect() {
+  // What is asked of the server: all of the run, or what came after what is here.
+  query() {
     const numbers = Object.entries(this.cursor ?? {}).filter(([, value]) => typeof value === "number");
-    const at = numbers.map(([name, value]) => `&${name === "step" ? "after" : name}=${value}`).join("");
-    const socket = new WebSocket(line(`run=${encodeURIComponent(this.run)}${at}`));
-    this.socket = socket;
-    socket.onopen = () => spoken.say(this, "live", "Live");
-    socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
-    socket.onclose = ({ code }) => {
-      if (this.closed) return;
-      if (code === NO_SUCH_RUN) return spoken.say(this, "lost", "This run is gone");
-      if (code === UNREADABLE) return spoken.say(this, "lost", "This run cannot be read");
-      spoken.say(this, "lost", "Reconnecting");
-      this.retry = setTimeout(() => this.connect(), RECONNECT_AFTER);
-    };
+    return `run=${encodeURIComponent(this.run)}${numbers.map(([name, value]) => `&${name === "step" ? "after" : name}=${value}`).join("")}`;
   }
 
   receive(message) {
@@ -156,8 +154,14 @@ class LiveChart {
     if (fresh.has("epochs") || fresh.has("everything")) spoken.listEpochs(this);
     if (fresh.has("changes") || fresh.has("everything")) spoken.listChanges(this);
     if (fresh.has("inspections")) this.slowDrawn = 0; // somebody waits for it
-    if (["finished", "stopped", "failed", "lost"].includes(message.run.status)) spoken.say(this, "ended", "Complete");
+    const ended = ENDED.includes(message.run.status);
+    if (fresh.has("everything")) {
+      this.reserve();
+      this.root.querySelector(".thaw-changes ol").hidden = ended && !this.history.changes.length; // none will come
+    }
+    if (ended) spoken.say(this, "ended", "Complete");
     else if (message.run.status === "paused") spoken.say(this, "paused", "Paused");
+    else if (message.run.status === "queued") spoken.say(this, "paused", "Waiting");
     else spoken.say(this, "live", "Live");
     this.layer?.state();
     this.publish();
@@ -229,7 +233,7 @@ class LiveChart {
 
   config(name) {
     return {
-      responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtons: [["zoom2d", "pan2d", "toImage"]], doubleClick: "autosize",
+      displaylogo: false, displayModeBar: "hover", modeBarButtons: [["zoom2d", "pan2d", "toImage"]], doubleClick: "autosize",
       toImageButtonOptions: { filename: `${this.run}-${name}`, scale: 2 },
     };
   }
@@ -241,62 +245,43 @@ class LiveChart {
       return this.table.show(layerRows(this.history));
     }
     if (name === "layer") return this.layer?.draw();
-    if (name === "heat" || name === "lane") this.drawPicture(name);
-    else {
-      const plot = this.plot(name);
-      const [traces, layout] = { loss: drawLoss, accuracy: drawAccuracy, rate: drawRate }[name](this);
-      const whole = this.marked(name, merge(baseLayout(this), name === "rate" ? merge(layout, { margin: this.sides() }) : layout), plot);
-      const first = !plot.classList.contains("js-plotly-plot");
-      plot.style.height = `${whole.height}px`; // Plotly forgets its height when the window changes
-      this.Plotly.react(plot, traces, whole, this.config(name));
-      if (first) plot.on("plotly_relayout", (event) => this.follow(name, event));
-      if (name === "rate") this.panel("rate").querySelector("small").textContent = traces.length > 1 ? "one line for each multiplier" : "";
-    }
+    if (name === "heat" || name === "lane") drawPicture(this, name);
+    else drawLines(this, name);
     this.root.dataset.drawn = this.history.lastStep;
   }
 
-  drawPicture(name) {
-    const plot = this.plot(name);
-    if (name === "heat") this.rows = waterfall.arrange(this.history);
-    this.labelLength = this.root.clientWidth < 760 ? 18 : 30;
-    const layout = merge(name === "heat" ? waterfall.layoutWaterfall(this, this.rows) : lane.layoutLane(this), { margin: this.sides() });
-    const whole = this.marked(name, merge(baseLayout(this), layout), plot);
-    whole.yaxis.uirevision = whole.datarevision; // the rows in sight are ours to keep, as the range of steps is
-    const first = this.pictures[name].draw(whole, { ...this.config(name), doubleClick: false });
-    if (first) plot.on("plotly_relayout", (event) => this.follow(name, event));
-    if (name === "heat") {
-      const view = waterfall.VIEWS[this.view];
-      this.panel("heat").querySelector("h3").textContent = view.title;
-      this.panel("heat").querySelector(".thaw-key").innerHTML = waterfall.keyOf(this);
-      const about = this.panel("heat").querySelector(".thaw-about");
-      about.textContent = view.about;
-      about.hidden = !view.about;
-    }
-  }
-
-  // The same room left and right of the wide figures, so that a step stands at the same place in all of them.
-  sides() {
-    const longest = (names, width) => Math.max(0, ...names.map((name) => Math.min(name.length, this.labelLength ?? 30))) * width;
+  height(name) {
     const { layers, blocks } = this.history;
-    return { l: Math.max(56, Math.ceil(Math.max(longest(layers.map(({ name }) => name), 6.05), longest(blocks.map(({ name }) => name), 6.65))) + 10), r: 10 };
+    return heightOf(name, layers.length || this.expected.rows, blocks.length || this.expected.blocks);
   }
 
-  // A figure's layout with the window of a finding, a line and a flag for each change, and room for the flags.
-  marked(name, layout, plot) {
-    const width = Math.max(100, plot.clientWidth - layout.margin.l - layout.margin.r);
-    const whole = this.with(layout, this.evidence.marks(name, width));
-    if (!this.history.changes.length) return whole;
-    const changes = markers(this, width);
-    this.root.dataset.markers = changes.shapes.length;
-    const legend = { ...layout.legend, yref: "container", y: 0.995, yanchor: "top" };
-    return { ...this.with(whole, { ...changes, room: layout.showlegend ? 16 : 12 }), legend };
+  // What the page knows of the model before the first message has come.
+  expect({ rows, blocks }) {
+    this.expected = { rows, blocks };
+    this.reserve();
+    this.drawAll();
   }
 
-  with(layout, { shapes, annotations, room }) {
-    return {
-      ...layout, height: layout.height + room, margin: { ...layout.margin, t: layout.margin.t + room },
-      shapes: [...(layout.shapes ?? []), ...shapes], annotations: [...(layout.annotations ?? []), ...annotations],
-    };
+  // Take the room that all figures will need, before there is anything to draw. What lies below the waterfall is shown once the model is known.
+  reserve() {
+    for (const name of Object.keys(PANELS)) if (this.large.name !== name) this.plot(name).style.height = `${this.height(name)}px`;
+    const rows = this.history.layers.length || this.expected.rows || 0;
+    this.table.reserve(rows);
+    this.root.dataset.known = rows > 0;
+    waterfall.tellAbout(this.panel("heat"), rows, this.view);
+  }
+
+  width() {
+    const { name, dialog } = this.large;
+    return [this.root.clientWidth, ...(name ? [dialog.clientWidth, dialog.clientHeight] : [])].join();
+  }
+
+  // Figures follow the room that they have, whatever takes it from them: the window, a drawer beside them, a dialog.
+  resized() {
+    const wide = this.width();
+    if (wide === this.wide) return;
+    this.wide = wide;
+    this.drawAll();
   }
 
   // The range of steps that is shown. A copy: Plotly writes into the one that it is given.
@@ -348,6 +333,14 @@ class LiveChart {
     this.flush();
     this.publish();
     spoken.summarise(this);
+  }
+
+  logButton(name) { return this.panel(name).querySelector("[data-act=log]"); }
+
+  setLog(name, log) {
+    this.scales.choose(name, log);
+    this.draw(name);
+    spoken.write(this.root.querySelector(".thaw-unseen"), `${PANELS[name].title}: ${log ? "log" : "linear"} scale.`);
   }
 
   openLayer(row, { arrive = true } = {}) {

@@ -4,6 +4,8 @@
 export const FROZEN = -32768, ZERO = -32767, NONE = -32766, NOT_MEASURED = -32765, NOT_FINITE = 32767;
 export const plain = (code) => code > NOT_MEASURED && code < NOT_FINITE; // true for a value, false for a code (and for none at all)
 
+export const ENDED = ["finished", "stopped", "failed", "lost", "interrupted"]; // see RunStatus of core/records/events.py
+
 export const GUIDE = { low: -4, middle: -3, high: -2 }; // log10 of the update ratio: the band around the rule of thumb of 1e-3
 export const GUIDE_SOURCE = "Karpathy, CS231n notes, “Ratio of weights:updates”";
 
@@ -38,6 +40,12 @@ export function colourAt(scale, share) {
   const place = Math.min(1, Math.max(0, share)) * (scale.length - 1);
   const below = Math.min(scale.length - 2, Math.floor(place));
   return mixed(scale[below + 1], scale[below], place - below);
+}
+
+// The width of a figure's place, which Plotly would ask for only when the window changes; nothing where it is not shown.
+export function widthOf(plot) {
+  const width = Math.floor(plot.getBoundingClientRect().width);
+  return width > 0 ? { width } : {};
 }
 
 let revisions = 0; // arrays grow in place, so Plotly must be told that they are not what they were

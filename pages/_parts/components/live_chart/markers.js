@@ -1,7 +1,7 @@
 // Where something was changed while the run trained: a line in every chart, with a flag that says what, and the list of all changes.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
-const { count, escaped, inWords, number } = await beside("looks");
+const { count, cut, escaped, inWords, number } = await beside("looks");
 
 const FLAG_WIDTH = 24; // pixels: flags closer than this become one
 
@@ -46,7 +46,7 @@ export function markers(chart, width) {
   }
   const annotations = flagged(history.changes, range, width).map(({ step, members }) => {
     const first = members[0], last = members.at(-1);
-    const lines = members.slice(0, 12).map((place) => escaped(changeInWords(history.changes[place], place)));
+    const lines = members.slice(0, 12).map((place) => escaped(cut(changeInWords(history.changes[place], place), 160)));
     if (members.length > 12) lines.push(`and ${members.length - 12} more, see the list of changes`);
     return {
       x: step, xref: "x", yref: "paper", y: 1, yanchor: "bottom", showarrow: false, borderpad: 1, borderwidth: 1, bordercolor: colours.text,

@@ -1,7 +1,8 @@
 // One layer in full: its gradient norm and update ratio over the steps, its share of all learning, and how its values are spread.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
-const [{ ZERO, NONE, NOT_FINITE, GUIDE, GUIDE_SOURCE, baseLayout, count, faded, merge, number, percent, plain, said, short, tenTo }, { markers }, { arrive }] =
+const [{ ENDED, ZERO, NONE, NOT_FINITE, GUIDE, GUIDE_SOURCE, baseLayout, count, faded, merge, number, percent, plain, said, short,
+  tenTo, widthOf }, { markers }, { arrive }] =
   await Promise.all(["looks", "markers", "evidence"].map(beside));
 
 const PAGE = `
@@ -14,7 +15,6 @@ const PAGE = `
   <div class="thaw-histograms"><figure><figcaption></figcaption><div class="thaw-plot" data-part="weight" role="img"></div></figure>
     <figure><figcaption></figcaption><div class="thaw-plot" data-part="gradient" role="img"></div></figure></div>`;
 
-const ENDED = ["finished", "stopped", "failed", "lost"];
 
 export class OneLayer {
   constructor(chart, root, row, { onClose, onInspect }) {
@@ -112,7 +112,7 @@ export class OneLayer {
     };
     const ratios = span(history.ratios, [GUIDE.low, GUIDE.high]);
     const layout = merge(baseLayout(chart), {
-      height: 380, margin: { t: annotations.length ? 46 : 30 }, shapes: [guide, thumb, ...frozen, ...evidence.shapes, ...shapes],
+      height: 380, ...widthOf(plot), margin: { t: annotations.length ? 46 : 30 }, shapes: [guide, thumb, ...frozen, ...evidence.shapes, ...shapes],
       annotations: [...evidence.annotations, ...annotations],
       legend: { yref: "container", y: 0.995, yanchor: "top" }, xaxis: { anchor: "y2" },
       yaxis: { ...log, domain: [0.56, 1], title: title("gradient norm"), range: span(history.norms, [-4, 1]) },
@@ -192,7 +192,7 @@ export class OneLayer {
       });
     }
     const layout = merge(baseLayout(chart), {
-      height: 220, margin: { t: before ? 24 : 8, b: 34 }, hovermode: "closest", bargap: 0, showlegend: Boolean(before),
+      height: 220, ...widthOf(plot), margin: { t: before ? 24 : 8, b: 34 }, hovermode: "closest", bargap: 0, showlegend: Boolean(before),
       xaxis: {
         title: { text: part }, range: [Math.min(found.low, before?.low ?? found.low), Math.max(found.high, before?.high ?? found.high)],
         tickformat: "", exponentformat: "e", nticks: 6,

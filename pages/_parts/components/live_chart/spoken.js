@@ -4,11 +4,17 @@ const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`
 const [{ count, number, percent }, { laneInWords }, { changeInWords, listChanges: list }] =
   await Promise.all(["looks", "freeze_lane", "markers"].map(beside));
 
-export function say({ root }, state, text) {
+// How the line to the server is: in a word, and in a sentence where somebody must know more. It is told once, not at each try.
+export function say({ root }, state, text, sentence = "") {
   const link = root.querySelector(".thaw-link");
   if (!link) return;
   link.dataset.state = state;
   write(link.lastElementChild, text);
+  const lost = root.querySelector(".thaw-lost");
+  if (lost.textContent === sentence) return;
+  lost.textContent = lost.title = sentence;
+  lost.hidden = !sentence;
+  write(root.querySelector(".thaw-unseen"), sentence || "The server answers again.");
 }
 
 export function summarise(chart) {
@@ -76,8 +82,7 @@ export function listChanges({ history, root }) {
   if (items.children.length > history.changes.length) items.replaceChildren();
   const before = items.children.length;
   list(items, history, before);
-  box.hidden = !history.changes.length;
-  write(box.querySelector("summary"), `${changes(history)} while it trained`);
+  write(box.querySelector("summary"), history.changes.length ? `${changes(history)} while it trained` : "No changes while it trained");
   items.scrollTop = items.scrollHeight;
   if (before && history.changes.length > before) write(root.querySelector(".thaw-unseen"), changeInWords(history.changes.at(-1), history.changes.length - 1));
 }
@@ -105,4 +110,4 @@ function ordinal(value) {
 const changes = (history) => `${count(history.changes.length)} ${history.changes.length === 1 ? "change" : "changes"}`;
 
 // Writing what is there already would make the browser lay the page out again, and a screen reader speak again.
-function write(element, text) { if (element.textContent !== text) element.textContent = text; }
+export function write(element, text) { if (element.textContent !== text) element.textContent = text; }

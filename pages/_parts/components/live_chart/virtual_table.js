@@ -47,6 +47,9 @@ export class VirtualTable {
     this.render();
   }
 
+  // Be as high as `rows` rows are, from before they come until a filter leaves none of them.
+  reserve(rows) { this.scroll.style.minHeight = `${Math.min(this.height, 32 + this.rowHeight * rows)}px`; }
+
   // Give a column another width.
   widen(place, width) { this.root.querySelectorAll("col")[place].style.width = width; }
 

@@ -1,7 +1,7 @@
 // The waterfall: layers in forward order from the top down, steps from left to right, colour for the gradient norm or the update ratio.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
-const [looks, { pixel }] = await Promise.all(["looks", "canvas_panel"].map(beside));
+const [looks, { pixel }, { MARGIN }] = await Promise.all(["looks", "canvas_panel", "panels"].map(beside));
 const { FROZEN, ZERO, NONE, NOT_MEASURED, NOT_FINITE, GUIDE, GUIDE_SOURCE, colourAt, count, ending, escaped, note, plain, said, short, tenTo } = looks;
 
 // What can be shown: each as its columns of codes, its limits of colour, and its words.
@@ -10,7 +10,8 @@ export const VIEWS = {
     title: "Gradient norms", columns: (history) => history.norms, scale: "sequential", limits: (columns) => columns.limits() ?? [-4, 1],
     value: (code) => `gradient norm ${said(code)}`, absent: "no gradient: frozen", zero: "gradient exactly 0",
     none: "no gradient: it should learn, but the loss does not reach it", broken: "gradient not finite: NaN or infinite",
-    about: "", first: "The first column comes with the first step",
+    about: "How strongly the loss pulls at each layer: the norm of its gradient. Drag over steps and layers to zoom in, click on a layer to see it in full.",
+    first: "The first column comes with the first step",
   },
   ratio: {
     title: "Update ratios", columns: (history) => history.ratios, scale: "diverging", limits: () => [GUIDE.middle - 2, GUIDE.middle + 2],
@@ -23,27 +24,41 @@ export const VIEWS = {
   },
 };
 
-export function arrange(history) {
-  // Rows that ever learn are tall, rows that are frozen from first to last thin, since nothing happens in them.
+// Where each row lies, in pixels of a picture that is `height` high. Rows that ever learn are tall; those that are frozen from first to last
+// are thin, since nothing happens in them. The picture stays as high as it is when a row begins to learn.
+export function arrange(history, height) {
   const { layers, everLearns } = history;
-  const learning = everLearns.filter(Boolean).length;
-  const tall = Math.min(20, Math.max(learning > 300 ? 1.5 : learning > 60 ? 3 : 7, 420 / learning));
-  const thin = learning ? Math.min(tall, Math.max(1.5, 170 / (layers.length - learning))) : tall;
+  const learning = everLearns.filter(Boolean).length, still = layers.length - learning;
+  const tall = learning ? Math.min(20, Math.max(learning > 300 ? 1.5 : learning > 60 ? 3 : 7, 420 / learning)) : 1;
+  const thin = learning && still ? Math.min(tall, Math.max(1.5, 170 / still)) : tall;
+  const scale = height / Math.max(1, learning * tall + still * thin);
   const edges = [0];
-  layers.forEach((_, row) => edges.push(edges.at(-1) + (everLearns[row] ? tall : thin)));
-  return { edges, height: Math.max(120, edges.at(-1)), total: edges.at(-1) };
+  layers.forEach((_, row) => edges.push(edges.at(-1) + scale * (everLearns[row] ? tall : thin)));
+  return { edges, height, total: edges.at(-1) };
 }
 
-// Rows that get a label: those that fit, first of rows that learn, then of frozen ones in the room that is left.
+// Rows that get a label, as [row, words]: those that fit, first of rows that learn, then of frozen ones in the room that is left. Where far
+// more rows are in sight than labels fit, blocks get them instead: any other choice would be one by chance.
 function labelled(history, { edges }, [from, to], height) {
   const scale = height / (to - from);
+  const inSight = history.layers.map((_, row) => row).filter((row) => edges[row + 1] > from && edges[row] < to);
+  if (inSight.length > height / 4) return labelledBlocks(history, { edges }, [from, to], scale);
   const centre = (row) => ((edges[row] + edges[row + 1]) / 2) * scale;
   const rows = [];
-  for (const learns of [true, false]) history.layers.forEach((_, row) => {
-    if (history.everLearns[row] !== learns || edges[row + 1] <= from || edges[row] >= to) return;
-    if (rows.every((other) => Math.abs(centre(other) - centre(row)) >= 11)) rows.push(row);
-  });
-  return rows;
+  for (const learns of [true, false]) for (const row of inSight) {
+    if (history.everLearns[row] === learns && rows.every((other) => Math.abs(centre(other) - centre(row)) >= 11)) rows.push(row);
+  }
+  return rows.map((row) => [centre(row) / scale, history.layers[row].name]);
+}
+
+function labelledBlocks(history, { edges }, [from, to], scale) {
+  const found = [];
+  for (const { name, rows } of history.blocks) {
+    const middle = (Math.max(from, edges[rows[0]]) + Math.min(to, edges[rows.at(-1) + 1])) / 2;
+    if (middle < from || middle > to || (found.length && (middle - found.at(-1)[0]) * scale < 12)) continue;
+    found.push([middle, name]);
+  }
+  return found;
 }
 
 // Runs of neighbouring rows that never learn and are high enough for a word.
@@ -77,11 +92,10 @@ export function layoutWaterfall(chart, rows) {
     bgcolor: colours.background, opacity: 0.86, borderpad: 2,
   });
   return {
-    annotations, height: rows.height + 50, hovermode: false, showlegend: false, margin: { t: 6, b: 44 }, xaxis: { showgrid: false, automargin: false },
+    annotations, hovermode: false, showlegend: false, margin: { t: MARGIN.t, b: MARGIN.b, autoexpand: false }, xaxis: { showgrid: false, automargin: false, title: { standoff: 4 } },
     yaxis: {
       range, showgrid: false, zeroline: false, automargin: false, title: { text: "" }, tickfont: { size: 10, family: colours.mono },
-      tickmode: "array", tickvals: shown.map((row) => (rows.edges[row] + rows.edges[row + 1]) / 2),
-      ticktext: shown.map((row) => escaped(ending(history.layers[row].name, chart.labelLength))),
+      tickmode: "array", tickvals: shown.map(([middle]) => middle), ticktext: shown.map(([, name]) => escaped(ending(name, chart.labelLength))),
     },
   };
 }
@@ -107,8 +121,23 @@ function paletteOf(chart, view) {
   return (chart.palette = { key, pixels, frozenLine, zeroLine, noneLine, brokenLine });
 }
 
-// Pixel by pixel into one image: half a million plain stores, whatever the number of rows and columns.
-export function paintWaterfall(chart, rows, context, { width, height, x0, x1, down }) {
+// Of the codes of layers that share a pixel, the one that it shows: what is wrong before what is large before what is still.
+const weight = (code) => (code === NONE ? NOT_FINITE - 0.5 : code === NOT_MEASURED ? -Infinity : code);
+const graver = (one, other) => (weight(one) >= weight(other) ? one : other);
+
+// The first and the last row whose middle lies from `top` to `bottom`; where there is none, the row that lies there.
+function rowsBetween(rows, top, bottom) {
+  const { edges } = rows, last = edges.length - 2;
+  const middle = (row) => (edges[row] + edges[row + 1]) / 2;
+  const at = Math.min(last, rowAt(rows, (top + bottom) / 2));
+  let [from, to] = [Math.min(last, rowAt(rows, top)), Math.min(last, rowAt(rows, bottom))];
+  while (from < to && middle(from) < top) from++;
+  while (to > from && middle(to) >= bottom) to--;
+  return middle(from) >= top && middle(from) < bottom ? [from, to] : [at, at];
+}
+
+// Pixel by pixel into one image: half a million plain stores, whatever the number of columns. Rows thinner than a pixel share one.
+export function paintWaterfall(chart, rows, context, { width, height, x0, x1, y0 = 0, y1 = rows.total }) {
   const view = VIEWS[chart.view];
   const columns = view.columns(chart.history);
   if (!columns.length || !chart.history.layers.length) return;
@@ -119,34 +148,40 @@ export function paintWaterfall(chart, rows, context, { width, height, x0, x1, do
   for (let x = 0; x < width; x++) places[x] = columns.at(x0 + ((x + 0.5) / width) * (x1 - x0) - 0.5); // a step's cell reaches half a step to either side
   const line = new Uint32Array(width);
   const codes = new Int16Array(width);
-  for (let row = 0; row < chart.history.layers.length; row++) {
-    const top = Math.max(0, Math.round(down(rows.edges[row]))), bottom = Math.min(height, Math.round(down(rows.edges[row + 1])));
-    if (bottom <= top) continue;
-    let special = false;
-    for (let x = 0; x < width; x++) {
-      if (places[x] < 0) { line[x] = 0; codes[x] = 0; continue; }
-      const code = columns.codes[places[x]][row];
-      codes[x] = code;
-      line[x] = pixels[code & 0xffff];
-      special ||= !plain(code);
-    }
-    for (let y = top; y < bottom; y++) {
-      const start = y * width;
-      target.set(line, start);
-      if (!special) continue;
+  const grain = (y1 - y0) / height;
+  let drawn = "", special = false;
+  for (let y = 0; y < height; y++) {
+    if (y0 + (y + 0.5) * grain > rows.total) break;
+    const [first, last] = rowsBetween(rows, y0 + y * grain, y0 + (y + 1) * grain);
+    if (drawn !== `${first} ${last}`) {
+      drawn = `${first} ${last}`;
+      special = false;
       for (let x = 0; x < width; x++) {
-        const code = codes[x];
-        if (code === FROZEN) { if ((x + y) % 7 === 0) target[start + x] = frozenLine; }
-        else if (code === ZERO) { if (x % 4 === 1 && y % 3 === 1) target[start + x] = zeroLine; }
-        else if (code === NONE) { if (x % 5 === 2) target[start + x] = noneLine; }
-        else if (code === NOT_FINITE && ((x + y) % 5 === 0 || (x - y + 5000) % 5 === 0)) target[start + x] = brokenLine;
+        if (places[x] < 0) { line[x] = 0; codes[x] = 0; continue; }
+        const column = columns.codes[places[x]];
+        let code = column[first];
+        for (let row = first + 1; row <= last; row++) code = graver(code, column[row]);
+        codes[x] = code;
+        line[x] = pixels[code & 0xffff];
+        special ||= !plain(code);
       }
+    }
+    const start = y * width;
+    target.set(line, start);
+    if (!special) continue;
+    for (let x = 0; x < width; x++) {
+      const code = codes[x];
+      if (code === FROZEN) { if ((x + y) % 7 === 0) target[start + x] = frozenLine; }
+      else if (code === ZERO) { if (x % 4 === 1 && y % 3 === 1) target[start + x] = zeroLine; }
+      else if (code === NONE) { if (x % 5 === 2) target[start + x] = noneLine; }
+      else if (code === NOT_FINITE && ((x + y) % 5 === 0 || (x - y + 5000) % 5 === 0)) target[start + x] = brokenLine;
     }
   }
   context.putImageData(image, 0, 0);
 }
 
-export function tellWaterfall(chart, rows, step, y) {
+// What is said of a place. `grain` is how much of y a pixel covers: layers within it are told together.
+export function tellWaterfall(chart, rows, step, y, grain = 0) {
   const { history } = chart;
   const view = VIEWS[chart.view];
   const columns = view.columns(history);
@@ -162,7 +197,34 @@ export function tellWaterfall(chart, rows, step, y) {
   const steps = `steps ${count(first)} to ${count(last)}`;
   const when = chart.view === "ratio" || first === last ? `step ${count(last)}`
     : few && width === 1 ? `${steps}, measured at step ${count(last)}` : few ? `${steps}, as far as they were measured` : steps;
-  return [history.layers[row].name, `${when}: ${words}`, "click to see this layer in full"];
+  const [top, bottom] = rowsBetween(rows, y - grain / 2, y + grain / 2);
+  if (top === bottom) return [history.layers[row].name, `${when}: ${words}`, "click to see this layer in full"];
+  const codes = Array.from({ length: bottom - top + 1 }, (_, at) => columns.codes[column][top + at]);
+  const values = codes.filter(plain);
+  const all = values.length ? [`largest ${view.value(values.reduce((high, value) => Math.max(high, value)))}`] : [];
+  for (const [kind, said] of [[NOT_FINITE, "not finite"], [NONE, "without a gradient"], [ZERO, "exactly 0"], [FROZEN, "frozen"]]) {
+    const many = codes.filter((each) => each === kind).length;
+    if (many) all.push(`${count(many)} ${said}`);
+  }
+  return [`${history.layers[top].name} to ${history.layers[bottom].name}`, `${when}, ${count(codes.length)} layers: ${all.join(", ") || "not measured"}`,
+    "drag down to see each of them"];
+}
+
+// What a view shows, below it. The texts of all views lie on each other, so that it is as high for each.
+export function tellAbout(panel, rows, shown) {
+  const about = panel.querySelector(".thaw-about");
+  const shared = rows > 400 ? " Each pixel is shared by several layers and shows what is wrong among them, else the largest value." : "";
+  const html = Object.entries(VIEWS).map(([name, { about }]) => `<p data-view="${name}">${about}${shared}</p>`).join("");
+  if (about.dataset.shared !== shared) { about.innerHTML = html; about.dataset.shared = shared; }
+  for (const text of about.children) text.dataset.shown = text.dataset.view === shown;
+}
+
+// What stands around the picture: its title, the key to its colours, its text.
+export function tellView(chart, panel) {
+  const title = panel.querySelector("h3"), key = panel.querySelector(".thaw-key"), html = keyOf(chart);
+  if (title.textContent !== VIEWS[chart.view].title) title.textContent = VIEWS[chart.view].title;
+  if (key.dataset.html !== html) { key.innerHTML = html; key.dataset.html = html; }
+  tellAbout(panel, chart.history.layers.length, chart.view);
 }
 
 // The key to the colours: the scale, and a patterned swatch for each special state that occurs.

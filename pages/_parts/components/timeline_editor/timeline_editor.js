@@ -21,7 +21,7 @@ class TimelineEditor {
   constructor(root, outbox) {
     this.root = root;
     this.outbox = outbox;
-    root.innerHTML = `<div class="thaw-scroll"><div class="thaw-grid" role="grid" aria-label="What is frozen in which epoch" aria-multiselectable="true"></div></div>
+    root.innerHTML = `<div class="thaw-grid-scroll"><div class="thaw-grid" role="grid" aria-label="What is frozen in which epoch" aria-multiselectable="true"></div></div>
       <p class="thaw-legend"><i data-frozen="false"></i>learns <i data-frozen="true"></i>frozen <i data-frozen="mixed"></i>in part
         <span class="thaw-how">Click: from that epoch on. Drag, or Shift and click: just those epochs. Keys: arrows, Shift extends, Space from here on, Enter just this.</span></p>
       <span class="thaw-said" role="status"></span>`;
