@@ -1,7 +1,8 @@
 """Thaw's web server: `streamlit run dashboard.py`.
 
-The composition root. It opens what the pages share, serves the pages, and adds two routes to Streamlit's own: `/live`, the
-WebSocket that feeds the charts, and `/assets`, the scripts of our browser components, both below `server.baseUrlPath`. Neither changes anything.
+The composition root. It opens what the pages share, serves the pages, and adds routes to Streamlit's own, below `server.baseUrlPath`: `/live`, the
+WebSocket that feeds the charts; `/assets`, the scripts of our browser components; `/pictures` and `/picture`, which the gallery asks; and `/staging`,
+the only one that changes anything: it takes pictures in.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from streamlit import config, runtime
 
 from core.machine import handles
 from core.machine.home import Home
+from core.machine.memory import give_back
 from core.machine.origins import Callers
 from core.machine.sockets import send_at_once
 from core.records.events import RunStatus
 from core.store import RunStore, StoreError, UnreadableRun
 from core.store.stream import Cursor, message
-from pages._parts.shared import assets, closed_sessions
+from pages._parts.data import picture_routes, staging_routes
+from pages._parts.shared import assets, clicks, closed_sessions
 from pages._parts.shared.door import Door
 from pages._parts.shared.services import Services, services
 
@@ -112,6 +115,7 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
     send_at_once()
     asyncio.get_running_loop().set_exception_handler(shortage)
     closed_sessions.install(runtime.get_instance(), sessions)
+    clicks.install()
     shared = services()
     with suppress(OSError):  # locked just now: every page says so, and the next look comes soon
         shared.supervisor.go_on_where_lost()
@@ -142,7 +146,8 @@ async def _keep_house(shared: Services) -> None:
         try:
             await anyio.to_thread.run_sync(shared.supervisor.look_after)
             await anyio.to_thread.run_sync(shared.supervisor.keep_standby)
-            await anyio.to_thread.run_sync(shared.lab.rest)
+            if await anyio.to_thread.run_sync(shared.lab.rest):
+                await anyio.to_thread.run_sync(give_back)  # nobody asks anything: what the answers took need not stay here either
             said = ""
         except OSError as error:  # no handle left, a full disk: it may be better next time
             if str(error) != said:
@@ -186,6 +191,11 @@ shortage = handles.Shortage(sessions.let_go)
 app = st.App(
     "pages/_app.py",
     lifespan=lifespan,
-    routes=[WebSocketRoute(f"{base}/live", live), Route(f"{base}/assets/{{name}}", asset)],
+    routes=[
+        WebSocketRoute(f"{base}/live", live),
+        Route(f"{base}/assets/{{name}}", asset),
+        *picture_routes.routes(base),
+        *staging_routes.routes(base),
+    ],
     middleware=[Middleware(Door, callers=callers(), shortage=shortage), Middleware(assets.Ahead, base=base)],
 )

@@ -7,7 +7,7 @@ from core.helpers.helper import LabError
 from core.records.walkthrough import Example, LabelsTried, Walkthrough
 from pages._parts.autograd import choice as autograd_choice
 from pages._parts.autograd import faults_view, modes_view
-from pages._parts.autograd.choice import FINE_TUNING, OWN
+from pages._parts.autograd.choice import OWN
 from pages._parts.autograd.waiting import awaited
 from pages._parts.components.grad_graph import closer_look, grad_graph
 from pages._parts.components.slow_motion import drawn, picture, slow_motion
@@ -104,29 +104,22 @@ walkthrough = look(example) if example else None
 
 if example and walkthrough:
     name = autograd_choice.name_of(example)
-    left, right = st.columns([4, 5], gap="large") if kind == FINE_TUNING else (st.container(), None)
-    with left:
-        st.markdown(words.plain(walkthrough.about))
-        if walkthrough.labels_tried is not None:
-            labels(walkthrough.labels_tried)
-        for note in walkthrough.notes:
-            st.caption(words.plain(note))
-    if right is not None:
-        right.caption(ABOUT_CODE)
-        right.code(walkthrough.code, language="python", height=330)
+    st.caption(words.plain(walkthrough.about))
+    for note in walkthrough.notes:
+        st.caption(words.plain(note))
 
     st.subheader("A step in slow motion", anchor=False)
     slow_motion(walkthrough, name, key="autograd_motion")
     alone(one_picture, example, name)
+    if walkthrough.labels_tried is not None:
+        labels(walkthrough.labels_tried)
 
     st.subheader("The graph that the gradients flow through", anchor=False)
     grad_graph(walkthrough, name, key="autograd_graph")
     alone(one_node, example, name, len(walkthrough.graph.nodes))
 
-    if kind != FINE_TUNING:  # there it stands beside the first words
-        alone(code, walkthrough)
+    alone(code, walkthrough)
 
-if example and walkthrough:
     st.subheader("Frozen, eval, no_grad: what each of them does", anchor=False)
     alone(modes_view.show, shared, example)
 

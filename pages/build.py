@@ -14,6 +14,9 @@ from pages._parts.shared import draft, words
 from pages._parts.shared.services import services
 
 MODEL_PAGE = "model.py"
+HIGHEST_CODE, MOST_LINES = 640, 40
+"""Code of more lines than these scrolls by itself, in so many pixels: a network may have 100 layers."""
+
 NOTE, DELETED, TAKEN = "build_note", "build_deleted", "build_taken"
 
 shared = services()
@@ -67,6 +70,15 @@ def use(text: str, image_size: int | None = None) -> None:
     st.switch_page(MODEL_PAGE)
 
 
+def refusal() -> str:
+    """Why a network whose layers fit cannot be used all the same (too many of them), "" if it can."""
+    try:
+        networks.entry(network_draft.text())
+    except ConfigError as error:
+        return words.refusal(error)
+    return ""
+
+
 # Ask
 
 st.title("Build a network", anchor=False)
@@ -84,7 +96,7 @@ def said(wrong: str, about: str) -> None:
         st.caption(about)
 
 
-label, size, classes = st.columns([6, 3, 3])
+label, size, classes, acts = st.columns([5, 3, 3, 4])
 with label.container(gap="xxsmall"):
     st.text_input("Name", key=NAME, placeholder="mynet", max_chars=40, persist_state="session")
     about_name = st.empty()
@@ -98,36 +110,45 @@ with classes.container(gap="xxsmall"):
 rows = network_draft.rows()
 image_size, count = network_draft.whole(SIZE), network_draft.whole(CLASSES)
 sketch = networks.sketch(rows, image_size, count)
+problem = network_draft.problem()
+refused = refusal() if rows and sketch.fits and not problem else ""
+ready = bool(rows) and sketch.fits and not problem and not refused
+with acts:
+    st.space(14)  # as high as the labels beside it
+    row = st.container(horizontal=True)
+    row.button("Save", type="primary", icon=":material/save:", disabled=not ready, on_click=save)
+    if row.button("Use it", icon=":material/arrow_forward:", disabled=not ready, help="Choose what of it learns, and train it"):
+        use(network_draft.text(), image_size)
+    about = st.empty()
+said_of_saving = st.container()
 network_editor(rows, sketch, image_size, network_draft.origin(), EDITOR, network_draft.take_edit)
 network_draft.keep_in_url()
 
 # Show
 
-problem = network_draft.problem()
 if problem:
     about_name.error(words.plain(problem), icon=":material/error:")
 else:
     about_name.caption("letters, digits, _ and -: what it is called among the models and in your code")
-ready = bool(rows) and sketch.fits and not problem
-
-row = st.container(horizontal=True, vertical_alignment="center")
-row.button("Save", type="primary", icon=":material/save:", disabled=not ready, on_click=save)
-if row.button("Use it", icon=":material/arrow_forward:", disabled=not ready, help="Choose what of it learns, and train it"):
-    use(network_draft.text(), image_size)
 if ready:
     entry = networks.entry(network_draft.text())
-    row.caption(f"Smallest image: {entry.smallest:,} px a side" + (". Its parameters depend on the image size." if entry.family.fixed else ""))
+    about.caption(f"Smallest image: {entry.smallest:,} px a side" + (". Its parameters depend on the image size." if entry.family.fixed else ""))
+elif refused:
+    about.error(words.plain(refused), icon=":material/error:")
 elif rows and not sketch.fits:
-    row.caption("Something above does not fit yet; the row says what to do.")
+    about.caption("Something below does not fit yet; the row says what to do.")
 
 if st.session_state.get(TAKEN) == st.session_state[NAME] and ready:
-    row = st.container(horizontal=True, vertical_alignment="center")
+    row = said_of_saving.container(horizontal=True, vertical_alignment="center")
     row.warning(f"Another network is saved as {words.plain(st.session_state[TAKEN])}. Choose another name, or replace it.", icon=":material/warning:")
     row.button(f"Replace {words.plain(st.session_state[TAKEN])}", icon=":material/sync:", on_click=save, args=(True,))
 note = st.session_state.pop(NOTE, None)
 if note:
     kind, message = note
-    (st.error if kind == "error" else st.success)(words.plain(message), icon=f":material/{'error' if kind == 'error' else 'check_circle'}:")
+    if kind == "error":
+        said_of_saving.error(words.plain(message), icon=":material/error:")
+    else:
+        said_of_saving.success(words.plain(message), icon=":material/check_circle:")
 
 left, right = st.columns([7, 4], gap="large")
 with left:
@@ -148,7 +169,7 @@ with left:
         )
         made = f"{class_name(st.session_state[NAME])}({count})"
         st.caption(f"The weights of a run load into {words.code(made)} as they are.")
-        st.code(code, language="python")
+        st.code(code, language="python", height=HIGHEST_CODE if code.count("\n") > MOST_LINES else "content")
 
 with right:
     st.subheader("Saved networks", anchor=False)

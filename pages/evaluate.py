@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import streamlit as st
 
@@ -41,11 +42,10 @@ def _chose_part() -> None:
 
 shared = services()
 evaluation_state.open_state(_PART)
-head = st.container(horizontal=True, vertical_alignment="bottom")
+head = st.container(horizontal=True, vertical_alignment="center")
 head.title("Evaluate", anchor=False, width="stretch")
-subject = evaluation_subject.ask_subject(shared, head)
+subject = evaluation_subject.ask_subject(shared, head, partial(evaluation_choosing.offer, shared))
 if subject is not None:
-    evaluation_choosing.show(shared, subject)
     evaluation_folder.ask_folder(shared, subject.run)
     part = evaluation_state.get("view")
     st.session_state[_PART] = part if part in PARTS else "try"
@@ -56,4 +56,5 @@ if subject is not None:
     )
     with st.container():
         PARTS[st.session_state[_PART]][1](shared, subject)
+    evaluation_choosing.told(shared, subject)
     evaluation_code.show(shared, subject)

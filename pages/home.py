@@ -5,52 +5,34 @@ import platform
 import psutil
 import streamlit as st
 
-from core.config import ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.machine.hardware import cores
 from core.records import telling
 from pages._parts.components.live_chart import load_ahead
-from pages._parts.shared import draft, found_on_disk, words
+from pages._parts.home import demo
+from pages._parts.shared import draft, found_on_disk, labels, words
 from pages._parts.shared.history import history
-from pages._parts.shared.once import Click
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import services
-
-DEMO = RunConfig(dataset="digits", model="resnet18", freeze="head only", image_size=64, learning_rate=0.01, epochs=5)
 
 ROWS = 5
 """Runs of a list at most; the others are on Runs. A page takes the browser as long as it has elements."""
 
-_GO_ON, _ERROR = "home_go_on", "home_error"
-
 shared = services()
 
 
-def start_demo(click: Click) -> None:
-    """For the callback: the page is switched when it is drawn next."""
-    try:
-        click.made = click.made or shared.supervisor.start(DEMO)
-        st.session_state[_GO_ON] = click.made
-    except (ConfigError, OSError) as error:
-        st.session_state[_ERROR] = str(error)
-
-
-if _GO_ON in st.session_state:
-    st.switch_page("train.py", query_params={"run": st.session_state.pop(_GO_ON)})
+demo.go_on()
 
 st.title("Thaw")
 st.markdown("Fine-tuning that you can see through: choose what is frozen, start, and watch each layer learn.")
 
 row = st.container(horizontal=True, vertical_alignment="center")
-row.button("Start the demo", type="primary", icon=":material/play_arrow:", on_click=start_demo, args=(Click(),))
+demo.start_button(shared, row)
 row.page_link("train.py", label="Set up a run", icon=":material/tune:", query_params={draft.SET_UP: "1"})
 row.page_link("evaluate.py", label="Try a trained model", icon=":material/fact_check:")
 row.page_link("runs.py", label="All runs", icon=":material/list:")
 row.page_link("notions.py", label="What the words mean", icon=":material/menu_book:")
-row.caption("The demo trains the head of a resnet18 with random weights on handwritten digits: 64 px, no download.")
-failed = st.session_state.pop(_ERROR, None)
-if failed:
-    st.error(words.plain(f"Nothing was started. {failed}"), icon=":material/error:")
+demo.section(shared)
 
 
 def runs() -> None:
@@ -60,7 +42,7 @@ def runs() -> None:
     found_on_disk.offer(shared)
     if active:
         st.subheader("Running now", anchor=False)
-        history(shared, active)
+        history(shared, active, beside=recent)
     count = shared.store.count_waiting()
     if count:
         row = st.container(horizontal=True, vertical_alignment="center")
@@ -68,7 +50,7 @@ def runs() -> None:
         row.page_link("runs.py", label="Open the queue", icon=":material/low_priority:")
     st.subheader("Recent runs", anchor=False)
     if recent:
-        history(shared, recent)
+        history(shared, recent, beside=active)
     else:
         st.caption("Runs appear here once they have ended." if active else "No run yet. Start the demo above, or set up a run of your own.")
 
@@ -100,6 +82,7 @@ def machine(looking: bool) -> None:
     st.caption(f"{versions} · runs are kept in {words.code(str(shared.home.path))}")
 
 
+labels.head(shared)
 alone(runs, every=2.0)
 st.subheader("This machine", anchor=False)
 looking = not shared.lab.ready

@@ -4,7 +4,19 @@ import streamlit as st
 
 from core.config import RunConfig
 from pages._parts.components.freeze_tree.tree import LayerTable
-from pages._parts.setup import checks, cost_view, course, freezing, head_choice, how_much_view, model_choice, normalised_view, source_view, suit_model
+from pages._parts.setup import (
+    checks,
+    cost_view,
+    course,
+    freezing,
+    head_choice,
+    how_much_view,
+    judging,
+    model_choice,
+    normalised_view,
+    source_view,
+    suit_model,
+)
 from pages._parts.setup.form import TRAIN_PAGE, go_on, show_code, start_from_elsewhere
 from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.fields import Fields
@@ -55,26 +67,34 @@ def learning(table: LayerTable) -> None:
     st.subheader("When it learns, and how fast", anchor=False)
     course.ask_course(fields, table)
 
-    next_step(fields, usable, table)
+    for name, message in fields.errors.items():
+        if not fields.has_room_for(name):
+            st.error(f"{words.field(name)}: {words.plain(message)}", icon=":material/error:")
+    code(usable, table)
+    next_step(fields, usable)
+    judging.judge(fields, usable, table, part_of_page=True)
     fields.show_errors()
     draft.keep_in_url()
 
 
-def next_step(fields: Fields, config: RunConfig | None, table: LayerTable) -> None:
-    """The way on, what still stands in it, and the same in PyTorch."""
-    row = st.container(horizontal=True, vertical_alignment="center")
+def next_step(fields: Fields, config: RunConfig | None) -> None:
+    """The way on, at the lower edge of the window (`screens.css`): what is decided here goes on for some screens."""
+    row = st.container(horizontal=True, vertical_alignment="center", key="model_go")
+    wrong = [f":red[:material/error:] {words.field(name)}: {words.plain(message)}" for name, message in fields.errors.items()]
+    row.markdown(wrong[0] if wrong else "" if config is None else words.plain(words.subject(config)), width="stretch")
+    row.page_link(TRAIN_PAGE, label="Other settings on Train", icon=":material/tune:", query_params={draft.SET_UP: "1"})
     row.button(
         "Start training", type="primary", icon=":material/play_arrow:", disabled=config is None, on_click=start_from_elsewhere, args=(shared, Click())
     )
-    row.page_link(TRAIN_PAGE, label="Other settings on Train", icon=":material/tune:", query_params={draft.SET_UP: "1"})
-    elsewhere = {name: message for name, message in fields.errors.items() if not fields.has_room_for(name)}
-    for name, message in elsewhere.items():
-        st.error(f"{words.field(name)}: {words.plain(message)}", icon=":material/error:")
+
+
+def code(config: RunConfig | None, table: LayerTable) -> None:
+    """The same in PyTorch."""
     # Written only where it is looked at: it is most of what a toggle would send.
-    code = st.expander("Show the PyTorch", icon=":material/code:", key="model_code", on_change="rerun")
-    if not code.open:
+    box = st.expander("Show the PyTorch", icon=":material/code:", key="model_code", on_change="rerun")
+    if not box.open:
         return
-    with code:
+    with box:
         if config is None:
             st.caption("The code appears here once all settings can be used.")
         else:

@@ -11,7 +11,7 @@ from pages._parts.components.live_chart import load_ahead
 from pages._parts.evaluate.subject import LONGEST_ID
 from pages._parts.run import run_view
 from pages._parts.setup import form as setup
-from pages._parts.shared import draft, found_on_disk, words
+from pages._parts.shared import draft, found_on_disk, labels, words
 from pages._parts.shared.history import history
 from pages._parts.shared.services import services
 
@@ -24,6 +24,10 @@ if run_id is None and not st.query_params.to_dict().keys() & {draft.SET_UP, *Run
     if active:
         run_id = active[0].id
         st.query_params["run"] = run_id
+
+if run_id is not None and run_id != st.session_state.get("train_shown", run_id):
+    st.query_params["run"] = run_id  # after a link from this screen to this screen Streamlit leaves the address as it was
+st.session_state["train_shown"] = run_id
 
 if run_id is None:
     setup.show(shared)
@@ -38,11 +42,13 @@ else:
         st.button("Set up a run", type="primary", icon=":material/add:", on_click=lambda: st.query_params.from_dict({draft.SET_UP: "1"}))
     except UnreadableRun as error:
         st.error("Below is why, and what can be done.", title="This run cannot be read", icon=":material/error:")
-        found_on_disk.unreadable(shared, error, "unreadable")
+        found_on_disk.unreadable(shared, error, "unreadable", listed=False)
     else:
         run_view.show(shared, run)
 
 others = [run for run in shared.store.entries(limit=6) if run.id != run_id][:5]
 if others:
     st.subheader("Recent runs", anchor=False)
+labels.head(shared, titled=run_id)
+if others:
     history(shared, others)

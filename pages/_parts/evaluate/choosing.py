@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.evaluation import telling
 from core.evaluation.looks import best_by_validation, looks
@@ -16,25 +17,29 @@ from pages._parts.shared import words
 from pages._parts.shared.services import Services
 
 
-def show(shared: Services, subject: Subject) -> None:
-    """Below the choice of weights: what the validation set says, a button that takes it, and the looks at the test set."""
-    if len(subject.kept) < 2:
+def offer(shared: Services, subject: Subject, row: DeltaGenerator) -> None:
+    """Below the choice of weights: a button that takes those which the validation set chooses. It stands there whatever is chosen."""
+    found = best(shared, subject) if len(subject.kept) > 1 else None
+    if found is None:
         return
-    row = best(shared, subject)
-    line, button = st.columns([6, 1], vertical_alignment="center")
-    said = words.plain(f"{telling.best(row)} {telling.SPOILS} {said_of_looks(shared, subject.run)}")
-    line.caption(f":material/balance: {said}")
-    if row is not None:
-        place = place_of(subject, row)
-        button.button(
-            f"Take epoch {row.epoch:,}",
-            key="evaluate_best",
-            width="stretch",
-            disabled=place == subject.chosen,
-            help="The kept weights with the highest validation accuracy. Of equals, those with the lowest validation loss.",
-            on_click=_take,
-            args=(place,),
-        )
+    place = place_of(subject, found)
+    row.button(
+        f"Take epoch {found.epoch:,}",
+        key="evaluate_best",
+        type="tertiary",
+        icon=":material/balance:",
+        disabled=place == subject.chosen,
+        help="The kept weights with the highest validation accuracy. Of equals, those with the lowest validation loss.",
+        on_click=_take,
+        args=(place,),
+    )
+
+
+def told(shared: Services, subject: Subject) -> None:
+    """Below the part that is looked at: what the validation set says, and how often the test set was looked at."""
+    if len(subject.kept) > 1:
+        said = f"{telling.best(best(shared, subject))} {telling.SPOILS} {said_of_looks(shared, subject.run)}"
+        st.caption(f":material/balance: {words.plain(said)}")
 
 
 def said_of_looks(shared: Services, run: Run) -> str:
@@ -80,7 +85,7 @@ def of_two(shared: Services, first: Subject, second: Subject) -> None:
     """Below a comparison: what the validation set says of both, and that test figures are not for choosing."""
     figures = [(name, validated(shared, each)) for name, each in (("A", first), ("B", second))]
     told = ", ".join(f"{name} {words.percent(share)}" for name, share in figures)
-    # Where A has several weights, `show` has said the rest above.
+    # Where A has several weights, `told` says the rest below.
     why = "" if len(first.kept) > 1 else f" {telling.SPOILS} {said_of_looks(shared, first.run)}"
     rest = words.plain(f"({told}), not by these test figures.{why}")
     st.caption(f":material/balance: **To choose between them, go by validation accuracy** {rest}")

@@ -21,7 +21,7 @@ from pages._parts.evaluate import choosing as evaluation_choosing
 from pages._parts.evaluate import state as evaluation_state
 from pages._parts.evaluate import words as evaluation_words
 from pages._parts.evaluate.pictures import wall
-from pages._parts.evaluate.subject import MOST_RUNS, NEWEST, TICK, Subject, how_it_is, label, offer_newer, subject_of
+from pages._parts.evaluate.subject import MOST_RUNS, NEWEST, TICK, Subject, how_it_is, id_in, label, offer_newer, subject_of
 from pages._parts.evaluate.work import evaluation
 from pages._parts.shared import words
 from pages._parts.shared.places import alone
@@ -105,9 +105,10 @@ def _this_run(subject: Subject) -> str:
 
 
 def _chose(offered: Sequence[str]) -> None:
-    if st.session_state[_BOX] is not None and st.session_state[_BOX] not in offered:
+    chosen = id_in(st.session_state[_BOX])
+    if chosen is not None and chosen not in offered:
         return  # a browser may still have the list of before
-    evaluation_state.choose(**{"with": st.session_state[_BOX]}, with_epoch=None)
+    evaluation_state.choose(**{"with": chosen}, with_epoch=None)
 
 
 def _chose_epoch() -> None:

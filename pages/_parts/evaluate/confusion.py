@@ -25,6 +25,9 @@ BESIDE = 24
 TOP = 6
 """Confusions that have a button of their own; twice as many where the list has the whole width."""
 
+LONGEST = 40
+"""Letters of a class's name in a sentence: of a longer one the middle is left out. The matrix and its rows say it whole."""
+
 ALL = -1
 """Stands among the classes for all of them."""
 
@@ -36,7 +39,7 @@ def show(shared: Services, subject: Subject) -> None:
     found = evaluation(shared, subject.run.id, subject.epoch)
     if found is None:
         return
-    evaluation_metrics.notes(found)
+    evaluation_metrics.warn(found)
     many = len(found.classes) > BESIDE
     left, right = (st.container(), st.container()) if many else st.columns([3, 2], gap="medium")
     chosen = _cell(found)
@@ -68,6 +71,7 @@ def show(shared: Services, subject: Subject) -> None:
             _largest(found, of, many)
         else:
             _pictures(shared, subject, found, *chosen)
+    evaluation_metrics.notes(found)
 
 
 def all_of(classes: Sequence[str]) -> str:
@@ -106,7 +110,7 @@ def _cell(found: Evaluation) -> tuple[int, int] | None:
 
 def _largest(found: Evaluation, of: int | None, many: bool) -> None:
     confusions = evaluation_words.confusions(found, 2 * TOP if many else TOP, of)
-    whose = "" if of is None else words.plain(found.classes[of])
+    whose = "" if of is None else words.plain(evaluation_words.short(found.classes[of], LONGEST))
     st.markdown(f"**Most often confused with {whose}**" if whose else "**Most often confused**")
     if not confusions:
         nothing = f"No test picture of {whose} is taken for another class, and none of another class for {whose}."
@@ -115,11 +119,12 @@ def _largest(found: Evaluation, of: int | None, many: bool) -> None:
     columns = st.columns(2) if many else (st.container(),)
     for place, (label, predicted, number) in enumerate(confusions):
         samples = found.per_class[label].samples
-        name = f"{words.plain(found.classes[label])} taken for {words.plain(found.classes[predicted])}"
+        first = words.plain(evaluation_words.short(found.classes[label], LONGEST))
+        second = words.plain(evaluation_words.short(found.classes[predicted], LONGEST))
         share = f" ({words.percent(number / samples)} of its {samples:,})" if samples else ""
         pictures = "picture" if number == 1 else "pictures"
         columns[place % len(columns)].button(
-            f"**{name}**: {number:,} {pictures}{share}",
+            f"**{first} taken for {second}**: {number:,} {pictures}{share}",
             key=f"confused_{label}_{predicted}",
             icon=":material/photo_library:",
             width="stretch",
@@ -131,7 +136,8 @@ def _largest(found: Evaluation, of: int | None, many: bool) -> None:
 def _pictures(shared: Services, subject: Subject, found: Evaluation, label: int, predicted: int) -> None:
     number, samples = found.confusion[label][predicted], found.per_class[label].samples
     row = st.container(horizontal=True, vertical_alignment="center")
-    first, second = words.plain(found.classes[label]), words.plain(found.classes[predicted])
+    first = words.plain(evaluation_words.short(found.classes[label], LONGEST))
+    second = words.plain(evaluation_words.short(found.classes[predicted], LONGEST))
     row.markdown(f"**{first}**, rightly taken for it" if label == predicted else f"**{first}** taken for **{second}**", width="stretch")
     row.button("Close", key="confusion_close", icon=":material/close:", on_click=_close)
     if not number:

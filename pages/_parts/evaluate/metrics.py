@@ -31,6 +31,7 @@ def show(shared: Services, subject: Subject) -> None:
         return
     meaning = meaning_of(subject.run.config, len(found.classes))
     _cards(found, meaning)
+    warn(found)
     _about(shared, subject, found)
     notes(found)
     _other_seeds(shared, subject)
@@ -100,16 +101,20 @@ def _confidence(found: Evaluation, meaning: Meaning) -> None:
         )
 
 
-def notes(found: Evaluation) -> None:
-    """What a person has to know about the figures."""
+def warn(found: Evaluation) -> None:
+    """What a person has to know before the figures."""
     if found.not_finite:
         st.warning(
             f"For {found.not_finite:,} of {found.samples:,} pictures the model gave values that are not finite. "
             "They count as wrong and stand in no column of the confusion matrix. Try an earlier epoch, or train with a lower learning rate.",
             icon=":material/warning:",
         )
+
+
+def notes(found: Evaluation) -> None:
+    """What else there is to know about the figures: below them, since it may be long."""
     for note in found.notes:
-        st.info(words.plain(note), icon=":material/info:")
+        st.caption(f":material/info: {words.plain(note)}")
 
 
 def _cards(found: Evaluation, meaning: Meaning) -> None:

@@ -17,14 +17,16 @@ def show(shared: Services, subject: Subject) -> None:
     found = evaluation(shared, subject.run.id, subject.epoch)
     if found is None:
         return
-    evaluation_metrics.notes(found)
+    evaluation_metrics.warn(found)
     kept = open_predictions(shared.home, subject.run.id, subject.epoch)
     wrong = kept.mistakes(found.samples) if kept else ()
     if not wrong:
         st.success(f"No mistake in {found.samples:,} test pictures {subject.here}.", icon=":material/check_circle:")
+        evaluation_metrics.notes(found)
         return
     st.markdown(
         f"**{len(wrong):,} of {found.samples:,} test pictures are wrong** {subject.here}; the surest mistakes come first. "
         "Look for labels that are wrong themselves, and for what the pictures have in common. Press one to see where the model looks."
     )
     wall(shared, subject, "evaluate_mistakes", f"Most confident mistakes {subject.here}", wrong)
+    evaluation_metrics.notes(found)

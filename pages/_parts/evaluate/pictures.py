@@ -14,6 +14,7 @@ from core.helpers.helper import LabError
 from core.records.evaluation import Sample
 from pages._parts.components.evaluation_parts import Tile, picture_wall
 from pages._parts.evaluate import state as evaluation_state
+from pages._parts.evaluate import words as evaluation_words
 from pages._parts.evaluate.subject import Subject
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
@@ -22,6 +23,9 @@ PAGE = 24
 """Pictures on a page of a wall."""
 
 Answer = TypeVar("Answer")
+
+LONGEST = 32
+"""Letters of the name below a picture that it was taken for: of a longer one the middle is left out."""
 
 SIDE = 96
 """Pixels of a picture on a wall."""
@@ -79,7 +83,7 @@ def tile(subject: Subject, sample: Sample) -> Tile:
     if sample.predicted is None or sample.confidence is None:
         return Tile(sample.index, sample.picture, name, f"taken for nothing: not finite · {number}", "wrong")
     right = sample.predicted == sample.label
-    taken = "" if right else f"taken for {subject.classes[sample.predicted]}, "
+    taken = "" if right else f"taken for {evaluation_words.short(subject.classes[sample.predicted], LONGEST)}, "
     about = f"{taken}{words.percent(sample.confidence)} sure · {number}"
     return Tile(sample.index, sample.picture, name, about, "right" if right else "wrong")
 

@@ -11,7 +11,7 @@ from core.config import ConfigError
 from pages._parts.evaluate.subject import Subject
 from pages._parts.run.tuning_view import with_chosen_way
 from pages._parts.setup.form import write_code
-from pages._parts.shared import words
+from pages._parts.shared import naming, words
 from pages._parts.shared.services import Services
 
 
@@ -22,7 +22,7 @@ def show(shared: Services, subject: Subject) -> None:
         return
     with box:
         told = "The same by hand: the test set through the model, and one picture. It runs as it stands beside the downloaded weights, without Thaw."
-        name = f"{words.subject(subject.run.config).replace(' ', '-')}-{subject.run.id}.pth"
+        name = naming.file_name(subject.run, ".pth")
         try:
             record = recorded(shared.home, subject.run)
             config = with_chosen_way(shared, subject.run, subject.run.config)

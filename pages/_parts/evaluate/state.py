@@ -15,7 +15,24 @@ from pages._parts.shared import draft
 PAGES = ("page", "page_b")
 """The pages of the walls of pictures: of the only one or the left one, and of the right one."""
 
-NAMES = ("run", "epoch", "view", "picture", "layer", "target", "other", "cell", "of", "shares", "with", "with_epoch", "before", "method", *PAGES)
+NAMES = (
+    "run",
+    "epoch",
+    "view",
+    "picture",
+    "layer",
+    "target",
+    "other",
+    "cell",
+    "of",
+    "shares",
+    "with",
+    "with_epoch",
+    "before",
+    "method",
+    "many",
+    *PAGES,
+)
 """What can be in the URL: see where each is read."""
 
 _ON_WALLS = {"run", "epoch", "view", "cell", "with", "with_epoch"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -15,7 +15,7 @@ from core.records.events import RunPlan, RunStatus
 from core.store import Run, UnreadableRun
 from core.store.checkpoint import Checkpoint, checkpoints, newest
 from pages._parts.evaluate import state as evaluation_state
-from pages._parts.shared import draft, waiting_view, words
+from pages._parts.shared import draft, naming, waiting_view, words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
 
@@ -87,8 +87,12 @@ def in_words(run: Run, last: Checkpoint) -> str:
     return f"{when} ({'newest' if run.status.active else 'final'})"
 
 
-def ask_subject(shared: Services, head: DeltaGenerator) -> Subject | None:
-    """Ask for run and weights. None where there is nothing to look at; the screen says then what to do. In the `head` stands how the run is."""
+def ask_subject(shared: Services, head: DeltaGenerator, offer: Callable[[Subject, DeltaGenerator], None]) -> Subject | None:
+    """Ask for run and weights. None where there is nothing to look at; the screen says then what to do. In the `head` stands how the run is.
+
+    Args:
+        offer: draws into the row below the weights what is on offer there.
+    """
     entries = shared.store.entries(limit=MOST_RUNS)
     runs = [run for run in entries if isinstance(run, Run)]
     _say_unreadable([run for run in entries if isinstance(run, UnreadableRun)])
@@ -116,13 +120,13 @@ def ask_subject(shared: Services, head: DeltaGenerator) -> Subject | None:
         except UnreadableRun as error:
             st.error(f"{words.plain(error.message)}. Below is another one.", title="This run cannot be read", icon=":material/error:")
             wanted = None
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left, right = st.columns([3, 2])
     run = found[wanted or _first(shared, runs)]
+    st.set_page_config(page_title=f"Evaluate {naming.called(run)} · Thaw")
     st.session_state[RUN_BOX] = run.id
     left.selectbox("Run", list(found), key=RUN_BOX, format_func=lambda each: label(found[each]), on_change=_chose_run, args=(tuple(found),))
-    subject = _weights(shared, run, right, head)
-    st.caption(words.plain(how_it_is(run)))
-    return subject
+    left.caption(words.plain(how_it_is(run)))
+    return _weights(shared, run, right, head, offer)
 
 
 def _say_unreadable(runs: Sequence[UnreadableRun]) -> None:
@@ -132,11 +136,16 @@ def _say_unreadable(runs: Sequence[UnreadableRun]) -> None:
 
 
 def label(run: Run) -> str:
-    """A run in a list: 'digits with resnet18 · head only · 20261128-140512-3f2a' (its id, which says when). Nothing of it ever changes.
+    """A run in a list: 'first try · digits with resnet18 · head only · 20261128-140512-3f2a' (its id, which says when). Only a person changes it.
 
     A browser says what was chosen by this text. If it were another one meanwhile, it would come back as if it were a run's id.
     """
-    return " · ".join([words.subject(run.config), str(run.config.freeze), run.id])
+    return " · ".join(filter(None, [run.labels.name, words.subject(run.config), str(run.config.freeze), run.id]))
+
+
+def id_in(chosen: str | None) -> str | None:
+    """The run that was chosen: its id, or the one in the text of a list from before it was renamed."""
+    return chosen.rpartition(" · ")[2] if chosen else None
 
 
 def how_it_is(run: Run) -> str:
@@ -153,16 +162,18 @@ def _first(shared: Services, runs: Sequence[Run]) -> str:
 
 
 def _chose_run(offered: Sequence[str]) -> None:
-    if st.session_state[RUN_BOX] not in offered:
+    chosen = id_in(st.session_state[RUN_BOX])
+    if chosen not in offered:
         return  # a browser may still have the list of before
     # What was chosen about the other run means nothing for this one; the part of the screen and the picture do.
-    chosen = st.session_state[RUN_BOX]
     evaluation_state.choose(
         run=chosen, epoch=None, layer=None, target=None, other=None, cell=None, of=None, before=None, with_epoch=None, **{"with": None}
     )
 
 
-def _weights(shared: Services, run: Run, place: DeltaGenerator, head: DeltaGenerator) -> Subject | None:
+def _weights(
+    shared: Services, run: Run, place: DeltaGenerator, head: DeltaGenerator, offer: Callable[[Subject, DeltaGenerator], None]
+) -> Subject | None:
     still = evaluation_state.get("view") not in (None, "try")
     if not still:
         _let_go()
@@ -177,8 +188,9 @@ def _weights(shared: Services, run: Run, place: DeltaGenerator, head: DeltaGener
     if len(subject.kept) > 1:
         st.session_state[EPOCH_BOX] = subject.chosen
         place.select_slider("Weights", subject.kept, key=EPOCH_BOX, format_func=subject.option, on_change=_chose_epoch)
-        if subject.chosen == NEWEST:
-            place.caption(f"The newest are those {subject.here}.")
+        row = place.container(horizontal=True, vertical_alignment="center", key="evaluate_weights")
+        row.caption(f"The newest are those {subject.here}." if subject.chosen == NEWEST else f"Those {subject.here}.", width="stretch")
+        offer(subject, row)
     else:
         place.caption(subject.only_one)
     with head:

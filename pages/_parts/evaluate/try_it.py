@@ -1,4 +1,4 @@
-"""Try it: one picture through the model, its five likeliest classes, and where the model looks. Also while the run trains on."""
+"""Try it: one picture (or `many`) through the model, its five likeliest classes, and where the model looks. Also while the run trains on."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from core.helpers.helper import LabError
 from core.machine.home import Home
 from core.records.evaluation import CamView, Prediction
 from pages._parts.components.evaluation_parts import Heat, guesses, heat_view, picture_wall
+from pages._parts.evaluate import many as evaluation_many
 from pages._parts.evaluate import state as evaluation_state
 from pages._parts.evaluate import words as evaluation_words
 from pages._parts.evaluate.pictures import attempt, samples, tile
@@ -24,9 +25,12 @@ from pages._parts.shared import words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
 
-TEST, UPLOAD, WEBCAM = "Test picture", "Upload", "Webcam"
+TEST, UPLOAD, WEBCAM, MANY = "Test picture", "Upload", "Webcam", "Many"
 OTHERS = 10
 """Test pictures on offer at a time."""
+
+LONGEST = 32
+"""Letters of a class's name beside a picture: of a longer one the middle is left out. Its whole name stands in the lists to choose from."""
 
 PLACES = 4
 """Places a side that a map should have, to tell where: for small pictures the last layers have 2 x 2, or one."""
@@ -46,7 +50,11 @@ Source = int | str
 
 
 def show(shared: Services, subject: Subject) -> None:
-    """What it is, at the left; where the model looks, at the right."""
+    """What it is, at the left; where the model looks, at the right. Or many pictures."""
+    _ask_kind()
+    if st.session_state[_FROM] == MANY:
+        evaluation_many.show(shared, subject)
+        return
     left, right = st.columns([5, 7], gap="large")
     with left:
         source = _ask_picture(shared, subject)
@@ -64,11 +72,16 @@ def show(shared: Services, subject: Subject) -> None:
 # Which picture
 
 
-def _ask_picture(shared: Services, subject: Subject) -> Source | None:
+def _ask_kind() -> None:
+    """Where the picture comes from, as wide as it needs: on a narrow window a column would cut it off."""
     picture = evaluation_state.get("picture") or ""
     if _FROM not in st.session_state:
-        st.session_state[_FROM] = TEST if not picture or picture.isdigit() else UPLOAD
-    st.segmented_control("Picture", (TEST, UPLOAD, WEBCAM), key=_FROM, required=True, width="stretch", label_visibility="collapsed")
+        st.session_state[_FROM] = MANY if evaluation_state.get("many") else TEST if not picture or picture.isdigit() else UPLOAD
+    st.segmented_control("Picture", (TEST, UPLOAD, WEBCAM, MANY), key=_FROM, required=True, label_visibility="collapsed", on_change=_chose_kind)
+
+
+def _ask_picture(shared: Services, subject: Subject) -> Source | None:
+    picture = evaluation_state.get("picture") or ""
     match st.session_state[_FROM]:
         case "Upload":
             st.file_uploader(
@@ -92,6 +105,14 @@ def _ask_picture(shared: Services, subject: Subject) -> Source | None:
             "That picture is not kept any more. Bring it along again." if gone else "Bring a picture along: what the model makes of it appears here."
         )
     return str(kept) if kept else None
+
+
+def _chose_kind() -> None:
+    """The table of many pictures stands in the URL while it is looked at."""
+    if st.session_state[_FROM] == MANY:
+        evaluation_many.look_again()
+    else:
+        evaluation_many.look_away()
 
 
 def _ask_test_picture(subject: Subject, picture: str) -> Source | None:
@@ -200,6 +221,7 @@ def _predicted(shared: Services, subject: Subject, source: Source) -> Prediction
 
 
 def _answer(subject: Subject, found: Prediction, label: int | None) -> None:
+    headline = st.empty()  # as wide as there is room: a name may be long
     picture, answer = st.columns([2, 3], vertical_alignment="center")
     alternative = f"The picture as the model saw it, {subject.run.config.image_size} x {subject.run.config.image_size} pixels"
     picture.html(f'<img src="{found.picture}" alt="{alternative}" style="width:100%;max-width:14rem;border-radius:8px;image-rendering:pixelated">')
@@ -207,7 +229,7 @@ def _answer(subject: Subject, found: Prediction, label: int | None) -> None:
         answer.error("The model gave values that are not finite for this picture.", icon=":material/error:")
     else:
         first = found.guesses[0]
-        _headline(answer, subject, first.name, first.probability, None if label is None else subject.classes[label], first.label == label)
+        _headline(headline, subject, first.name, first.probability, None if label is None else subject.classes[label], first.label == label)
         with answer:
             guesses("evaluate_guesses", "The likeliest classes", found.guesses, label)
     st.caption(
@@ -220,6 +242,7 @@ def _answer(subject: Subject, found: Prediction, label: int | None) -> None:
 
 def _headline(place: DeltaGenerator, subject: Subject, name: str, probability: float, label: str | None, right: bool) -> None:
     sure = words.percent(probability)
+    name, label = evaluation_words.short(name, LONGEST), None if label is None else evaluation_words.short(label, LONGEST)
     if label is None:
         place.markdown(f"**{words.plain(name)}**, {sure} sure")
     elif right:
@@ -329,7 +352,7 @@ def _cam(shared: Services, subject: Subject, kept: int, source: Source, layer: s
 def _heat(named: str, view: CamView) -> Heat:
     where = evaluation_words.where_hot(view.heat)
     title = f"{named[:1].upper()}{named[1:]}"
-    value = f"{view.target_name}: {words.percent(view.probability)}"
+    value = f"{evaluation_words.short(view.target_name, LONGEST)}: {words.percent(view.probability)}"
     return Heat(
         title, view.picture, view.overlay, value, f"{where[:1].upper()}{where[1:]}.", f"{title}: heat for {view.target_name} in {view.layer}: {where}"
     )

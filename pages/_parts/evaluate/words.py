@@ -17,6 +17,14 @@ _COLUMNS = ("left", "centre", "right")
 _NINTH = 1 / 9
 
 
+def short(name: str, most: int) -> str:
+    """A long name with its middle left out, as `short` of `elements.js`: long names often differ in their ends alone."""
+    if len(name) <= most:
+        return name
+    end = -(-(most - 1) * 9 // 20)
+    return f"{name[: most - 1 - end].rstrip()}…{name[-end:].lstrip()}"
+
+
 def percent(interval: Interval) -> str:
     """The value of a share: '93.1 %'."""
     return "not defined" if interval.value is None else words.percent(interval.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import streamlit as st
@@ -32,13 +33,17 @@ def evaluation(shared: Services, run_id: str, epoch: int | None, whose: str = "t
     )
 
 
-def awaited(ask: Ask[Found], doing: str, key: str) -> Found | None:
-    """The answer to a question that may take seconds, or None, with what goes on shown in its place. The page is drawn anew once it is there."""
+def awaited(ask: Ask[Found], doing: str, key: str, cancel: Callable[[], None] | None = None) -> Found | None:
+    """The answer to a question that may take seconds, or None, with what goes on shown in its place. The page is drawn anew once it is there.
+
+    Args:
+        cancel: the callback of a button that gives it up; None: there is no such button.
+    """
     work, found = asked(ask)
     if work.state == "done" and found is not None:
         return found
     waiting = work.state == "working"
-    alone(_waiting, ask, doing, key, waiting, every=TICK if waiting else None)
+    alone(_waiting, ask, doing, key, waiting, cancel, every=TICK if waiting else None)
     return None
 
 
@@ -52,7 +57,7 @@ def asked(ask: Ask[Found], retry: bool = False) -> tuple[Work, Found | None]:
         return Work("failed", message=str(error)), None
 
 
-def _waiting(ask: Ask[object], doing: str, key: str, waiting: bool) -> None:
+def _waiting(ask: Ask[object], doing: str, key: str, waiting: bool, cancel: Callable[[], None] | None = None) -> None:
     work, _ = asked(ask)
     if (work.state == "working") != waiting:
         st.rerun(scope="app")  # with a timer from now on, or without one
@@ -64,6 +69,9 @@ def _waiting(ask: Ask[object], doing: str, key: str, waiting: bool) -> None:
             if work.share is None and work.message:
                 message = f"{doing}: {work.message}"
             st.progress(share, text=f"{words.plain(message[:1].upper() + message[1:])}{known}")
+            if cancel is not None and st.button("Cancel", key=f"cancel_{key}", icon=":material/close:"):
+                cancel()
+                st.rerun(scope="app")
         case "failed":
             st.error(
                 words.plain(work.message or "It did not work out, and nothing says why."), title=f"{doing}: this failed", icon=":material/error:"

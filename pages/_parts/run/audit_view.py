@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import streamlit as st
 
 from core.config.plans import Change
-from core.records.events import AuditReport, AuditRow, Verdict
+from core.records.audits import FAULTS, about, headline
+from core.records.events import AuditRow, Verdict
 from core.store import Run
 from pages._parts.components.audit_table import audit_table
 from pages._parts.run.run_state import paths
@@ -23,51 +23,18 @@ TICK = 3.0
 
 @dataclass(frozen=True)
 class Remedy:
-    """What a fault means, and what mends it: a rule about each faulty tensor, `{}` in place of its name. `short` is for counts."""
+    """What mends a fault: a rule about each faulty tensor, `{}` in place of its name."""
 
-    short: str
-    what: str
-    why: str
     label: str
     rule: str
 
 
 REMEDIES: dict[Verdict, Remedy] = {
-    Verdict.LEAKING: Remedy(
-        "leaking",
-        "frozen, but the values changed",
-        "Something still writes to these weights. An optimizer does where it holds them and a .grad is there: with momentum or weight decay one of "
-        "zeros is enough, without a .grad it leaves them alone. Code of its own may, too.",
-        "Freeze them properly",
-        "{}",
-    ),
-    Verdict.DRIFTING: Remedy(
-        "drifting",
-        "frozen weights, but the statistics drift",
-        "The weights rest, but running mean and variance of their normalisation layers went on moving: a layer in train mode updates them with "
-        "every batch, whether it learns or not.",
-        "Freeze them properly",
-        "{}",
-    ),
-    Verdict.NO_OPTIMIZER: Remedy(
-        "in no optimizer",
-        "trainable, but in no optimizer",
-        "Gradients are computed for these tensors and add up from step to step, but no update uses them: they do not learn. Where gradients are "
-        "clipped they count all the same, and make the updates of the others smaller.",
-        "Give them to the optimizer",
-        "!{}",
-    ),
-    Verdict.IDLE: Remedy(
-        "idle",
-        "trainable, but idle",
-        "At no look had these tensors a gradient, or only one that was zero everywhere: they learn nothing. With a gradient of zeros the optimizer "
-        "keeps memory for them all the same, and weight decay shrinks them.",
-        "Freeze them",
-        "{}",
-    ),
+    Verdict.LEAKING: Remedy("Freeze them properly", "{}"),
+    Verdict.DRIFTING: Remedy("Freeze them properly", "{}"),
+    Verdict.NO_OPTIMIZER: Remedy("Give them to the optimizer", "!{}"),
+    Verdict.IDLE: Remedy("Freeze them", "{}"),
 }
-
-VERIFIED, WAITING, LEARNING = "frozen and verified", "frozen, waiting for a first comparison", "learning"
 
 
 def show(shared: Services, run: Run) -> None:
@@ -91,56 +58,17 @@ def show(shared: Services, run: Run) -> None:
         audit_table(run.id, report)
 
 
-def headline(report: AuditReport, step: int = 0) -> str:
-    """The proof in one line: '0 of 11,176,512 frozen values changed, complete, after step 480 · 60 frozen and verified, 2 learning'.
-
-    `step` is where the run is: a look that is older says so.
-    """
-    counts = Counter(_in_short(row) for row in report.rows)
-    order = [*(remedy.short for remedy in REMEDIES.values()), VERIFIED, WAITING, LEARNING]
-    verdicts = ", ".join(f"{counts[name]:,} {name}" for name in order if counts[name])
-    when = f"complete, after step {report.step:,}" if report.complete else f"so far, after step {report.step:,}"
-    if step > report.step and not report.complete:
-        when += f" of {step:,} (the next look follows)"
-    if not report.frozen_values:
-        return f"nothing is frozen ({when}) · {verdicts}"
-    return f"{report.values_changed:,} of {report.frozen_values:,} frozen values changed, {when} · {verdicts}"
-
-
-def _in_short(row: AuditRow) -> str:
-    match row.verdict:
-        case Verdict.LEARNING:
-            return LEARNING
-        case Verdict.VERIFIED:
-            return WAITING if row.moved is None and row.count else VERIFIED
-        case fault:
-            return REMEDIES[fault].short
-
-
-def about(report: AuditReport) -> str:
-    """What was looked at, and how sure that is."""
-    found = (
-        "Looked up in the model and its optimizer, never taken from the plan. "
-        "A digest (SHA-256) of each tensor when it was frozen is compared with one of now: "
-    )
-    if report.complete:
-        return found + "equal digests, equal values, bit for bit. Every tensor was compared at the end of the run."
-    waiting = sum(1 for row in report.rows if row.moved is None and row.count)
-    left = f"; {waiting:,} tensors wait for their first turn" if waiting else ""
-    return found + f"a few tensors at each look, in turn{left}. At the end of the run all of them are compared."
-
-
 def _fault(shared: Services, run: Run, verdict: Verdict, rows: list[AuditRow]) -> None:
     if not rows:
         return
-    remedy = REMEDIES[verdict]
+    fault, remedy = FAULTS[verdict], REMEDIES[verdict]
     icon = ":material/error:" if verdict in (Verdict.LEAKING, Verdict.NO_OPTIMIZER) else ":material/warning:"
     names = [row.name for row in rows]
     listed = ", ".join(words.code(name) for name in names[:6]) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
     box = st.container(border=True, key=f"fault_{verdict.name.lower()}", horizontal=True, vertical_alignment="center")
     with box:
         text = box.container(gap="xxsmall", width="stretch")
-        text.markdown(f"{icon} **{len(rows):,} {'tensor' if len(rows) == 1 else 'tensors'}: {remedy.what}.** {remedy.why}")
+        text.markdown(f"{icon} **{len(rows):,} {'tensor' if len(rows) == 1 else 'tensors'}: {words.plain(fault.what)}.** {words.plain(fault.why)}")
         text.caption(listed)
         rules = _rules(run, remedy, rows)
         if not rules:
@@ -164,4 +92,4 @@ def _rules(run: Run, remedy: Remedy, rows: Iterable[AuditRow]) -> tuple[str, ...
 
 def _use_mended(run: Run, rules: tuple[str, ...]) -> None:
     plan = run.config.freeze.then(Change(rules=rules))
-    draft.set_up(run.config.replace(freeze=str(plan)))
+    draft.set_up(run.config.replace(freeze=str(plan)), before=run.config)

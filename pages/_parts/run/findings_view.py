@@ -1,4 +1,7 @@
-"""What the doctor found out about a run: live, in words, worst first, with what can be done about it at one click."""
+"""What the doctor found out about a run: live, one line of chips above the charts, worst first.
+
+A chip opens over the page and pushes nothing: in it what was found in words, and what can be done about it at one click.
+"""
 
 from __future__ import annotations
 
@@ -33,26 +36,46 @@ _USED = "findings_settings_used"
 
 
 def show(shared: Services, run: Run) -> None:
-    """The headline and each finding. For a fragment, so that the charts are left alone."""
+    """The line of chips, as high with findings as without any. For a fragment, so that the charts are left alone."""
     if st.session_state.pop(_USED, False):
         st.rerun(scope="app")  # the form takes the page's place
-    broken(run.config)
-    diagnosis = shared.store.findings(run.id)
-    if diagnosis is None:
-        if run.status.active:
-            st.caption(":material/stethoscope: Findings: the doctor looks once the run has its model and data.")
+    with st.container(key="run_findings", horizontal=True, wrap=False, vertical_alignment="center", gap="xsmall"):
+        broken(run)
+        diagnosis = shared.store.findings(run.id)
+        if diagnosis is None:
+            if run.status.active:
+                st.caption(":material/stethoscope: Findings: the doctor looks once the run has its model and data.")
+            return
+        said = headline(shared.store.run(run.id), diagnosis)
+        # Beside chips the line is short: what was looked at, and when, stands in the last of them.
+        short = said.partition(" (")[0] if diagnosis.open else said
+        st.markdown(f":material/stethoscope: **{words.plain(short)}**", width="content")
+        for finding in diagnosis.open:
+            _finding(shared, run, finding)
+        _resolved(run, diagnosis)
+        _rules(run, diagnosis, said)
+
+
+def _resolved(run: Run, diagnosis: Diagnosis) -> None:
+    if not diagnosis.resolved:
         return
-    st.markdown(f":material/stethoscope: **{words.plain(headline(shared.store.run(run.id), diagnosis))}**")
-    for finding in diagnosis.open:
-        _finding(shared, run, finding)
-    if diagnosis.resolved:
-        with st.expander("Resolved findings", icon=":material/task_alt:", key=f"resolved_{run.id}", type="compact"):
-            for finding in diagnosis.resolved:
-                word, icon, _ = LOOKS[finding.severity]
-                st.markdown(f"{icon} **{words.plain(finding.title)}** ({word.lower()}, steps {finding.since_step:,} to {finding.resolved_step:,})")
-                st.caption(words.plain(finding.cause))
-                evidence_link(run.id, finding, key=f"evidence_link_{run.id}_{finding.rule}_{finding.since_step}")
-    with st.expander("What the doctor looks at", icon=":material/checklist:", key=f"rules_{run.id}", type="compact"):
+    box = st.popover("Resolved findings", icon=":material/task_alt:", key=f"resolved_{run.id}", on_change="rerun")
+    if not box.open:
+        return
+    with box, st.container(key="findings_resolved"):
+        for finding in diagnosis.resolved:
+            word, icon, _ = LOOKS[finding.severity]
+            st.markdown(f"{icon} **{words.plain(finding.title)}** ({word.lower()}, steps {finding.since_step:,} to {finding.resolved_step:,})")
+            st.caption(words.plain(finding.cause))
+            evidence_link(run.id, finding, key=f"evidence_link_{run.id}_{finding.rule}_{finding.since_step}")
+
+
+def _rules(run: Run, diagnosis: Diagnosis, said: str) -> None:
+    box = st.popover("What the doctor looks at", icon=":material/checklist:", type="tertiary", key=f"rules_{run.id}", on_change="rerun")
+    if not box.open:
+        return
+    with box, st.container(key="findings_rules"):
+        st.markdown(f"**{words.plain(said)}**")
         st.markdown("\n".join(f"- **{rule.title}:** {rule.about}" for name, rule in RULES.items() if name in diagnosis.rules))
 
 
@@ -69,19 +92,30 @@ def headline(run: Run, diagnosis: Diagnosis) -> str:
     return f"Findings: {', '.join(said)} ({len(diagnosis.rules)} rules looked at, {step})"
 
 
-def broken(config: RunConfig) -> None:
+def broken(run: Run) -> None:
     """What was broken on purpose in a run, and what to look for."""
+    config = run.config
     preset = preset_of(config)
-    if preset is not None:
-        st.info(f"{preset.what} **What to look for:** {preset.watch_for}", title=f"Broken on purpose: {preset.label}", icon=":material/science:")
-    elif config.fault != "none":
-        st.info(FAULTS[config.fault], title=f"Broken on purpose: {words.plain(config.fault)}", icon=":material/science:")
+    if preset is None and config.fault == "none":
+        return
+    named = preset.label if preset else words.plain(config.fault)
+    box = st.popover(f"Broken on purpose: {named}", icon=":material/science:", key=f"broken_{run.id}", on_change="rerun")
+    if not box.open:
+        return
+    with box, st.container(key="findings_broken"):
+        st.markdown(f"{preset.what} **What to look for:** {preset.watch_for}" if preset else FAULTS[config.fault])
 
 
 def _finding(shared: Services, run: Run, finding: Finding) -> None:
+    """A chip with the name of the rule, which stays the same: a chip whose label changes is another one, and closed."""
     word, icon, colour = LOOKS[finding.severity]
     key = finding.rule.replace(" ", "_")
-    with st.container(border=True, gap="xsmall", key=f"finding_{key}"):
+    about = f"{word}: {words.plain(finding.title)}"
+    chip = f"chip_{finding.severity}_{key}_{run.id}"
+    box = st.popover(words.plain(finding.rule[:1].upper() + finding.rule[1:]), icon=icon, key=chip, help=about, on_change="rerun")
+    if not box.open:
+        return
+    with box, st.container(gap="xsmall", key=f"finding_{key}"):
         head = st.container(horizontal=True, vertical_alignment="center", gap="small")
         head.badge(word, icon=icon, color=colour)
         since = "from the start" if not finding.since_step else f"since step {finding.since_step:,}"
@@ -90,11 +124,11 @@ def _finding(shared: Services, run: Run, finding: Finding) -> None:
         st.markdown(f":material/build: {words.plain(finding.remedy.advice)}")
         _buttons(st.container(horizontal=True, vertical_alignment="center"), shared, run, finding, key)
         # A constant label: an expander whose label changes is another one, and closed.
-        box = st.expander(
+        more = st.expander(
             "Where to see it, and when it is a false alarm", icon=":material/query_stats:", key=f"evidence_{run.id}_{key}", on_change="rerun"
         )
-        if box.open:
-            with box:
+        if more.open:
+            with more:
                 st.markdown(f"**A false alarm?** {words.plain(finding.false_alarm)}")
                 findings_chart.show(shared, run, finding)
 
@@ -115,7 +149,7 @@ def _buttons(row: DeltaGenerator, shared: Services, run: Run, finding: Finding, 
             icon=":material/replay:",
             help=f"Opens the form with the settings of this run and what mends it: {words.plain(said)}",
             on_click=_use,
-            args=(mended,),
+            args=(mended, run.config),
         )
         row.caption(words.plain(said), width="content")
 
@@ -132,6 +166,6 @@ def _value(value: bool | int | float | str | None) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _use(config: RunConfig) -> None:
-    draft.set_up(config)
+def _use(mended: RunConfig, before: RunConfig) -> None:
+    draft.set_up(mended, before=before)
     st.session_state[_USED] = True

@@ -11,10 +11,8 @@ from pages._parts.shared import continuing, waiting_view, words
 from pages._parts.shared.services import Services
 
 
-def show(shared: Services, run: Run) -> None:
-    """The button where there is something to continue, and what was proved so far."""
-    for line in shared.store.continued(run.id):
-        st.caption(words.plain(line[:1].upper() + line[1:] + "."))
+def offer(shared: Services, run: Run) -> None:
+    """The button, where there is something to continue or to train on."""
     if run.status is RunStatus.FINISHED:
         continuing.train_on(shared, run)
     if not run.status.continuable or waiting_view.was_cancelled(run):
@@ -25,6 +23,10 @@ def show(shared: Services, run: Run) -> None:
         about = f"A checkpoint has all that decides the rest: it goes on behind step {points[0].step:,}{steps} and ends as if nothing had happened."
     else:
         about = "It kept no checkpoint yet, so it begins anew, with the same settings and the same seed."
-    with st.container(horizontal=True, vertical_alignment="center"):
-        continuing.offer(shared, run, points, "continue_run")
-        st.caption(about, width="stretch")
+    continuing.offer(shared, run, points, "continue_run", about=about)
+
+
+def proved(shared: Services, run: Run) -> None:
+    """What was proved each time that the run went on."""
+    for line in shared.store.continued(run.id):
+        st.caption(words.plain(line[:1].upper() + line[1:] + "."))

@@ -37,3 +37,9 @@ def show(shared: Services, run: Run) -> None:
                 f":material/inventory_2: **{headline}** · {details}",
                 help=f"What frozen layers give for a picture is the same in every epoch, so it is kept instead of being computed again.{budget}",
             )
+    if reuse.threads is not None:
+        st.caption(
+            f":material/memory: {words.plain(telling.threads_in_words(reuse.threads))}",
+            help="More threads are not always quicker: on a busy machine they wait for each other in every step. Numbers are tried while the run "
+            "goes on, and again when the load of the machine changes; only those that give exactly the same results are used.",
+        )

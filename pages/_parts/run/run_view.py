@@ -1,11 +1,10 @@
-"""One run on the Train screen: where it is, its live charts, the buttons that steer it, and what came out of it."""
+"""One run on the Train screen, in the order of a person's eyes: the head, what was found, the live charts with the drawer beside them, the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from core.catalog.optimizers import FIRST_STEP_ONLY
 from core.code import Phase, about, about_run, loading_code, phases, pytorch_code, recorded, repeated
@@ -13,52 +12,66 @@ from core.config import ConfigError, RunConfig
 from core.config.plans import Change
 from core.helpers.helper import LabError
 from core.records import telling
-from core.records.events import ChangeRow, CommandKind, RunPlan, RunStatus
+from core.records.events import ChangeRow, RunPlan, RunStatus
 from core.store import Run
 from core.store.checkpoint import weights_of
-from core.store.run_folder import read_notice
 from pages._parts.components.live_chart import live_chart
-from pages._parts.run import audit_view, findings_view, profile_view, resume_view, reuse_view, steering_view, tuning_view
-from pages._parts.run.steering_view import Steered
+from pages._parts.run import (  # fmt: skip
+    audit_view,
+    drawer_view,
+    export_view,
+    findings_view,
+    head_view,
+    profile_view,
+    requests_view,
+    resume_view,
+    reuse_view,
+    steering_view,
+    tuning_view,
+)
 from pages._parts.setup.form import write_code
-from pages._parts.shared import disk_view, draft, waiting_view, words
+from pages._parts.shared import disk_view, draft, labels, waiting_view, words
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
-FIGURE = 210
-"""Width of a figure in pixels: five stand beside each other at 1280, and at 800 none is cut short."""
-
-TICK = 1.0  # seconds between looks at the status; the charts have their own, faster line
-
-ABOUT_TRAINING = (
-    "Mean over the last epoch, while the model was still learning and with random changes and dropout on. "
-    "Validation is measured after it, without these: it can be higher."
-)
-
 
 def show(shared: Services, run: Run) -> None:
-    """Show a run, live while it is active."""
+    """Show a run, live while it is active: where it is, what was found, its curves and what steers them, and below what proves and explains it.
+
+    What comes and goes has a container of its own: the charts keep their place, and with it their zoom and what is open in them.
+    """
     if waiting_view.binned(shared, run):
         return
-    title, another = st.columns([3, 1], vertical_alignment="center")
-    title.title(words.plain(words.subject(run.config)))
-    another.button("Set up another run", icon=":material/add:", width="stretch", on_click=_set_up_another)
-    changes = shared.store.changes_after(run.id)
-    st.caption(_facts(run, changes))
-    if run.plan is not None:
-        about = "Try pictures, see mistakes and where it looks: also while it trains."
-        st.page_link("evaluate.py", label="Evaluate this run", icon=":material/fact_check:", query_params={"run": run.id}, help=about)
-    # The fragments' own timers end with the run: the status reruns the page then, and they are called without a timer.
     active = run.status.active
-    alone(_status, shared, run, steering_view.steered(shared, run), every=TICK if active else None)
+    head_view.show(shared, run)
     with st.container():
-        resume_view.show(shared, run)
-    alone(findings_view.show, shared, run, every=findings_view.TICK if active else None)
-    # What comes and goes has a container of its own: the charts below keep their place, and with it their zoom and what is open in them.
+        if not active and _went_wrong(run):
+            _what_went_wrong(shared, run)
+    with st.container(key="run_doctor"):
+        alone(findings_view.show, shared, run, every=findings_view.TICK if active else None)
+    with st.container(key="run_stage"):
+        with st.container(key="run_charts"):
+            if active or run.step:
+                alone(live_chart, run.id, lambda name: _inspect(shared, run, name), run.plan.layers if run.plan else ())
+        with st.container(key="run_drawer"):
+            if active and run.plan is not None and drawer_view.is_open(run):
+                drawer_view.show(shared, run)
     with st.container():
-        if active and run.plan is not None:
-            alone(steering_view.panel, shared, run)
+        _below(shared, run)
+
+
+def _below(shared: Services, run: Run) -> None:
+    """What is looked for after the curves."""
+    active = run.status.active
+    if told := labels.about(run):
+        st.caption(words.plain(told))
+    with st.container():
+        if not active:
+            requests_view.show(shared, run)
+            _weights(shared, run)
+        resume_view.proved(shared, run)
+    alone(export_view.show, shared, run)
     alone(audit_view.show, shared, run, every=audit_view.TICK if active else None)
     alone(reuse_view.show, shared, run, every=reuse_view.TICK if active else None)
     alone(profile_view.show, shared, run, every=profile_view.TICK if active else None)
@@ -67,40 +80,14 @@ def show(shared: Services, run: Run) -> None:
     with st.container():
         for note in run.plan.notes if run.plan else ():
             st.info(words.plain(note), icon=":material/info:")
-        if run.status in (RunStatus.FAILED, RunStatus.LOST) or (not run.status.active and run.error):
-            _what_went_wrong(shared, run)
-        if run.result is not None and not run.status.active:
-            _result(shared, run)
-    if run.status.active or run.step:
-        alone(live_chart, run.id, lambda name: _inspect(shared, run, name))
-    again = repeated(run.config, shared.store.changes_after(run.id))
+    changes = shared.store.changes_after(run.id)
+    again = repeated(run.config, changes)
+    st.caption(_facts(run, changes))
     with st.expander("Settings of this run", icon=":material/list:"):
         _settings(run, again)
     disk_view.of_run(shared, run)
     if run.plan is not None:
         alone(_code, shared, run, run.plan, tuning_view.with_chosen_way(shared, run, again))
-
-
-def _status(shared: Services, shown: Run, steered: Steered) -> None:
-    """Status, progress, buttons and requests; runs every second while the run is active. `shown` and `steered` are as the page shows them."""
-    run = shared.store.run(shown.id)
-    if run.status.active != shown.status.active or (run.plan is None) != (shown.plan is None) or steering_view.steered(shared, run) != steered:
-        st.rerun(scope="app")  # it has ended, knows now what it is going to do, or was changed: more than this part changes
-    word, icon, colour = words.STATUS[run.status]
-    waiting = {command.kind for command in shared.store.commands(run.id, waiting=True)} if run.status.active else set()
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.badge(word, icon=icon, color=colour)
-    row.markdown(words.plain(waiting_view.why_of(shared, run)) if run.waits else _position(run, waiting), width="stretch")
-    waiting_view.cancelled(shared, run)
-    if run.waits:
-        waiting_view.start_and_cancel(row, shared, run.id, "this run")
-    elif run.status.active:
-        _buttons(row, shared, run, waiting)
-        st.progress(_share(run), text=_pace(run))
-        notice = read_notice(shared.home.run_folder(run.id))
-        if notice is not None:
-            st.warning(words.plain(str(notice)), icon=":material/lock_clock:")
-    steering_view.requests(shared, run)
 
 
 def _settings(run: Run, again: RunConfig) -> None:
@@ -151,58 +138,6 @@ def _changing(shared: Services, run: Run, again: RunConfig) -> tuple[Phase, ...]
         return None
 
 
-def _buttons(row: DeltaGenerator, shared: Services, run: Run, waiting: set[CommandKind]) -> None:
-    # In callbacks only: a value read in a fragment that reruns each second may count one click several times.
-    stopping = CommandKind.STOP in waiting
-    supervisor = shared.supervisor
-    if run.status == RunStatus.PAUSED:
-        first = ("Resume", ":material/play_arrow:", supervisor.resume, CommandKind.RESUME)
-    else:
-        first = ("Pause", ":material/pause:", supervisor.pause, CommandKind.PAUSE)
-    steer = (first, ("Stop and save", ":material/stop:", supervisor.stop, CommandKind.STOP))
-    for label, icon, act, kind in steer:
-        row.button(label, key=f"steer_{kind}", icon=icon, disabled=stopping or kind in waiting, on_click=careful(act), args=(run.id,))
-
-
-def _position(run: Run, waiting: set[CommandKind]) -> str:
-    if CommandKind.STOP in waiting:
-        return "Stopping after the step at hand, then saving the weights"
-    if CommandKind.PAUSE in waiting:
-        return "Pausing after the step at hand"
-    if CommandKind.RESUME in waiting:
-        return "Going on in a moment"
-    match run.status:
-        case RunStatus.QUEUED:
-            return "Waiting for a process"
-        case RunStatus.PREPARING:
-            doing = run.activity or "Getting ready"
-            return words.plain(doing[:1].upper() + doing[1:])
-        case RunStatus.RUNNING | RunStatus.PAUSED if run.plan:
-            activity = f" · {words.plain(run.activity)}" if run.activity else ""
-            return f"Epoch {max(run.epoch, 1):,} of {run.config.epochs:,} · step {run.step:,} of {run.plan.total_steps:,}{activity}"
-        case RunStatus.STOPPED if run.error and run.ended:
-            return words.plain(f"{run.error[:1].upper()}{run.error[1:]} · {words.ago(run.ended)}")
-        case _ if run.ended and run.step:
-            return f"{run.step:,} steps in {words.duration(run.active_seconds)} · ended {words.ago(run.ended)}"
-        case _:
-            return ""
-
-
-def _share(run: Run) -> float:
-    if run.status in (RunStatus.QUEUED, RunStatus.PREPARING) or run.plan is None:
-        return min(1.0, run.activity_share or 0.0)
-    return min(1.0, run.step / max(1, run.plan.total_steps))
-
-
-def _pace(run: Run) -> str:
-    if run.plan is None or run.step == 0 or run.active_seconds == 0:
-        return "Starting" if run.activity_share is None else f"{100 * run.activity_share:.0f} %"
-    step = run.stages.pace if run.stages and run.stages.pace else run.active_seconds / run.step
-    samples = run.plan.train_samples / run.plan.steps_per_epoch / step
-    left = f" · {words.duration(run.seconds_left)} left" if run.seconds_left is not None and run.status != RunStatus.PAUSED else ""
-    return f"{100 * _share(run):.0f} %{left} · {samples:,.0f} samples per second"
-
-
 def _facts(run: Run, changes: Sequence[ChangeRow] = ()) -> str:
     """The settings in one line. What was changed since says from which step on, so that nobody reads what holds no more."""
     config = run.config
@@ -230,6 +165,11 @@ def _learning(run: Run, row: ChangeRow) -> str:
     return f"{len(learns):,} of {len(counts):,} tensors learn ({100 * sum(learns) / max(sum(counts), 1):.3g} % of the parameters)"
 
 
+def _went_wrong(run: Run) -> bool:
+    """Whether an ended run has a reason to tell. That it was cancelled is said in the head."""
+    return run.status in (RunStatus.FAILED, RunStatus.LOST) or bool(run.error and not waiting_view.was_cancelled(run))
+
+
 def _what_went_wrong(shared: Services, run: Run) -> None:
     reason, _, details = (run.error or "No reason was recorded.").strip().partition("\n")
     field, colon, message = reason.partition(": ")
@@ -250,51 +190,19 @@ def _what_went_wrong(shared: Services, run: Run) -> None:
     st.button("Use these settings again", type="primary", icon=":material/replay:", help=about, on_click=draft.set_up, args=again)
 
 
-def _result(shared: Services, run: Run) -> None:
-    """What came out: the measures, and the weights to take away."""
-    result = run.result
-    assert result is not None
-    figures = [
-        ("Test accuracy", words.percent(result.test_accuracy), "Share of the test images that the trained model gets right."),
-        ("Validation accuracy", words.percent(result.validation_accuracy), None),
-        ("Training accuracy", words.percent(result.train_accuracy), ABOUT_TRAINING),
-        ("Test loss", words.figure(result.test_loss), None),
-        ("Time", words.duration(result.seconds), f"{result.samples_per_second:,.0f} samples per second"),
-    ]
-    row = st.container(horizontal=True)
-    for label, value, meaning in figures:
-        row.metric(label, value, help=meaning, border=True, width=FIGURE)
+def _weights(shared: Services, run: Run) -> None:
+    """Where the weights of a run that has ended are kept, and how PyTorch loads them."""
     weights = weights_of(shared.home, run)
-    if result.test_accuracy is None and weights is not None and weights.is_file():
-        row = st.container(horizontal=True, vertical_alignment="center")
-        measure = {"run": run.id, "view": "metrics"}
-        row.page_link("evaluate.py", label="Measure the test accuracy", icon=":material/query_stats:", query_params=measure)
-        row.caption("The run ended before its test pictures were looked at; its weights are kept, so it can be done now.")
     if weights is None or not weights.is_file():
-        st.caption("This run left no weights.")
+        if run.result is not None:
+            st.caption("This run left no weights.")
         return
-    row = st.container(horizontal=True, vertical_alignment="center")
-    name = f"{words.subject(run.config).replace(' ', '-')}-{run.id}.pth"
-    # The file is read when the button is pressed, not at every rerun.
-    row.download_button(
-        "Download weights",
-        data=lambda: weights.read_bytes(),
-        file_name=name,
-        mime="application/octet-stream",
-        icon=":material/download:",
-        type="primary",
-        on_click="ignore",
-    )
-    row.caption(f"A `state_dict` of {telling.size(weights.stat().st_size)}, kept at {words.code(str(weights))}")
+    st.caption(f"Weights: a `state_dict` of {telling.size(weights.stat().st_size)}, kept at {words.code(str(weights))}")
     with st.expander("Load these weights in PyTorch", icon=":material/deployed_code:"):
-        st.code(loading_code(run.config, run.plan.classes if run.plan else (), name), language="python")
+        st.code(loading_code(run.config, run.plan.classes if run.plan else (), head_view.weights_file(run)), language="python")
 
 
 def _inspect(shared: Services, run: Run, name: str) -> None:
     """Ask for histograms of a layer. What is no layer of the run was not sent by our chart."""
     if run.plan is not None and any(layer.name == name for layer in run.plan.layers):
         careful(shared.supervisor.inspect)(run.id, name)
-
-
-def _set_up_another() -> None:
-    st.query_params.from_dict({draft.SET_UP: "1"})

@@ -1,10 +1,9 @@
-"""Steering a run while it trains: what can be changed, what was asked for, and what came of it."""
+"""Steering a run while it trains: what can be changed, and why something was not asked for. What came of it is in `requests_view`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -14,21 +13,18 @@ from core.config import ConfigError
 from core.config.limits import quoted
 from core.config.plans import PRESETS, Change
 from core.helpers.helper import LabError
-from core.records.events import ChangeRow, Command, CommandKind, RunPlan
+from core.records.events import ChangeRow, CommandKind, RunPlan
 from core.records.layers import blocks, head_options
 from core.store import Run
 from pages._parts.components.freeze_tree import freeze_tree, toggles
 from pages._parts.components.freeze_tree.tree import LayerTable
-from pages._parts.run.run_state import State, frozen_after, goal_without, made, rate_before, state_now, towards
+from pages._parts.run.run_state import State, frozen_after, rate_before, state_now
 from pages._parts.setup import checks
 from pages._parts.shared import words
 from pages._parts.shared.fields import sentence
 from pages._parts.shared.once import Click
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
-
-SHOWN = 3
-"""How many requests are shown without a click: the newest."""
 
 QUICK = (0.1, 0.5, 2.0)
 """What the learning rate can be multiplied by with one click."""
@@ -38,37 +34,17 @@ _RATE, _FACTOR, _FREEZE = "rate", "factor", "freeze"
 """The parts of the panel: what is wrong with a request is said in the part that it came from."""
 
 
-@dataclass(frozen=True)
-class Steered:
-    """What the page shows of a run's steering: to be drawn anew once it is not so any more."""
-
-    changes: int
-    answers: int
-
-
-def steered(shared: Services, run: Run) -> Steered:
-    """How many changes were made so far, and how many requests were answered."""
-    answered = [command for command in shared.store.commands(run.id) if command.applied_at_step is not None or command.error]
-    return Steered(len(shared.store.changes_after(run.id)), len(answered))
-
-
 def panel(shared: Services, run: Run) -> None:
-    """What can be changed while the run goes on. For a fragment: opening it draws nothing else anew."""
-    box = st.expander("Change it while it trains", icon=":material/tune:", key=f"steering_{run.id}", on_change="rerun")
+    """What can be changed while the run goes on. For a fragment: what is asked for in it draws nothing else anew."""
     plan = run.plan
-    if not box.open or plan is None:
-        _forget_refusals(run)
-        return
-    with box:
-        st.caption("What you change here holds from the next step on. It is shown as requested first, then as applied or refused.")
-        changes = shared.store.changes_after(run.id)
-        state = state_now(plan, changes)
-        left, right = st.columns([9, 11], gap="large")
-        with left:
+    assert plan is not None
+    state = state_now(plan, shared.store.changes_after(run.id))
+    with st.container(key="run_steering", horizontal=True, gap="medium"):
+        with st.container(key="steer_layers"):
+            _freezing(shared, run, plan, state)
+        with st.container(key="steer_rates"):
             _learning_rate(shared, run)
             _multiplier(shared, run, plan, state)
-        with right:
-            _freezing(shared, run, plan, state)
 
 
 def _refuse(run: Run, part: str, message: str, typed: str | None = None) -> None:
@@ -76,8 +52,8 @@ def _refuse(run: Run, part: str, message: str, typed: str | None = None) -> None
     st.session_state.setdefault(_ERROR, {})[run.id, part] = (message, typed)
 
 
-def _forget_refusals(run: Run) -> None:
-    """Something else was asked for, or the panel is closed."""
+def forget_refusals(run: Run) -> None:
+    """Something else was asked for, or the drawer is closed."""
     held = st.session_state.get(_ERROR, {})
     for part in (_RATE, _FACTOR, _FREEZE):
         held.pop((run.id, part), None)
@@ -112,78 +88,6 @@ def in_screen_words(message: str) -> str:
 
 
 NOTHING_LEARNS = "every layer would be frozen, so nothing would learn; leave at least one switched on"
-
-
-def requests(shared: Services, run: Run) -> None:
-    """What was asked of the run and what came of it, newest first."""
-    commands = shared.store.commands(run.id)
-    if not commands:
-        return
-    changes = shared.store.changes_after(run.id)
-    places = made(commands, changes)
-    with st.container(key="requests", gap=None):
-        for command in commands[: -SHOWN - 1 : -1]:
-            _request(shared, run, command, changes, places.get(command.id))
-        earlier = commands[:-SHOWN][::-1]
-        if earlier:
-            box = st.expander(f"{len(earlier):,} earlier", key=f"earlier_requests_{run.id}", type="compact", on_change="rerun")
-            if box.open:
-                with box:
-                    for command in earlier:
-                        _request(shared, run, command, changes, places.get(command.id))
-
-
-def _request(shared: Services, run: Run, command: Command, changes: Sequence[ChangeRow], place: int | None) -> None:
-    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
-    icon, answer = _answer(command)
-    row.caption(f"{icon} **{words.plain(_what(command))}** · requested at step {command.requested_at_step:,} · {answer}", width="content")
-    if place is None or not run.status.active or run.plan is None:
-        return
-    if goal_without(run.plan, changes, place) is None:
-        row.caption("· taken back, or changed again since", width="content")
-        return
-    row.button(
-        "Undo",
-        key=f"undo_{command.id}",
-        type="tertiary",
-        icon=":material/undo:",
-        help="Asks for the opposite: what this changed goes back to what it was.",
-        on_click=careful(_take_back),
-        args=(shared, run, place, Click()),
-    )
-
-
-def _take_back(shared: Services, run: Run, place: int, click: Click) -> None:
-    changes = shared.store.changes_after(run.id)
-    assert run.plan is not None
-    goal = goal_without(run.plan, changes, place)
-    if goal is not None:
-        _ask(shared, run, towards(run.plan, state_now(run.plan, changes), goal, _rate_before(shared, run, changes, place)), click=click)
-
-
-def _answer(command: Command) -> tuple[str, str]:
-    """An icon, and in Markdown what came of a request."""
-    if command.error:
-        return ":material/block:", words.plain(f"refused: {in_screen_words(command.error) if command.kind == CommandKind.CHANGE else command.error}")
-    if command.applied_at_step is None:
-        return ":material/schedule:", "waiting for the step at hand"
-    return ":material/check_circle:", f"applied after step {command.applied_at_step:,}"
-
-
-def _what(command: Command) -> str:
-    match command.kind:
-        case CommandKind.CHANGE:
-            return words.change(command.payload)
-        case CommandKind.INSPECT:
-            return f"histograms of {command.payload}"
-        case CommandKind.STOP:
-            return "stop and save"
-        case CommandKind.RESUME:
-            return "go on"
-        case CommandKind.PROFILE:
-            return "a profile of a few steps"
-        case _:
-            return str(command.kind)
 
 
 # Learning rate
@@ -222,7 +126,8 @@ def rate_now(shared: Services, run: Run) -> float:
     return float(newest[-1]) if len(newest) else run.config.learning_rate
 
 
-def _rate_before(shared: Services, run: Run, changes: Sequence[ChangeRow], place: int) -> float:
+def rate_before_change(shared: Services, run: Run, changes: Sequence[ChangeRow], place: int) -> float:
+    """The learning rate that the change at `place` took the place of."""
     before = changes[place].step - 1
     found = shared.store.steps_after(run.id, 0, before - 1, limit=1)
     last = float(found.learning_rate[0]) if len(found.step) and found.step[0] == before else None
@@ -232,7 +137,7 @@ def _rate_before(shared: Services, run: Run, changes: Sequence[ChangeRow], place
 def _set_rate(shared: Services, run: Run, place: str, click: Click) -> None:
     rate = None if click.made else _number(run, _RATE, st.session_state[place], "the new learning rate", f"{rate_now(shared, run) / 2:g}")
     if rate is not None:
-        _ask(shared, run, Change(rules=(f"learning_rate={rate:.12g}",)), _RATE, click)
+        ask(shared, run, Change(rules=(f"learning_rate={rate:.12g}",)), _RATE, click)
     if click.made:
         st.session_state[place] = ""
 
@@ -267,7 +172,7 @@ def _scale_rate(shared: Services, run: Run, factor: float, click: Click) -> None
     if not 0 < rate <= 1000:
         _refuse(run, _RATE, f"{factor:g} times the learning rate is {rate:g}; it must be above 0 and 1000 or less")
         return
-    _ask(shared, run, Change(rules=(f"learning_rate={rate:.6g}",)), _RATE, click)
+    ask(shared, run, Change(rules=(f"learning_rate={rate:.6g}",)), _RATE, click)
 
 
 # Multipliers
@@ -305,7 +210,7 @@ def _set_factor(shared: Services, run: Run, place: str, click: Click) -> None:
     block = st.session_state[f"{place}_block"]
     factor = None if click.made else _number(run, _FACTOR, st.session_state[place], f"the multiplier of {block}", "0.1")
     if factor is not None:
-        _ask(shared, run, Change(rules=(f"{block}={factor:.12g}",)), _FACTOR, click)
+        ask(shared, run, Change(rules=(f"{block}={factor:.12g}",)), _FACTOR, click)
     if click.made:
         st.session_state[place] = ""
 
@@ -318,7 +223,7 @@ def _freezing(shared: Services, run: Run, plan: RunPlan, state: State) -> None:
     presets = st.container(horizontal=True, gap="xsmall")
     for preset, about in PRESETS.items():
         presets.button(
-            preset, key=f"steer_preset_{preset}_{run.id}", help=about, on_click=_ask, args=(shared, run, Change(rules=(preset,)), _FREEZE, Click())
+            preset, key=f"steer_preset_{preset}_{run.id}", help=about, on_click=ask, args=(shared, run, Change(rules=(preset,)), _FREEZE, Click())
         )
     _show_refusal(_FREEZE, shared, run)
     try:
@@ -344,13 +249,13 @@ def layers(shared: Services, run: Run) -> LayerTable:
     config, plan = run.config, run.plan
     assert plan is not None
 
-    def ask() -> LayerTable:
+    def look() -> LayerTable:
         return checks.layer_table(shared.lab, config.model, len(plan.classes), config.image_size, head_options(config))
 
     if shared.lab.ready:
-        return ask()
+        return look()
     with st.spinner("Looking at the model's layers"):
-        return ask()
+        return look()
 
 
 def _toggle(shared: Services, run: Run, place: str, table: LayerTable, frozen: frozenset[str]) -> None:
@@ -361,13 +266,13 @@ def _toggle(shared: Services, run: Run, place: str, table: LayerTable, frozen: f
             _refuse(run, _FREEZE, f"{path} was not frozen: {NOTHING_LEARNS}")
             continue
         frozen = after
-        _ask(shared, run, change, _FREEZE)
+        ask(shared, run, change, _FREEZE)
 
 
 # Asking
 
 
-def _ask(shared: Services, run: Run, change: Change, part: str = "", click: Click | None = None) -> None:
+def ask(shared: Services, run: Run, change: Change, part: str = "", click: Click | None = None) -> None:
     """Ask the run for a change; the store keeps the request, and the reason if it has ended meanwhile.
 
     `part` is where it is said that nothing could be asked for; '': where the change belongs.
@@ -376,7 +281,7 @@ def _ask(shared: Services, run: Run, change: Change, part: str = "", click: Clic
     click = click or Click()
     if click.made:
         return
-    _forget_refusals(run)
+    forget_refusals(run)
     try:
         waiting = shared.store.commands(run.id, waiting=True)
         if waiting and (waiting[-1].kind, waiting[-1].payload) == (CommandKind.CHANGE, str(change)):
@@ -391,4 +296,4 @@ def _ask(shared: Services, run: Run, change: Change, part: str = "", click: Clic
 def ask_button(place: DeltaGenerator, shared: Services, run: Run, label: str, change: Change, key: str) -> None:
     """A button that asks the run for `change`."""
     about = f"Asks the run for: {words.plain(words.change(str(change)))}"
-    place.button(words.plain(label), key=key, icon=":material/build:", help=about, on_click=_ask, args=(shared, run, change, "", Click()))
+    place.button(words.plain(label), key=key, icon=":material/build:", help=about, on_click=ask, args=(shared, run, change, "", Click()))

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.config import ConfigError
 from core.records import telling
 from core.store import Run, UnreadableRun
-from core.store.bin import KEPT_DAYS, delete, dependents, empty, restore
+from core.store.bin import KEPT_DAYS, empty, restore
 from core.store.resume_files import resume_points
 from core.store.sizes import folder_bytes
-from pages._parts.shared import asking, continuing, draft, found_on_disk, waiting_view, words
-from pages._parts.shared.history import history
+from pages._parts.runs.finding import OTHERWISE, ask_what, looking_for
+from pages._parts.shared import asking, continuing, draft, found_on_disk, labels, naming, waiting_view, words
+from pages._parts.shared.history import about, history, link
+from pages._parts.shared.naming import Told
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
 ROWS = 5
 """Rows of a list that are drawn at first: each costs the browser about 20 ms, and there are three lists."""
 
-_SHOWN, _DELETED, _ENDED = "runs_shown", "runs_deleted", "runs_ended"
+_SHOWN, _ENDED = "runs_shown", "runs_ended"
 
 
 def head(shared: Services) -> None:
@@ -26,6 +27,8 @@ def head(shared: Services) -> None:
     asking.page_is_drawn()
     st.title("Runs")
     st.page_link("train.py", label="Set up a run", icon=":material/tune:", query_params={draft.SET_UP: "1"})
+    ask_what(shared)
+    labels.head(shared)
     st.session_state[_ENDED] = shared.store.count_ended()
 
 
@@ -35,10 +38,12 @@ def going_on(shared: Services) -> None:
     if shared.supervisor.settings_problem:
         st.error(words.plain(shared.supervisor.settings_problem), icon=":material/error:")
     st.subheader("Going on", anchor=False)
-    holding = shared.store.holding_runs(2 * ROWS)
+    found = looking_for()
+    among = found.among(shared)
+    holding = [run for run in shared.store.holding_runs(2 * ROWS if among is None else -1) if among is None or run.id in among][: 2 * ROWS]
     history(shared, holding)
     if not holding:
-        st.caption("Nothing trains just now.")
+        st.caption("Nothing trains just now." if among is None else f"No run that goes on has {found.in_words()}.")
     waiting = waiting_view.queue(shared)
     if st.session_state[_ENDED] != shared.store.count_ended() and not asking.is_open():
         st.rerun(scope="app")  # the lists below have another run
@@ -49,23 +54,28 @@ def going_on(shared: Services) -> None:
         st.caption("No run waits. A run that is started while another one has the place waits here for its turn.")
     waiting_view.undo(shared)
     shown = _shown("waiting")
-    waiting_view.waiting_list(shared, waiting, 0, shown)
-    _more("waiting", len(waiting) - shown)
+    kept = [number for number, each in enumerate(waiting) if among is None or each.run.id in among]
+    if waiting and not kept:
+        st.caption(f"No run that waits has {found.in_words()}.")
+    waiting_view.waiting_list(shared, waiting, kept[:shown])
+    _more("waiting", len(kept) - shown)
 
 
 def ended(shared: Services) -> None:
-    """The runs that have ended, newest first, each with a button that deletes it."""
+    """The runs that have ended, newest first, each with a menu."""
     st.subheader("Ended", anchor=False)
-    _undo(shared)
     shown = _shown("ended")
-    runs = shared.store.entries(limit=shown + 1, active=False)
+    found = looking_for()
+    among = found.among(shared)
+    runs = shared.store.entries(limit=shown + 1, active=False, among=among)
     if not runs:
-        st.caption("Runs appear here once they have ended.")
+        st.caption("Runs appear here once they have ended." if among is None else f"No run that has ended has {found.in_words()}. {OTHERWISE}")
+    told = naming.in_list(runs[:shown])
     for run in runs[:shown]:
         if isinstance(run, UnreadableRun):
             found_on_disk.unreadable(shared, run, "runs")
             continue
-        _row(shared, run)
+        _row(shared, run, told[run.id])
     _more("ended", len(runs) - shown)
 
 
@@ -84,43 +94,30 @@ def in_the_bin(shared: Services) -> None:
     shown = _shown("bin")
     for run_id, since in found[:shown]:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"bin_{run_id}"):
-            st.markdown(words.code(run_id), width="content")
+            name = shared.store.labels(run_id).name
+            st.markdown(f"**{words.plain(name)}** {words.code(run_id)}" if name else words.code(run_id), width="content")
             st.caption(f"deleted {words.ago(since)}", width="stretch")
             back = careful(restore)
             st.button("Restore", key=f"restore_{run_id}", icon=":material/restore_from_trash:", on_click=back, args=(shared.store, run_id))
     _more("bin", len(found) - shown)
 
 
-def _row(shared: Services, run: Run) -> None:
+def _row(shared: Services, run: Run, told: Told) -> None:
     word, icon, colour = words.STATUS[run.status]
     accuracy = run.result.test_accuracy if run.result else None
-    parts = [words.duration(run.active_seconds), telling.size(folder_bytes(shared.home.run_folder(run.id))), words.ago(run.created)]
+    parts = [words.duration(run.active_seconds), telling.size(folder_bytes(shared.home.run_folder(run.id))), words.ago(run.ended or run.created)]
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"ended_{run.id}"):
         st.badge(word, icon=icon, color=colour)
-        st.page_link("train.py", label=f"**{words.plain(words.subject(run.config))}**", query_params={"run": run.id}, help=f"Open run {run.id}")
+        link(run, told)
         reached = [f"test accuracy {words.percent(accuracy)}"] if accuracy is not None else []
-        about = [str(run.config.freeze), *([str(run.error), words.ago(run.created)] if waiting_view.was_cancelled(run) else [*reached, *parts])]
-        st.caption(words.plain(" · ".join(about)), width="stretch")
-        named = words.plain(f"{words.subject(run.config)}, {run.id}")
+        came_to = [str(run.error), words.ago(run.ended or run.created)] if waiting_view.was_cancelled(run) else [*reached, *parts]
+        st.caption(words.plain(" · ".join([*about(run, told), *came_to])), width="stretch")
+        named = words.plain(f"{told}, {run.id}")
         if waiting_view.was_cancelled(run):
             waiting_view.put_back(shared, run.id, "Put back", f"put_back_{run.id}", f"Have {named} wait again, where it stood")
         elif run.status.continuable:
             continuing.offer(shared, run, resume_points(shared.home.run_folder(run.id)), f"continue_{run.id}", quiet=True)
-        if st.button("Delete", key=f"delete_{run.id}", icon=":material/delete:", help=f"Put {named} into the bin"):
-            _ask(shared, run)
-
-
-def _ask(shared: Services, run: Run) -> None:
-    others = dependents(shared.home, shared.store, run.id)
-
-    def question() -> None:
-        st.markdown(f"{words.plain(words.subject(run.config))} ({words.code(run.id)}) goes to the bin, from which it can be brought back.")
-        if others:
-            named = ", ".join(words.code(each) for each in others[:5])
-            start = "run starts" if len(others) == 1 else "runs start"
-            st.warning(f"{len(others):,} {start} from its weights: {named}", icon=":material/account_tree:")
-
-    asking.ask("Delete this run?", question, "Delete", ":material/delete:", _delete, shared, run.id)
+        labels.menu(shared, run, str(told), deletes=True)
 
 
 def _ask_empty(shared: Services, count: int, total: int) -> None:
@@ -130,25 +127,6 @@ def _ask_empty(shared: Services, count: int, total: int) -> None:
         st.warning("Nothing brings them back.", icon=":material/warning:")
 
     asking.ask("Empty the bin?", question, "Empty it", ":material/delete_forever:", careful(_empty), shared)
-
-
-def _delete(shared: Services, run_id: str) -> None:
-    try:
-        delete(shared.home, shared.store, run_id, anyway=True)
-    except (ConfigError, KeyError, OSError) as error:
-        st.toast(words.plain(f"Nothing was deleted. {error}"), icon=":material/error:", duration="long")
-    else:
-        st.session_state[_DELETED] = run_id
-
-
-def _undo(shared: Services) -> None:
-    """Right after a run was deleted: the way back."""
-    run_id = st.session_state.get(_DELETED)
-    if run_id is None or run_id not in shared.store.binned():
-        return
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.info(f"Run {words.code(run_id)} is in the bin.", icon=":material/delete:")
-    row.button("Undo", icon=":material/undo:", key="undo_delete", on_click=careful(restore), args=(shared.store, run_id))
 
 
 def _empty(shared: Services) -> None:

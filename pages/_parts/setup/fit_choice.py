@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.config import FITS, ConfigError
+from core.data import own
+from core.data.datasets import folder_of
 from core.data.decoding import Fit
 from core.data.fit_example import FitExample, fit_example
+from core.data.folders import shown
 from core.data.layouts import place as place_of
 from core.evaluation.pictures import data_uri
+from core.machine.home import Home
 from pages._parts.shared import words
 from pages._parts.shared.draft import FOLDER, key
 from pages._parts.shared.fields import Fields
@@ -21,6 +27,7 @@ SIDE = 72
 
 _CARDS = "display:flex;gap:0.75rem;flex-wrap:wrap"
 _PICTURE = "border-radius:6px;display:block"
+_CAPTION = "font-size:0.8rem;max-width:6.5rem"
 
 
 def ask_fit(fields: Fields, place: DeltaGenerator) -> None:
@@ -31,27 +38,47 @@ def ask_fit(fields: Fields, place: DeltaGenerator) -> None:
 
 
 def show_fits(place: DeltaGenerator) -> None:
-    """What each fit makes of one picture, of the folder that was typed if there is one in it."""
-    folder = st.session_state[key("dataset", "path")] if st.session_state[key("dataset")] == FOLDER else None
-    found = _example(folder or None, _changed(folder))
+    """What each fit makes of one picture and what is lost of it: one of the folder that was typed, or of a dataset of one's own, if there is one."""
+    folder = _folder()
+    dataset = str(st.session_state[key("dataset")])
+    found = _example(folder, _changed(folder), dataset if own.parse(dataset) else "")
     chosen = st.session_state[key("fit")]
     about: dict[Fit, str] = {"crop": "Its middle square", "squash": "All of it, distorted", "pad": "All of it, with black at two sides"}
     cards = "".join(
         f'<figure style="margin:0"><img src="{data_uri(found.pixels[fit])}" width="{SIDE}" height="{SIDE}" alt="{alternative}" '
-        f'style="{_PICTURE};outline:{"2px solid" if fit == chosen else "none"}"><figcaption style="font-size:0.8rem">{fit}</figcaption></figure>'
+        f'style="{_PICTURE};outline:{"2px solid" if fit == chosen else "none"}">'
+        f'<figcaption style="{_CAPTION}">{fit}: {found.lost(fit)}</figcaption></figure>'
         for fit, alternative in about.items()
     )
     with place.container(gap="xxsmall", key="fit_example"):
-        st.html(f'<div style="{_CARDS}">{cards}</div>')
+        whole = (
+            f'<figure style="margin:0"><img src="{data_uri(found.whole)}" height="{SIDE}" style="{_PICTURE}" '
+            f'alt="The whole picture, dark beyond its middle square"><figcaption style="{_CAPTION}">all of it</figcaption></figure>'
+        )
+        st.html(f'<div style="{_CARDS}">{whole}{cards}</div>')
         whose = f"Your {words.plain(found.name)}" if found.name else "A drawn picture"
         square = ", which is square: all three are the same" if found.width == found.height else ""
         deep = " It has more than 8 bits a channel: a run finds the range of all its pictures before it starts, and says it." if found.deep else ""
         st.caption(f"{whose}, {found.width:,} x {found.height:,} px{square}.{deep}")
 
 
+def _folder() -> str | None:
+    """The folder that the pictures lie in; None where they lie in none, or nobody has said in which."""
+    chosen = str(st.session_state[key("dataset")])
+    if chosen == FOLDER:
+        return st.session_state[key("dataset", "path")] or None
+    try:
+        return str(folder_of(chosen)) if own.parse(chosen) else None
+    except ConfigError:  # there is no such dataset: the form says so
+        return None
+
+
 @lru_cache(maxsize=16)
-def _example(folder: str | None, changed: int) -> FitExample:
-    return fit_example(folder, SIDE)
+def _example(folder: str | None, changed: int, dataset: str) -> FitExample:
+    """`dataset`: one of the person's own, in versions, whose files are called by their digests; else empty."""
+    found = fit_example(folder, SIDE)
+    called = own.names_of(Home.in_use(), dataset).get(Path(found.name).stem) if dataset else None
+    return replace(found, name=shown(called)) if called else found
 
 
 def _changed(folder: str | None) -> int:

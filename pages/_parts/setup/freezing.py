@@ -30,6 +30,7 @@ def ask_preset(fields: Fields, place: DeltaGenerator) -> None:
         if choice == CUSTOM:
             _rules_box()
         fields.say("freeze", _about(choice))
+        fields.leave_room("freeze")
 
 
 def ask_preset_and_rules(fields: Fields, left: DeltaGenerator, right: DeltaGenerator) -> None:
@@ -40,6 +41,7 @@ def ask_preset_and_rules(fields: Fields, left: DeltaGenerator, right: DeltaGener
     with fields.field(right, "freeze"):
         _rules_box()
         fields.say("freeze", "a preset, then layers or patterns: `layer1.*` freezes, `!layer1.0` keeps trainable, the last that matches decides")
+        fields.leave_room("freeze")
 
 
 def editor(table: LayerTable, frozen: frozenset[str], treemap: bool = False, on_settled: Callable[[], None] | None = None) -> None:

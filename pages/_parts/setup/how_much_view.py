@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.config import ConfigError, RunConfig
 from core.helpers.helper import LabError
-from core.lab.lab import SEEN_BY
+from core.lab.kinds import SEEN_BY
 from core.records.how_much import ABOUT, ABOUT_SEPARATION, lines, per_picture
 from core.store import StoreError
 from core.store.plans_tried import plans_tried

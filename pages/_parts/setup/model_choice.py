@@ -9,15 +9,18 @@ from contextlib import nullcontext
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import networks
+from core import networks, versions
 from core.catalog import DATASETS, MODELS, find_model
 from core.config import ConfigError
+from core.data import own
+from core.data.datasets import find_dataset
 from core.helpers.helper import LabError
 from core.networks.model_entries import ModelEntry
 from core.records.layers import PLAIN_HEAD, HeadOptions, ModelDescription
 from pages._parts.components.freeze_tree.tree import LayerTable
-from pages._parts.setup import checks, folder_view
+from pages._parts.setup import checks, folder_view, trained, weights_fit
 from pages._parts.setup.suit_model import suit_model
+from pages._parts.setup.trained import weights_chosen
 from pages._parts.shared import draft, words
 from pages._parts.shared.draft import FILE, FOLDER, key
 from pages._parts.shared.fields import Fields
@@ -26,10 +29,12 @@ from pages._parts.shared.fields import Fields
 def ask_dataset(fields: Fields, place: DeltaGenerator) -> None:
     """What it learns from: it decides how many classes the head has."""
     with fields.field(place, "dataset"):
-        name = st.selectbox("Dataset", list(DATASETS), key=key("dataset"), persist_state="session")
+        # One's own pictures are what most come for. What is chosen before anybody chooses is in the draft's defaults.
+        name = st.selectbox("Dataset", _datasets(fields), key=key("dataset"), persist_state="session")
         if name == FOLDER:
-            st.text_input("Folder", key=key("dataset", "path"), placeholder="/path/to/photos", persist_state="session")
-            folder_view.show()
+            folder_view.ask_path()
+        if own.parse(name):
+            st.page_link("data.py", label="Look at it", icon=":material/photo_library:", query_params={"dataset": name.partition("@")[0]})
         fields.say("dataset", words.plain(_about_dataset(name)))
 
 
@@ -50,12 +55,20 @@ def ask_model(fields: Fields, place: DeltaGenerator) -> None:
 
 
 def ask_starting_weights(fields: Fields, place: DeltaGenerator) -> None:
-    """What it knows to begin with."""
+    """What it knows to begin with, and how a file fits the model."""
     with fields.field(place, "starting_weights"):
-        kind = st.selectbox("Starting weights", ["random", "pretrained", FILE], key=key("starting_weights"), persist_state="session")
+        kinds = ["random", "pretrained", FILE]
+        kind = st.radio(
+            words.field("starting_weights"), kinds, key=key("starting_weights"), on_change=weights_chosen, horizontal=True, persist_state="session"
+        )
         if kind == FILE:
             st.text_input("Weights file", key=key("starting_weights", "path"), placeholder="/path/to/weights.pth", persist_state="session")
-        fields.say("starting_weights", words.plain(_about_weights(kind, st.session_state[key("model")])))
+        model = st.session_state[key("model")]
+        there = trained.where(fields.shared, model)
+        fields.say("starting_weights", words.plain(_about_weights(kind, model, there == "here")))
+        weights_fit.show(fields.shared, trained.advised(fields.shared, model, draft.values()["dataset"]))
+        trained.show_change()
+        fields.leave_room("starting_weights")
 
 
 def ask_image_size(fields: Fields, place: DeltaGenerator) -> None:
@@ -107,7 +120,8 @@ def facts(table: LayerTable) -> str:
     if description.flops:
         said.append(f"{operations(sum(description.flops.values()))} for one image of {description.image_size} px")
     said.append(f"**{len(weights):,}** layers with weights")
-    said.append(f"**{entry.accuracy:g}\N{NO-BREAK SPACE}%** top-1 on ImageNet as published" if entry.accuracy is not None else "no published weights")
+    known = "trained weights ship with Thaw" if entry.shipped else "no trained weights"
+    said.append(f"**{entry.accuracy:g}\N{NO-BREAK SPACE}%** top-1 on ImageNet as published" if entry.accuracy is not None else known)
     inside = f" {amount(entry.auxiliary)} of ImageNet's parameters are in auxiliary classifiers, which only training uses." if entry.auxiliary else ""
     return f"{entry.family.label}: {' · '.join(said)}{inside}"
 
@@ -140,24 +154,43 @@ def _names(saved: Mapping[str, str]) -> list[str]:
     return names if chosen in names else [*names, chosen]
 
 
+def _datasets(fields: Fields) -> list[str]:
+    """What can be chosen: datasets in versions first, a folder, the catalogue; and what is chosen, were it a version of before, or gone."""
+    names = [f"{own.OWN}:{name}" for name in versions.names(fields.shared.home)]
+    chosen = st.session_state[key("dataset")]
+    there = [*names, FOLDER, *(each for each in DATASETS if each != FOLDER)]
+    return there if chosen in there else [chosen, *there]
+
+
 def _about_dataset(name: str) -> str:
+    if own.parse(name):
+        try:
+            entry = find_dataset(name)
+        except ConfigError:  # the error says so
+            return ""
+        return f"{entry.label}. {entry.about}"
     entry = DATASETS[name]
-    if not entry.classes:
-        return entry.about
-    pixels = f" of {entry.pixels} px" if entry.pixels else ""
+    if name == FOLDER:
+        return "A folder with a folder of pictures for each class, or with train, validation and test folders of such. Paste its path as it comes."
+    pixels = f"{entry.pixels} px a side" if entry.pixels else "of many sizes"
     download = f"; about {entry.megabytes:,} MB are downloaded on first use" if entry.megabytes else "; nothing to download"
-    images = f"{entry.train_images:,} training and {entry.test_images:,} test images{pixels}, {len(entry.classes)} classes"
-    return f"{entry.label}: {images}{download}. Licence of the pictures: {entry.licence}."
+    return f"{entry.about} Pictures {pixels}{download}. Licence: {entry.licence}."
 
 
-def _about_weights(kind: str, model: str) -> str:
+def _about_weights(kind: str, model: str, here: bool = False) -> str:
     entry = find_model(model)
     match kind:
         case "random":
             return "Fresh random numbers: what learns begins from them, and what is frozen keeps them."
         case "pretrained" if entry.published:
-            accuracy, download = f"{entry.accuracy:.1f}\N{NO-BREAK SPACE}% top-1 there", f"{entry.megabytes:,} MB are downloaded on first use"
+            accuracy = f"{entry.accuracy:.1f}\N{NO-BREAK SPACE}% top-1 there"
+            download = "they are on this machine" if here else f"{entry.megabytes:,} MB are downloaded on first use"
             return f"Published by torchvision, {entry.published.origin}: {accuracy}; {download}. {entry.published.terms}"
+        case "pretrained" if entry.shipped:
+            shipped = entry.shipped
+            return (
+                f"They ship with Thaw, {shipped.origin}, and are for the other digits (dataset {shipped.suits}); nothing to download. {shipped.terms}"
+            )
         case "pretrained":
             return f"There are none for {entry.label}."
         case _:

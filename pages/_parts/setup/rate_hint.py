@@ -6,7 +6,7 @@ import math
 
 from core.catalog import OPTIMIZERS, SCHEDULES, decay, optimizers
 from core.catalog.optimizers import FIRST_STEP_ONLY
-from core.catalog.rate_advice import course_in_words, outside, rate_advice
+from core.catalog.rate_advice import course_in_words, rate_advice
 from core.catalog.rates import course
 from core.config import ConfigError, RunConfig
 from core.records.cost import steps_per_epoch
@@ -29,18 +29,15 @@ def usable() -> RunConfig | None:
 
 
 def learning_rate(config: RunConfig | None) -> str:
-    """Which rates are usual for what this run sets out to do, or that its own is far from that."""
+    """Which rates are usual for what this run sets out to do. That its own is far from them is said by `judging`."""
     optimizer = OPTIMIZERS[draft.values()["optimizer"]]
     if optimizer.name in FIRST_STEP_ONLY:
         return f"the first step of each weight; {optimizer.name} sizes the others itself"
     try:
         advice = rate_advice(config) if config else None
-        far = " ".join(outside(config)) if config else ""
     except ConfigError:
-        advice, far = None, ""
-    if advice is None:
-        return f"usual for {optimizer.name}: {optimizer.learning_rate:g}"
-    return far or advice.text
+        advice = None
+    return advice.text if advice else f"usual for {optimizer.name}: {optimizer.learning_rate:g}"
 
 
 def schedule(config: RunConfig | None) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.catalog import AUGMENTATIONS, OPTIMIZERS
+from core.catalog import OPTIMIZERS
 from core.config import MEASURED, PRECISIONS, RunConfig
+from core.data.augmentations import AugmentationEntry
 from core.machine.hardware import cores
+from pages._parts.setup import augmentation_choice
 from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields
@@ -101,7 +103,7 @@ def ask_reuse(fields: Fields) -> None:
             st.number_input(label, step=1.0, format="%g", key=key("feature_cache_gigabytes"), disabled=unused, persist_state="session")
             fields.say("feature_cache_gigabytes", "the most they may take on disk; where they would need more, none are kept, and the run says so")
         with fields.field(right, "fixed_views"):
-            about, useful = _about_views(st.session_state[key("augmentation")], kept)
+            about, useful = _about_views(augmentation_choice.chosen_entry(), kept)
             empty = not useful and st.session_state[key("fixed_views")] is None
             st.number_input(
                 "Fixed views", step=1.0, format="%g", placeholder="always new", key=key("fixed_views"), disabled=empty, persist_state="session"
@@ -140,10 +142,11 @@ def _about_plan() -> str:
     return " Every layer learns to begin with: there is nothing to keep until one is frozen."
 
 
-def _about_views(augmentation: str, kept: str) -> tuple[str, bool]:
+def _about_views(entry: AugmentationEntry | None, kept: str) -> tuple[str, bool]:
     """What fixed views mean beside these choices, and whether they are of any use."""
-    entry = AUGMENTATIONS[augmentation]
-    if not entry.steps:
+    if entry is None:
+        return "Of use with an augmentation that can be used.", False
+    if not entry.changes:
         return "Without augmentation every epoch shows the same pictures: all features can be kept.", False
     if kept == "off":
         return "Of use only where features are kept.", False

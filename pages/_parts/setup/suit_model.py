@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -14,6 +16,7 @@ from core.helpers.helper import LabError
 from core.records.layers import PLAIN_HEAD, check_timeline, frozen_parameters, multipliers_by_parameter
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.setup import checks
+from pages._parts.setup.trained import model_chosen
 from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.layer_rules import Desk
@@ -21,6 +24,14 @@ from pages._parts.shared.services import Services
 
 _NOTES = "setup_model_notes"
 _ANY = 10  # classes, where the dataset cannot be asked: they change no layer's name
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What was dropped, in Markdown, and the values that the form held then."""
+
+    given: dict[str, Any]
+    said: list[str]
 
 
 def suit_model(shared: Services) -> None:
@@ -31,14 +42,20 @@ def suit_model(shared: Services) -> None:
         table = checks.layer_table(shared.lab, entry.name, _classes(shared, given["dataset"]), entry.usual, PLAIN_HEAD)
     except (ConfigError, LabError):
         return  # said elsewhere
+    model_chosen(shared, entry)
     desk = layer_rules.desk()
     parts = (_plan, _multipliers, _timeline, _head)
-    st.session_state[_NOTES] = [f"{words.plain(entry.label)} {note}" for part in parts for note in part(desk, table)]
+    said = [f"{words.plain(entry.label)} {note}" for part in parts for note in part(desk, table)]
+    st.session_state[_NOTES] = Noted(draft.values(), said)
 
 
 def notes() -> None:
-    """Say what was dropped when the model changed, once."""
-    for note in st.session_state.pop(_NOTES, ()):
+    """Say what was dropped when the model changed, until something else is: a page that waits for an answer is drawn several times."""
+    noted: Noted | None = st.session_state.get(_NOTES)
+    if noted is None or noted.given != draft.values():
+        st.session_state.pop(_NOTES, None)
+        return
+    for note in noted.said:
         st.warning(note, icon=":material/info:")
 
 

@@ -20,6 +20,11 @@ def is_open() -> bool:
     return bool(st.session_state.get(_OPEN))
 
 
+def opened() -> None:
+    """Somebody is being asked something from here on."""
+    st.session_state[_OPEN] = True
+
+
 def ask(title: str, draw: Callable[[], None], label: str, icon: str, act: Callable[..., None], *arguments: Any) -> None:
     """Ask in a dialog what `draw` draws, and have the button with this `label` do it."""
 
@@ -29,5 +34,5 @@ def ask(title: str, draw: Callable[[], None], label: str, icon: str, act: Callab
         if st.button(label, type="primary", icon=icon, key="surely", on_click=act, args=arguments):
             st.rerun()
 
-    st.session_state[_OPEN] = True
+    opened()
     question()

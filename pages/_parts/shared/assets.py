@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _PARTS = Path(__file__).parent.parent
 _STREAMLIT = Path(str(distribution("streamlit").locate_file("streamlit/static")))
 
-AHEAD: Mapping[str, Sequence[str]] = {"/autograd": ("slow_motion", "grad_graph", "virtual_table.js", "looks.js")}
+AHEAD: Mapping[str, Sequence[str]] = {"/autograd": ("slow_motion", "grad_graph", "virtual_table.js", "looks.js", "server_gone.js")}
 """Pages whose scripts are named to the browser together with the page: folders of components, and single files."""
 
 FILES: Mapping[str, Path] = {

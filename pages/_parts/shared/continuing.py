@@ -6,11 +6,11 @@ import streamlit as st
 
 from core.config import ConfigError
 from core.records.events import RunStatus
-from core.store import Run
+from core.store import Run, StoreError
 from core.store.continued import ResumeRequest
 from core.store.resume_files import ResumePoint
 from core.worker.training_on import refuse_to_train_on
-from pages._parts.shared import words
+from pages._parts.shared import naming, words
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
@@ -18,8 +18,8 @@ OTHER_BITS = "accept_other_bits: "
 """What begins the reason for which a run was not continued, where this machine computes other bits."""
 
 
-def offer(shared: Services, run: Run, points: list[ResumePoint], key: str, quiet: bool = False) -> None:
-    """The button. `points`: the run's checkpoints, the newest first; `quiet`: one of many, where others stand beside it."""
+def offer(shared: Services, run: Run, points: list[ResumePoint], key: str, quiet: bool = False, about: str = "") -> None:
+    """The button. `points`: the run's checkpoints, the newest first; `quiet`: one of many, where others stand beside it; `about`: what it does."""
     accepts = bool(run.error and run.error.startswith(OTHER_BITS))
     where = f"from step {points[0].step:,}" if points else ""
     label = "Continue with other bits" if accepts else f"Continue {where}" if points and not quiet else "Continue" if points else "Begin anew"
@@ -28,7 +28,7 @@ def offer(shared: Services, run: Run, points: list[ResumePoint], key: str, quiet
         key=key,
         icon=":material/resume:",
         type="secondary" if quiet or (run.status is RunStatus.FAILED and not accepts) else "primary",
-        help=words.plain(f"{words.subject(run.config)}, {run.id} {where}".rstrip()) if quiet else None,
+        help=words.plain(f"{naming.called(run)}, {run.id} {where}".rstrip() if quiet else about) or None,
         on_click=careful(_continue),
         args=(shared, run.id, ResumeRequest(accepts)),
     )
@@ -36,7 +36,7 @@ def offer(shared: Services, run: Run, points: list[ResumePoint], key: str, quiet
 
 def train_on(shared: Services, run: Run) -> None:
     """For a finished run: the number of epochs, and the button; or why it cannot be trained on as the same run."""
-    box = st.expander("Train on for more epochs", icon=":material/resume:", key=f"train_on_{run.id}", on_change="rerun")
+    box = st.popover("Train on for more epochs", icon=":material/resume:", key=f"train_on_{run.id}", on_change="rerun")
     if not box.open:
         return
     with box:
@@ -71,3 +71,7 @@ def _continue(shared: Services, run_id: str, request: ResumeRequest) -> None:
     except ConfigError as error:
         if not shared.store.run(run_id).status.active:
             st.toast(words.plain(error.message), icon=":material/error:", duration="long")
+    except StoreError:  # `careful` tells of it
+        raise
+    except OSError as error:  # this machine starts no process just now: the run waits in the queue
+        st.toast(words.plain(str(error)), icon=":material/error:", duration="long")

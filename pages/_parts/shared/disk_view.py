@@ -9,16 +9,14 @@ import streamlit as st
 from core.config import ConfigError
 from core.records import telling
 from core.store import Run
-from core.store.freeing import KIND, LOST, What, free
+from core.store.freeing import KIND, LOST, SHARED, What, free
 from core.store.sizes import BOUNDS, NAMED, run_bytes, runs_bytes, shared_bytes
 from pages._parts.shared import asking, words
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
-_BUTTONS: Mapping[str, What] = {**{kind: what for what, kind in KIND.items()}, "features": "features"}
+_BUTTONS: Mapping[str, What] = {**{kind: what for what, kind in KIND.items()}, **{share: what for what, share in SHARED.items()}}
 """The kinds that can be freed."""
-
-_NAMES: Mapping[What, str] = {"epochs": "kept epochs", "checkpoints": "checkpoints", "features": "kept features"}
 
 
 def of_run(shared: Services, run: Run) -> None:
@@ -52,11 +50,12 @@ def _rows(shared: Services, taken: Iterable[tuple[str, int]], run_id: str | None
 
 
 def _ask(shared: Services, what: What, size: int, run_id: str | None) -> None:
-    of_all = {"epochs": "of all ended runs", "checkpoints": "of all finished runs", "features": "that runs share"}
-    whose = "of this run" if run_id else of_all[what]
+    of_all = {"epochs": "of all ended runs", "checkpoints": "of all finished runs"}
+    whose = "of this run" if run_id else of_all.get(what, "that runs share")
 
     def question() -> None:
-        st.markdown(f"The {_NAMES[what]} {words.plain(whose)} are removed. On disk there are {telling.size(size)} of that kind.")
+        name = NAMED[KIND.get(what) or SHARED[what]].lower()
+        st.markdown(f"The {name} {words.plain(whose)} are removed. On disk there are {telling.size(size)} of that kind.")
         st.warning(words.plain(f"Nothing brings them back: {LOST[what]}."), icon=":material/warning:")
 
     asking.ask("Free room on disk?", question, "Free it", ":material/mop:", careful(_free), shared, what, run_id)

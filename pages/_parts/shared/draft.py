@@ -21,6 +21,8 @@ from core.catalog import CATALOGUES, DATASETS, find, find_model
 from core.config import EXAMPLES, ConfigError, RunConfig
 from core.config.entry import check_options
 from core.config.limits import check_size, quoted, read_json
+from core.data import own
+from core.data.augmentations import find_augmentation
 from pages._parts.shared import layer_rules, words
 from pages._parts.shared.layer_rules import RULE_FIELDS
 
@@ -41,7 +43,7 @@ EVIDENCE = ("chart", "steps", "layers", "finding")
 OTHERS_IN_URL = (SET_UP, "run", "example", "zero_grad", "at", "plan", "node", "network", "size", "classes", "modes", "notion", *EVIDENCE)
 """What else a screen keeps in the URL beside the fields of a draft."""
 
-_NOTES = "setup_notes"
+_NOTES, _MARKED = "setup_notes", "setup_marked"
 _SEEN = "setup_seen_in_url"
 _PAGE = "setup_page"
 _KNOWN = "setup_known_in_url"
@@ -99,13 +101,23 @@ def _carry_over() -> None:
 
 
 def keep_in_url(also: Mapping[str, str] | None = None) -> None:
-    """Write what differs from the defaults into the URL, and `also` what else a page keeps there."""
-    default = _DEFAULTS.model_dump()
-    changed = {field: _as_text(value) for field, value in values().items() if value != default[field]}
-    wanted = ({SET_UP: "1", **changed} if changed or SET_UP in st.query_params else {}) | dict(also or {})
+    """Write what differs from the defaults into the URL, and `also` what else a page keeps there, be it a default."""
+    differs = _changed() | {name: text for name, text in (also or {}).items() if name in RunConfig.model_fields}
+    wanted = ({SET_UP: "1", **differs} if differs or SET_UP in st.query_params else {}) | dict(also or {})
     if wanted != st.query_params.to_dict():
         st.query_params.from_dict(wanted)
-    _know(changed)
+    _know(differs)
+
+
+def is_set() -> bool:
+    """Whether anything was set by a person, a link or a run's settings."""
+    return bool(_changed() or _MARKED in st.session_state or not RunConfig.model_fields.keys().isdisjoint(st.query_params))
+
+
+def _changed() -> dict[str, str]:
+    """What differs from the defaults, as text."""
+    default = _DEFAULTS.model_dump()
+    return {field: _as_text(value) for field, value in values().items() if value != default[field]}
 
 
 def _know(in_url: dict[str, str]) -> None:
@@ -123,18 +135,37 @@ def went_back() -> bool:
     return context is not None and context.is_history_navigation
 
 
-def set_up(config: RunConfig, failed: str = "") -> None:
-    """Have the Train screen show the form with a config's values. For callbacks.
+def set_up(config: RunConfig, failed: str = "", before: RunConfig | None = None) -> None:
+    """Have the Train screen show the form with a config's values, and mark what is other than `before` (None: than the defaults). For callbacks.
 
     `failed`: what the run ended with that had this config. Where it names a field, that is said beside it.
     """
     fill(config)
+    given, other = values(), before or _DEFAULTS
+    st.session_state[_MARKED] = {
+        field: Note(f"{'was' if before else 'default:'} {_brief(field, getattr(other, field))}", given[field])
+        for field in RunConfig.model_fields
+        if getattr(config, field) != getattr(other, field)
+    }
     field, colon, message = failed.partition(": ")
     if colon and field in RunConfig.model_fields:
         note(field, f"The run failed because of this: {_first_line(message)}")
     elif failed:
         note(NOWHERE, f"The run with these settings failed: {_first_line(failed)}")
     st.query_params.from_dict({SET_UP: "1"})
+
+
+def marked() -> dict[str, str]:
+    """The fields that `set_up` has set to something else, each with what stood there, for as long as it holds that value."""
+    found: dict[str, Note] = st.session_state.get(_MARKED, {})
+    given = values() if found else {}
+    return {field: mark.text for field, mark in found.items() if mark.value == given.get(field)}
+
+
+def _brief(field: str, value: Any) -> str:
+    """A value as its widget shows it, in a few words."""
+    text = "none" if value is None or value == {} or str(value) == "" else f"{100 * value:g} %" if field in PERCENT else _as_text(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 def _first_line(message: str) -> str:
@@ -187,6 +218,12 @@ def fill(config: RunConfig) -> None:
         note(field, f"{words.sentence(message)} The form has {_shown_value(field)} instead.")
 
 
+def put(**given: Any) -> None:
+    """Put some values into the form, as a config has them. For callbacks. Raises ConfigError for a name that is in no catalogue."""
+    for field, value in sorted(given.items(), key=lambda item: item[0] in OPTIONS):
+        _fill_field(field, value)
+
+
 def reset(fields: Iterable[str]) -> None:
     """Put the defaults of some fields into the form."""
     for field in fields:
@@ -223,6 +260,18 @@ def number(field: str, otherwise: float) -> float:
 def _whole(value: Any) -> Any:
     """Numbers of a widget are floats, so that a browser rounds nothing: whole ones are given back as ints."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def unanswered() -> dict[str, str]:
+    """What has been asked for and nobody has said yet, field to request: no fault of anybody's."""
+    asked = {
+        "dataset": (FOLDER, "Paste the path of your folder. It holds one folder for each class, or train and val with those in them."),
+        "starting_weights": (FILE, "Paste the path of your file of weights."),
+    }
+    state = st.session_state
+    return {
+        field: text for field, (kind, text) in asked.items() if state.get(key(field)) == kind and not (state.get(key(field, "path")) or "").strip()
+    }
 
 
 def errors() -> dict[str, str]:
@@ -272,9 +321,12 @@ def _fill_field(field: str, value: Any) -> None:
     match field:
         case "dataset":
             kind, _, path = str(value).partition(":")
-            state[key(field)], state[key(field, "path")] = find(DATASETS, field, kind).name, path
+            chosen, path = (str(value), "") if own.parse(str(value)) else (find(DATASETS, field, kind).name, path)
+            state[key(field)], state[key(field, "path")] = chosen, path
         case "model":
             state[key(field)] = find_model(value).name
+        case "augmentation":
+            state[key(field)] = find_augmentation(value).name
         case _ if field in CATALOGUES:
             state[key(field)] = find(CATALOGUES[field], field, value).name
         case "starting_weights":

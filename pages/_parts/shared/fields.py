@@ -24,6 +24,8 @@ class Fields:
         self.shared = shared
         self.errors: dict[str, str] = {}
         self._slots: dict[str, DeltaGenerator] = {}
+        self._marked = draft.marked()
+        self._rooms: dict[str, DeltaGenerator] = {}
 
     @contextmanager
     def field(self, place: DeltaGenerator, name: str) -> Iterator[None]:
@@ -33,24 +35,36 @@ class Fields:
 
     def say(self, name: str, about: str = "") -> None:
         """Room below a widget for what it means, or for what is wrong with its value."""
-        slot = self._slots[name] = st.empty()
-        if about:
-            slot.caption(about)
+        self._slots[name] = st.empty()
+        if about or name in self._marked:
+            self.say_again(name, about)
+
+    def leave_room(self, name: str) -> None:
+        """Room below that line for what is judged of the value once more is known."""
+        self._rooms[name] = st.container(gap="xsmall")
+
+    def room_of(self, name: str) -> DeltaGenerator | None:
+        """That room; None where a screen has none for this field."""
+        return self._rooms.get(name)
 
     def say_again(self, name: str, about: str) -> None:
         """Say something else below a widget, now that more is known."""
-        self._slots[name].caption(about)
+        mark = words.plain(self._marked.get(name, ""))  # what stood there before its value was set from a run
+        self._slots[name].caption(f":blue-badge[{mark}] {about}" if mark else about)
 
     def needs(self, names: Collection[str]) -> bool:
         """True where one of these fields has something to say that must not hide in a closed expander."""
-        return not self.errors.keys().isdisjoint(names) or not draft.notes().keys().isdisjoint(names)
+        return any(not told.keys().isdisjoint(names) for told in (self.errors, draft.notes(), self._marked))
 
     def has_room_for(self, name: str) -> bool:
         """True where an error of this field can be shown beside its widget."""
         return name in self._slots
 
     def show_error(self, name: str, message: str) -> None:
-        """Put an error where its widget is."""
+        """Put an error where its widget is; a request that nobody has answered yet is none."""
+        if asked := draft.unanswered().get(name):
+            self._slots[name].info(words.plain(asked), icon=":material/content_paste:")
+            return
         self._slots[name].error(words.plain(sentence(message)), icon=":material/error:")
 
     def show_errors(self, rest: str | None = None) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 from core.config import ConfigError
 from core.store import UnreadableRun, recovery
 from core.store.recovery import OnDisk
-from pages._parts.shared import words
+from pages._parts.shared import labels, words
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
@@ -29,15 +29,19 @@ def offer(shared: Services) -> None:
         st.caption(f":material/inventory_2: {words.code(each.id)} lies on disk and cannot be taken in: {words.plain(each.problem)}.")
 
 
-def unreadable(shared: Services, run: UnreadableRun, key: str) -> None:
-    """One that cannot be read: why, and the button that takes it off the list."""
+def unreadable(shared: Services, run: UnreadableRun, key: str, listed: bool = True) -> None:
+    """One that cannot be read: why, and the button that takes it off the list. `listed`: as one of a list, with the menu of one."""
     with st.container(border=True, key=f"{key}_{run.id}"):
-        status, reason, act, when = st.columns([2, 9, 3, 2], vertical_alignment="center")
+        status, reason, act, when, more = st.columns([20, 84, 30, 20, 6], vertical_alignment="center")
         status.badge("Unreadable", icon=":material/help:", color="red")
-        reason.caption(f"{words.plain(run.id)} · {words.plain(run.reason)}")
+        name = shared.store.labels(run.id).name
+        reason.caption(f"{words.plain(name or run.id)} · {words.plain(run.reason)}")
         about = "Its folder and its weights stay where they are. A newer Thaw may be able to read it."
         act.button("Take it off the list", key=f"{key}_forget_{run.id}", help=about, on_click=careful(_forget), args=(shared, run.id))
         when.caption(words.ago(run.created) if run.created else "")
+        if listed:
+            with more:
+                labels.menu(shared, run, name or run.id, deletes=False)
 
 
 def _take_in(shared: Services, found: list[OnDisk]) -> None:

@@ -1,7 +1,8 @@
 """A click that does what it does once, however often it arrives.
 
 On a busy machine Streamlit plays a click back: a callback that a newer request ended half-way runs again from its start, and so may one that
-had done its work. What is asked for in absolute terms bears that; half the learning rate, one step back and a new run do not.
+had done its work (most of those came from the clocks of fragments: `clicks.py`). What is asked for in absolute terms bears that; half the
+learning rate, one step back and a new run do not.
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ def received(key: str, event: str) -> list[list[Any]]:
 
     They count as made from here on, so nothing that follows may look at the session: Streamlit could end the callback there.
     """
+    if key not in st.session_state:  # sent again by a component that is not on the page any more: what it sends was made, or is given up with it
+        return []
     seen, sent = _seen(key), st.session_state[key][event]
     if sent["client"] != seen.client:
         seen.client, seen.number = sent["client"], 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -13,7 +13,7 @@ from core.store import Run, UnreadableRun
 from core.store.bin import restore
 from core.store.queue_tables import CANCELLED, CANCELLED_AGAIN
 from core.store.waiting import Waiting, in_words, queue_of
-from pages._parts.shared import words
+from pages._parts.shared import labels, naming, words
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
@@ -28,7 +28,7 @@ def queue(shared: Services) -> list[Waiting]:
 
 def why(waiting: Waiting) -> str:
     """'Waits for digits with small_cnn on cpu, about 4 min'. Not made plain."""
-    text = in_words(waiting, lambda run: words.subject(run.config))
+    text = in_words(waiting, naming.called)
     return text[:1].upper() + text[1:]
 
 
@@ -47,12 +47,13 @@ def start_and_cancel(row: DeltaGenerator, shared: Services, run_id: str, about: 
         row.button(label, key=f"{name}_{run_id}", icon=icon, help=does, on_click=act[name], args=(run_id,))
 
 
-def waiting_list(shared: Services, waiting: list[Waiting], first: int, last: int) -> None:
-    """Rows `first` to `last` (without it) of the queue, each with its buttons."""
+def waiting_list(shared: Services, waiting: list[Waiting], places: Sequence[int]) -> None:
+    """The rows of the queue at these `places`, from 0, each with its buttons."""
     act = _acts(shared)
-    for number, each in enumerate(waiting[first:last], first + 1):
+    told = naming.in_list(waiting[place].run for place in places)
+    for number, each in ((place + 1, waiting[place]) for place in places):
         run = each.run
-        name = run.id if isinstance(run, UnreadableRun) else words.subject(run.config)
+        name = run.id if isinstance(run, UnreadableRun) else str(told[run.id])
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"waiting_{run.id}"):
             st.page_link(TRAIN, label=f"{number:,} · **{words.plain(name)}**", query_params={"run": run.id}, help=f"Open run {run.id}")
             st.caption(words.plain(why(each)), width="stretch")
@@ -67,6 +68,7 @@ def waiting_list(shared: Services, waiting: list[Waiting], first: int, last: int
                 key = f"{label}_{run.id}".lower()
                 st.button(label, key=key, icon=icon, disabled=useless, help=f"Move {about}", on_click=act[what], args=arguments)
             start_and_cancel(st.container(horizontal=True, width="content"), shared, run.id, about)
+            labels.menu(shared, run, f"{name}, number {number}", deletes=isinstance(run, Run))
 
 
 def binned(shared: Services, run: Run) -> bool:
@@ -104,7 +106,7 @@ def undo(shared: Services) -> None:
     if run is None or not was_cancelled(run) or run.binned is not None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.info(f"{words.plain(words.subject(run.config))} ({words.code(run.id)}) was cancelled.", icon=":material/close:")
+        st.info(f"{words.plain(naming.called(run))} ({words.code(run.id)}) was cancelled.", icon=":material/close:")
         put_back(shared, run.id, "Undo", "undo_cancel", None)
 
 

@@ -9,7 +9,8 @@ from typing import Literal
 
 from core.catalog import find_model
 from core.config import ConfigError, RunConfig
-from core.config.plans import PRESETS, Change
+from core.data.datasets import short_name
+from core.records.changes import change_in_words
 from core.records.events import RunStatus
 
 Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
@@ -149,24 +150,7 @@ def model(config: RunConfig) -> str:
 
 def subject(config: RunConfig) -> str:
     """What a run is about: 'digits with resnet18'."""
-    kind, _, path = config.dataset.partition(":")
-    path = path.partition("::")[0]  # behind it: how the folder is read
-    name = path.rstrip("/").rpartition("/")[2] or path if kind == "folder" else config.dataset
-    return f"{name} with {model(config)}"
+    return f"{short_name(config.dataset)} with {model(config)}"
 
 
-def change(text: str, most: int = 6) -> str:
-    """A change as `core.config.plans.Change` writes it, in plain words: 'layer4 learns, learning rate 0.0005'. At most `most` parts of it."""
-    parts = [_rule(rule) for rule in Change.parse(text).rules]
-    return ", ".join(parts[:most]) + (f" and {len(parts) - most:,} more" if len(parts) > most else "")
-
-
-def _rule(rule: str) -> str:
-    name, equals, number = rule.rpartition("=")
-    if name == "learning_rate":
-        return f"learning rate {float(number):g}"
-    if equals:
-        return f"{name} learns at x {float(number):g}"
-    if rule in PRESETS:
-        return f"preset “{rule}”"
-    return f"{rule[1:]} learns" if rule.startswith("!") else f"{rule} frozen"
+change = change_in_words

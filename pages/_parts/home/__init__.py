@@ -1,0 +1,1 @@
+"""The Home screen, a file for each of its parts."""
