@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ if side_by_side > 1:
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from core.machine import children
 from core.machine.home import Home
@@ -30,6 +32,7 @@ SHARED = Path(os.environ.get("THAW_SHARED", ROOT.parent / "shared"))
 def _away_from_the_real_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing that a test forgets to point elsewhere may land in a person's own `.thaw`."""
     os.environ["THAW_HOME"] = str(tmp_path_factory.mktemp("forgotten-home"))
+    os.environ["TORCH_HOME"] = str(tmp_path_factory.mktemp("no-downloaded-weights"))  # what a form offers goes by what is there
     os.environ[children.SHARED] = "off"  # whoever wants a nursery takes the one of `tests.support`: each of its own would import torch
 
 
@@ -144,6 +147,17 @@ def modules(blank: Modules) -> Iterator[Modules]:
     assert not found, f"the page's script raised, or asked elsewhere: {found}"
 
 
+def pytest_configure() -> None:
+    """Thousands of tests, torch and pages are millions of objects that stay: to look through them again and again took a quarter of the time."""
+    gc.set_threshold(20_000, 20, 50)
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays to the end, and need not be looked through."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test marked `shared`, saying why, where the folder is not there."""
     if item.get_closest_marker("shared") and not SHARED.exists():
@@ -160,6 +174,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
                 report.sections.append((f"{name}: log", value.log_tail()))
             elif isinstance(value, Page) and call.when == "call":
                 picture = item.config.rootpath / ".pytest_cache" / "screenshots" / f"{item.name}.png"
-                value.screenshot(path=picture, timeout=10_000)
-                report.sections.append((f"{name}: screenshot", f"{picture}\naddress: {value.url}"))
+                try:
+                    value.screenshot(path=picture, timeout=10_000)
+                    said = str(picture)
+                except PlaywrightError as error:  # what this raises would end the whole session
+                    said = f"none could be taken: {error.message.partition(chr(10))[0]}"
+                report.sections.append((f"{name}: screenshot", f"{said}\naddress: {value.url}"))
     return report

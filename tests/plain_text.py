@@ -9,7 +9,7 @@ from pathlib import Path
 
 SHOWS = {
     "badge", "button", "caption", "checkbox", "download_button", "error", "expander", "form_submit_button", "header", "info", "link_button",
-    "markdown", "metric", "number_input", "page_link", "progress", "say", "slider", "spinner", "status", "subheader", "success",
+    "markdown", "menu_button", "metric", "number_input", "page_link", "progress", "say", "slider", "spinner", "status", "subheader", "success",
     "tabs", "text_area", "text_input", "title", "toast", "toggle", "warning", "write",
 }  # fmt: skip
 """Methods whose texts Streamlit draws as Markdown; `say` is that of our own `Fields`, which passes its text on."""
@@ -34,10 +34,10 @@ SAME_THINGS = {"zip", "enumerate", "list", "tuple", "sorted", "reversed", "dict.
 
 OURS = {
     # texts that stand in our source, in a catalogue or a table
-    "AUGMENTATIONS[name].about", "LOSSES[name].about", "OPTIMIZERS[name].about", "RULES[rule].title",
-    "given.about", "given.name", "given.unit", "preset.label", "preset.watch_for", "preset.what", "remedy.label", "remedy.what", "remedy.why",
+    "LOSSES[name].about", "OPTIMIZERS[name].about", "RULES[rule].title",
+    "given.about", "given.name", "given.unit", "preset.label", "preset.watch_for", "preset.what", "remedy.label",
     "rule.about", "rule.title", "template.about", "template.label", "words.STATUS[run.status]", "model_choice.facts(table)",
-    "telling.peak_in_words(profile.memory)",
+    "telling.peak_in_words(profile.memory)", "mend.about", "mend.label", "TITLES[kind][1]", "TITLES[each][0]",
     # options of optimizers, by their names in torch
     "entry.name", "other.name",
     # weights and epochs, and numbers
@@ -48,7 +48,10 @@ OURS = {
     # the texts of those who call: they are looked at there
     "about", "label", "doing",
     # made plain where they are put down
-    "desk().notes.pop(part, None)", "st.session_state.pop(_NOTES, ())",
+    "requests_view.in_a_line(changes[-1])", "desk().notes.pop(part, None)", "noted.said",
+    "found.in_words()",
+    # no text: `labels.title` takes the services
+    "shared",
     # beside a text in a row of a table
     "supervisor.pause", "supervisor.resume", "supervisor.stop",
 }  # fmt: skip

@@ -56,6 +56,14 @@ TORCH_FREE = (
     "core.evaluation.telling",
     "core.evaluation.learned_from",
     "core.evaluation.pictures",
+    "core.evaluation.asked",
+    "core.records.export",
+    "core.export.formats",
+    "core.export.export",
+    "core.export.desk",
+    "core.curating.desk",
+    "core.curating.mending",
+    "core.curating.judged",
     "core.records.walkthrough",
     "core.records.modes",
     "core.notions",
@@ -64,6 +72,10 @@ TORCH_FREE = (
     "core.charts",
     "core.networks",
     "core.code",
+    "core.versions",
+    "core.importing.plan",
+    "core.importing.desk",
+    "core.importing.keeping",
 )
 
 
@@ -148,7 +160,8 @@ def test_plotly_is_only_in_charts_and_in_the_live_chart() -> None:
 
 def test_sql_is_only_in_the_store_and_its_migrations() -> None:
     allowed = tuple(
-        f"core/store/{name}.py" for name in ("run_store", "signal_tables", "queue_tables", "bin_tables", "continued", "database", "migrations")
+        f"core/store/{name}.py"
+        for name in ("run_store", "signal_tables", "queue_tables", "bin_tables", "label_tables", "continued", "database", "migrations")
     )
     assert offenders([*CORE, *WEB], ("sqlite3",), (*allowed, "core/store/trouble.py")) == []  # what SQLite complains of, in words
     sql = re.compile(r"^\s*(SELECT .* FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE|ALTER TABLE|PRAGMA )", re.IGNORECASE | re.DOTALL)
@@ -273,8 +286,8 @@ def tracked() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=False)
     if listed.returncode != 0:
         pytest.skip(f"this is no git checkout, so nothing is tracked: {listed.stderr.decode().strip()}")
-    pictures = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".woff2"}
-    return [path for name in listed.stdout.decode().split("\0") if (path := ROOT / name).is_file() and path.suffix not in pictures]
+    no_text = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".woff2", ".safetensors"}
+    return [path for name in listed.stdout.decode().split("\0") if (path := ROOT / name).is_file() and path.suffix not in no_text]
 
 
 def test_no_tracked_file_names_a_package_registry_or_a_path_of_one_machine() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from core.machine.files import LEFT_OVER, written_whole
+from core.machine.files import LEFT_OVER, folder_written_whole, written_whole
 from core.machine.home import Home
 from core.worker.leftovers import remove_left_over
 
@@ -160,3 +160,87 @@ def test_download_that_goes_on_is_not_disturbed(home: Home) -> None:
         assert remove_left_over(home) == []
         assert staging.exists()
     assert remove_left_over(home) == [staging]
+
+
+def test_several_files_come_to_their_places_together_the_named_one_last(tmp_path: Path) -> None:
+    with folder_written_whole(tmp_path / "new" / "run.py") as folder:
+        assert folder.parent == tmp_path / "new"
+        (folder / "run.py").write_text("new")
+        (folder / "run.csv").write_text("list")
+        assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert {path.name: path.read_text() for path in (tmp_path / "new").iterdir()} == {"run.py": "new", "run.csv": "list"}
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_files_that_are_not_all_written_leave_what_was_there(tmp_path: Path, error: BaseException) -> None:
+    (tmp_path / "run.py").write_text("old")
+    with pytest.raises(type(error)), folder_written_whole(tmp_path / "run.py", over=True) as folder:  # noqa: PT012
+        (folder / "run.py").write_text("half")
+        raise error
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"run.py": "old"}
+
+
+def test_what_came_to_be_there_meanwhile_is_not_written_over_unless_that_is_wanted(tmp_path: Path) -> None:
+    def write(over: bool) -> None:
+        with folder_written_whole(tmp_path / "run.py", over) as folder:
+            (folder / "run.py").write_text("new")
+            (folder / "run.csv").write_text("new")
+            (tmp_path / "run.csv").write_text("somebody's")
+
+    with pytest.raises(FileExistsError):
+        write(over=False)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"run.csv": "somebody's"}
+    write(over=True)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"run.csv": "new", "run.py": "new"}
+
+
+def test_a_folder_is_replaced_whole_and_comes_back_where_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "old").write_text("old")
+
+    def write() -> None:
+        with folder_written_whole(tmp_path / "kept", over=True) as folder:
+            (folder / "kept").mkdir()
+            (folder / "kept" / "new").write_text("new")
+
+    real = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if (self / "new").exists():
+            raise OSError("disk full")
+        return real(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", failing)
+        with pytest.raises(OSError, match="disk full"):
+            write()
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["kept", "kept/old"]
+    write()
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["kept", "kept/new"]
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_folder_takes_the_place_of_a_file_and_a_file_that_of_a_folder(tmp_path: Path, link: bool) -> None:
+    place = tmp_path / "plain"
+    if link:
+        place.symlink_to(tmp_path / "nowhere")
+    else:
+        place.write_text("old")
+    with folder_written_whole(place, over=True) as folder:
+        (folder / "plain").mkdir()
+        (folder / "plain" / "steps.csv").write_text("new")
+    assert (place / "steps.csv").read_text() == "new"
+    with folder_written_whole(place, over=True) as folder:
+        (folder / "plain").write_text("newer")
+    assert place.read_text() == "newer"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_what_can_be_brought_again_is_whole_and_not_forced_onto_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced: list[int] = []
+    monkeypatch.setattr(os, "fsync", forced.append)
+    with written_whole(tmp_path / "upload.jpg", settled=False) as file:
+        file.write(b"half")
+        assert not (tmp_path / "upload.jpg").exists()
+    assert (tmp_path / "upload.jpg").read_bytes() == b"half"
+    assert forced == []

@@ -74,6 +74,7 @@ def test_what_is_there_as_it_was_typed_is_never_read_in_another_way(name: str, t
         ("''", "folder:photos"),
         ("file://nas/photos", "is on the machine 'nas'"),
         ("a\0b", "zero byte"),
+        ("file:///a%00b", "zero byte"),
         ("x" * 5000, "has 5,000 letters"),
         ("y" * 300, "there is no folder|cannot be read|is no path that can be used"),
         ("/no/such/place", "there is no folder /no/such/place"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import pytest
 import torch
 
 from core.config import RunConfig
+from core.helpers.helper import Helper, LabError
 from core.machine import children
 from core.machine.children import Forked, Nursery
 from core.machine.home import Home, child_environment
@@ -186,6 +188,46 @@ def test_a_machine_that_cannot_fork_just_now_is_no_reason_to_lose_a_start(tmp_pa
             refusing.join()
             address.unlink()
     assert ended(child) == 0
+
+
+def test_a_nursery_that_is_short_of_memory_for_a_fork_says_so_and_forks_again_once_there_is_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = tmp_path / "short of memory"
+    monkeypatch.setenv("THAW_TEST_SHORT", str(short))
+    monkeypatch.setattr(children, "NURSERY", "tests.nursery.small")
+    monkeypatch.setattr(children, "JOBS", (JOB,))
+    monkeypatch.setattr(children.Interpreters, "start", lambda *_, **__: subprocess.Popen(["true"], text=True))
+    made = Nursery(tmp_path / "nursery.log")
+    try:
+        ready(made)
+        pid = made.pid
+        short.touch()
+        child = made.start(JOB, ["status", "7"], tmp_path / "log", talk=True)
+        assert not isinstance(child, Forked), "an interpreter is tried in its place"
+        assert ended(child) == 0
+        assert "not forked: OSError: [Errno 12] Cannot allocate memory" in (tmp_path / "nursery.log").read_text()
+        short.unlink()
+        assert ended(made.start(JOB, ["status", "7"], tmp_path / "log")) == 7
+        assert made.pid == pid, "it is the same one"
+    finally:
+        made.close()
+
+
+def test_where_no_process_can_be_started_at_all_a_run_waits_and_a_question_says_why(
+    home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object, **__: object) -> Child:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(subprocess, "Popen", none)
+    supervisor = Supervisor(home, store, children.Interpreters())
+    with pytest.raises(OSError, match=r"No process could be started for .*Cannot allocate memory.*waits in the queue.*tried again"):
+        supervisor.start(RunConfig(dataset="digits", model="small_cnn", image_size=16))
+    (run,) = store.runs()
+    assert run.waits, "nothing is lost: it begins once there is memory"
+    with pytest.raises(LabError, match=r"could not be started.*Cannot allocate memory"):
+        Helper(home.logs / "helper.log").ask("{}")
 
 
 def test_twenty_starts_at_once_are_twenty_processes(small: Nursery, tmp_path: Path) -> None:

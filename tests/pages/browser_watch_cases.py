@@ -24,12 +24,14 @@ from core.records.events import (  # fmt: skip
     Inspection,
     Layer,
     RunPlan,
+    RunResult,
     RunStatus,
     StepRow,
 )
 from core.records.layers import blocks, frozen_parameters, multipliers_by_parameter
 from core.records.summaries import Summarizer
 from core.store import RunStore
+from core.worker.supervisor import this_process
 from tests.pages.test_browser import store_of, wait_for_steps
 from tests.support import Server
 
@@ -37,25 +39,30 @@ from tests.support import Server
 class WrittenRun:
     """A run of a real model that nobody trained: its rows are made up and written here. It belongs to this process, so it counts as alive."""
 
-    def __init__(self, store: RunStore, config: RunConfig) -> None:
+    def __init__(self, store: RunStore, config: RunConfig, begins: bool = True) -> None:
+        """`begins`: it knows its plan at once; else it prepares until `begin` is called."""
         self.store = store
         self.config = config
         self.parameters = anatomy.describe(config.model, 10, config.image_size).parameters
         self.names = [parameter.name for parameter in self.parameters]
-        self.id = store.create_run(config)
+        self.id = store.create_run(config, this_process())
         self.step = self.epoch = 0
         self.plan, self.multipliers, self.rate = config.freeze, config.learning_rate_multipliers, config.learning_rate
         self.total = config.epochs * 100
-        home = {name: block for block, names in blocks(self.names).items() for name in names}
-        frozen = self.frozen()
-        layers = [Layer(p.name, p.shape, p.count, bool(f), home[p.name]) for p, f in zip(self.parameters, frozen, strict=True)]
-        me = psutil.Process(os.getpid())
-        store.set_process(self.id, me.pid, me.create_time())
-        store.begin(self.id, RunPlan(tuple(layers), 100, self.total, tuple("0123456789"), 1438, 359, 360, "cpu"))
+        if begins:
+            self.begin()
         self._summarizer = Summarizer()
         self._random = np.random.default_rng(0)
         self._base = np.linspace(-2.5, -0.3, len(self.names)) + self._random.normal(0, 0.25, len(self.names))
         self._size = np.array([math.sqrt(parameter.count) * 0.05 for parameter in self.parameters])
+
+    def begin(self) -> None:
+        """It knows what it is going to do."""
+        home = {name: block for block, names in blocks(self.names).items() for name in names}
+        layers = [Layer(p.name, p.shape, p.count, bool(f), home[p.name]) for p, f in zip(self.parameters, self.frozen(), strict=True)]
+        me = psutil.Process(os.getpid())
+        self.store.set_process(self.id, me.pid, me.create_time())
+        self.store.begin(self.id, RunPlan(tuple(layers), 100, self.total, tuple("0123456789"), 1438, 359, 360, "cpu"))
 
     def frozen(self) -> NDArray[np.bool_]:
         still = frozen_parameters(self.plan, self.parameters)
@@ -116,9 +123,9 @@ class WrittenRun:
         gradient = None if self.frozen()[self.names.index(name)] else Histogram(float(edges[0]), float(edges[-1]), tuple(counts.tolist()), not_finite)
         self.store.append_inspection(self.id, Inspection(0, self.step, name, weight, gradient))
 
-    def finish(self, status: RunStatus = RunStatus.FINISHED) -> None:
+    def finish(self, status: RunStatus = RunStatus.FINISHED, result: RunResult | None = None) -> None:
         """The run has ended."""
-        self.store.end(self.id, status)
+        self.store.end(self.id, status, result)
 
 
 def lane(page: Page) -> dict[str, list[list[Any]]]:

@@ -11,8 +11,9 @@ from core.config import RunConfig
 from core.lab.lab import Lab
 from core.machine.home import Home
 from core.worker.supervisor import Supervisor
+from pages._parts.setup import data_card, folder_view
 from pages._parts.shared.services import Services, services
-from tests.support import nursery
+from tests.support import PATIENCE, nursery
 
 
 @pytest.fixture(scope="session")
@@ -33,4 +34,6 @@ def shared_services(home: Home, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Se
         return supervisor.store.create_run(catalog.check(config))
 
     monkeypatch.setattr(Supervisor, "start", queue)
+    for looks in (folder_view._looks, data_card._previews):  # a busy machine is no slow disk
+        monkeypatch.setattr(looks, "at_most", PATIENCE)
     return services()

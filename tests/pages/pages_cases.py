@@ -27,7 +27,7 @@ def healthy(app: AppTest) -> AppTest:
 
 def widget(app: AppTest, label: str) -> Any:
     """The one widget with this label."""
-    (found,) = [element for kind in (app.selectbox, app.number_input, app.text_input) for element in kind if element.label == label]
+    (found,) = [element for kind in (app.selectbox, app.number_input, app.text_input, app.radio) for element in kind if element.label == label]
     return found
 
 
@@ -43,6 +43,12 @@ def shown(app: AppTest) -> str:
 def press(app: AppTest, label: str) -> AppTest:
     (button,) = [button for button in app.button if button.label == label]
     return healthy(button.click().run())
+
+
+def opened(app: AppTest, key: str) -> AppTest:
+    """The same page with the popover or expander of this key open."""
+    app.session_state[key] = True
+    return healthy(app.run())
 
 
 def figures(app: AppTest) -> dict[str, str]:

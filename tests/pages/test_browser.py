@@ -18,6 +18,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from core import catalog
+from core.catalog.demo import DEMO
 from core.config import RunConfig
 from core.machine.home import Home
 from core.records.events import RunStatus
@@ -33,7 +34,7 @@ LABELS = (
 )  # fmt: skip
 
 # A run that goes on for minutes, some steps a second: time enough to steer it.
-LONG = {"model": "resnet18", "freeze": "head only", "epochs": "500", "image_size": "32", "feature_cache": "off"}
+LONG = {"model": "resnet18", "freeze": "head only", "epochs": "500", "image_size": "32", "feature_cache": "off", "threads": "1"}
 # One that is over in seconds.
 SHORT = {"model": "resnet18", "freeze": "head only", "epochs": "1", "image_size": "32"}
 
@@ -132,15 +133,18 @@ def test_the_demo_shows_moving_charts_soon_after_one_click(server: Server, page:
     wait_until(lambda: nursery().ready, what="a nursery that has imported torch")
     page.goto(server.address)
     page.get_by_role("button", name="Start the demo").click()
-    first = wait_for_steps(page, 1)
-    wait_for_steps(page, first["drawn"] + 10)
-    assert line(page, "loss", "training")[-1] >= first["drawn"] + 10
-    # resnet18: 62 parameter tensors, all but the head's two frozen, and shown as frozen.
-    held = chart(page)
-    assert (held["layers"], held["frozen"]) == (62, 60)
-    assert held["columns"] > 0
-    expect(page.locator("[data-panel=heat]")).to_contain_text("60 are frozen")
-    stop(server, page.url.partition("run=")[2])
+    wait_for_steps(page, 1)
+    run_id = page.url.partition("run=")[2].partition("&")[0]
+    wait_until(lambda: status(server, run_id) == RunStatus.FINISHED, timeout=150, what="the demo's end")
+    # small_cnn: 11 parameter tensors, all but the head's two frozen, then those of its first two stages, and in the end none.
+    held = wait_for_steps(page, DEMO.epochs * 18)
+    assert line(page, "loss", "training")[-1] == DEMO.epochs * 18
+    assert (held["layers"], held["frozen"], held["columns"] > 0) == (11, 0, True)
+    assert [(row.step, row.text, int(row.frozen.sum())) for row in store_of(server).changes_after(run_id)] == [
+        (73, "!stage3", 6), (127, "train everything", 0),
+    ]  # fmt: skip
+    page.goto(server.address)
+    expect(page.get_by_text("Once it has run from random weights too")).to_be_visible()
 
 
 def test_the_form_has_the_promised_labels_and_what_is_being_set_up_survives_a_refresh(server: Server, page: Page) -> None:

@@ -121,7 +121,7 @@ def test_without_zero_grad_the_second_backward_pass_adds_to_the_first(server: Se
 def test_what_is_frozen_keeps_none_and_is_drawn_as_removed(server: Server, page: Page) -> None:
     open_autograd(page, server)
     page.get_by_text("Freeze for fine-tuning").click()
-    expect(page.get_by_text("model.fc = nn.Linear(512, 10)")).to_be_visible()
+    expect(page.get_by_text("then model.fc is replaced by a new nn.Linear(512, 10)")).to_be_visible()
     expect(page).to_have_url(re.compile("example=fine-tuning"))
     page.locator(".thaw-motion").get_by_role("group", name="Step 1").get_by_role("button", name="step", exact=True).click()
     expect(tally(page)).to_have_text("62 parameters: 2 gradients, 20.5 kB, 60 None because frozen.")

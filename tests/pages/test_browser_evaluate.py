@@ -19,6 +19,8 @@ from core.records.events import RunStatus
 from core.store import Run
 from core.store.checkpoint import newest
 from core.worker.supervisor import Supervisor
+from pages._parts.evaluate.confusion import LONGEST
+from pages._parts.evaluate.words import short
 from tests.pages.test_browser import store_of
 from tests.support import Server, nursery, wait_until
 
@@ -231,7 +233,7 @@ def test_class_among_many_with_long_names_is_found(server: Server, page: Page, t
     page.wait_for_url(re.compile("of=39"))
     expect(row).to_be_in_viewport()
     expect(row).to_have_attribute("data-sought", "true")
-    expect(page.get_by_text(f"Most often confused with {names[39]}")).to_be_visible()
+    expect(page.get_by_text(f"Most often confused with {short(names[39], LONGEST)}")).to_be_visible()
     open_part(server, page, run, "map")
     find = page.get_by_role("searchbox", name=re.compile("Find a class"))
     find.fill("below 39")

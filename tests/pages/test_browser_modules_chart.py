@@ -18,11 +18,12 @@ FROZEN, ZERO, NONE, NOT_MEASURED, BROKEN = -32768, -32767, -32766, -32765, 32767
 SPECIAL = [FROZEN, ZERO, NONE, NOT_MEASURED, BROKEN]
 
 CHART = """
+    const chosen = {}; // log scales
     const none = () => ({ shapes: [], annotations: [], room: 0 });
     const told = new run_history.RunHistory();
     for (const message of messages) told.take(message);
     const chart = { history: told, run: "r", view: "norm", cursor: messages.at(-1)?.cursor ?? null, slider: { value: 0 }, heights: {},
-      labelLength: 30,
+      labelLength: 30, scales: { log: (name, otherwise = false) => (chosen[name] ?? otherwise) },
       about: messages.at(-1)?.run, colours: looks.readColours(document.body), range: () => [0, Math.max(10, told.lastStep) + 0.5], evidence: {
         marks: none } };"""
 
@@ -120,8 +121,7 @@ def test_heights_in_a_window_reach_to_the_points_beside_it(modules: Modules) -> 
 def test_rates_of_each_multiplier_break_off_while_nothing_learns_with_it(modules: Modules) -> None:
     script = """
         const [traces, layout] = figures.drawRate(chart);
-        return { traces: traces.map(({ name, y, line: { dash } }) => [name, y, dash]), axis: [layout.yaxis.type, layout.yaxis.range],
-          legend: layout.showlegend };"""
+        return { traces: traces.map(({ name, y, line: { dash } }) => [name, y, dash]), axis: [layout.yaxis.type, layout.yaxis.range] };"""
     layers = [layer("a.w", False, "a"), layer("b.w", False, "b", 0.05), layer("c.w", True, "c", 7)]
     change = {"step": 3, "source": "live", "text": "a", "learning_rate": 0.1, "frozen": [1, 0, 1], "multipliers": [1, 0.05, 7]}
     found = charted(modules, script, [start(*layers), {**lines([1.0] * 4, learning_rate=[0.1, 0.2, None, 0.4]), "changes": [change]}])
@@ -129,7 +129,7 @@ def test_rates_of_each_multiplier_break_off_while_nothing_learns_with_it(modules
     assert found["traces"][1][0::2] == ["x 0.05: b", "dash"]
     assert found["traces"][1][1] == [pytest.approx(0.005), pytest.approx(0.01), None, pytest.approx(0.02)]
     assert found["axis"][0] == "log"
-    assert found["axis"][1] == pytest.approx([np.log10(0.005) - 0.15, np.log10(0.2) + 0.15])
+    assert found["axis"][1] == pytest.approx([np.log10(0.005) - 0.08 * np.log10(40), np.log10(0.2) + 0.08 * np.log10(40)])
     single = charted(modules, script, [start(layer("a")), lines([1.0] * 2, learning_rate=[0.1, 0.3])])
     assert single["traces"] == [["learning rate", [0.1, 0.3], "solid"]]
     assert single["axis"] == ["linear", [0, pytest.approx(0.336)]]
@@ -142,7 +142,7 @@ def test_rates_of_each_multiplier_break_off_while_nothing_learns_with_it(modules
 def test_the_waterfall_paints_special_states_apart_from_each_value(modules: Modules, view: str) -> None:
     script = """
         chart.view = view;
-        const rows = waterfall.arrange(told), canvas = document.createElement("canvas"), width = 120, height = Math.round(rows.total);
+        const rows = waterfall.arrange(told, 160), canvas = document.createElement("canvas"), width = 120, height = Math.round(rows.total);
         canvas.width = width; canvas.height = height;
         const context = canvas.getContext("2d");
         waterfall.paintWaterfall(chart, rows, context, { width, height, x0: 0.5, x1: 3.5, down: (y) => y });
@@ -200,10 +200,11 @@ def test_the_waterfall_paints_special_states_apart_from_each_value(modules: Modu
 
 
 def test_rows_that_learn_are_tall_and_those_at_rest_are_told_together(modules: Modules) -> None:
-    script = """const rows = waterfall.arrange(told), layout = waterfall.layoutWaterfall(chart, rows);
+    script = """const rows = waterfall.arrange(told, 210), layout = waterfall.layoutWaterfall(chart, rows);
         return { sizes: rows.edges.slice(1).map((edge, at) => edge - rows.edges[at]), total: rows.total, notes: layout.annotations.map(({ text,
           y }) => [text, y]),
-          labels: layout.yaxis.ticktext, at: layout.yaxis.tickvals, range: layout.yaxis.range };"""
+          labels: layout.yaxis.ticktext, at: layout.yaxis.tickvals, range: layout.yaxis.range,
+          same: waterfall.arrange(told, 420).edges.at(-1) };"""
     layers = [layer("one"), *(layer(f"still{at}", True) for at in range(30)), layer("two"), layer("alone", True)]
     found = charted(modules, script, [start(*layers)], "waterfall")
     thin = 170 / 31
@@ -215,7 +216,9 @@ def test_rows_that_learn_are_tall_and_those_at_rest_are_told_together(modules: M
     near = sorted(found["at"])
     assert min(b - a for a, b in pairwise(near)) >= 11
     assert len(near) > 10
-    assert found["range"] == [max(120, found["total"]), 0]
+    assert found["range"] == [210, 0]
+    assert found["total"] == pytest.approx(210)
+    assert found["same"] == pytest.approx(420), "rows fill the height that they are given"
 
 
 def test_numbers_codes_and_changes_in_words(modules: Modules) -> None:

@@ -174,7 +174,7 @@ def test_guesses_names_and_numbers(modules: Modules) -> None:
           0.0005, 1].map(elements.percent) };"""
     guesses = [{"name": "cat", "probability": 0.75, "mark": "✓"}, {"name": "d" * 30 + "e" * 30, "probability": 0.0001, "mark": ""}]
     found = mounted(modules, "guesses", "thaw-guesses", {"label": "l", "guesses": guesses}, script)
-    assert found["first"] == [["cat ✓", "75%", "75.0 %"], ["d" * 21 + "…" + "e" * 18, "0.01%", "< 0.1 %"]]
+    assert found["first"] == [["cat ✓", "75%", "75.0 %"], ["d" * 14 + "…" + "e" * 13, "0.01%", "< 0.1 %"]]
     assert found["then"] == [["cat ✓", "75%", "75.0 %"]]
     assert found["short"] == ["abcdefghij", "abcd…mnop"]
     assert found["percent"] == ["0.0 %", "< 0.1 %", "0.1 %", "100.0 %"]

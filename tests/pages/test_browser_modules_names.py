@@ -101,7 +101,7 @@ def test_live_chart(modules: Modules) -> None:
     shown(modules, ".thaw-layer-table tr[data-key]", attribute="data-key")
     shown(modules, ".thaw-layer-table tr[data-key] code", [ending(name, 38) for name in NAMES])
     shown(modules, ".thaw-layer-table tr[data-key] code", attribute="title")
-    legend = texts(modules, "[data-panel=rate] .legendtext")
+    legend = texts(modules, "[data-panel=rate] .thaw-lines button")
     assert legend == [f"x {20 - place}: {ending(name, 44)}" for place, name in enumerate(NAMES) if place]
     assert texts(modules, ".thaw-changes li span:nth-of-type(2)") == ["<made-up>"]
     assert texts(modules, ".thaw-changes li span:nth-of-type(3)") == [f"{NAMES[0]} frozen, {NAMES[2]} learns, {NAMES[8]} learns at x 2"]

@@ -58,7 +58,7 @@ def test_speed_and_frozen_layers_are_set_by_keyboard_and_kept_on_the_way_to_anot
 def test_the_whole_form_fits_a_narrow_window(server: Server, page: Page) -> None:
     page.set_viewport_size({"width": 800, "height": 900})
     page.goto(f"{server.address}/train?new=1&model=small_cnn&image_size=32&accumulate=36")
-    expect(page.get_by_text("36 batches of 32 are more than the 1,150 images")).to_be_visible()
+    expect(page.get_by_test_id("stMain").get_by_role("alert").filter(has_text="36 batches of 32 are more than the 1,150 images")).to_be_visible()
     unfold(page, "Speed", "Frozen layers, computed once", "More settings")
     expect(page.get_by_role("spinbutton", name="Fixed views")).to_be_visible()
     main = page.get_by_test_id("stMain")

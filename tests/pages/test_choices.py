@@ -29,6 +29,8 @@ STEADY = {
     "lambda name: PARTS[name][0]",
     "lambda name: EXAMPLES[name]",
     "lambda name: METHODS[name]",
+    "lambda each: TITLES[each][0]",
+    "lambda name: NAMES.get(name, name)",
     "lambda name: _KEPT[name][0]",
     "lambda each: label(found[each])",
     "lambda each: label(others[each])",
@@ -38,7 +40,19 @@ STEADY = {
     "subject.option",
     "other.option",
     "lambda each: option(each, saved)",
+    "lambda each: FORMATS[each].label",
+    "lambda each: 'the newest' if each == NEWEST else 'before training' if each == 0 else f'after epoch {each:,}'",
     "lambda value: words_of[value]",  # of three answers, in `option`
+    "lambda each: PARTS[each][0]",
+    "lambda each: GROUPS[each]",
+    "lambda name: GROUPS[name]",
+    "lambda each: WAYS[each]",
+    "lambda place: PLACES[place]",
+    "lambda each: each or 'none'",
+    "lambda each: 'all (no splits yet)' if each == 'all' else each",
+    "lambda spec: words.plain(words.sentence(meanings[spec]).rstrip('.'))",  # what a way to read a source means
+    "lambda name: f'{STEPS[name].label} ({name})'",
+    "named",  # a version and its note, neither of which changes
 }
 
 TINY = RunConfig(model="small_cnn", image_size=16, epochs=40, threads=1, device="cpu")

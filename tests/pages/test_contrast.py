@@ -49,6 +49,14 @@ def test_text_can_be_read_in_both_themes(name: str) -> None:
         assert contrast(theme[colour], ground) >= 4.5, colour
 
 
+def test_what_is_said_while_the_server_is_gone_can_be_read_without_its_theme() -> None:
+    sheet = (ROOT / "pages/_parts/components/server_gone/server_gone.css").read_text()
+    ground, text = (re.search(rf"[ ;]{name}: light-dark\((#\w{{6}}), (#\w{{6}})\)", sheet) for name in ("background", "color"))
+    assert ground is not None
+    assert text is not None
+    assert min(contrast(ground[place], text[place]) for place in (1, 2)) >= 7
+
+
 def test_what_stands_on_the_main_colour_and_in_code_can_be_read() -> None:
     lines = [line for sheet in SHEETS for line in sheet.read_text().splitlines() if "primary" in line]
     pairs = [pair for line in lines for pair in re.findall(r"light-dark\((#\w{6}), (#\w{6})\)", line)]

@@ -15,7 +15,7 @@ from core.records.findings import Diagnosis, Finding, Remedy
 from pages._parts.shared import draft, words
 from pages._parts.shared.layer_rules import RULE_FIELDS
 from pages._parts.shared.services import Services
-from tests.pages.pages_cases import SMALL, errors, expander, figures, healthy, open_page, press, shown, widget
+from tests.pages.pages_cases import SMALL, errors, expander, figures, healthy, open_page, opened, press, shown, widget
 
 LABELS = (
     "Dataset", "Model", "Device", "Learning rate", "Epochs", "Batch size", "Image size", "Optimizer", "Loss", "Starting weights", "Freeze", "Seed",
@@ -153,13 +153,12 @@ def test_the_form_says_how_a_folder_is_read_and_offers_the_other_way(shared_serv
     photos = paint(tmp_path / "my_photos", {"train/ants": 20, "train/bees": 20, "val/ants": 5, "val/bees": 5, "@eaDir": 3})
     app = open_page("train.py", new="1", dataset=f"folder:'{photos}/'", batch_size="16", **SMALL)
     assert not errors(app)
-    assert "train/ trains 2 classes (ants, bees; 40 images); val/ measures progress (10 images); a fifth of train/" in shown(app)
-    assert "32 images train, 10 measure progress and 8 test it, if all can be read." in shown(app)
+    assert "my_photos/ · 2 classes · 50 pictures" in shown(app)
     assert words.plain("were left out: 1 (@eaDir).") in shown(app)
     assert "; 2 steps an epoch" in shown(app)
     app = press(app, words.plain("Instead: train/ trains and val/ is the test set"))
     assert widget(app, "Folder").value == f"{photos}::train=train,test=val"
-    assert "32 images train, 8 measure progress and 10 test it" in shown(app)
+    assert "my_photos/ · 2 classes · 50 pictures" in shown(app)
     app = press(app, "Start training")
     (run,) = shared_services.store.runs(1)
     assert run.config.dataset == f"folder:{photos}::train=train,test=val"
@@ -173,7 +172,7 @@ def test_a_folder_that_can_be_read_in_several_ways_is_asked_about_on_the_form(sh
     assert not shared_services.store.runs(1)
     app = press(app, words.plain("Take it so: every folder in it is a class"))
     assert not errors(app)
-    assert "3 classes (bus, car, train; 48 images)" in shown(app)
+    assert "vehicles/ · 3 classes · 48 pictures" in shown(app)
 
 
 def test_what_a_folder_lacks_is_said_before_start_and_mended_without_delay(shared_services: Services, tmp_path: Path) -> None:
@@ -250,7 +249,7 @@ def test_a_finding_about_the_data_is_mended_at_one_click(
     finding = Finding(rule, "warning", "Uneven", "It is.", "Never.", "settings", 0, 0, (), Remedy("Use it.", "", settings), 0)
     store.set_findings(run_id, Diagnosis(252, True, (rule,), (finding,)))
     store.end(run_id, RunStatus.STOPPED)
-    app = open_page("train.py", run=run_id)
+    app = opened(open_page("train.py", run=run_id), f"chip_warning_{rule.replace(' ', '_')}_{run_id}")
     assert "Left out of the 1,159 training pictures: 9." in "\n".join(info.value for info in app.info)
     assert words.plain(f"{label}: {next(iter(settings.values()))}") in shown(app)
     app = press(app, "Use these settings")
@@ -278,8 +277,9 @@ def test_home_says_what_to_do_when_nothing_has_run(shared_services: Services) ->
 def test_home_starts_the_demo_and_goes_to_it(shared_services: Services) -> None:
     app = press(open_page(), "Start the demo")
     (run,) = shared_services.store.runs()
-    assert (run.config.dataset, run.config.model, str(run.config.freeze), run.config.image_size) == ("digits", "resnet18", "head only", 64)
-    assert "digits with resnet18" in app.title[0].value
+    assert (run.config.dataset, run.config.model, run.config.starting_weights) == ("digits_5_9", "small_cnn", "pretrained")
+    assert app.title[0].value == "Demo, trained weights"
+    assert "digits_5_9 with small_cnn" in shown(app).replace("\\_", "_")
 
 
 # How fast, and at what price

@@ -23,6 +23,7 @@ from core.store import RunStore
 from core.worker.supervisor import Supervisor
 from pages._parts.autograd import faults_view
 from pages._parts.components.freeze_tree.tree import rows
+from pages._parts.home import demo
 from pages._parts.run import steering_view
 from pages._parts.setup import form
 from pages._parts.shared import layer_rules, once, words
@@ -237,7 +238,7 @@ def test_click_that_is_played_back_asks_once(home: Home, store: RunStore) -> Non
     shared = Services(home, store, Supervisor(home, store), Lab(home))
     run = store.run(store.create_run(RunConfig()))
     for text in ("layer1", "layer1", "!layer1", "layer1"):
-        steering_view._ask(shared, run, Change.parse(text))
+        steering_view.ask(shared, run, Change.parse(text))
     assert [command.payload for command in store.commands(run.id)] == ["layer1", "!layer1", "layer1"]
 
 
@@ -291,7 +292,7 @@ def test_a_start_that_is_played_back_goes_to_the_run_that_it_started(
     shared_services: Services, monkeypatch: pytest.MonkeyPatch, page: str, label: str
 ) -> None:
     run_id = shared_services.store.create_run(RunConfig())
-    for place in (once, form):
+    for place in (once, form, demo):
         monkeypatch.setattr(place, "Click", lambda: Click(run_id))
     app = open_page(page, **({} if page == "home.py" else SMALL))
     next(button for button in app.button if button.label == label).click().run()

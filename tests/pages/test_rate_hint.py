@@ -9,16 +9,22 @@ import pytest
 from core.catalog import SCHEDULES
 from core.config import RunConfig
 from pages._parts.setup import rate_hint
-from tests.pages.pages_cases import SMALL, expander, open_page, shown, widget
+from tests.pages.pages_cases import SMALL, expander, open_page, press, shown, widget
 
 
 def test_the_hint_goes_by_what_learns_where_it_starts_from_and_the_pictures_an_update() -> None:
     app = open_page("train.py", setup="1", model="resnet18", image_size="64", optimizer="SGD", accumulate="4")
     assert "usual for SGD, fresh weights, 128 pictures an update: 0.01 to 0.1" in shown(app)
     widget(app, "Starting weights").set_value("pretrained").run()
+    assert "usual for SGD, a head alone on weights that have learned already, 128 pictures an update: 0.04 to 0.4" in shown(app)
+    widget(app, "Freeze").set_value("train everything").run()
     assert "usual for SGD, weights that have learned already and learn on, 128 pictures an update: 0.004 to 0.04" in shown(app)
+    widget(app, "Starting weights").set_value("random").run()
     widget(app, "Learning rate").set_value(30.0).run()
-    assert "The learning rate 30 is far above what is usual for SGD" in shown(app)
+    assert [warning.value for warning in app.warning if "The learning rate 30 is far above what is usual for SGD" in warning.value]
+    press(app, "Use 0.04")
+    assert widget(app, "Learning rate").value == 0.04
+    assert not app.warning
     widget(app, "Optimizer").set_value("Rprop").run()
     assert "the first step of each weight; Rprop sizes the others itself" in shown(app)
 

@@ -11,9 +11,9 @@ from core.code import repeated
 from core.config import RunConfig
 from core.config.plans import Change
 from core.model import anatomy
+from core.records.audits import headline
 from core.records.events import AuditReport, AuditRow, ChangeRow, Command, CommandKind, Layer, RunPlan, Verdict
 from core.records.layers import ParameterInfo, frozen_parameters, multipliers_by_parameter
-from pages._parts.run.audit_view import headline
 from pages._parts.run.run_state import frozen_after, goal_without, made, rate_before, state_now, towards
 from pages._parts.shared import words
 

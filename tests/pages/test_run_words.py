@@ -20,10 +20,10 @@ from core.code.evaluation import _PICTURE
 from core.config import ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.measuring import rounding
+from core.records.audits import FAULTS
 from core.records.speed import ALWAYS_ACCEPTED, NEVER_ACCEPTED, SHARE_OF_NOISE
 from core.signals.watch import Pace, Spent, pace_for
 from core.store import Run
-from pages._parts.run.audit_view import REMEDIES
 from pages._parts.run.run_view import _facts
 from pages._parts.run.tuning_view import accepted
 from pages._parts.shared import words
@@ -105,7 +105,7 @@ def test_a_gradient_of_zeros_costs_state_and_lets_decay_shrink_and_none_does_nei
 
 
 def test_no_remedy_says_that_something_never_happens_which_can() -> None:
-    assert not any(re.search(r"\b(never|nobody|ever)\b", remedy.why) for remedy in REMEDIES.values())
+    assert not any(re.search(r"\b(never|nobody|ever)\b", fault.why) for fault in FAULTS.values())
 
 
 # Rounding that is accepted

@@ -81,7 +81,8 @@ def test_a_run_is_deleted_after_a_question_and_undone(shared_services: Services)
     run_id = store.create_run(RunConfig())
     store.end(run_id, RunStatus.FINISHED)
     app = open_page("runs.py")
-    healthy(button(app, f"delete_{run_id}").click().run())
+    (menu,) = app.menu_button
+    healthy(menu.click("Delete").run())
     assert store.binned() == {}, "it asks first"
     healthy(button(app, "surely").click().run())
     assert list(store.binned()) == [run_id]
@@ -173,8 +174,10 @@ def test_a_run_that_ends_closes_no_open_question(shared_services: Services, monk
     run_id = store.create_run(RunConfig())
     store.end(run_id, RunStatus.FINISHED)
     app = open_page("runs.py")
-    healthy(button(app, f"delete_{run_id}").click().run())
+    (menu,) = app.menu_button
+    healthy(menu.click("Delete").run())
     state = {name: app.session_state[name] for name in ("runs_ended", "question_is_open")}
+    assert state["question_is_open"]
     redrawn: list[str] = []
     monkeypatch.setattr(st, "session_state", state)
     monkeypatch.setattr(st, "rerun", lambda scope="app": redrawn.append(scope))

@@ -16,6 +16,7 @@ from pages._parts.autograd import modes_view
 from pages._parts.evaluate import choosing
 from pages._parts.evaluate import words as evaluation_words
 from pages._parts.shared import history
+from pages._parts.shared.naming import Told
 
 
 def effect(setting: Any, moved: int, grads: int) -> Effect:
@@ -32,7 +33,7 @@ ONE = Modes(
 @pytest.mark.parametrize(("epochs", "done", "said"), [(1, 1, "1 epoch"), (1, 0, "0 of 1 epoch"), (3, 3, "3 epochs"), (3, 1, "1 of 3 epochs")])
 def test_a_run_in_the_list_counts_its_epochs(store: RunStore, epochs: int, done: int, said: str) -> None:
     run: Run = replace(store.run(store.create_run(RunConfig(epochs=epochs))), epoch=done)
-    assert history._line(run).split(" · ") == ["train everything", said]
+    assert history._line(run, Told("digits with resnet18")).split(" · ") == ["train everything", said]
 
 
 def test_of_one_picture_a_comparison_says_picture() -> None:
