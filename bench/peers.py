@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quick", action="store_true", help="a few steps of each, to see that all of them run; the figures mean nothing")
 
 
+def as_given(arguments: argparse.Namespace) -> list[str]:
+    """The options of this table as they would be typed, for another process."""
+    words = [(f"--{name}", str(getattr(arguments, name))) for name in ("cases", "contestants", "threads") if getattr(arguments, name)]
+    return [*(part for pair in words for part in pair), *(["--quick"] if arguments.quick else [])]
+
+
 def options(arguments: argparse.Namespace) -> Options:
     """What the arguments say.
 

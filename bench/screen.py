@@ -15,7 +15,7 @@ from tests.support import Server
 @contextmanager
 def screen(folder: Path) -> Iterator[tuple[Server, Browser]]:
     """The server, which has started and keeps everything in `folder`/home, and the browser; both end with the context."""
-    server = Server(folder / "home", folder / "server.log")
+    server = Server(folder / "home", folder / "server.log", shares_nursery=False)  # the nursery of all tests needs their home
     with sync_playwright() as playwright:
         path = find(playwright)
         assert path is not None, "no Chromium works here; `make browser` finds or installs one"
