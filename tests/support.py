@@ -56,6 +56,24 @@ def waiting(page: Page, condition: Callable[[], Value], what: str, timeout: floa
     return wait_until(condition, timeout, f"{what} (at {page.url})", lambda seconds: page.wait_for_timeout(1000 * seconds))
 
 
+def becomes(page: Page, read: Callable[[], object], wanted: object, timeout: float = PATIENCE) -> None:
+    """Ask `read`, which reads something off the page, until it is `wanted`: what a page shows may arrive a moment later.
+
+    Raises:
+        AssertionError: after `timeout` seconds, with what was read last and what was wanted.
+    """
+    last: list[object] = []
+
+    def arrived() -> bool:
+        last[:] = [read()]
+        return last[0] == wanted
+
+    try:
+        waiting(page, arrived, "what the page shows", timeout)
+    except TimeoutError:
+        assert last[0] == wanted, f"after {timeout:g} s at {page.url}"
+
+
 def free_port() -> int:
     """A port on loopback that nothing listens on."""
     with socket.socket() as probe:

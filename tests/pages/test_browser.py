@@ -59,12 +59,12 @@ def chart(page: Page) -> dict[str, Any]:
 
 
 def wait_for_steps(page: Page, at_least: int) -> dict[str, Any]:
-    """Wait until the chart has drawn that many steps."""
+    """Wait until all charts and the table of layers, which is drawn once a second, have drawn that many steps."""
     page.locator(".thaw-live").last.wait_for(state="attached")
 
     def drawn() -> dict[str, Any]:
         held = chart(page)
-        return held if held.get("drawn", 0) >= at_least else {}
+        return held if held.get("whole", 0) >= at_least else {}
 
     return waiting(page, drawn, f"{at_least} steps on the chart")
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, urlparse
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.support import Server
+from tests.support import Server, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -185,7 +185,7 @@ def test_the_model_that_is_being_set_up_is_looked_at_however_large_or_what_is_wr
     expect(page.locator('.thaw-boxes g[data-key="features.denseblock3"]')).to_be_visible()
     assert rows.count() < 200
     page.get_by_role("button", name="Open all").click()
-    assert rows.count() > 1318, "whoever listens to the tree gets all of it"
+    waiting(page, lambda: rows.count() > 1318, "all rows: whoever listens to the tree gets all of it")
     boxes = page.locator(".thaw-boxes g")
     assert 0 < boxes.count() < 400, "only what is in sight is drawn"
     rows.first.focus()

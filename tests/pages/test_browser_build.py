@@ -16,7 +16,7 @@ from torch import nn
 from core import networks
 from core.machine.home import Home
 from core.networks import models
-from tests.support import Server, waiting
+from tests.support import Server, becomes, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -179,7 +179,7 @@ def test_all_of_it_works_without_a_mouse(server: Server, page: Page) -> None:
 
 def test_every_edit_can_be_undone_and_done_again(server: Server, page: Page) -> None:
     open_build(page, server, SMALL)
-    assert button(page, "Undo (Ctrl+Z)").is_disabled()
+    expect(button(page, "Undo (Ctrl+Z)")).to_be_disabled()
     texts = [in_url(page)]
     layer(page, "conv1").get_by_label("channels of conv1").fill("64")
     page.keyboard.press("Tab")
@@ -223,7 +223,7 @@ def test_a_refresh_and_another_screen_lose_nothing(server: Server, page: Page) -
     waiting(page, lambda: in_url(page) == text, in_url(page))
     page.reload()
     expect(layer(page, "residual1")).to_be_visible()
-    assert names(page) == ["conv1", "norm1", "relu1", "pool1", "global_pool1", "residual1"]
+    becomes(page, lambda: names(page), ["conv1", "norm1", "relu1", "pool1", "global_pool1", "residual1"])
     expect(page.get_by_label("Name", exact=True)).to_have_value("mynet")
     page.get_by_role("link", name="Home").first.click()
     expect(page.get_by_role("heading", name="Thaw")).to_be_visible()
@@ -272,7 +272,7 @@ def test_a_network_is_saved_opened_deleted_and_brought_back(own_server: Server, 
     expect(page.get_by_text("broken.txt was left out: layer 1, 'conv zero'")).to_be_visible()
     button(page, "Open").click()
     expect(layer(page, "global_pool1")).to_be_visible()
-    assert names(page) == ["conv1", "norm1", "pool1", "global_pool1"]
+    becomes(page, lambda: names(page), ["conv1", "norm1", "pool1", "global_pool1"])
     expect(page.get_by_label("Name", exact=True)).to_have_value("mynet")
 
 

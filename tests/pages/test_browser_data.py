@@ -182,7 +182,7 @@ def test_the_gallery_is_filtered_selected_and_changed_by_mouse_with_undo(server:
     page.get_by_role("combobox", name="Class", exact=True).select_option("red")
     page.get_by_role("combobox", name="Split").select_option("train")
     expect(page.get_by_text("10 of 60 pictures")).to_be_visible()
-    assert "f_class=red" in page.url
+    page.wait_for_url(re.compile("f_class=red"))
     tiles(page).nth(1).click()
     tiles(page).nth(3).click(modifiers=["Shift"])
     tiles(page).nth(5).click(modifiers=["ControlOrMeta"])

@@ -22,7 +22,7 @@ from core.worker.supervisor import Supervisor
 from pages._parts.evaluate.confusion import LONGEST
 from pages._parts.evaluate.words import short
 from tests.pages.test_browser import store_of
-from tests.support import Server, nursery, wait_until
+from tests.support import Server, nursery, wait_until, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -127,7 +127,7 @@ def test_weights_of_both_sides_are_chosen_and_their_pictures_are_leafed_through(
     # The other run was at its weights before training too, so the figure alone does not say that the page has been drawn anew.
     expect(page.get_by_test_id("stCaptionContainer").filter(has_text=run.id)).to_have_count(2)
     expect(page.get_by_test_id("stMetric").filter(has_text="B: accuracy before training")).to_be_visible()
-    assert "page=" not in page.url, "other pictures begin at their first page"
+    waiting(page, lambda: "page=" not in page.url, "the address: other pictures begin at their first page")
     page.get_by_role("slider", name="Weights of B").press("ArrowRight")
     expect(page.get_by_test_id("stMetric").filter(has_text="B: accuracy after epoch 1")).to_be_visible()
     cells = page.get_by_role("table", name="Test pictures by who is right").locator("td b")

@@ -14,7 +14,7 @@ from core.records.events import CommandKind, RunStatus
 from core.records.findings import Diagnosis, Finding, Remedy
 from tests.pages.browser_watch_cases import section, written
 from tests.pages.test_browser import badge, chart, plot, store_of, visible_range, wait_for_steps
-from tests.support import Server, wait_until, waiting
+from tests.support import Server, becomes, wait_until, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -151,8 +151,7 @@ def test_a_finding_leads_to_its_window_on_the_charts_of_a_run_that_goes_on_and_a
     run.store.set_findings(run.id, Diagnosis(80, False, tuple(RULES), (high, ratio)))
     wait_for_steps(page, 80)
     expect(page.get_by_text("Findings: 1 serious, 1 warning")).to_be_visible()
-    assert visible_range(page, "loss") == visible_range(page, "rate") == zoomed
-    assert marked(page, "loss") == [[20, 40]]
+    becomes(page, lambda: (visible_range(page, "loss"), visible_range(page, "rate"), marked(page, "loss")), (zoomed, zoomed, [[20, 40]]))
     page.get_by_role("button", name="Back to the finding").press("Enter")
     expect(chips(page).first.get_by_role("button")).to_be_focused()
     expect(link).to_be_visible()  # told again
@@ -177,18 +176,19 @@ def test_a_finding_leads_to_its_window_on_the_charts_of_a_run_that_goes_on_and_a
     layer = section(page, "layer").get_by_role("heading", name="fc.weight")
     expect(layer).to_be_focused()
     expect(page.get_by_role("radio", name="Update ratio")).to_be_checked()
-    assert "chart=update+ratio&steps=10-30&layers=fc.weight&finding=update+ratio" in page.url
+    page.wait_for_url(re.compile(re.escape("chart=update+ratio&steps=10-30&layers=fc.weight&finding=update+ratio")))
     page.reload()
     expect(layer).to_be_focused()
-    assert section(page, "layer").locator("[data-part=course]").evaluate("element => element._fullLayout.xaxis.range.map(Number)") == [4.25, 35.75]
+    course = section(page, "layer").locator("[data-part=course]")
+    becomes(page, lambda: course.evaluate("element => element._fullLayout?.xaxis.range.map(Number)"), [4.25, 35.75])
     waiting(page, lambda: marked(page, "heat") == [[10, 30]], "the window after a refresh")
     run.finish(RunStatus.STOPPED)
     expect(badge(page, "Stopped")).to_be_visible()  # the whole page was drawn anew
-    assert (marked(page, "heat"), visible_range(page, "heat")) == ([[10, 30]], [4.25, 35.75])
+    becomes(page, lambda: (marked(page, "heat"), visible_range(page, "heat")), ([[10, 30]], [4.25, 35.75]))
     page.get_by_role("button", name="Reset zoom").click()
     waiting(page, lambda: marked(page, "heat") == marked(page, "loss") == [], "no window")
-    assert visible_range(page, "loss") == [0, 90.5]
-    assert "steps=" not in page.url
+    becomes(page, lambda: visible_range(page, "loss"), [0, 90.5])
+    waiting(page, lambda: "steps=" not in page.url, "the address without a window")
 
 
 def test_the_record_of_a_run_shows_resolved_findings_on_its_charts_and_a_bad_address_is_said(server: Server, page: Page) -> None:
@@ -202,7 +202,7 @@ def test_the_record_of_a_run_shows_resolved_findings_on_its_charts_and_a_bad_add
     expect(section(page, "heat").get_by_role("heading", name="Gradient norms")).to_be_focused()
     waiting(page, lambda: visible_range(page, "heat") == [46.75, 60.5], "the window, and no step that never was")
     rows = "element => element.layout.shapes.filter(({ name, yref }) => name === 'evidence' && yref === 'y').length"
-    assert plot(page, "heat").evaluate(rows) == 2
+    becomes(page, lambda: plot(page, "heat").evaluate(rows), 2)
 
     page.goto(f"{server.address}/train?run={run.id}&steps=many")
     expect(page.locator(".thaw-marked")).to_have_text("The address asks for steps=many, which is no range of steps. Write it like steps=120-180.")

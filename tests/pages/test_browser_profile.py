@@ -99,7 +99,7 @@ def test_what_is_kept_is_shown_as_it_grows_and_a_drop_is_an_alert(server: Server
     run.store.set_reuse(run.id, replace(kept, state="filling", kept=575))
     expect(page.get_by_text("575 of 1,150 pictures seen so far")).to_be_visible()
     bar = page.get_by_role("progressbar").filter(has_text="")
-    assert "50" in bar.evaluate_all("bars => bars.map((bar) => bar.getAttribute('aria-valuenow'))")
+    waiting(page, lambda: "50" in bar.evaluate_all("bars => bars.map((bar) => bar.getAttribute('aria-valuenow'))"), "half")
     run.store.set_reuse(run.id, kept)
     expect(page.get_by_text("1,150 pictures, 2.4 MB on disk, 1,312 checked bit for bit, 41 s saved so far")).to_be_visible()
     run.store.set_reuse(run.id, Reuse("dropped", "kept features were not what the frozen layers compute now"))

@@ -210,6 +210,7 @@ class LiveChart {
       this.dirty.delete(name);
       this.draw(name);
     }
+    if (!this.dirty.size) this.root.dataset.whole = this.history.lastStep; // everything that is drawn is of this step
   }
 
   slowIsDue() {
