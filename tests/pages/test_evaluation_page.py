@@ -222,12 +222,13 @@ def test_deleted_run_is_named_and_another_one_shown(home: Home, store: RunStore,
     assert app.selectbox[0].value == other.id
 
 
-def test_newest_run_with_weights_is_chosen_before_a_newer_one_without(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    older = written(store, RunStatus.STOPPED)
-    file = checkpoint_path(home.run_folder(older.id), 1, 36, True)
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"no weights, but a name")
-    written(store, RunStatus.FAILED)
+def test_newest_run_with_weights_that_went_well_is_chosen_before_newer_ones(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    older, went_wrong = written(store, RunStatus.STOPPED), written(store, RunStatus.FAILED)
+    for run in (older, went_wrong):
+        file = checkpoint_path(home.run_folder(run.id), 1, 36, True)
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"no weights, but a name")
+    written(store, RunStatus.STOPPED)
     assert open_page(home, monkeypatch, view="nonsense", epoch="nonsense", cell="99-x", picture="../../secret").selectbox[0].value == older.id
 
 

@@ -157,8 +157,14 @@ def how_it_is(run: Run) -> str:
 
 
 def _first(shared: Services, runs: Sequence[Run]) -> str:
-    """The newest run that can be looked at, else the newest."""
-    return next((run.id for run in runs if newest(shared.home, run) is not None), runs[0].id)
+    """The newest run that can be looked at and went well; else the newest that can be looked at, then the newest."""
+    kept = (run for run in sorted(runs, key=_went_wrong) if newest(shared.home, run) is not None)  # sorting keeps the newest first
+    return next(kept, runs[0]).id
+
+
+def _went_wrong(run: Run) -> bool:
+    """Whether it failed, was lost, or was broken on purpose to be looked into by the doctor: nobody comes here for that one."""
+    return run.status in (RunStatus.FAILED, RunStatus.LOST) or run.config.fault != "none"
 
 
 def _chose_run(offered: Sequence[str]) -> None:
