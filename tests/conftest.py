@@ -16,6 +16,7 @@ if side_by_side > 1:
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
+from streamlit.components.v2 import manifest_scanner
 
 from core.machine import children
 from core.machine.home import Home
@@ -34,6 +35,15 @@ def _away_from_the_real_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["THAW_HOME"] = str(tmp_path_factory.mktemp("forgotten-home"))
     os.environ["TORCH_HOME"] = str(tmp_path_factory.mktemp("no-downloaded-weights"))  # what a form offers goes by what is there
     os.environ[children.SHARED] = "off"  # whoever wants a nursery takes the one of `tests.support`: each of its own would import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _components_are_looked_for_once() -> Iterator[None]:
+    """Streamlit reads what each installed package says of itself to find components in it, a quarter of a second for each page that a test opens."""
+    found = manifest_scanner.scan_component_manifests()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(manifest_scanner, "scan_component_manifests", lambda max_workers=None: list(found))
+        yield
 
 
 @pytest.fixture
