@@ -31,6 +31,7 @@ STEADY = {
     "lambda name: METHODS[name]",
     "lambda each: TITLES[each][0]",
     "lambda name: NAMES.get(name, name)",
+    "lambda name: called.get(name, name)",  # a way to compare, or a run's id and the epoch that its validation set chose
     "lambda name: _KEPT[name][0]",
     "lambda each: label(found[each])",
     "lambda each: label(others[each])",
