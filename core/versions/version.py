@@ -53,6 +53,7 @@ class Summary:
         made: when, in ISO 8601.
         note: what was done, in a sentence.
         splits: pictures by split, in the order of `SPLITS`; those of no split under "".
+        fit: how they go into a square, "" where nobody said.
     """
 
     dataset: str
@@ -64,6 +65,7 @@ class Summary:
     images: int
     classes: tuple[str, ...]
     splits: dict[str, int]
+    fit: str = ""
 
     @property
     def short_hash(self) -> str:

@@ -53,6 +53,8 @@ STEADY = {
     "lambda each: 'all (no splits yet)' if each == 'all' else each",
     "lambda spec: words.plain(words.sentence(meanings[spec]).rstrip('.'))",  # what a way to read a source means
     "lambda name: f'{STEPS[name].label} ({name})'",
+    "lambda each: each or 'nothing: each run says'",
+    "lambda each: dataset_called(each)",  # its name, and the number of a version
     "named",  # a version and its note, neither of which changes
 }
 
