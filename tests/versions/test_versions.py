@@ -251,6 +251,7 @@ def test_a_choice_of_fit_is_a_version_that_can_be_undone_and_runs_are_told_of(ho
     made = first(home)
     padded = write(home, "Pets", made.classes, made.items, edits.fit_note("pad"), 1, fit="pad")
     assert padded.hash == made.hash, "the pictures are the same"
+    assert compare(made, padded).sentence == "Into a square: pad, before as each run says."
     assert [own.fit_of(home, name) for name in ("own:Pets", "own:pets@1", f"own:Pets@2:{made.short_hash}", "own:none", "digits")] == [
         "pad",
         "",
