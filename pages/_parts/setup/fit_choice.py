@@ -35,7 +35,7 @@ def ask_fit(fields: Fields, place: DeltaGenerator) -> None:
     with fields.field(place, "fit"):
         name = st.selectbox(words.field("fit"), list(FITS), key=key("fit"), persist_state="session")
         usual = own.fit_of(fields.shared.home, str(st.session_state[key("dataset")]))
-        said = "" if not usual else " It is what your dataset says." if usual == name else f" Your dataset says {usual}."
+        said = "" if not usual else " It is what your dataset says." if usual == name else f" Your dataset says {words.plain(usual)}."
         fields.say("fit", f"{FITS[name]}{said}")
 
 
