@@ -28,6 +28,7 @@ st.markdown("Fine-tuning that you can see through: choose what is frozen, start,
 
 row = st.container(horizontal=True, vertical_alignment="center")
 demo.start_button(shared, row)
+row.page_link("data.py", label="Bring your own pictures", icon=":material/add_photo_alternate:", query_params={"way": "files"})
 row.page_link("train.py", label="Set up a run", icon=":material/tune:", query_params={draft.SET_UP: "1"})
 row.page_link("evaluate.py", label="Try a trained model", icon=":material/fact_check:")
 row.page_link("runs.py", label="All runs", icon=":material/list:")

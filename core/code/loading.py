@@ -6,6 +6,15 @@ from pathlib import Path
 
 from core.versions import Version
 
+_SQUARE = {
+    "crop": "        square = ImageOps.fit(picture, (SIZE, SIZE), method=Image.Resampling.BILINEAR)  # the middle, cut out",
+    "squash": "        square = picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR)  # all of it, distorted",
+    "pad": """        across, down = (max(1, round(side * SIZE / max(picture.size))) for side in picture.size)
+        square = Image.new("RGB", (SIZE, SIZE))  # all of it, with black at two sides
+        square.paste(picture.resize((across, down), Image.Resampling.BILINEAR), ((SIZE - across) // 2, (SIZE - down) // 2))""",
+}
+"""How a picture becomes a square, by the fit of the version."""
+
 
 def loading_code(version: Version, folder: Path, split: str, image_size: int, batch_size: int, seed: int) -> str:
     """A script for the pictures of `split` ('all': every one) of a dataset that lies in `folder`."""
@@ -40,7 +49,7 @@ class Pictures(Dataset):
         with Image.open(file) as image:
             image.draft("RGB", (2 * SIZE, 2 * SIZE))  # a JPEG is decoded at half its size or less where that is enough
             picture = ImageOps.exif_transpose(image).convert("RGB")
-        square = ImageOps.fit(picture, (SIZE, SIZE), method=Image.Resampling.BILINEAR)  # the middle, cut out
+{_SQUARE[version.fit or "crop"]}
         pixels = torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1)  # uint8 [3, SIZE, SIZE], 0 to 255
         return pixels, CLASSES.index(row["label"])
 

@@ -32,13 +32,14 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
     doubts.add_argument("dataset", metavar="own:NAME", help="a dataset of your own; own:NAME@3 is its version 3")
     about = "whose frozen part gives the features: auto (the best whose trained weights are here), pixels (none), or a model's name"
     doubts.add_argument("--model", default="auto", metavar="NAME", help=about)
+    doubts.add_argument("--run", metavar="RUN", help="in place of cross-validation: a run on it judges the pictures that it was validated on")
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
     """Carry out `check` or `doubts`; the exit status is 1 where `check` finds a picture in two splits or with two labels."""
     version = _version(home, arguments.dataset)
     if arguments.command == "doubts":
-        return _doubts(home, version, arguments.model, arguments.json)
+        return _doubts(home, version, _judge(home, arguments), arguments.json)
     if arguments.mend is not None:
         return _mend(home, version, arguments.mend, arguments.json)
     from core.curating.checking import check
@@ -50,6 +51,15 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(version, found)))
     return 1 if found.counts["leak"] or found.counts["conflict"] else 0
+
+
+def _judge(home: Home, arguments: argparse.Namespace) -> str:
+    if arguments.run is None:
+        return str(arguments.model)
+    from core.curating.by_runs import offer
+    from core.store import RunStore
+
+    return offer(home, RunStore(home.database), arguments.run).asked
 
 
 def _version(home: Home, text: str) -> Version:
@@ -189,7 +199,8 @@ def _doubt_lines(version: Version, found: Doubts, before: int) -> Iterator[str]:
     yield found.about
     if found.blind:
         guess = f"always naming the most frequent class is right for {100 * found.guess:.1f} %"
-        yield f"these features hardly tell the classes apart ({guess}): take its doubts for guesses"
+        judge = "weights" if found.model.startswith("run:") else "features"
+        yield f"these {judge} hardly tell the classes apart ({guess}): take its doubts for guesses"
     if found.left_out:
         yield f"not looked at, with fewer than 3 pictures: {', '.join(found.left_out[:SHOWN])}"
     if before:

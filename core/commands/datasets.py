@@ -13,6 +13,9 @@ from core.commands import Parsers
 from core.config.errors import ConfigError
 from core.machine.home import Home
 
+FITS = ("crop", "squash", "pad")
+"""Ways into a square: `core.config.FITS`, which costs more to import than a parser may."""
+
 NAMES: Sequence[str] = ("datasets",)
 
 
@@ -27,6 +30,9 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
     do.add_argument("--compare", metavar=("OLD", "NEW"), nargs=2, type=int, help="how two versions of NAME differ")
     do.add_argument("--restore", metavar="N", type=int, help="make version N of NAME the newest, as a new version")
     do.add_argument("--split", metavar="SHARES", help="put every picture of NAME into a split, as a new version: 70,15,15 (train, validation, test)")
+    do.add_argument(
+        "--fit", choices=FITS, help="how the pictures of NAME go into a square, as a new version: runs on it take that where nothing is said"
+    )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="with --split: another one gives other splits")
 
 
@@ -44,12 +50,12 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
         freed = bin.purge(home, arguments.purge or None)
         return _say(arguments, {"freed_bytes": freed}, f"{size(freed)} are free")
     if arguments.name is None:
-        if arguments.compare or arguments.restore is not None or arguments.split is not None:
+        if arguments.compare or arguments.restore is not None or arguments.split is not None or arguments.fit:
             raise ConfigError("name", "of which dataset? Write datasets NAME and then what to do with it")
         return _list(home, arguments)
     if arguments.compare:
         return _compare(home, arguments)
-    if arguments.restore is not None or arguments.split is not None:
+    if arguments.restore is not None or arguments.split is not None or arguments.fit:
         return _new_version(home, arguments)
     return _show(home, arguments)
 
@@ -118,9 +124,17 @@ def _compare(home: Home, arguments: argparse.Namespace) -> int:
 
 def _new_version(home: Home, arguments: argparse.Namespace) -> int:
     from core.versions import read, shelf, splitting, write
+    from core.versions.edits import fit_note
 
     if arguments.restore is not None:
         made = shelf.restore(home, arguments.name, arguments.restore)
+    elif arguments.fit:
+        last = read(home, arguments.name)
+        if last.fit == arguments.fit:
+            raise ConfigError("fit", f"{last.text} has {arguments.fit} already; choose another one of {', '.join(FITS)}")
+        made = write(
+            home, last.dataset, last.classes, last.items, fit_note(arguments.fit), last.number, fit=arguments.fit, split_note=last.split_note
+        )
     else:
         last = read(home, arguments.name)
         shares = _shares(arguments.split)

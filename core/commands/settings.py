@@ -74,6 +74,11 @@ def config(arguments: argparse.Namespace, home: Home) -> RunConfig:
         values["timeline"] = "; ".join([str(values.get("timeline") or ""), *map(_unfreeze_at, arguments.unfreeze_at)])
     if arguments.lr_multiplier:
         values["learning_rate_multipliers"] = ", ".join([str(values.get("learning_rate_multipliers") or ""), *arguments.lr_multiplier])
+    if "fit" not in values and arguments.config is None and values.get("dataset"):
+        from core.data import own
+
+        if fit := own.fit_of(home, values["dataset"]):
+            values["fit"] = fit  # what the dataset's person chose for it; --fit says otherwise
     return RunConfig(**values)
 
 

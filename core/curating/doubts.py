@@ -36,6 +36,9 @@ AXES = 128
 BLIND = 0.5
 """Share of a guess's mistakes that a head may make."""
 
+RUN = "run:"
+"""What the name of a run begins with, where it stands in place of a model's."""
+
 GUESSES = 9
 """Classes that are named for a picture, likeliest first: one for each key from 1 to 9."""
 
@@ -76,6 +79,9 @@ class Doubts:
     @property
     def sentence(self) -> str:
         """How many there are, and how sure that is."""
+        if self.model.startswith(RUN):
+            what = f"{len(self.found):,} of {self.judged:,} labels of the validation pictures are doubted"
+            return f"{what}. The run agrees with {100 * self.right:.1f} % of them, so some of its doubts are its own mistakes."
         low, high = min(self.counts), max(self.counts)
         each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         steady = sum(doubt.rounds == len(self.counts) for doubt in self.found)
@@ -96,12 +102,22 @@ DOUBTS = TypeAdapter(Doubts)
 def doubts_of(home: Home, version: Version, progress: Progress, model: str = AUTO) -> Doubts:
     """The doubted labels of a version: read where they are kept, else found.
 
+    Args:
+        model: whose frozen part gives the features for cross-validation (`core.curating.features`); `run:ID:EPOCH`: a run that judges the pictures
+            that it was validated on (`core.curating.by_runs`, which says what it raises).
+
     Raises:
         ConfigError: on `model`, there is no such one; on `dataset`, with fewer than two classes of three pictures that can be read.
     """
     known = kept(home, version, model)
     if known is not None:
         return known
+    if model.startswith(RUN):
+        from core.curating.by_runs import by_run
+
+        made = by_run(home, version, model, progress)
+        put(_path(home, version, model), DOUBTS.dump_json(made))
+        return made
     _check_classes(version, Counter(item.label for item in version.items))
     found = features_of(home, version, source_of(version, model), progress)
     counts = Counter(version.items[place].label for place in found.seen)
@@ -114,12 +130,12 @@ def doubts_of(home: Home, version: Version, progress: Progress, model: str = AUT
         for number in range(ROUNDS):
             progress(f"training heads: round {number + 1} of {ROUNDS}", number / ROUNDS)
             rounds.append(_probabilities(found.values[places], labels, _families(version, places), number))
-        issues = [_issues(labels, each) for each in rounds]
+        issues = [issues_of(labels, each) for each in rounds]
     mean = np.mean(rounds, axis=0)
     made = Doubts(
         hash=version.hash,
         model=found.source.model,
-        found=_ranked(version, places, labels, mean, issues, classes),
+        found=ranked(version, places, labels, mean, issues, classes),
         counts=tuple(len(each) for each in issues),
         right=float(np.mean([(each.argmax(axis=1) == labels).mean() for each in rounds])),
         guess=float(np.bincount(labels).max() / len(labels)),
@@ -173,8 +189,11 @@ def _probabilities(values: NDArray[np.float32], labels: NDArray[np.int64], famil
     return whole
 
 
-def _issues(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> set[int]:
-    """Places of the labels that are likely wrong by confident learning (Northcutt, Jiang, Chuang, JAIR 70, 2021)."""
+def issues_of(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> set[int]:
+    """Places of the labels, int64 [M], that are likely wrong by their probabilities, float64 [M, C].
+
+    Source: confident learning (Northcutt, Jiang, Chuang, JAIR 70, 2021).
+    """
     from cleanlab.filter import find_label_issues
 
     with warnings.catch_warnings():
@@ -182,7 +201,7 @@ def _issues(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> se
         return set(np.flatnonzero(find_label_issues(labels, probabilities, n_jobs=1)).tolist())
 
 
-def _ranked(
+def ranked(
     version: Version,
     places: NDArray[np.int64],
     labels: NDArray[np.int64],
@@ -190,6 +209,7 @@ def _ranked(
     issues: list[set[int]],
     classes: tuple[str, ...],
 ) -> tuple[Doubt, ...]:
+    """The doubts of M `places` of a version, the most doubtful first. `issues`: a set of indices into them for each round; `mean`: float64 [M, C]."""
     doubted = sorted(set().union(*issues), key=lambda place: (mean[place, labels[place]], place))
     found = []
     for place in doubted:
@@ -202,4 +222,4 @@ def _ranked(
 
 
 def _path(home: Home, version: Version, model: str) -> Path:
-    return folder_of(home, version.dataset) / f"doubts-{FORMAT}-{model}-{version.hash[:32]}.json"
+    return folder_of(home, version.dataset) / f"doubts-{FORMAT}-{model.replace(':', '-')}-{version.hash[:32]}.json"

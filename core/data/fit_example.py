@@ -62,9 +62,9 @@ class FitExample:
 def fit_example(folder: str | None, image_size: int) -> FitExample:
     """An example from the pictures of a folder, of the first few the one that is furthest from a square; drawn where there is none."""
     found = _own(folder, image_size) if folder else None
-    name, picture, deep = found or ("", _drawn(max(image_size, 32)), False)
+    name, picture, deep, size = found or ("", drawn := _drawn(max(image_size, 32)), False, drawn.size)
     pixels = {fit: np.asarray(fitted(picture, image_size, fit)).transpose(2, 0, 1) for fit in FITS}
-    return FitExample(name, picture.width, picture.height, pixels, _with_dark_ends(picture, image_size), deep)
+    return FitExample(name, *size, pixels, _with_dark_ends(picture, image_size), deep)
 
 
 def _with_dark_ends(picture: Image.Image, side: int) -> NDArray[np.uint8]:
@@ -80,7 +80,8 @@ def _with_dark_ends(picture: Image.Image, side: int) -> NDArray[np.uint8]:
     return dark.transpose(2, 0, 1)
 
 
-def _own(folder: str, image_size: int) -> tuple[str, Image.Image, bool] | None:
+def _own(folder: str, image_size: int) -> tuple[str, Image.Image, bool, tuple[int, int]] | None:
+    """Name, picture, whether it is deep, and its own width and height: it may be decoded at a part of its size."""
     try:
         root, _ = place(folder)
         Folders().check(root)
@@ -91,7 +92,9 @@ def _own(folder: str, image_size: int) -> tuple[str, Image.Image, bool] | None:
     for file in sorted(sizes, key=lambda file: max(sizes[file]) / min(sizes[file]), reverse=True):
         with suppress(UnreadableImage, OSError), readable(file), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return shown(file.name), upright(file, 2 * image_size), has_deep_values(file)
+            picture = upright(file, 2 * image_size)
+            lying = (picture.width > picture.height) != (sizes[file][0] > sizes[file][1])  # the head has the sides as the camera was held
+            return shown(file.name), picture, has_deep_values(file), sizes[file][::-1] if lying else sizes[file]
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,14 +116,20 @@ def readable(file: File) -> Iterator[None]:
         raise
     except UnidentifiedImageError:
         raise _unidentified(file) from None
-    except Image.DecompressionBombError:
-        raise UnreadableImage("far too many pixels", "too large") from None
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(f"too large, {_pixels(error)}", "too large") from None
     except MemoryError:
         raise UnreadableImage("it does not fit into memory", "too large") from None
     except DECODING_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's; Pillow's own have no number
             raise UnreadableImage(error.strerror or type(error).__name__, "out of reach") from None
         raise UnreadableImage(str(error).split("\n")[0][:80] or type(error).__name__, "damaged") from None
+
+
+def _pixels(error: Image.DecompressionBombError) -> str:
+    """How many pixels Pillow refused: `400,000,000 pixels`, or so."""
+    found = re.search(r"(\d+) pixels", str(error))
+    return f"{int(found[1]):,} pixels" if found else "far too many pixels"
 
 
 def _unidentified(file: File) -> UnreadableImage:

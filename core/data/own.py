@@ -87,6 +87,15 @@ def resolve(home: Home, choice: Choice) -> Summary:
     return found
 
 
+def fit_of(home: Home, dataset: str) -> str:
+    """How a version of one's own says that its pictures go into a square; "" for a dataset of another kind, or where nobody said. Never raises."""
+    try:
+        choice = parse(dataset)
+        return shelf.summary(home, choice.name, choice.number).fit if choice else ""
+    except ConfigError:
+        return ""
+
+
 def folder(home: Home, choice: Choice) -> Path:
     """The folder of the dataset, be it there or not."""
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 
 from core import versions
 from core.config import ConfigError
-from core.data.decoding import DECODING_ERRORS, decode
+from core.data.decoding import DECODING_ERRORS, Fit, decode
 from core.data.loader import BatchOrder, generator_for
 from core.evaluation.pictures import data_uri
 from core.machine.home import Home
@@ -54,6 +56,6 @@ def _first_batch(length: int, batch_size: int, seed: int, epoch: int) -> tuple[i
 def _image(home: Home, version: Version, item: Item, image_size: int) -> torch.Tensor:
     """uint8 [3, S, S]."""
     try:
-        return torch.from_numpy(decode(versions.path_of(home, version.dataset, item), image_size).copy())
+        return torch.from_numpy(decode(versions.path_of(home, version.dataset, item), image_size, cast(Fit, version.fit or "crop")).copy())
     except DECODING_ERRORS as error:
         raise ConfigError("dataset", f"{item.name} of {version.text} cannot be read ({error}); leave it out") from None

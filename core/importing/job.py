@@ -159,7 +159,8 @@ def _see_that_it_can_be(home: Home, found: Recognised, name: str, add: bool) -> 
         raise ConfigError("source", f"{plan.source}: {plan.problem}")
     free = shutil.disk_usage(home.datasets).free
     if plan.bytes + SPARE > free:
-        what = f"the pictures take {plan.bytes / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free at {home.datasets}"
+        spare = f"{SPARE / 1e6:,.0f} MB are left free always"
+        what = f"the pictures take {plan.bytes / 1e6:,.0f} MB, {spare}, and {free / 1e6:,.0f} MB are free at {home.datasets}"
         raise ConfigError("home", f"{what}; free some space, or keep everything elsewhere (--home, THAW_HOME)")
 
 

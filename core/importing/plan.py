@@ -10,12 +10,13 @@ from pathlib import Path
 
 from core.config.errors import ConfigError
 from core.config.limits import quoted
-from core.data.folders import shown, some
+from core.data.folders import PACKED, shown, some
 from core.data.layouts import LayoutQuestion
 from core.data.sources import Progress
-from core.importing import readings, tables
+from core.importing import readings, rows_inside, tables
 from core.importing.archives import open_tree
 from core.importing.recognised import TABLE, ClassFound, Corrections, Plan, Planned, Recognised
+from core.importing.trees import Tree
 from core.versions import edits, naming
 
 __all__ = ["ClassFound", "Corrections", "Plan", "Planned", "Recognised", "plan", "recognised"]
@@ -38,8 +39,9 @@ def plan(source: Path, corrections: Corrections | None = None, progress: Progres
 @contextmanager
 def recognised(source: Path, corrections: Corrections, progress: Progress = lambda text, share: None) -> Iterator[Recognised]:
     """As `plan`, with the pictures; the source is open within the block."""
-    table = source.name if source.is_file() and source.name.casefold().endswith(tables.ENDINGS) else ""
-    with open_tree(source.parent if table else source) as tree:
+    rows = rows_inside.tree_of(source, corrections.file_column) if corrections.reading in ("", TABLE) else None
+    table = source.name if rows is None and source.is_file() and source.name.casefold().endswith(tables.ENDINGS) else ""
+    with rows or open_tree(source.parent if table else source) as tree:
         progress("looking through the source", None)
         reading = corrections.reading or (f"{TABLE}={table}" if table else "")
         try:
@@ -47,10 +49,23 @@ def recognised(source: Path, corrections: Corrections, progress: Progress = lamb
         except LayoutQuestion as question:
             found = Recognised(Plan("", tree.kind, question=question.why, choices=question.choices), tree, (), ())
         except ConfigError as error:
-            raise ConfigError(error.field if error.field in ("columns", "reading") else "source", error.message) from None
+            if error.field in ("columns", "reading"):
+                raise
+            raise ConfigError("source", f"{error.message}{_not_looked_into(tree)}") from None
         refused = (*tree.refused, *found.refused)
         said = replace(found.plan, source=shown(str(source)), refused=refused[:MOST_REFUSED], refused_in_all=len(refused))
         yield _corrected(Recognised(said, tree, found.pictures, refused), corrections)
+
+
+def _not_looked_into(tree: Tree) -> str:
+    """For a message that a source cannot be used: what lies in it that might be what its person means."""
+    if tree.refused:
+        first = tree.refused[0]
+        what = "1 file in it is" if len(tree.refused) == 1 else f"{len(tree.refused):,} files in it are"
+        return f". {what} not read (the first, {first.file}: {first.reason}): {first.remedy}"
+    files = [shown(entry.name) for entry in tree.entries(tree.root) if not entry.is_dir()]
+    packed = [name for name in files if PACKED.search(name.casefold()) or (tree.kind != "folder" and name.casefold().endswith(".parquet"))]
+    return f". What is packed in it ({some(packed)}) is not looked into: unpack it, and give what comes out" if packed else ""
 
 
 def _corrected(found: Recognised, corrections: Corrections) -> Recognised:

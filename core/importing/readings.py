@@ -16,13 +16,16 @@ from core.data.sources import Progress
 from core.data.stock import Walk
 from core.importing import tables
 from core.importing.recognised import FLAT, TABLE, Corrections, Plan, Planned, Recognised
-from core.importing.tables import Columns
+from core.importing.rows_inside import RowsTree
+from core.importing.tables import Columns, Matched, Table
 from core.importing.trees import Refused, Tree
 from core.versions import naming
 
 
 def read(tree: Tree, corrections: Corrections, progress: Progress) -> Recognised:
     """The source read as it is asked for, or as it is recognised: class folders, then a table, then (asked for alone) one class."""
+    if isinstance(tree, RowsTree):
+        return _of_rows(tree, corrections)
     kind, _, rest = corrections.reading.partition("=")
     if kind == TABLE:
         return _of_table(tree, _named_table(tree, rest), corrections, progress)
@@ -101,29 +104,45 @@ def _of_table(tree: Tree, path: Path, corrections: Corrections, progress: Progre
     table = tables.table_of(tree, path)
     walk = _everything(tree, progress)
     known = tables.Index(tree, sorted(path for files in walk.files.values() for path in files))
-    given = Columns(corrections.file_column, corrections.label_column, corrections.split_column, corrections.group_column)
-    columns = tables.choose(table, given, known)
+    columns = tables.choose(table, corrections.columns, known)
     tables.check_labels(table, columns)
     matched = tables.match(table, columns, known, path.parent)
+    matched.notes += table.notes
     if not matched.rows:
         example = matched.refused[0].file if matched.refused else ""
         what = f"none of the {len(table.rows):,} rows of {table.file} names a picture that is there with a label (the first: {quoted(example)})"
         raise ConfigError("columns", f"{what}; put the pictures beside it, or name the columns (--file-column, --label-column)")
-    pictures = tuple(Planned(row.path, row.label, row.split, row.group) for row in matched.rows)
     left = [*(left.sentence for left in walk.left_out())]
     if matched.unnamed:
         left.append(f"Pictures that {table.file} does not name were left out: {matched.unnamed:,}.")
-    used = [f"{quoted(columns.file)} names the picture", f"{quoted(columns.label)} its class"]
+    reading = Choice(f"{TABLE}={tree.name(path)}", f"{table.file} says what each picture shows")
+    return _of_matched(tree, table, columns, matched, reading, "names the picture", left)
+
+
+def _of_rows(tree: RowsTree, corrections: Corrections) -> Recognised:
+    """The pictures that lie in the rows of a table."""
+    table, known, given = tree.table, tables.Index(tree, tree.pictures), corrections.columns
+    given = replace(given, file=tree.column, label=given.label or tree.labels, split=given.split or tree.splits)
+    columns = tables.choose(table, given, known)
+    tables.check_labels(table, columns)
+    matched = tables.match(table, columns, known)
+    if not matched.rows:
+        why = f" ({matched.refused[0].reason}); name the column of the labels (--label-column)" if matched.refused else ""
+        raise ConfigError("columns", f"none of the {len(table.rows):,} pictures in {table.file} has a label{why}")
+    return _of_matched(tree, table, columns, matched, Choice(TABLE, f"each row of {table.file} holds a picture"), "holds the picture", [])
+
+
+def _of_matched(tree: Tree, table: Table, columns: Columns, matched: Matched, reading: Choice, holds: str, left: Sequence[str]) -> Recognised:
+    pictures = tuple(Planned(row.path, row.label, row.split, row.group) for row in matched.rows)
+    used = [f"{quoted(columns.file)} {holds}", f"{quoted(columns.label)} its class"]
     used += [f"{quoted(columns.split)} its split"] if columns.split else []
     used += [f"{quoted(columns.group)} its group"] if columns.group else []
     classes = sorted({row.label for row in matched.rows}, key=naming.people_order)
-    sentence = (
-        f"{table.file} says what each picture shows: {', '.join(used)}. {_counted(len(pictures))} of {len(classes):,} classes ({some(classes, 4)})."
-    )
+    sentence = f"{reading.meaning}: {', '.join(used)}. {_counted(len(pictures))} of {len(classes):,} classes ({some(classes, 4)})."
     if all(tables._number(name) is not None for name in classes):
         matched.notes.append(f"The labels are numbers ({some(classes, 4)}): classes are called so, and can be renamed.")
-    reading = f"{TABLE}={tree.name(path)}"
-    said = Plan("", tree.kind, sentence, reading, (Choice(reading, f"{table.file} says what each picture shows"),), columns=columns)
+    sentence = sentence[0].upper() + sentence[1:] if isinstance(tree, RowsTree) else sentence
+    said = Plan("", tree.kind, sentence, reading.spec, (reading,), columns=columns)
     said = replace(said, all_columns=table.columns, left_out=tuple(left), notes=tuple(matched.notes))
     return Recognised(said, tree, pictures, tuple(matched.refused))
 
@@ -197,7 +216,7 @@ def _in_order(planned: Planned) -> tuple[int, Any, str]:
 
 
 def _class_name(folder: str) -> str:
-    return shown(folder).strip()[: naming.LONGEST_LABEL] or "?"
+    return naming.short_label(shown(folder).strip()) or "?"
 
 
 def _spec(layout: Layout) -> str:

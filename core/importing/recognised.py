@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from core.data.layouts import Choice
 from core.importing.tables import Columns
-from core.importing.trees import Refused, Tree
+from core.importing.trees import Kind, Refused, Tree
 from core.versions import edits, naming
 from core.versions.version import SPLITS
 
@@ -45,6 +45,11 @@ class Corrections:
     own_splits: bool = True
     groups: edits.Ways = "none"
     label: str = ""
+
+    @property
+    def columns(self) -> Columns:
+        """The columns that are named."""
+        return Columns(self.file_column, self.label_column, self.split_column, self.group_column)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -87,7 +92,7 @@ class Plan:
     """
 
     source: str
-    kind: Literal["folder", "zip", "tar"]
+    kind: Kind
     sentence: str = ""
     reading: str = ""
     choices: tuple[Choice, ...] = ()

@@ -13,10 +13,12 @@ from typing import Any
 
 from core.config.errors import ConfigError
 from core.config.limits import quoted
+from core.data import endings
 from core.data.folders import shown, some
 from core.data.intake import UnreadableImage
 from core.data.layouts import split_kind
 from core.importing.trees import Refused, Tree
+from core.versions import naming
 
 ENDINGS = (".csv", ".tsv", ".parquet")
 MOST_ROWS = 1_000_000
@@ -66,6 +68,7 @@ class Table:
     file: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
 
     def column(self, name: str) -> int:
         """The place of a column; case and blanks do not count. Raises ConfigError on `columns` where there is none."""
@@ -110,6 +113,10 @@ def read_table(data: bytes, name: str) -> Table:
         raise ConfigError("source", f"{name} cannot be read as a table ({shown(str(error))[:120]}); save it as CSV in UTF-8") from None
     if not rows or len(columns) < 2:
         raise ConfigError("source", f"{name} holds no rows of a file and a label; it needs a first row with the names of its columns")
+    if any(endings.is_picture(column) for column in columns):  # no column is called so: it is the first picture
+        called = tuple(f"column {number}" for number in range(1, len(columns) + 1))
+        note = f"{name} has no first row with the names of its columns: they are called {some(called, len(called))} here."
+        return Table(name, called, (columns, *rows), (note,))
     return Table(name, columns, rows)
 
 
@@ -137,7 +144,7 @@ class Index:
     """Pictures by what a table may call them: the whole path, the end of it, with or without its ending. Case does not count."""
 
     def __init__(self, tree: Tree, pictures: Sequence[Path]) -> None:
-        self.pictures = pictures
+        self.tree, self.pictures = tree, pictures
         self._found: dict[str, list[Path]] = {}
         for path in pictures:
             parts = path.relative_to(tree.root).parts
@@ -185,7 +192,7 @@ def match(table: Table, columns: Columns, known: Index, below: Path | None = Non
         splits = {row.split for row in rows}
         if len(labels) > 1 or len(splits) > 1:
             what = f"the table gives it {some([quoted(name) for name in labels])}" if len(labels) > 1 else "the table puts it into two splits"
-            matched.refused.append(Refused(shown("/".join(path.parts[1:])), what, "leave one row for it"))
+            matched.refused.append(Refused(known.tree.name(path), what, "leave one row for it"))
             continue
         doubled += len(rows) - 1
         matched.rows.append(rows[0])
@@ -218,6 +225,9 @@ def _of_csv(data: bytes) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
             rows.append((*cells[: len(columns)], *[""] * (len(columns) - len(cells))))
         if len(rows) > MOST_ROWS:
             raise ConfigError("source", f"the table holds more than {MOST_ROWS:,} rows; give fewer at a time")
+    if rows and text.count('"') % 2 and any("\n" in cell for cell in rows[-1]):
+        begins = quoted(rows[-1][0].partition("\n")[0][:60])
+        raise ConfigError("source", f"a quotation mark in the row of the table that begins with {begins} is never closed; close it, or take it out")
     return columns, tuple(rows)
 
 
@@ -242,17 +252,18 @@ def _of_parquet(data: bytes) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ..
         read: Any = file.read(columns=plain)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from None
-    columns = [["" if value is None else _text(value) for value in read.column(name).to_pylist()] for name in plain]
+    columns = [["" if value is None else as_text(value) for value in read.column(name).to_pylist()] for name in plain]
     return tuple(map(shown, plain)), tuple(zip(*columns, strict=True))
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A value of a table as a person writes it: 3 for 3.0."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _label(text: str) -> str:
     """A label as the name of a class. Spreadsheets write 3 as 3.0."""
-    name = shown(" ".join(text.split()))[:200]
+    name = naming.short_label(shown(" ".join(text.split())))
     if name.casefold() in ("nan", "none", "null", "na", "n/a"):
         return ""
     return name[:-2] if re.fullmatch(r"-?\d+\.0", name) else name

@@ -19,7 +19,7 @@ HEIC = frozenset((".heic", ".heics", ".heif", ".heifs", ".hif"))
 MOST_BYTES = 300_000_000
 """Bytes of one picture."""
 
-Kind = Literal["folder", "zip", "tar"]
+Kind = Literal["folder", "zip", "tar", "parquet"]
 Read = Callable[[], bytes]
 
 

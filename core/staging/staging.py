@@ -247,6 +247,16 @@ def throw_away(home: Home, staging: str) -> None:
         shutil.rmtree(away, ignore_errors=True)
 
 
+def throw_idle_away(home: Home, seconds: float = 3_600.0) -> None:
+    """Throw away all that nobody has touched for so long: what somebody is bringing, or is being imported, is hardly among it."""
+    for name in all_of(home):
+        place = root(home) / name
+        with suppress(OSError):
+            touched = max(path.stat().st_mtime for path in (place, *(place / "incoming").glob("*")))
+            if time.time() - touched > seconds:
+                throw_away(home, name)
+
+
 def sweep(home: Home) -> None:
     """Throw away what nobody has touched for `KEPT_DAYS` (a day, where nothing was brought), and what is left of what was thrown away before."""
     for name in all_of(home):

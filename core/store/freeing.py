@@ -22,12 +22,13 @@ from core.store.sizes import (
     free_features,
     free_pictures,
     free_previews,
+    free_uploads,
     run_bytes,
     shared_bytes,
 )
 from core.versions.bin import purge
 
-What = Literal["epochs", "checkpoints", "features", "pictures", "previews", "bin"]
+What = Literal["epochs", "checkpoints", "features", "pictures", "previews", "uploads", "bin"]
 WHAT: tuple[What, ...] = get_args(What)
 
 LOST: Mapping[What, str] = {
@@ -36,11 +37,12 @@ LOST: Mapping[What, str] = {
     "features": "the next run whose layers are frozen computes them again, in its first epoch",
     "pictures": "the next run on files decodes them again, before its first epoch",
     "previews": "screens draw thumbnails again, and pictures that were given to try have to be given again",
+    "uploads": "what was brought and is not imported has to be brought again; what was touched within the last hour stays",
     "bin": "datasets that were deleted cannot be brought back, and runs on them cannot be repeated",
 }
 """What is lost with each, in words."""
 
-SHARED: Mapping[What, Share] = {"features": "features", "pictures": "pictures", "previews": "previews", "bin": "bin"}
+SHARED: Mapping[What, Share] = {"features": "features", "pictures": "pictures", "previews": "previews", "uploads": "uploads", "bin": "bin"}
 """What runs share, and how `shared_bytes` calls it."""
 
 KIND: Mapping[What, Kind] = {"epochs": "epochs", "checkpoints": "resume"}
@@ -77,6 +79,8 @@ def free(home: Home, store: RunStore, what: What, run_id: str | None = None) -> 
 def _free_shared(home: Home, store: RunStore, what: What) -> int:
     if what == "bin":
         return purge(home)
+    if what == "uploads":
+        return free_uploads(home)
     if store.holding_runs(1):
         raise ConfigError("free", f"a run goes on, and may be using the {NAMED[SHARED[what]].lower()}; stop it, or wait until it has ended")
     return {"features": free_features, "pictures": free_pictures, "previews": free_previews}[what](home)

@@ -14,10 +14,11 @@ from typing import Literal, get_args
 
 from core.data.pool import POOL_BYTES
 from core.machine.home import Home
+from core.staging.staging import KEPT_DAYS, root, throw_idle_away
 from core.store.resume_files import resume_points
 
 Kind = Literal["weights", "epochs", "resume", "logs", "lists", "rest"]
-Share = Literal["features", "pictures", "previews", "data", "own", "bin"]
+Share = Literal["features", "pictures", "previews", "data", "own", "uploads", "bin"]
 
 BOUNDS: Mapping[str, str] = {
     "epochs": "at most 12 epochs of a run are kept",
@@ -26,6 +27,7 @@ BOUNDS: Mapping[str, str] = {
     "pictures": f"at most {POOL_BYTES / 2**30:.0f} GiB, or what the run at hand needs: those that were not used for longest go first",
     "previews": "thumbnails, uploads and answers that can be made again",
     "own": "every picture once, however many versions have it",
+    "uploads": f"not imported yet; thrown away {KEPT_DAYS} days after they were last touched",
     "bin": "datasets of your own that were deleted: they can be brought back until they are freed",
 }
 """What bounds a kind, in words."""
@@ -33,7 +35,7 @@ BOUNDS: Mapping[str, str] = {
 NAMED: Mapping[str, str] = {
     "weights": "Weights", "epochs": "Kept epochs", "resume": "Checkpoints", "logs": "Logs", "lists": "Lists and rows", "rest": "Evaluations, rest",
     "features": "Kept features", "pictures": "Decoded pictures", "previews": "Previews, uploads",
-    "data": "Downloaded datasets", "own": "Datasets of your own", "bin": "Deleted datasets",
+    "data": "Downloaded datasets", "own": "Datasets of your own", "uploads": "Brought pictures", "bin": "Deleted datasets",
 }  # fmt: skip
 """The kinds as a person reads them."""
 
@@ -67,6 +69,7 @@ def shared_bytes(home: Home) -> dict[Share, int]:
         "previews": folder_bytes(home.cache) - features - pictures,
         "data": folder_bytes(home.data),
         "own": folder_bytes(home.datasets) - binned,
+        "uploads": folder_bytes(root(home)),
         "bin": binned,
     }
 
@@ -107,6 +110,13 @@ def free_previews(home: Home) -> int:
     """Remove what else can be made again: thumbnails, uploads, answers; returns the bytes that became free."""
     kept = (home.features, home.cache / "decoded")
     return sum(_emptied(folder) for folder in home.cache.glob("*") if folder.is_dir() and folder not in kept)
+
+
+def free_uploads(home: Home) -> int:
+    """Remove what was brought and not imported, and is left alone for now; returns the bytes that became free. It has to be brought again."""
+    before = folder_bytes(root(home))
+    throw_idle_away(home)
+    return before - folder_bytes(root(home))
 
 
 def _emptied(folder: Path) -> int:

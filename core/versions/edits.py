@@ -113,3 +113,8 @@ def _known(version: Version, classes: Collection[str]) -> None:
     if unknown or not classes:
         what = f"there is no class {unknown[0]!r}" if unknown else "no class is named"
         raise ConfigError("classes", f"{what} in {version.text}; it has {', '.join(version.classes[:12])}")
+
+
+def fit_note(fit: str) -> str:
+    """What is said of a version whose pictures go into a square in another way; `fit` "": as each run says."""
+    return f"Pictures go into a square by {fit}." if fit else "How pictures go into a square is left to each run."

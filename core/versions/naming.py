@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -59,6 +60,13 @@ def checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
         twice = next(name for name in classes if classes.count(name) > 1)
         raise ConfigError("classes", f"two classes are called {quoted(twice)}; merge them, or give one of them another name")
     return tuple(classes)
+
+
+def short_label(name: str) -> str:
+    """The name of a class, cut where it is far too long; what differs behind the cut stays two names."""
+    if len(name) <= LONGEST_LABEL:
+        return name
+    return f"{name[: LONGEST_LABEL - 9]}~{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
 
 
 @lru_cache(maxsize=65_536)

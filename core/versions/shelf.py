@@ -162,7 +162,7 @@ def restore(home: Home, name: str, number: int, parent: int | None = None) -> Ve
         ConfigError: as `read` and `write`; on `dataset`, for the newest itself or one that holds the same.
     """
     old, last = read(home, name, number), newest(home, name)
-    if old.hash == last.hash:
+    if (old.hash, old.fit) == (last.hash, last.fit):
         raise ConfigError("dataset", f"version {last.number} of {old.dataset!r} is what version {number} was already; choose another version")
     note = f"Version {number} restored."
     above = last.number if parent is None else parent
@@ -208,8 +208,8 @@ def _facts(folder: Path, number: int) -> dict[str, Any]:
 
 
 def _summary(name: str, number: int, facts: Mapping[str, Any]) -> Summary:
-    classes, splits = tuple(facts["classes"]), dict(facts["splits"])
-    return Summary(name, number, facts["hash"], facts["made"], facts["note"], facts["parent"], facts["images"], classes, splits)
+    classes, splits, fit = tuple(facts["classes"]), dict(facts["splits"]), str(facts.get("fit", ""))
+    return Summary(name, number, facts["hash"], facts["made"], facts["note"], facts["parent"], facts["images"], classes, splits, fit)
 
 
 @lru_cache(maxsize=4)

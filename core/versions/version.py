@@ -53,6 +53,7 @@ class Summary:
         made: when, in ISO 8601.
         note: what was done, in a sentence.
         splits: pictures by split, in the order of `SPLITS`; those of no split under "".
+        fit: how they go into a square, "" where nobody said.
     """
 
     dataset: str
@@ -64,6 +65,7 @@ class Summary:
     images: int
     classes: tuple[str, ...]
     splits: dict[str, int]
+    fit: str = ""
 
     @property
     def short_hash(self) -> str:
@@ -143,7 +145,8 @@ def content_hash(classes: Sequence[str], content: bytes) -> str:
 class Difference:
     """What makes one version of another. Pictures are the same where bytes and name are; pairs are (old, new).
 
-    `relabelled` leaves out what only follows from a renamed class. `reordered`: the classes that are in both stand in another order.
+    `relabelled` leaves out what only follows from a renamed class. `reordered`: the classes that are in both stand in another order. `fits`: how
+    pictures went, and go, into a square.
     """
 
     came: tuple[Item, ...] = ()
@@ -155,6 +158,7 @@ class Difference:
     new_classes: tuple[str, ...] = ()
     gone_classes: tuple[str, ...] = ()
     reordered: bool = False
+    fits: tuple[str, str] = ("", "")
 
     @property
     def sentence(self) -> str:
@@ -168,6 +172,8 @@ class Difference:
         said += [f"class {old!r} became {new!r}" for old, new in self.renamed]
         said += [f"class {name!r} is new" for name in self.new_classes] + [f"class {name!r} is gone" for name in self.gone_classes]
         said += ["the classes stand in another order"] if self.reordered else []
+        before, after = (fit or "as each run says" for fit in self.fits)
+        said += [f"into a square: {after}, before {before}"] if before != after else []
         text = "; ".join(said)
         return f"{text[:1].upper()}{text[1:]}." if text else "Nothing differs."
 
@@ -189,6 +195,7 @@ def compare(old: Version, new: Version) -> Difference:
         new_classes=tuple(came),
         gone_classes=tuple(gone),
         reordered=kept != [name for name in new.classes if name not in came],
+        fits=(old.fit, new.fit),
     )
 
 

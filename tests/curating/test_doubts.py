@@ -180,7 +180,7 @@ def test_two_thousand_classes_of_three_pictures_are_doubted() -> None:
     folds = doubts._probabilities(values, labels, np.arange(6_000), 0)
     assert folds.shape == (6_000, 2_000)
     assert np.allclose(folds.sum(axis=1), 1)
-    assert len(doubts._issues(labels, folds)) < 6_000
+    assert len(doubts.issues_of(labels, folds)) < 6_000
 
 
 def test_weights_that_are_not_here_and_methods_that_there_are_not_are_refused(digits: tuple[Home, Version, set[int]]) -> None:

@@ -263,6 +263,14 @@ def test_the_form_shows_one_of_the_persons_own_pictures(tmp_path: Path) -> None:
     assert fit_example(str(deep(tmp_path / "scans")), 24).deep
 
 
+def test_the_size_that_is_said_is_that_of_the_file_upright(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (640, 200)).save(tmp_path / "large.jpg", exif=turned)
+    found = fit_example(str(tmp_path), 24)
+    assert (found.width, found.height) == (200, 640), "not those of the smaller copy that a JPEG is decoded to"
+
+
 @pytest.mark.parametrize("folder", [None, "", "no/such/folder", "a\0b", "~nobody-at-all/x"])
 def test_without_one_a_drawn_picture_is_shown(folder: str | None) -> None:
     found = fit_example(folder, 24)

@@ -181,7 +181,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "RAR": (lambda place: written(place.with_suffix(".rar"), b"Rar!\x1a\x07" + bytes(600)), "packed in a way that is not read; give a folder"),
     "a picture": (lambda place: written(place.with_suffix(".png"), picture(1)), "is no archive; give a folder, or a zip"),
     "no pictures": (lambda place: zipped(place, {"a.txt": b"x"}), "has no folders in it"),
-    "all encrypted": (lambda place: encrypted(zipped(place, {"dog/0.png": picture(1)})), "has no folders in it|single class|no pictures"),
+    "all encrypted": (lambda place: encrypted(zipped(place, {"dog/0.png": picture(1)})), "0.png: it is encrypted.*with its password"),
+    "archives in an archive": (lambda place: zipped(place, {"cats.zip": b"PK", "dogs.zip": b"PK"}), r"packed in it \(cats.zip, dogs.zip\)"),
     "a header that unpacks to far too much": (
         lambda place: tar_of(place.with_suffix(".tar.gz"), ("pax", 60_000_000, tarfile.XHDTYPE)), "a header of it has 60,000,000 bytes",
     ),

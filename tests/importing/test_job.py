@@ -172,7 +172,7 @@ def test_a_disk_that_fills_is_said_and_nothing_is_kept(tmp_path: Path, home: Hom
 
 def test_too_little_room_is_said_before_anything_is_read(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "SPARE", 10**18)
-    with pytest.raises(ConfigError, match=r"the pictures take 0 MB, and [\d,]+ MB are free at .*; free some space"):
+    with pytest.raises(ConfigError, match=r"the pictures take 0 MB, [\d,]+ MB are left free always, and [\d,]+ MB are free at .*; free some space"):
         imported(home, folder(tmp_path / "data", classes("cat", "dog")))
     assert files_of(home) == set()
 

@@ -71,6 +71,24 @@ def test_rows_that_cannot_be_used_are_refused_one_by_one_and_what_no_row_names_i
     assert any(line == "Pictures that images/labels.csv does not name were left out: 3." for line in report.left_out)
 
 
+def test_a_table_without_names_of_columns_loses_no_row(tmp_path: Path) -> None:
+    found = plan(zipped(tmp_path / "data", {**PICTURES, "labels.csv": b"0.png,cat\n1.png,dog\n2.png,cat\n3.png,dog\n"}))
+    assert (found.images, found.refused_in_all) == (4, 0)
+    assert found.notes[0] == "labels.csv has no first row with the names of its columns: they are called column 1, column 2 here."
+
+
+def test_labels_that_differ_only_where_they_are_cut_stay_two_classes(tmp_path: Path) -> None:
+    rows = f"file,label\n0.png,{'x' * 300}a\n1.png,{'x' * 300}b\n2.png,{'x' * 300}a\n"
+    found = plan(zipped(tmp_path / "data", {**PICTURES, "labels.csv": rows.encode()}))
+    assert sorted(each.images for each in found.classes) == [1, 2]
+    assert {len(name) for name in found.becoming} == {200}
+
+
+def test_a_row_that_is_refused_is_called_as_the_folder_has_it(tmp_path: Path) -> None:
+    rows = b"file,label\n0.png,cat\n0.png,dog\n1.png,cat\n2.png,dog\n"
+    assert [each.file for each in plan(folder(tmp_path / "data", {**PICTURES, "labels.csv": rows})).refused] == ["images/0.png"]
+
+
 def test_a_name_that_several_pictures_have_is_refused(tmp_path: Path) -> None:
     files = {**PICTURES, "images/other/0.png": picture(20), "labels.csv": TABLES["plain"][1]}
     found = plan(zipped(tmp_path / "data", files))
@@ -112,6 +130,7 @@ def test_one_class_is_refused_and_two_thousand_are_read(tmp_path: Path, home: Ho
         (b"file,a,b\n0.png,x,y\n", "nothing says which column of labels.csv is the label: it may be 'a', 'b'"),
         (b"file,label\nq.png,x\n", "none of the 1 rows of labels.csv names a picture that is there"),
         (b"PAR1 and no more", "cannot be read as a table"),
+        (b'file,label\n0.png,cat\n1.png,"dog\n2.png,cat\n', "a quotation mark in the row of the table that begins with '1.png' is never closed"),
         (b'file,label\n"' + b"x" * 200_000 + b'",cat\n', "cannot be read as a table"),
     ],
 )

@@ -31,6 +31,7 @@ STEADY = {
     "lambda name: METHODS[name]",
     "lambda each: TITLES[each][0]",
     "lambda name: NAMES.get(name, name)",
+    "lambda name: called.get(name, name)",  # a way to compare, or a run's id and the epoch that its validation set chose
     "lambda name: _KEPT[name][0]",
     "lambda each: label(found[each])",
     "lambda each: label(others[each])",
@@ -52,6 +53,8 @@ STEADY = {
     "lambda each: 'all (no splits yet)' if each == 'all' else each",
     "lambda spec: words.plain(words.sentence(meanings[spec]).rstrip('.'))",  # what a way to read a source means
     "lambda name: f'{STEPS[name].label} ({name})'",
+    "lambda each: each or 'nothing: each run says'",
+    "lambda each: dataset_called(each)",  # its name, and the number of a version
     "named",  # a version and its note, neither of which changes
 }
 

@@ -13,6 +13,7 @@ import pytest
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
 from core.records.events import RunStatus
+from core.staging import staging
 from core.store import RunStore, bin, freeing, recovery
 from core.store.freeing import can_be_freed, free
 from core.store.resume_files import resume_path, resume_points
@@ -165,11 +166,26 @@ def test_sizes_by_kind_and_freeing_the_kept_epochs(home: Home, store: RunStore) 
     assert free_epochs(folder) == sizes["epochs"]
     assert run_bytes(folder) == {**sizes, "epochs": 0}
     written(home.features / "table", 8192)
-    for number, path in enumerate(("cache/decoded/a/0.uint8", "cache/thumbs/0.png", "data/x", "datasets/cats/0.jpg", "datasets/.bin/1/0.jpg"), 3):
+    for number, path in enumerate(
+        ("cache/decoded/a/0.uint8", "cache/thumbs/0.png", "data/x", "datasets/cats/0.jpg", "staging/a/b.jpg", "datasets/.bin/1/0.jpg"), 3
+    ):
         written(home.path / path, 4096 * number)
-    names = ("features", "pictures", "previews", "data", "own", "bin")
+    names = ("features", "pictures", "previews", "data", "own", "uploads", "bin")
     assert shared_bytes(home) == {name: 4096 * number for number, name in enumerate(names, 2)}
     assert folder_bytes(home.path / "nowhere") == 0
+
+
+def test_uploads_that_are_left_alone_are_freed_and_those_at_work_stay(home: Home, store: RunStore) -> None:
+    idle, busy, fresh = (staging.begin(home) for _ in range(3))
+    for each in (idle, busy, fresh):
+        staging.bring(home, each, None, "pictures.zip", bytes(4096))
+    half = staging.root(home) / busy / "incoming" / "half"
+    written(half, 4096)
+    for each in (idle, busy):
+        os.utime(staging.root(home) / each, (0, 0))
+    assert shared_bytes(home)["uploads"] == can_be_freed(home, store, "uploads") == 4 * 4096
+    assert free(home, store, "uploads").freed == 4096
+    assert sorted(staging.all_of(home)) == sorted((busy, fresh))
 
 
 def test_kept_epochs_of_a_run_without_other_weights_are_not_freed(home: Home) -> None:

@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from core.config import ConfigError
+from core.commands import datasets as datasets_command
+from core.config import FITS, ConfigError
+from core.data import own
 from core.machine.home import Home
 from core.machine.locks import locked
 from core.versions import Item, Version, bin, compare, edits, find, names, path_of, read, shelf, summaries, write
@@ -243,3 +245,21 @@ def test_facts_are_json_that_others_can_read(home: Home) -> None:
     made = first(home)
     facts = json.loads((home.datasets / "Pets/versions/0001.json").read_text())
     assert facts["hash"] == made.hash == hashlib.sha256(b'["cat", "dog"]\n' + (home.datasets / "Pets/versions/0001.csv").read_bytes()).hexdigest()
+
+
+def test_a_choice_of_fit_is_a_version_that_can_be_undone_and_runs_are_told_of(home: Home) -> None:
+    made = first(home)
+    padded = write(home, "Pets", made.classes, made.items, edits.fit_note("pad"), 1, fit="pad")
+    assert padded.hash == made.hash, "the pictures are the same"
+    assert compare(made, padded).sentence == "Into a square: pad, before as each run says."
+    assert [own.fit_of(home, name) for name in ("own:Pets", "own:pets@1", f"own:Pets@2:{made.short_hash}", "own:none", "digits")] == [
+        "pad",
+        "",
+        "pad",
+        "",
+        "",
+    ]
+    assert shelf.restore(home, "Pets", 1, 2).fit == ""
+    with pytest.raises(ConfigError, match="is what version 1 was already"):
+        shelf.restore(home, "Pets", 1)
+    assert tuple(datasets_command.FITS) == tuple(FITS)

@@ -7,11 +7,13 @@ from collections import defaultdict
 import streamlit as st
 
 from core.charts.pictures import balance_figure, colours_figure, shapes_figure, sides_figure
+from core.config import FITS
 from core.curating.checking import Check
 from core.curating.statistics import Odd, rare_classes, ratios, sizes
-from core.versions import Version
-from pages._parts.data import chosen
+from core.versions import Version, edits, shelf
+from pages._parts.data import changing, chosen
 from pages._parts.evaluate.work import awaited
+from pages._parts.setup import fit_choice
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
 
@@ -28,6 +30,7 @@ def show(shared: Services, version: Version) -> None:
         more = f" and {len(rare) - NAMED:,} more" if len(rare) > NAMED else ""
         st.warning(words.plain(f"Fewer than 3 pictures of {', '.join(rare[:NAMED])}{more}."), icon=":material/warning:")
     _shapes(version)
+    _fit(shared, version)
     st.markdown("#### Colours and what stands out")
     found = awaited(
         lambda retry=False: shared.lab.curating.check(version, retry),
@@ -68,6 +71,31 @@ def _shapes(version: Version) -> None:
     square = int(((found > 0.95) & (found < 1.05)).sum())
     common = ", ".join(f"{size} ({count:,})" for size, count in sizes(version, 4))
     st.markdown(words.plain(f"{square:,} of {len(found):,} pictures are square or nearly so. The commonest sizes: {common}."))
+
+
+def _fit(shared: Services, version: Version) -> None:
+    """How pictures become squares, what is lost, and the choice that runs on this dataset begin with."""
+    st.markdown("#### How they go into a square")
+    left, right = st.columns([4, 8], gap="large", vertical_alignment="center")
+    key = f"data_fit_{version.dataset}_{version.number}"
+    st.session_state[key] = version.fit if version.fit in FITS else ""
+    left.selectbox(
+        "Proposed to runs",
+        ["", *FITS],
+        key=key,
+        format_func=lambda each: each or "nothing: each run says",
+        disabled=version.number != shelf.newest(shared.home, version.dataset).number,
+        on_change=_chose_fit,
+        args=(shared, version, key),
+    )
+    left.caption(words.plain(FITS.get(version.fit, "A model sees squares. A choice makes a new version; the form of a run begins with it.")))
+    fit_choice.show_fits_of(right, f"own:{version.dataset}", version.fit)
+
+
+def _chose_fit(shared: Services, version: Version, key: str) -> None:
+    fit = st.session_state[key]
+    if fit != version.fit:
+        changing.change(shared, version, lambda before: (before.classes, before.items), edits.fit_note(fit), fit=fit)
 
 
 def _colours(found: Check) -> None:

@@ -16,12 +16,15 @@ from pages._parts.shared.services import Services
 _REFUSED = "data_refused"
 
 
-def change(shared: Services, seen: Version, edit: Callable[[Version], Edited], note: str, split_note: str | None = None) -> Version | None:
+def change(
+    shared: Services, seen: Version, edit: Callable[[Version], Edited], note: str, split_note: str | None = None, fit: str | None = None
+) -> Version | None:
     """Write the next version, made of the one that is seen; None where that was refused, which the screen says then. For callbacks.
 
     Args:
         note: what was done, in a sentence.
         split_note: how splits are made from here on; None: as in the version before.
+        fit: how pictures go into a square from here on; None: as in the version before.
     """
     st.session_state.pop(_REFUSED, None)
     try:
@@ -34,7 +37,7 @@ def change(shared: Services, seen: Version, edit: Callable[[Version], Edited], n
             items,
             note,
             seen.number,
-            fit=seen.fit,
+            fit=seen.fit if fit is None else fit,
             split_note=kept,
         )
     except (ConfigError, OSError) as error:

@@ -7,12 +7,13 @@ from typing import Any
 import streamlit as st
 
 from core.config import ConfigError
-from core.curating import judged, mending
+from core.curating import by_runs, judged, mending
 from core.curating.doubts import Doubt, Doubts
 from core.curating.judged import Judged
 from core.versions import Version, shelf
 from pages._parts.components.curating import doubt_wall
 from pages._parts.data import changing, features_choice
+from pages._parts.data import state as data_state
 from pages._parts.data.duplicates import FEW
 from pages._parts.evaluate.work import awaited
 from pages._parts.shared import words
@@ -22,12 +23,12 @@ from pages._parts.shared.services import Services
 AT_ONCE = 200
 """Pictures of one wall: the most doubtful. Those after them come once a version has these."""
 
-_FAILED, _MADE = "data_doubts_failed", "data_doubts_made"
+_FAILED, _MADE, _MODEL = "data_doubts_failed", "data_doubts_made", "data_doubts_model"
 
 
 def show(shared: Services, version: Version) -> None:
     """Once they are found: the wall."""
-    model = features_choice.ask("data_doubts_model")
+    model = _judge(shared, version)
     found = awaited(
         lambda retry=False: shared.lab.curating.doubts(version, model, retry),
         "Looking for labels that are likely wrong",
@@ -38,16 +39,33 @@ def show(shared: Services, version: Version) -> None:
         return
     st.markdown(words.plain(found.sentence))
     st.caption(words.plain(found.about))
+    judge = "This run hardly tells" if by_runs.is_run(found.model) else "These features hardly tell"
     if found.blind:
         st.warning(
-            f"These features hardly tell your classes apart: the head is right for {words.percent(found.right)}, always naming the most frequent "
-            f"class for {words.percent(found.guess)}. Take its doubts for guesses, or compare by a model whose trained weights are here.",
+            f"{judge} your classes apart: {words.percent(found.right)} of the labels are given as well, always naming the most frequent "
+            f"class gives {words.percent(found.guess)}. Take these doubts for guesses, or judge by a model whose trained weights are here.",
             icon=":material/visibility_off:",
         )
     if found.left_out:
         more = f" and {len(found.left_out) - 8:,} more" if len(found.left_out) > 8 else ""
         st.warning(words.plain(f"Not looked at, with fewer than 3 pictures: {', '.join(found.left_out[:8])}{more}."), icon=":material/warning:")
     alone(_wall, shared, version, found)
+
+
+def _judge(shared: Services, version: Version) -> str:
+    """Who doubts: a head in cross-validation, or a run on this dataset by what it makes of the pictures that it was validated on."""
+    runs = by_runs.offers(shared.home, shared.store, version.dataset)
+    named = {each.asked: f"run {each.run.id} after epoch {each.epoch:,}: its validation pictures" for each in runs}
+    if (asked := data_state.get("run")) and (of_it := next((each.asked for each in runs if each.run.id == asked), None)):
+        st.session_state[_MODEL] = of_it
+        data_state.choose(run=None)
+    model = features_choice.ask(_MODEL, "Judge by", named)
+    called = next((each.run.labels.name for each in runs if each.asked == model), "")
+    if called:
+        st.caption(f"The run is called {words.plain(called)}.")
+    elif not runs:
+        st.caption("A head on kept features judges all pictures by 3-fold cross-validation. Once a run on this dataset is over, it can judge, too.")
+    return model
 
 
 def _wall(shared: Services, version: Version, found: Doubts) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from core.curating.features import AUTO, FIRST, PIXELS
@@ -11,19 +13,20 @@ from pages._parts.shared import draft
 NAMES = {AUTO: "the best that is here", PIXELS: "no model, the pixels"}
 
 
-def ask(key: str) -> str:
-    """The name of a model, or one of `NAMES`: what is chosen in the widget of this key. The form's model is among them."""
+def ask(key: str, about: str = "Compare by", also: Mapping[str, str] | None = None) -> str:
+    """The name of a model, one of `NAMES`, or of `also` (with its text): what is chosen in the widget of this key. The form's model is among them."""
     wanted = str(st.session_state.get(draft.key("model"), ""))
-    names = [AUTO, PIXELS, *dict.fromkeys([*([wanted] if wanted in MODELS else []), "small_cnn", *FIRST])]
+    called = {**NAMES, **(also or {})}
+    names = [AUTO, PIXELS, *(also or {}), *dict.fromkeys([*([wanted] if wanted in MODELS else []), "small_cnn", *FIRST])]
     if st.session_state.get(key) not in names:
         st.session_state[key] = AUTO
     return str(
         st.selectbox(
-            "Compare by",
+            about,
             names,
             key=key,
-            format_func=lambda name: NAMES.get(name, name),
+            format_func=lambda name: called.get(name, name),
             help="By what goes into the head of this model. Its trained weights must be on this machine: nothing is downloaded.",
-            width=320,
+            width=420,
         )
     )

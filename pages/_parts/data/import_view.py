@@ -126,11 +126,12 @@ def _done(shared: Services, state: Job) -> None:
     named = f"own:{state.name}"
     row.page_link("train.py", label="Train on it", icon=":material/model_training:", query_params={draft.SET_UP: "1", "dataset": named})
     row.button("Look at it", key="data_import_open", type="primary", icon=":material/photo_library:", on_click=_open, args=(named,))
+    row.button("See what is wrong with it", key="data_import_check", icon=":material/content_copy:", on_click=_open, args=(named, "duplicates"))
     report_view.draw(report)
 
 
-def _open(named: str) -> None:
-    data_state.only(dataset=named)
+def _open(named: str, part: str | None = None) -> None:
+    data_state.only(dataset=named, part=part)
 
 
 def _not_done(shared: Services, state: Job) -> None:

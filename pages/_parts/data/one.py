@@ -88,7 +88,7 @@ def _head(shared: Services, version: Version, newest: Version) -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
     row.subheader(words.plain(version.dataset), anchor=False, width="stretch")
     named = f"own:{version.dataset}" + ("" if version.number == newest.number else f"@{version.number}")
-    row.page_link("train.py", label="Train on it", icon=":material/model_training:", query_params={draft.SET_UP: "1", "dataset": named})
+    row.page_link("train.py", label="Train on it", icon=":material/model_training:", query_params=draft.on_dataset(named, version.fit))
     row.button(
         "Add pictures",
         key="data_add",

@@ -98,7 +98,7 @@ def _own_card(shared: Services, name: str) -> None:
         row = st.container(horizontal=True, vertical_alignment="center")
         row.markdown(f"**{words.plain(name)}**", width="stretch")
         row.button("Open", key=f"data_open_{name}", icon=":material/photo_library:", on_click=_open, args=(name,))
-        row.page_link("train.py", label="Train on it", icon=":material/model_training:", query_params={draft.SET_UP: "1", "dataset": f"own:{name}"})
+        row.page_link("train.py", label="Train on it", icon=":material/model_training:", query_params=draft.on_dataset(f"own:{name}", newest.fit))
         known = _seen.knows(_key(shared, newest))
         alone(_look_of, shared, newest, known, every=None if known else TICK)
 

@@ -48,7 +48,7 @@ def _as_it_is(version: Version) -> str:
     torn = splitting.torn_groups(version.items)
     said = words.plain(", ".join(parts))
     worse = f" :red[{len(torn):,} groups are in more than one split.]" if torn else ""
-    return f"**As it is:** {said}. {words.plain(version.split_note)}{worse}"
+    return f"**As it is:** {said}. {words.plain(words.sentence(version.split_note)) if version.split_note else ''}{worse}"
 
 
 def _ask(version: Version) -> tuple[Edited, str] | str:

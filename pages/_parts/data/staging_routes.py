@@ -144,6 +144,8 @@ def _careful(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
             return _refused(403, "only Thaw's own pages may change anything here")
         try:
             return await answer(request)
+        except ClientDisconnect:  # whoever asked is gone, and what was begun is cleaned up: nobody hears an answer
+            return Response(status_code=499)
         except ConfigError as error:
             return _refused(404 if error.field == "staging" else 409, error.message)
         except NoThumbnail as error:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from pages._parts.shared import draft
 
-NAMES = ("dataset", "version", "part", "way", "staging", "source", "reading", "add", "job", "with", "chosen")
+NAMES = ("dataset", "version", "part", "way", "staging", "source", "reading", "add", "job", "with", "chosen", "run")
 """What can be in the URL: see where each is read."""
 
 FILTERS = "f_"
@@ -47,7 +47,7 @@ def choose(**changes: str | int | None) -> None:
     """Choose something else under some names; None: nothing. For callbacks."""
     held = dict(_held())
     if "dataset" in changes and changes["dataset"] != held.get("dataset"):
-        changes = {**dict.fromkeys(("version", "part", "with", "chosen")), **changes}
+        changes = {**dict.fromkeys(("version", "part", "with", "chosen", "run")), **changes}
         for name in [each for each in st.query_params if each.startswith(FILTERS)]:
             del st.query_params[name]
     for name, value in changes.items():

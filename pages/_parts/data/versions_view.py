@@ -84,7 +84,7 @@ def _row(shared: Services, each: Summary, newest: Version, runs: Sequence[Run]) 
         about = f"{each.images:,} pictures · {len(each.classes):,} classes"
         row.caption(f"{words.plain(when(each.made))} · {about}", width="stretch")
         row.button("Look at it", key=f"data_look_{each.number}", icon=":material/photo_library:", on_click=_look, args=(each.number, newest.number))
-        if each.hash != newest.hash:
+        if (each.hash, each.fit) != (newest.hash, newest.fit):
             row.button(
                 "Restore",
                 key=f"data_restore_{each.number}",

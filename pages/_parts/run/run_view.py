@@ -16,6 +16,7 @@ from core.records.events import ChangeRow, RunPlan, RunStatus
 from core.store import Run
 from core.store.checkpoint import weights_of
 from pages._parts.components.live_chart import live_chart
+from pages._parts.data.versions_view import learned_from
 from pages._parts.run import (  # fmt: skip
     audit_view,
     drawer_view,
@@ -70,6 +71,7 @@ def _below(shared: Services, run: Run) -> None:
         if not active:
             requests_view.show(shared, run)
             _weights(shared, run)
+            _doubts(run)
         resume_view.proved(shared, run)
     alone(export_view.show, shared, run)
     alone(audit_view.show, shared, run, every=audit_view.TICK if active else None)
@@ -88,6 +90,14 @@ def _below(shared: Services, run: Run) -> None:
     disk_view.of_run(shared, run)
     if run.plan is not None:
         alone(_code, shared, run, run.plan, tuning_view.with_chosen_way(shared, run, again))
+
+
+def _doubts(run: Run) -> None:
+    """A way to the labels that it would not give, where its pictures are a dataset of its person's own and some were held back."""
+    choice = learned_from(run)
+    if choice is not None and run.plan is not None and run.plan.validation_samples:
+        query = {"dataset": f"own:{choice.name}", "part": "doubts", "run": run.id}
+        st.page_link("data.py", label="Labels that this run doubts", icon=":material/help:", query_params=query)
 
 
 def _settings(run: Run, again: RunConfig) -> None:

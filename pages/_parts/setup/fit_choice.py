@@ -34,7 +34,9 @@ def ask_fit(fields: Fields, place: DeltaGenerator) -> None:
     """Which part of a picture that is not square the model sees."""
     with fields.field(place, "fit"):
         name = st.selectbox(words.field("fit"), list(FITS), key=key("fit"), persist_state="session")
-        fields.say("fit", FITS[name])
+        usual = own.fit_of(fields.shared.home, str(st.session_state[key("dataset")]))
+        said = "" if not usual else " It is what your dataset says." if usual == name else f" Your dataset says {words.plain(usual)}."
+        fields.say("fit", f"{FITS[name]}{said}")
 
 
 def show_fits(place: DeltaGenerator) -> None:
@@ -42,7 +44,17 @@ def show_fits(place: DeltaGenerator) -> None:
     folder = _folder()
     dataset = str(st.session_state[key("dataset")])
     found = _example(folder, _changed(folder), dataset if own.parse(dataset) else "")
-    chosen = st.session_state[key("fit")]
+    draw(place, found, str(st.session_state[key("fit")]))
+
+
+def show_fits_of(place: DeltaGenerator, dataset: str, chosen: str) -> None:
+    """The same of a dataset in versions, `own:NAME`."""
+    folder = str(folder_of(dataset))
+    draw(place, _example(folder, _changed(folder), dataset), chosen)
+
+
+def draw(place: DeltaGenerator, found: FitExample, chosen: str) -> None:
+    """The three ways side by side, the chosen one with a frame."""
     about: dict[Fit, str] = {"crop": "Its middle square", "squash": "All of it, distorted", "pad": "All of it, with black at two sides"}
     cards = "".join(
         f'<figure style="margin:0"><img src="{data_uri(found.pixels[fit])}" width="{SIDE}" height="{SIDE}" alt="{alternative}" '

@@ -24,18 +24,41 @@ from pages._parts.setup.trained import weights_chosen
 from pages._parts.shared import draft, words
 from pages._parts.shared.draft import FILE, FOLDER, key
 from pages._parts.shared.fields import Fields
+from pages._parts.shared.services import Services
 
 
 def ask_dataset(fields: Fields, place: DeltaGenerator) -> None:
     """What it learns from: it decides how many classes the head has."""
     with fields.field(place, "dataset"):
         # One's own pictures are what most come for. What is chosen before anybody chooses is in the draft's defaults.
-        name = st.selectbox("Dataset", _datasets(fields), key=key("dataset"), persist_state="session")
+        name = st.selectbox(
+            "Dataset",
+            _datasets(fields),
+            format_func=lambda each: dataset_called(each),
+            key=key("dataset"),
+            on_change=_suit_dataset,
+            args=(fields.shared,),
+            persist_state="session",
+        )
         if name == FOLDER:
             folder_view.ask_path()
         if own.parse(name):
             st.page_link("data.py", label="Look at it", icon=":material/photo_library:", query_params={"dataset": name.partition("@")[0]})
         fields.say("dataset", words.plain(_about_dataset(name)))
+
+
+def dataset_called(name: str) -> str:
+    """A dataset as a choice: one of a person's own by the name that they gave it, also where the catalogue has one of this name."""
+    choice = own.parse(name) if name.startswith(f"{own.OWN}:") else None
+    if choice is None:
+        return name
+    return f"{choice.short} (yours)" if choice.short in DATASETS else choice.short
+
+
+def _suit_dataset(shared: Services) -> None:
+    """Another dataset was chosen: what its person chose for it is proposed. For callbacks."""
+    if fit := own.fit_of(shared.home, str(st.session_state[key("dataset")])):
+        draft.put(fit=fit)
 
 
 def ask_model(fields: Fields, place: DeltaGenerator) -> None:

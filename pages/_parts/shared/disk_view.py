@@ -50,7 +50,7 @@ def _rows(shared: Services, taken: Iterable[tuple[str, int]], run_id: str | None
 
 
 def _ask(shared: Services, what: What, size: int, run_id: str | None) -> None:
-    of_all = {"epochs": "of all ended runs", "checkpoints": "of all finished runs"}
+    of_all = {"epochs": "of all ended runs", "checkpoints": "of all finished runs", "uploads": "that are not imported yet"}
     whose = "of this run" if run_id else of_all.get(what, "that runs share")
 
     def question() -> None:

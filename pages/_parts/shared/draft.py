@@ -100,6 +100,11 @@ def _carry_over() -> None:
             st.session_state[name] = st.session_state[name]
 
 
+def on_dataset(dataset: str, fit: str) -> dict[str, str]:
+    """What a link to the form says to set it up for a dataset, and for its fit where it has one."""
+    return {SET_UP: "1", "dataset": dataset, **({"fit": fit} if fit else {})}
+
+
 def keep_in_url(also: Mapping[str, str] | None = None) -> None:
     """Write what differs from the defaults into the URL, and `also` what else a page keeps there, be it a default."""
     differs = _changed() | {name: text for name, text in (also or {}).items() if name in RunConfig.model_fields}

@@ -94,7 +94,7 @@ class DoubtWall {
     this.large.dataset.few = doubt.few;
     this.large.alt = doubt.name;
     this.title.textContent = `Labelled ${short(classes[doubt.label], 40)}`;
-    this.about.textContent = `${short(doubt.name, 60)} · the head gives this label ${percent(doubt.probability)} · doubted in ${doubt.rounds} of ${this.shown.rounds} rounds`;
+    this.about.textContent = `${short(doubt.name, 60)} · this label is given ${percent(doubt.probability)}${this.shown.rounds > 1 ? ` · doubted in ${doubt.rounds} of ${this.shown.rounds} rounds` : ""}`;
     const known = new Map(doubt.guesses);
     const choice = (key, label, text) => {
       const button = make("button", { type: "button", disabled: !this.shown.editable, aria: { pressed: doubt.said === label }, data: { own: label === doubt.label } }, make("kbd", { textContent: key }), make("span", { textContent: text }), make("i", { textContent: known.has(label) ? percent(known.get(label)) : "" }));

@@ -78,7 +78,7 @@ class Intake {
     const folder = make("input", { type: "file", multiple: true, hidden: true, webkitdirectory: true, data: { which: "folder" } });
     const zone = make(
       "div", { className: "thaw-intake-zone", role: "group", aria: { label: "Drop an archive, a folder, or a table with its pictures" } },
-      icon("upload_file"), make("b", { textContent: "Drop a zip or tar, a folder of folders, or a CSV with its pictures here" }),
+      icon("upload_file"), make("b", { textContent: "Drop a zip or tar, a folder of folders, a CSV with its pictures, or Parquet files of pictures here" }),
       make("span", { textContent: "It stays on the machine that Thaw runs on." }),
       make("div", { className: "thaw-intake-row" }, this.opener("Choose files", files), this.opener("Choose a folder", folder)), files, folder,
     );

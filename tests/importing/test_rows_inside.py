@@ -1,0 +1,96 @@
+"""Parquet files with the pictures in their rows, as Hugging Face writes them: read a few rows at a time, refused where they cannot be."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from core.config import ConfigError
+from core.data.layouts import CLASSES
+from core.importing import rows_inside
+from core.importing.plan import Corrections, plan
+from core.machine.home import Home
+from tests.importing.importing_cases import folder, imported, picture, reasons, zipped
+
+NAMES = json.dumps({"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}, "image": {"_type": "Image"}}}})
+
+
+def rows(pictures: Sequence[bytes | None], *, names: Sequence[str | None] | None = None, declared: str = NAMES, **columns: list[Any]) -> bytes:
+    """A file as the library `datasets` writes it: `image` {bytes, path}, other columns, and what their numbers mean."""
+    paths = names or [None] * len(pictures)
+    images = [{"bytes": data, "path": path} for data, path in zip(pictures, paths, strict=True)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array(images, kind), **columns}).replace_schema_metadata({"huggingface": declared})
+    stream = io.BytesIO()
+    parquet.write_table(table, stream, row_group_size=3)
+    return stream.getvalue()
+
+
+PICTURES = [picture(number) for number in range(6)]
+LABELS = [0, 1] * 3
+
+
+def test_pictures_in_rows_are_taken_in_with_the_names_of_their_classes(tmp_path: Path, home: Home) -> None:
+    names = ["a.png", "b.png", None, "A.png", "deep/c.png", "../d.png"]
+    place = folder(tmp_path, {"train-00000-of-00001.parquet": rows(PICTURES, names=names, label=LABELS, width=[40] * 6)})
+    version, report = imported(home, place / "train-00000-of-00001.parquet")
+    assert [(item.name, item.label) for item in version.items] == [
+        ("a.png", "cat"), ("b.png", "dog"), ("000002", "cat"), ("000003-A.png", "dog"), ("c.png", "cat"), ("d.png", "dog"),
+    ]  # fmt: skip
+    assert (version.classes, report.skipped) == (("cat", "dog"), [])
+
+
+def test_files_in_a_folder_are_read_as_one_and_their_names_say_the_split(tmp_path: Path) -> None:
+    files = {"README.md": b"x", "data/train-00000-of-00001.parquet": rows(PICTURES[:4], label=LABELS[:4])}
+    place = folder(tmp_path / "hub", {**files, "data/test-00000-of-00001.parquet": rows(PICTURES[4:], label=LABELS[4:])})
+    found = plan(place)
+    assert (found.images, found.becoming, found.splits) == (6, ("cat", "dog"), {"train": 4, "test": 2})
+    assert found.sentence.startswith("Each row of hub holds a picture: 'image' holds the picture, 'label' its class")
+
+
+def test_pictures_that_are_plain_bytes_are_found_by_what_they_hold(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    parquet.write_table(pa.table({"mask": [b"none"] * 6, "jpeg": PICTURES, "animal": ["cat", "dog"] * 3}), stream)
+    found = plan(folder(tmp_path, {"all.parquet": stream.getvalue()}) / "all.parquet")
+    assert (found.images, found.becoming, found.columns and found.columns.file) == (6, ("cat", "dog"), "jpeg")
+
+
+def test_rows_that_hold_no_picture_or_no_label_are_refused_one_by_one(tmp_path: Path, home: Home) -> None:
+    content = rows([*PICTURES[:4], None, b"no picture"], label=[0, 1, 0, -1, 1, 1], names=[f"{number}.png" for number in range(6)])
+    version, report = imported(home, folder(tmp_path, {"all.parquet": content}) / "all.parquet")
+    assert [item.name for item in version.items] == ["0.png", "1.png", "2.png"]
+    assert reasons(report) == {"3.png": "the table gives it no label", "4.png": "the row holds no picture", "5.png": "not an image"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (rows(PICTURES), "nothing says which column of all.parquet is the label"),
+        (rows(PICTURES, label=[-1] * 6), "none of the 6 pictures in all.parquet has a label"),
+        (rows(PICTURES, label=LABELS, declared="no JSON")[:-9], "cannot be read as a table"),
+    ],
+)
+def test_files_of_pictures_that_cannot_be_used_are_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        plan(folder(tmp_path, {"all.parquet": content}) / "all.parquet")
+
+
+def test_a_file_that_keeps_far_too_much_together_is_refused_and_one_in_an_archive_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"all.parquet": rows(PICTURES, label=LABELS)}
+    with pytest.raises(ConfigError, match=r"What is packed in it \(all.parquet\) is not looked into: unpack it"):
+        plan(zipped(tmp_path / "packed", files))
+    monkeypatch.setattr(rows_inside, "MOST_GROUP", 1_000)
+    with pytest.raises(ConfigError, match="in one row group, more than 0 GB; write it anew with smaller ones"):
+        plan(folder(tmp_path / "data", files))
+
+
+def test_class_folders_beside_such_a_file_can_be_read_in_its_place(tmp_path: Path) -> None:
+    place = folder(tmp_path / "data", {"all.parquet": rows(PICTURES, label=LABELS), "x/1.png": PICTURES[0], "y/2.png": PICTURES[1]})
+    assert plan(place, Corrections(reading=CLASSES)).becoming == ("x", "y")
