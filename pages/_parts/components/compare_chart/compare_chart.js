@@ -134,8 +134,8 @@ class CompareChart {
       if (!groups.has(key)) groups.set(key, { id: key, name, members: [], seeds: [] });
       groups.get(key).members.push(place);
     });
-    return [...groups.values()].map((entry) => ({
-      ...entry, ...this.style(entry.members[0]),
+    return [...groups.values()].map((entry, place) => ({
+      ...entry, ...this.style(place),
       name: entry.members.length > 1 ? `${this.view.runs[entry.members[0]].shared}: mean of ${entry.members.length} seeds` : entry.name,
     }));
   }
@@ -152,8 +152,9 @@ class CompareChart {
     this.lines = [];
     for (const name of names) this.drawPanel(name, shown);
     const { escaped, cut, count } = this.looks;
-    drawLanes(this.root.querySelector(".thaw-cmp-lanes > div"), this.view.runs.map(({ name, id }, place) => ({ name, curves: this.runs[place], colour: this.style(place).color }))
-      .filter((_, place) => this.runs[place].lanes.length), { escaped, cut, count });
+    const colours = new Map(entries.flatMap(({ members, color }) => members.map((place) => [place, color])));
+    const lanes = this.view.runs.map(({ name }, place) => ({ name, curves: this.runs[place], colour: colours.get(place) }));
+    drawLanes(this.root.querySelector(".thaw-cmp-lanes > div"), lanes, { escaped, cut, count });
     this.root.querySelector(".thaw-cmp-lanes").hidden = !this.runs.some(({ lanes }) => lanes.length);
     this.root.querySelector(".thaw-cmp-bar p").textContent = names.length ? "" : "Curves appear here once one of the runs has taken its first step.";
     this.table();
@@ -270,7 +271,7 @@ class CompareChart {
       font: { family: colours.font, size: 12, color: colours.text }, uirevision: kind, hovermode: count > 8 ? "closest" : "x unified", dragmode: "zoom",
       hoverlabel: { bgcolor: colours.background, bordercolor: colours.grid, font: { color: colours.text, family: colours.font }, namelength: 40 },
       xaxis: { ...axis, title: { text: axisWords, standoff: 6, font: { size: 12 } }, type: view.logx ? "log" : "linear", ...(view.axis === "step" ? { tickformat: ",d" } : {}) },
-      yaxis: { ...axis, nticks: 6, ...(metric.percent ? { ticksuffix: " %" } : {}), ...(log ? log.axis : {}) },
+      yaxis: { ...axis, nticks: 6, ...(metric.percent ? { ticksuffix: " %" } : {}), ...(name === "rate" ? { rangemode: "tozero", exponentformat: "e" } : {}), ...(log ? log.axis : {}) },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colours.muted, activecolor: colours.text },
     };
   }
