@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._parts.compare import choosing, tables, view
+from pages._parts.compare import choosing, import_view, layers_view, tables, view
 from pages._parts.compare.subject import ids_asked, subject
 from pages._parts.components.compare_chart import compare_chart
+from pages._parts.shared.places import alone
 from pages._parts.shared.services import services
 
 shared = services()
@@ -18,3 +19,5 @@ if ids:
     compare_chart(chosen.shown(), view.ask(chosen))
     tables.came_to(chosen)
     tables.differing(chosen)
+    alone(layers_view.show, shared, chosen)
+import_view.show(shared, chosen)

@@ -6,6 +6,7 @@ counted. TensorBoard's own download (`Wall time,Step,Value`), Lightning's `metri
 
 from __future__ import annotations
 
+import csv
 import time
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,10 @@ def read(path: Path) -> list[Imported]:
 
     try:
         # The engine of Python, which takes any separator and tells of lines that do not fit.
-        table = pandas.read_csv(path, sep=None, engine="python", on_bad_lines=leave_out, nrows=MOST_POINTS, encoding="utf-8-sig", dtype=str)
-    except (ValueError, OSError, UnicodeDecodeError, pandas.errors.ParserError) as error:
+        table = pandas.read_csv(
+            path, sep=None, engine="python", on_bad_lines=leave_out, nrows=MOST_POINTS, encoding="utf-8-sig", dtype=str, keep_default_na=False
+        )
+    except (ValueError, OSError, csv.Error) as error:  # pandas' own errors are ValueErrors
         why = str(error).partition("\n")[0][:200] or type(error).__name__
         raise ConfigError("curves", f"{quoted(path.name)} cannot be read as CSV ({why}); its first line has to name the columns") from None
     if broken:

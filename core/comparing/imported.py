@@ -12,7 +12,7 @@ import re
 import time
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -106,9 +106,13 @@ def read(path: Path, name: str = "") -> list[Imported]:
     else:
         found = csv_curves.read(path)
     if name and len(found) == 1:
-        only = found[0]
-        found = [Imported(name[:LONGEST_NAME], only.source, only.curves, only.said, only.per_epoch, only.read_at)]
+        found = [replace(found[0], name=name[:LONGEST_NAME])]
     return found
+
+
+def sent(one: Imported, file: str) -> Imported:
+    """The same with the name of the file that a browser sent as its source: where it was written meanwhile is gone."""
+    return replace(one, source=f"sent by a browser: {file[:LONGEST_NAME]}")
 
 
 def keep(home: Home, found: Iterable[Imported]) -> list[str]:
@@ -131,8 +135,9 @@ def keep(home: Home, found: Iterable[Imported]) -> list[str]:
 
 def load(home: Home, id: str) -> Imported:
     """What was kept. ConfigError on `run`: it is not there, or is damaged."""
+    file = _file(home, id)
     try:
-        with np.load(_file(home, id), allow_pickle=False) as arrays:
+        with np.load(file, allow_pickle=False) as arrays:
             about = json.loads(arrays["about"].tobytes())
             curves = tuple(
                 ImportedCurve(str(each["name"]), each["meaning"], arrays[f"step{place}"], arrays[f"value{place}"], arrays[f"time{place}"])

@@ -17,7 +17,7 @@ from core.records.labels import LabelChange
 from core.store import RunStore
 from tests.comparing.compare_cases import MadeRun
 
-HOSTILE = "\"quotes\" & <img src=x onerror=alert(1)> *bold*"
+HOSTILE = '"quotes" & <img src=x onerror=alert(1)> *bold*'
 
 
 def test_only_what_differs_is_told_and_a_field_that_one_lacks_differs() -> None:

@@ -123,7 +123,9 @@ def test_imported_curves_stand_beside_runs_and_start_over_when_read_anew(home: H
     assert parts(message(home, store, [id], cursor)[0])[0]["gone"] == "deleted"
 
 
-@pytest.mark.parametrize("values", [[], {"a": 1}, {"a": [1, 2, 3]}, {"a": [0, 0, 0, 0, 0, 0]}, {"a": [0, 0, 0, 0, 2**70, ""]}, {"a": [True, 0, 0, 0, 0, ""]}])
+@pytest.mark.parametrize(
+    "values", [[], {"a": 1}, {"a": [1, 2, 3]}, {"a": [0, 0, 0, 0, 0, 0]}, {"a": [0, 0, 0, 0, 2**70, ""]}, {"a": [True, 0, 0, 0, 0, ""]}]
+)
 def test_a_cursor_that_is_none_is_refused(values: object) -> None:
     with pytest.raises(ValueError, match="cursor"):
         read_cursor(values)

@@ -52,6 +52,7 @@ STEADY = {
     "lambda each: 'all (no splits yet)' if each == 'all' else each",
     "lambda spec: words.plain(words.sentence(meanings[spec]).rstrip('.'))",  # what a way to read a source means
     "lambda name: f'{STEPS[name].label} ({name})'",
+    "lambda id: texts[id]",  # `option` of compare/subject.py: what a run is called, its freeze plan and id
     "named",  # a version and its note, neither of which changes
 }
 

@@ -16,8 +16,7 @@ _CHOSEN = "compare_chosen"
 
 def show(shared: Services, subject: Subject, too_many: int) -> None:
     """The picker, and what is wrong with the link that led here."""
-    others = offered(shared, subject.ids)
-    texts = {**{id: f"{subject.names[id]} · {id}" if id not in subject.names[id] else subject.names[id] for id in subject.ids}, **others}
+    texts = {**subject.options, **offered(shared, subject.ids)}
     if st.session_state.get(_CHOSEN) != list(subject.ids):
         st.session_state[_CHOSEN] = list(subject.ids)
     st.multiselect(

@@ -28,6 +28,8 @@ class Subject:
     ids: tuple[str, ...]
     found: Compared
     names: Mapping[str, str]
+    options: Mapping[str, str]
+    """Each as a choice offers it: whatever else is compared, its text stays as it is."""
     runs: Mapping[str, Run]
 
     def shown(self) -> list[Shown]:
@@ -61,7 +63,14 @@ def subject(shared: Services, ids: tuple[str, ...]) -> Subject:
             continue
     told = naming.in_list(list(runs.values()))
     names = {id: str(told[id]) if id in told else found.imported[id].name if id in found.imported else id for id in ids}
-    return Subject(ids, found, _apart(names), runs)
+    return Subject(ids, found, _apart(names), {id: option(id, runs.get(id), found.imported.get(id)) for id in ids}, runs)
+
+
+def option(id: str, run: Run | None, brought: imported.Imported | None) -> str:
+    """A run or imported curves as a choice offers them, with the id in it."""
+    if run is not None:
+        return f"{naming.called(run)} · {run.config.freeze} · {id}"
+    return f"{brought.name} · {id}" if brought is not None else id
 
 
 def _apart(names: dict[str, str]) -> dict[str, str]:
@@ -72,7 +81,5 @@ def _apart(names: dict[str, str]) -> dict[str, str]:
 
 def offered(shared: Services, ids: tuple[str, ...], most: int = 200) -> dict[str, str]:
     """Other runs and curves that can be added: id to a text that does not change."""
-    runs = [run for run in shared.store.entries(most) if isinstance(run, Run) and run.id not in ids]
-    told = naming.in_list(runs)
-    brought = {id: f"{one.name} · {id}" for id, one in imported.listed(shared.home).items() if id not in ids}
-    return {run.id: f"{told[run.id]} · {run.id}" for run in runs} | brought
+    runs = {run.id: option(run.id, run, None) for run in shared.store.entries(most) if isinstance(run, Run) and run.id not in ids}
+    return runs | {id: option(id, None, one) for id, one in imported.listed(shared.home).items() if id not in ids}

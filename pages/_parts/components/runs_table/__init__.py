@@ -23,7 +23,7 @@ _component = st.components.v2.component(
 
 COLUMNS = (
     "run_id", "called", "starred", "tags", "note", "status", "dataset", "version", "model", "freeze", "best_validation_accuracy", "best_epoch",
-    "validation_accuracy", "last_epoch", "test_accuracy", "seconds", "device", "created",
+    "validation_accuracy", "last_epoch", "test_accuracy", "seconds", "device", "created", "seed",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 // and of runs that are to be compared.
 
 const KEPT = "thaw-runs-table";
-const FIELDS = ["id", "called", "starred", "tags", "note", "status", "dataset", "version", "model", "freeze", "best", "bestEpoch", "last", "lastEpoch", "test", "seconds", "device", "created"];
+const FIELDS = ["id", "called", "starred", "tags", "note", "status", "dataset", "version", "model", "freeze", "best", "bestEpoch", "last", "lastEpoch", "test", "seconds", "device", "created", "seed"];
 const CHOICES = { status: "Status", dataset: "Dataset", model: "Model", tag: "Tag" };
 
 const tables = new WeakMap();
@@ -30,7 +30,7 @@ export class RunsTable {
         <button type="button" data-act="compare" class="thaw-runs-compare" disabled>Compare</button></span></div>
       <div class="thaw-runs-table"></div>`;
     this.table = new VirtualTable(root.querySelector(".thaw-runs-table"), {
-      label: "All runs", placeholder: "Filter by any word", empty: "No run matches. Take a filter away.", least: "112rem", height: 420,
+      label: "All runs", placeholder: "Filter by any word", empty: "No run matches. Take a filter away.", least: "110rem", height: 420,
       key: ({ id }) => id, open: (row) => { if (row) this.send?.("opened", row.id); },
       text: (row) => `${row.id} ${row.called} ${row.tags.join(" ")} ${row.note} ${row.status} ${row.dataset} ${row.model} ${row.freeze} ${row.device ?? ""}`,
       columns: this.columns(),
@@ -124,8 +124,12 @@ export class RunsTable {
         label: "Compare", width: "5rem", title: "Take it into a comparison (space, where its row has the focus)", sort: (row) => !this.chosen.has(row.id),
         cell: (row) => `<input type="checkbox" data-own data-choose="${escaped(row.id)}" ${this.chosen.has(row.id) ? "checked" : ""} aria-label="Compare ${escaped(`${row.called}, ${row.id}`)}">`,
       },
-      plain("Status", "status", "6.4rem"), plain("Dataset", "dataset", "7.5rem"),
-      whole("Version", "version", "Of a dataset of your own"), plain("Model", "model", "8.5rem"), plain("Freeze plan", "freeze", "10rem"),
+      plain("Status", "status", "6.4rem"),
+      {
+        label: "Dataset", width: "8.5rem", title: "With the number of its version, where it is one of your own", sort: (row) => row.dataset.toLowerCase(),
+        cell: (row) => named(row.version === null ? row.dataset : `${row.dataset}, version ${row.version}`),
+      },
+      whole("Seed", "seed", "Of the order of pictures and of what begins at random"), plain("Model", "model", "8.5rem"), plain("Freeze plan", "freeze", "10rem"),
       share("Best", "best", "Best validation accuracy"), whole("at epoch", "bestEpoch", "After which it was best"),
       share("Last", "last", "Validation accuracy after the last epoch"), whole("after", "lastEpoch", "The last epoch that was measured"), share("Test", "test", "Accuracy on the test set"),
       { label: "Time", width: "6rem", number: true, title: "Since the first step, pauses left out", sort: (row) => row.seconds, cell: (row) => duration(row.seconds) },
