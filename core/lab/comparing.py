@@ -51,11 +51,13 @@ class ComparingDesk:
             LabError: the process failed.
         """
         kept = [[[each.epoch, each.step, each.final] for each in listed(self._home.run_folder(run_id))] for run_id in (a, b)]
-        return self._told(client, {"question": "difference", "a": a, "b": b, "kept": kept})
+        found: WeightDifference | None = self._told(client, {"question": "difference", "a": a, "b": b, "kept": kept})
+        return found
 
     def curves(self, client: str, path: str, name: str, number: int) -> list[str] | None:
         """Read curves at `path` and keep them; the ids that they got. `number` tells a press from the one before. Else as `difference`."""
-        return self._told(client, {"question": "curves", "path": path, "name": name, "number": number})
+        found: list[str] | None = self._told(client, {"question": "curves", "path": path, "name": name, "number": number})
+        return found
 
     def rest(self) -> bool:
         """See `Lab.rest`."""

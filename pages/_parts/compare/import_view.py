@@ -36,8 +36,8 @@ def show(shared: Services, subject: Subject) -> None:
         name = right.text_input("Call it", key="curves_name", max_chars=LONGEST_NAME, placeholder="As the folder or file is called")
         st.button("Read", key="curves_read", icon=":material/download:", disabled=not path.strip(), on_click=_ask, args=(path, name))
         sent = st.file_uploader(
-            "Or send files from this browser", ["csv", "tsv", "txt", "0", "v2"], accept_multiple_files=False, key=f"curves_sent_{_number()}",
-            max_upload_size=LARGEST_UPLOAD, help="A CSV file. Event files have no fixed ending: give the path of their folder.",
+            "Or send a CSV file from this browser", ["csv", "tsv", "txt"], accept_multiple_files=False, key=f"curves_sent_{_number()}",
+            max_upload_size=LARGEST_UPLOAD, help="Of event files, give the path of their folder.",
         )  # fmt: skip
         if sent is not None:
             _keep_sent(shared.home, subject, sent.name, sent.getvalue(), name)

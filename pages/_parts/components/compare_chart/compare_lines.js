@@ -13,10 +13,10 @@ export const METRICS = {
 // Exponential moving average that looks back alone: a point that comes later changes none before it, and neither does a coarser summary of the same
 // steps, since the weight counts once for each `unit` of the axis. Without the pull of its start towards zero; a null stays a gap.
 export function smoothed(steps, values, weight, unit) {
-  let mean = 0, total = 0, before = null;
+  let mean = 0, total = 0, before = 0;
   return values.map((value, at) => {
     if (value === null) return null;
-    const kept = before === null ? 0 : weight ** Math.max(1e-9, (steps[at] - before) / unit);
+    const kept = weight ** Math.max(1e-9, (steps[at] - before) / unit);
     before = steps[at];
     mean = kept * mean + (1 - kept) * value;
     total = kept * total + (1 - kept);
