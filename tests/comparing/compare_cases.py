@@ -8,6 +8,7 @@ from core.config import RunConfig
 from core.records.events import FROZEN, ChangeRow, EpochRow, Layer, RunPlan, RunStatus, StepRow
 from core.records.summaries import Summarizer
 from core.store import RunStore
+from core.worker.supervisor import this_process
 
 LAYERS = (Layer("conv.weight", (4, 3, 3, 3), 108, True, "conv"), Layer("fc.weight", (10, 4), 40, False, "fc"))
 
@@ -15,9 +16,12 @@ LAYERS = (Layer("conv.weight", (4, 3, 3, 3), 108, True, "conv"), Layer("fc.weigh
 class MadeRun:
     """A run with as many steps as `train` is asked for, ten to an epoch; its loss at step n is 100 / n."""
 
-    def __init__(self, store: RunStore, layers: tuple[Layer, ...] = LAYERS, **settings: object) -> None:
+    def __init__(self, store: RunStore, layers: tuple[Layer, ...] = LAYERS, alive: bool = False, **settings: object) -> None:
+        """`alive`: it belongs to this process, so that no server takes it for lost."""
         self.store = store
-        self.id = store.create_run(RunConfig(**{"model": "small_cnn", "image_size": 32, "epochs": 100, **settings}))
+        self.id = store.create_run(
+            RunConfig(**{"model": "small_cnn", "image_size": 32, "epochs": 100, **settings}), this_process() if alive else None
+        )
         self.layers = layers
         self.step = 0
         self._summarizer = Summarizer()

@@ -75,10 +75,11 @@ def saved(path: Path, content: object) -> Path:
 
 
 def test_two_files_from_anywhere_are_compared_whatever_they_lie_in(tmp_path: Path, capsys: pytest.CaptureFixture[str], home: Home) -> None:
-    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    last = nn.Linear(4, 2)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), last)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with torch.no_grad():
-        model[2].weight += 1
+        last.weight += 1
     a = saved(tmp_path / "a.pth", {"state_dict": {f"module.{name}": tensor for name, tensor in before.items()}, "epoch": 3})
     b = saved(tmp_path / 'b "quoted" <b>.pth', model.state_dict())
     found = of_files(a, b)

@@ -48,6 +48,7 @@ class CompareChart {
   constructor(root, looks, scales) {
     Object.assign(this, { root, looks, scales, asked: null, runs: [], hidden: new Set(), drawn: 0 });
     root.innerHTML = PAGE;
+    root.chart = this; // for measuring (bench/runs.py)
     this.key = root.querySelector(".thaw-cmp-key");
     this.key.onclick = (event) => {
       const button = event.target.closest("button");
@@ -109,6 +110,12 @@ class CompareChart {
     link.dataset.state = state;
     const said = link.querySelector("span");
     if (said.textContent !== words) said.textContent = words;
+  }
+
+  // All of it anew, as if it had just arrived: for measuring.
+  redrawAll() {
+    for (const plot of this.root.querySelectorAll(".thaw-cmp-plot")) this.Plotly.purge(plot);
+    this.draw();
   }
 
   close() {
