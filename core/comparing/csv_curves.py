@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from core.comparing.imported import MOST_CURVES, MOST_POINTS, Imported, ImportedCurve, curve_of
+from core.comparing.imported import MOST_CURVES, MOST_POINTS, Imported, ImportedCurve, curve_of, steps_of_an_epoch
 from core.config import ConfigError
 from core.config.limits import LONGEST_NAME, quoted
 
@@ -119,10 +119,4 @@ def _written(column: Any) -> Any:
 def _per_epoch(numbers: dict[str, Any], step: str | None, epoch: str | None) -> float | None:
     if epoch is None:
         return None
-    if step is None:
-        return 1.0
-    there = np.isfinite(numbers[step]) & np.isfinite(numbers[epoch])
-    steps, epochs = numbers[step][there], numbers[epoch][there]
-    if len(epochs) < 2 or epochs[-1] - epochs[0] < 1:
-        return None
-    return float((steps[-1] - steps[0]) / (epochs[-1] - epochs[0]))
+    return 1.0 if step is None else steps_of_an_epoch(numbers[step].tolist(), numbers[epoch].tolist())

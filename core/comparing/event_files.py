@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.comparing.imported import MOST_CURVES, MOST_POINTS, Imported, curve_of
+from core.comparing.imported import MOST_CURVES, MOST_POINTS, Imported, curve_of, steps_of_an_epoch
 from core.config import ConfigError
 from core.config.limits import LONGEST_NAME, quoted
 
@@ -144,8 +144,6 @@ def _scalars(event: Any) -> Iterator[tuple[str, float]]:
 def _per_epoch(points: dict[str, list[Point]]) -> float | None:
     """Steps of an epoch, where a curve says in which epoch each step was: `epoch` of Lightning and others, or Thaw's own."""
     for name, found in points.items():
-        if name.lower().rpartition("/")[2] == "epoch" and len(found) > 1:
-            first, last = found[0], found[-1]
-            if last[1] - first[1] >= 1:
-                return (last[0] - first[0]) / (last[1] - first[1])
+        if name.lower().rpartition("/")[2] == "epoch":
+            return steps_of_an_epoch([each[0] for each in found], [each[1] for each in found])
     return None

@@ -13,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -207,6 +208,19 @@ def curve_of(name: str, points: Sequence[tuple[int, float, float]]) -> ImportedC
     step, value, moment = step[order], value[order], moment[order]
     known = moment[np.isfinite(moment)]
     return ImportedCurve(name, meaning_of(name), step, value, moment - (known.min() if len(known) else 0.0))
+
+
+def steps_of_an_epoch(steps: Sequence[float], epochs: Sequence[float]) -> float | None:
+    """Steps of an epoch, from the epoch that was written at each step, in order; None where that does not tell.
+
+    Whole epochs stand for all their steps, so what counts is where they change; parts of epochs grow with each step.
+    """
+    places = [(step, epoch) for step, epoch in zip(steps, epochs, strict=True) if np.isfinite(step) and np.isfinite(epoch)]
+    changes = [now for before, now in pairwise(places) if now[1] != before[1]]
+    known = changes if len(changes) < len(places) - 1 else places
+    if len(known) < 2 or known[-1][1] <= known[0][1]:
+        return None
+    return float((known[-1][0] - known[0][0]) / (known[-1][1] - known[0][1]))
 
 
 def _folder(home: Home) -> Path:

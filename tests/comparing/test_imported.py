@@ -10,7 +10,7 @@ import pytest
 
 from core.commands.cli import main
 from core.comparing import imported
-from core.comparing.imported import curve_of, meaning_of
+from core.comparing.imported import curve_of, meaning_of, steps_of_an_epoch
 from core.config import ConfigError
 from core.machine.home import Home
 
@@ -96,7 +96,21 @@ def test_a_csv_of_lightning_with_holes_is_read_column_by_column(tmp_path: Path) 
         ("train_loss", "loss", [10, 30], [2.0, 1.0]),
         ("val_acc", "validation_accuracy", [20, 40], [0.5, 0.75]),
     ]
-    assert found.per_epoch == 30
+    assert found.per_epoch is None, "one change of epoch says where the second began, not how long one is"
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "found"),
+    [
+        (range(1, 13), [1] * 4 + [2] * 4 + [3] * 4, 4.0),
+        ([10, 20, 30], [0.5, 1.0, 1.5], 20.0),
+        ([1, 2], [1, 1], None),
+        ([], [], None),
+        ([5], [1], None),
+    ],
+)
+def test_steps_of_an_epoch_follow_from_where_it_changes(steps: list[int], epochs: list[float], found: float | None) -> None:
+    assert steps_of_an_epoch(list(steps), epochs) == found
 
 
 def test_a_csv_of_tensorboard_is_called_like_its_file(tmp_path: Path) -> None:
