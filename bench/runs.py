@@ -127,7 +127,7 @@ def overlay(page: Page, server: Server, ids: list[str]) -> float:
     """From the address of the comparison in an empty tab to lines of all runs: Streamlit itself is loaded, too."""
     page.goto("about:blank")
     began = time.perf_counter()
-    page.goto(f"{server.address}/compare?runs={','.join(ids)}", wait_until="commit")
+    page.goto(f"{server.address}/compare?runs={','.join(ids)}&seeds=false", wait_until="commit")
     page.wait_for_function("() => Number(document.querySelector('.thaw-cmp')?.dataset.lines ?? 0) >= 20", polling=10, timeout=120_000)
     return time.perf_counter() - began
 

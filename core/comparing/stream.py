@@ -24,7 +24,7 @@ from core.store.compare_tables import Curve, Standing
 MOST_RUNS = 40
 """Runs in one comparison: more lines than that cannot be told apart, whatever their colours."""
 
-POINTS, FEWEST, MOST = 8_192, 128, 1_024
+POINTS, FEWEST, MOST = 6_144, 128, 1_024
 """Points of all runs together, and the fewest and most of one."""
 
 UNREADABLE = "unreadable"

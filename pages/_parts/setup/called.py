@@ -48,7 +48,7 @@ def call(shared: Services, run_id: str, wanted: LabelChange) -> None:
     if wanted:
         try:
             relabel(shared.store, shared.home.run_folder(run_id), run_id, wanted)
-        except (ConfigError, KeyError, OSError) as error:
-            st.toast(f"The run was started without its name: {type(error).__name__}. Give it one on its page.", icon=":material/info:")
+        except (ConfigError, KeyError, OSError):
+            st.toast("The run was started, and its name could not be written. Give it one on its page.", icon=":material/info:")
     for key in _KEYS.values():
         st.session_state[key] = ""

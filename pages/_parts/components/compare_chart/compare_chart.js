@@ -59,6 +59,16 @@ class CompareChart {
     root.querySelector("details").ontoggle = () => this.table();
     this.sizes = new ResizeObserver(() => { if (this.wide !== root.clientWidth) { this.wide = root.clientWidth; this.draw(); } });
     this.sizes.observe(root);
+    // Panels out of sight are drawn once somebody scrolls to them: a comparison of twenty runs has thousands of points in each.
+    this.inSight = new Set();
+    this.stale = new Set();
+    this.sight = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const name = target.dataset.metric;
+        if (!isIntersecting) this.inSight.delete(name);
+        else { this.inSight.add(name); if (this.stale.has(name)) this.drawPanel(name); }
+      }
+    }, { rootMargin: "150px" });
     this.onVisible = () => { if (!document.hidden) this.draw(); };
     document.addEventListener("visibilitychange", this.onVisible);
   }
@@ -114,7 +124,7 @@ class CompareChart {
 
   // All of it anew, as if it had just arrived: for measuring.
   redrawAll() {
-    for (const plot of this.root.querySelectorAll(".thaw-cmp-plot")) this.Plotly.purge(plot);
+    for (const plot of this.root.querySelectorAll(".js-plotly-plot")) this.Plotly.purge(plot);
     this.draw();
   }
 
@@ -124,6 +134,7 @@ class CompareChart {
     clearTimeout(this.retry);
     this.socket?.close();
     this.sizes.disconnect();
+    this.sight.disconnect();
     document.removeEventListener("visibilitychange", this.onVisible);
     for (const plot of this.root.querySelectorAll(".thaw-cmp-plot")) this.Plotly?.purge(plot);
   }
@@ -156,8 +167,10 @@ class CompareChart {
     const shown = entries.filter(({ id }) => !this.hidden.has(id));
     const names = [...Object.keys(METRICS), ...this.view.more].filter((name) => this.any(name));
     this.reserve(names);
-    this.lines = [];
-    for (const name of names) this.drawPanel(name, shown);
+    this.found = new Map(names.map((name) => [name, shown.map((entry) => this.lineFor(name, entry)).filter(Boolean)]));
+    this.shown = shown.length;
+    this.stale = new Set(names);
+    for (const name of names) if (this.inSight.has(name)) this.drawPanel(name);
     const { escaped, cut, count } = this.looks;
     const colours = new Map(entries.flatMap(({ members, color }) => members.map((place) => [place, color])));
     const lanes = this.view.runs.map(({ name }, place) => ({ name, curves: this.runs[place], colour: colours.get(place) }));
@@ -166,7 +179,7 @@ class CompareChart {
     this.root.querySelector(".thaw-cmp-bar p").textContent = names.length ? "" : "Curves appear here once one of the runs has taken its first step.";
     this.table();
     this.root.dataset.panels = names.join();
-    this.root.dataset.lines = this.lines.length;
+    this.root.dataset.lines = [...this.found.values()].reduce((sum, lines) => sum + lines.length, 0);
   }
 
   any(name) { return this.runs.some((run) => lineOf(run, name, "step", this.view.layer)); }
@@ -183,9 +196,15 @@ class CompareChart {
       panel.className = "thaw-cmp-panel";
       panel.dataset.metric = name;
       panel.innerHTML = '<header><h3></h3><small></small></header><div class="thaw-cmp-plot" role="img"></div>';
+      panel.querySelector("h3").textContent = METRICS[name]?.title ?? name;
+      this.sight.observe(panel);
       return panel;
     }));
-    for (const [name, panel] of kept) if (!names.includes(name)) this.Plotly.purge(panel.querySelector(".thaw-cmp-plot"));
+    for (const [name, panel] of kept) if (!names.includes(name)) {
+      this.Plotly.purge(panel.querySelector(".thaw-cmp-plot"));
+      this.sight.unobserve(panel);
+      this.inSight.delete(name);
+    }
   }
 
   drawKey(entries) {
@@ -205,54 +224,39 @@ class CompareChart {
   // The longest time of any line, for the unit of the axis.
   longest() { return Math.max(0, ...this.runs.flatMap(({ steps, epochs, curves }) => [steps.time.at(-1) ?? 0, epochs.time.at(-1) ?? 0, ...curves.map(({ time }) => time.at(-1) ?? 0)])); }
 
-  drawPanel(name, shown) {
+  // What one entry of the key has in a panel: its line and where that is best; null where it has none.
+  lineFor(name, entry) {
+    const lines = entry.members.map((place) => lineOf(this.runs[place], name, this.view.axis, this.view.layer));
+    const line = entry.members.length > 1 ? together(lines) : lines[0];
+    const found = line && ends(line, METRICS[name]?.better ?? "low");
+    return found ? { ...entry, line, found, panel: METRICS[name]?.title ?? name, percent: METRICS[name]?.percent ?? false } : null;
+  }
+
+  drawPanel(name) {
+    this.stale.delete(name);
     const { view, colours } = this;
     const metric = METRICS[name] ?? { title: name, note: "from imported curves", better: null, log: true };
     const panel = this.root.querySelector(`[data-metric="${CSS.escape(name)}"]`);
     const [divisor, unit] = view.axis === "time" ? unitOf(this.longest()) : [1, ""];
     const factor = metric.percent ? 100 : 1;
-    const faint = this.looks.faded;
-    const traces = [], log = view.log && metric.log;
-    let without = 0;
-    const all = [];
-    for (const { id, name: called, members, color, dash } of shown) {
-      const lines = members.map((place) => lineOf(this.runs[place], name, view.axis, view.layer));
-      const line = members.length > 1 ? together(lines) : lines[0];
-      if (!line) continue;
-      if (line.x.every((x) => x === null)) { without += 1; continue; }
-      const x = divisor === 1 ? line.x : line.x.map((value) => (value === null ? null : value / divisor));
-      const put = (values) => values.map((value) => (value === null || (log && value <= 0) ? null : value * factor));
-      const smooth = metric.smooth && view.smoothing > 0;
-      const y = put(line.y);
-      all.push(...y.filter((value) => value !== null));
-      const label = this.looks.escaped(this.looks.cut(called, 60));
-      const base = { x, type: "scatter", mode: "lines", name: label, legendgroup: id, connectgaps: false };
-      if (line.low) {
-        const edge = { ...base, hoverinfo: "skip", line: { width: 0 } };
-        traces.push({ ...edge, y: put(line.low) }, { ...edge, y: put(line.high), fill: "tonexty", fillcolor: faint(color, 0.18) });
-      } else if (name === "loss" && shown.length <= BAND_OF && members.length === 1) {
-        const { steps } = this.runs[members[0]];
-        if (!this.runs[members[0]].curves.length && steps.low.some((low, at) => low !== steps.high[at])) {
-          const edge = { ...base, hoverinfo: "skip", line: { width: 0 } };
-          traces.push({ ...edge, y: put(steps.low) }, { ...edge, y: put(steps.high), fill: "tonexty", fillcolor: faint(color, 0.08) });
-        }
+    const log = view.log && metric.log;
+    const put = (values) => values.map((value) => (value === null || (log && value <= 0) ? null : value * factor));
+    const along = (line) => (divisor === 1 ? line.x : line.x.map((value) => (value === null ? null : value / divisor)));
+    const hover = `%{y:.4g}${metric.percent ? " %" : ""}`;
+    const there = this.found.get(name).filter(({ line }) => line.x.some((x) => x !== null));
+    const without = this.found.get(name).length - there.length;
+    const stars = { x: [], y: [], text: [], color: [] };
+    const traces = there.flatMap((entry) => this.traces(name, metric, entry, along(entry.line), put, hover));
+    if (metric.better) {
+      for (const { line, found, color, name: called } of there) {
+        stars.x.push(along(line)[found.best]);
+        stars.y.push(put(line.y)[found.best]);
+        stars.text.push(this.looks.escaped(this.looks.cut(called, 60)));
+        stars.color.push(color);
       }
-      const few = line.x.length <= 60 && !metric.smooth;
-      const hover = `%{y:.4g}${metric.percent ? " %" : ""}`;
       traces.push({
-        ...base, y, mode: few ? "lines+markers" : "lines", marker: { size: 4, color }, hovertemplate: hover,
-        line: smooth ? { color: faint(color, 0.28), width: 1 } : { color, width: 2, dash }, ...(smooth ? { hoverinfo: "skip", hovertemplate: undefined } : {}),
-      });
-      if (smooth) {
-        const unitOfSteps = this.runs[members[0]].unit;
-        traces.push({ ...base, y: put(smoothed(line.step, line.y, view.smoothing, unitOfSteps)), line: { color, width: 2, dash }, hovertemplate: hover });
-      }
-      const found = ends(line, metric.better ?? "low");
-      if (!found) continue;
-      this.lines.push({ run: called, name: metric.title, line, found, factor, percent: metric.percent });
-      if (metric.better) traces.push({
-        x: [x[found.best]], y: [y[found.best]], type: "scatter", mode: "markers", name: label, legendgroup: id, cliponaxis: false,
-        marker: { symbol: "star", size: 11, color, line: { color: colours.background, width: 1 } }, hovertemplate: `best: ${hover}`,
+        x: stars.x, y: stars.y, text: stars.text, type: "scatter", mode: "markers", name: "best", cliponaxis: false,
+        marker: { symbol: "star", size: 11, color: stars.color, line: { color: colours.background, width: 1 } }, hovertemplate: `best of %{text}: ${hover}<extra></extra>`,
       });
     }
     const heading = name === "norm" ? `${metric.title} of ${view.layer}` : metric.title;
@@ -260,12 +264,37 @@ class CompareChart {
     const axisWords = { step: "step", epoch: "epoch", time: `time since the first step (${unit})` }[view.axis];
     panel.querySelector("small").textContent = [metric.note, metric.better ? "★ best" : "", without ? `${without} without ${view.axis === "epoch" ? "epochs" : view.axis}` : ""].filter(Boolean).join(" \u00b7 ");
     const plot = panel.querySelector(".thaw-cmp-plot");
-    plot.setAttribute("aria-label", `${heading} over ${axisWords}, ${shown.length} lines; the table below the charts has their values`);
-    const layout = this.layout(name, axisWords, metric, log ? this.scales.logAxis(all) : null, shown.length);
-    this.Plotly.react(plot, traces, layout, {
+    plot.setAttribute("aria-label", `${heading} over ${axisWords}, ${there.length} lines; the table below the charts has their values`);
+    const logged = log ? this.scales.logAxis(there.flatMap(({ line }) => put(line.y))) : null;
+    this.Plotly.react(plot, traces, this.layout(name, axisWords, metric, logged, this.shown), {
       displaylogo: false, displayModeBar: "hover", modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]], doubleClick: "autosize",
       toImageButtonOptions: { filename: `compare-${name}`, scale: 2 },
     });
+  }
+
+  // The traces of one entry: its band, its raw line, faint where a smoothed one is drawn over it.
+  traces(name, metric, { id, name: called, members, color, dash, line }, x, put, hover) {
+    const faint = this.looks.faded;
+    const smooth = metric.smooth && this.view.smoothing > 0;
+    const base = { x, type: "scatter", mode: "lines", name: this.looks.escaped(this.looks.cut(called, 60)), legendgroup: id, connectgaps: false };
+    const traces = [];
+    const band = (low, high, share) => {
+      const edge = { ...base, hoverinfo: "skip", line: { width: 0 } };
+      traces.push({ ...edge, y: put(low) }, { ...edge, y: put(high), fill: "tonexty", fillcolor: faint(color, share) });
+    };
+    const { steps, curves, unit } = this.runs[members[0]];
+    if (line.low) band(line.low, line.high, 0.18);
+    else if (name === "loss" && this.shown <= BAND_OF && !curves.length && steps.low.some((low, at) => low !== steps.high[at])) band(steps.low, steps.high, 0.08);
+    if (!metric.smooth && line.x.length > 60) { // of a line that stays where it is, its ends
+      const kept = line.y.map((value, at) => value !== line.y[at - 1] || value !== line.y[at + 1]);
+      const only = (values) => values.filter((_, at) => kept[at]);
+      return [...traces, { ...base, x: only(x), y: put(only(line.y)), line: { color, width: 2, dash }, hovertemplate: hover }];
+    }
+    const marks = metric.smooth ? {} : { mode: "lines+markers", marker: { size: 4, color } };
+    const raw = smooth ? { line: { color: faint(color, 0.28), width: 1 }, hoverinfo: "skip" } : { line: { color, width: 2, dash }, hovertemplate: hover };
+    traces.push({ ...base, ...marks, y: put(line.y), ...raw });
+    if (smooth) traces.push({ ...base, y: put(smoothed(line.step, line.y, this.view.smoothing, unit)), line: { color, width: 2, dash }, hovertemplate: hover });
+    return traces;
   }
 
   layout(name, axisWords, metric, log, count) {
@@ -284,13 +313,12 @@ class CompareChart {
   }
 
   table() {
-    if (!this.root.querySelector("details").open || !this.lines) return;
+    if (!this.root.querySelector("details").open || !this.found) return;
     const { escaped, count } = this.looks;
-    const told = (value, { factor, percent }) => (percent ? `${(factor * value).toFixed(1)} %` : String(Number(value.toPrecision(4))));
-    const rows = this.lines.map((each) => {
-      const { run, name, line, found } = each;
-      const [low, high, last] = ["low", "high", "last"].map((end) => told(line.y[found[end]], each));
-      return `<tr><th scope="row">${escaped(run)}</th><td>${escaped(name)}</td><td>${low}</td><td>${count(line.step[found.low])}</td><td>${high}</td><td>${count(line.step[found.high])}</td><td>${last}</td></tr>`;
+    const told = (value, percent) => (percent ? `${(100 * value).toFixed(1)} %` : String(Number(value.toPrecision(4))));
+    const rows = [...this.found.values()].flat().map(({ name, panel, line, found, percent }) => {
+      const [low, high, last] = ["low", "high", "last"].map((end) => told(line.y[found[end]], percent));
+      return `<tr><th scope="row">${escaped(name)}</th><td>${escaped(panel)}</td><td>${low}</td><td>${count(line.step[found.low])}</td><td>${high}</td><td>${count(line.step[found.high])}</td><td>${last}</td></tr>`;
     });
     this.root.querySelector("tbody").innerHTML = rows.join("");
   }
