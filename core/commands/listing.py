@@ -35,7 +35,7 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
     runs.add_argument("--dataset", metavar="NAME", default="", help="those on this dataset")
     runs.add_argument("--model", metavar="NAME", default="", help="those of this model")
     runs.add_argument("--tag", metavar="TEXT", action="append", default=[], help="those with this tag; may be given several times")
-    about = "created, name, status, dataset, model, best, validation, test, time or epochs; - before it turns it round (default: created)"
+    about = "created, name, status, dataset, model, best, validation, test, time or epochs; --sort=-best turns it round (default: created)"
     runs.add_argument("--sort", metavar="FIELD", default="created", help=about)
     show = commands.add_parser("show", parents=[shared, as_json])
     show.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
