@@ -1,8 +1,8 @@
 """Thaw's web server: `streamlit run dashboard.py`.
 
 The composition root. It opens what the pages share, serves the pages, and adds routes to Streamlit's own, below `server.baseUrlPath`: `/live`, the
-WebSocket that feeds the charts; `/assets`, the scripts of our browser components; `/pictures` and `/picture`, which the gallery asks; and `/staging`,
-the only one that changes anything: it takes pictures in.
+WebSocket that feeds the charts, and `/curves`, that of several runs; `/assets`, the scripts of our browser components; `/pictures` and `/picture`,
+which the gallery asks; and `/staging`, the only one that changes anything: it takes pictures in.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from core.machine.sockets import send_at_once
 from core.records.events import RunStatus
 from core.store import RunStore, StoreError, UnreadableRun
 from core.store.stream import Cursor, message
+from pages._parts.compare import curve_routes
 from pages._parts.data import picture_routes, staging_routes
 from pages._parts.shared import assets, clicks, closed_sessions
 from pages._parts.shared.door import Door
@@ -194,6 +195,7 @@ app = st.App(
     routes=[
         WebSocketRoute(f"{base}/live", live),
         Route(f"{base}/assets/{{name}}", asset),
+        *curve_routes.routes(base, READERS),
         *picture_routes.routes(base),
         *staging_routes.routes(base),
     ],

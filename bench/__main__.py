@@ -37,6 +37,7 @@ from bench import (
     peers,
     pictures,
     reports,
+    runs,
     screens,
     start,
     toggle,
@@ -65,6 +66,7 @@ BENCHES: dict[str, Bench] = {
     "exports": ("ONNX against PyTorch, and what an export takes", exports.measure),
     "reports": ("Reports, tables and event files of a long run", reports.measure),
     "imports": ("Importing pictures against decoding them", imports.measure),
+    "runs": ("A table of 500 runs, and 20 long ones over each other", runs.measure),
     "screens": ("Where the charts of a run's page stand", screens.measure),
 }
 

@@ -27,6 +27,7 @@ ROOMS = (
     "evaluation",
     "explaining",
     "curating",
+    "comparing",
     "export",
     "worker",
     "lab",

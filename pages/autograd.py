@@ -8,11 +8,11 @@ from core.records.walkthrough import Example, LabelsTried, Walkthrough
 from pages._parts.autograd import choice as autograd_choice
 from pages._parts.autograd import faults_view, modes_view
 from pages._parts.autograd.choice import OWN
-from pages._parts.autograd.waiting import awaited
 from pages._parts.components.grad_graph import closer_look, grad_graph
 from pages._parts.components.slow_motion import drawn, picture, slow_motion
 from pages._parts.setup import checks
 from pages._parts.shared import draft, words
+from pages._parts.shared.awaiting import awaited
 from pages._parts.shared.fields import sentence
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import services

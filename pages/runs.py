@@ -7,6 +7,7 @@ from pages._parts.shared.services import services
 
 shared = services()
 runs_view.head(shared)
+alone(runs_view.table, shared, every=5.0)
 alone(runs_view.going_on, shared, every=2.0)
 # Not alone: what is deleted, restored or emptied changes more than one of them.
 runs_view.ended(shared)

@@ -15,7 +15,10 @@ from core.machine.home import Home
 
 COMMANDS = {
     "train": ("train", "train in the foreground; Ctrl-C stops and saves"),
-    "runs": ("listing", "list the newest runs"),
+    "runs": ("listing", "list the newest runs; filtered and sorted as you like"),
+    "compare": ("comparison", "what differs between runs, what each came to, and runs that differ in their seed as mean and spread"),
+    "diff": ("weights_difference", "how far each layer of two files of weights, or of two runs, is apart; exit status 1 if a frozen one moved"),
+    "curves": ("curves", "import TensorBoard event files or a CSV file of curves, to be compared with runs; list and remove them"),
     "show": ("listing", "print one run"),
     "audit": ("audit", "print what is frozen, what learns, and the proof; exit status 1 if anything is not as it should be"),
     "pause": ("steering", "pause a run after its step"),

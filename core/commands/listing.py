@@ -12,6 +12,7 @@ from typing import Any
 
 from core.commands import Parsers, label, queue, settings
 from core.commands.progress import percent
+from core.comparing.rows import Row, Wanted, row_of
 from core.machine.home import Home
 from core.records import telling
 from core.records.events import Reuse
@@ -28,6 +29,14 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
     """Add the parsers."""
     runs = commands.add_parser("runs", parents=[shared, as_json])
     runs.add_argument("--limit", metavar="N", default="50", help="how many at most (default: 50)")
+    runs.add_argument("--find", metavar="TEXT", default="", help="those of which id, name, note, tags, dataset or model hold every word")
+    runs.add_argument("--starred", action="store_true", help="those with a star")
+    runs.add_argument("--status", metavar="STATUS", action="append", default=[], help="finished, running ...; may be given several times")
+    runs.add_argument("--dataset", metavar="NAME", default="", help="those on this dataset")
+    runs.add_argument("--model", metavar="NAME", default="", help="those of this model")
+    runs.add_argument("--tag", metavar="TEXT", action="append", default=[], help="those with this tag; may be given several times")
+    about = "created, name, status, dataset, model, best, validation, test, time or epochs; --sort=-best turns it round (default: created)"
+    runs.add_argument("--sort", metavar="FIELD", default="created", help=about)
     show = commands.add_parser("show", parents=[shared, as_json])
     show.add_argument("run", metavar="RUN", help="a run's id, as listed by runs")
 
@@ -35,37 +44,53 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
 def run(home: Home, arguments: argparse.Namespace) -> int:
     """Carry out one of them."""
     if arguments.command == "runs":
-        return _runs(home, settings.whole_number("limit", arguments.limit, 1, 1_000_000, 50), arguments.json)
+        return _runs(home, settings.whole_number("limit", arguments.limit, 1, 1_000_000, 50), arguments)
     return _show(home, arguments.run, arguments.json)
 
 
-def _runs(home: Home, limit: int, as_json: bool) -> int:
+def _runs(home: Home, limit: int, arguments: argparse.Namespace) -> int:
+    wanted = Wanted(tuple(arguments.status), arguments.dataset, arguments.model, tuple(arguments.tag), arguments.sort)
     store = RunStore(home.database)
     Supervisor(home, store).reconcile()
-    runs = store.entries(limit)
+    among = store.matching(arguments.find, arguments.starred) if arguments.find or arguments.starred else None
+    all_rows = [row_of(run) for run in store.listed(among)]
+    rows = wanted.of(all_rows)[:limit]
+    by_id = {run.id: run for run in store.entries(len(rows), among={row["run_id"] for row in rows})}
     found = recovery.found(home, store)
     if found:
         remedy = "take in again those that can be with: python -m core recover"
         print(f"thaw: {len(found):,} {'run lies' if len(found) == 1 else 'runs lie'} on disk and not in this list; {remedy}", file=sys.stderr)
-    if as_json:
-        print(json.dumps([summary(home, run) for run in runs]))
-    elif not runs and found:
+    there = [(row, by_id[row["run_id"]]) for row in rows if row["run_id"] in by_id]
+    if arguments.json:
+        print(json.dumps([told(home, row, run) for row, run in there]))
+    elif not there and found:
         print("The list is empty.")
-    elif not runs:
+    elif not there and (among is not None or all_rows):
+        print("No run is like that. Ask for less, or list all of them: python -m core runs")
+    elif not there:
         print("No runs yet. Start one: python -m core train --dataset digits --model resnet18 --freeze 'head only'")
     else:
-        print(f"{'run':22} {'status':10} {'epochs':>9} {'steps':>8} {'validation':>10} {'test':>7}  what")
-        for run in runs:
-            if isinstance(run, UnreadableRun):
-                print(f"{run.id:22} {'unreadable':10} {run.reason}; take it off this list with: python -m core forget {run.id}")
-                continue
-            result = run.result
-            print(
-                f"{run.id:22} {run.status:10} {f'{run.epoch}/{run.config.epochs}':>9} {run.step:>8} "
-                f"{percent(result.validation_accuracy if result else None):>10} {percent(result.test_accuracy if result else None):>7}"
-                f"  {label.before(run.labels)}{run.config.model} on {run.config.dataset}, {run.config.freeze}"
-            )
+        print(f"{'run':22} {'status':10} {'epochs':>9} {'steps':>8} {'best at epoch':>16} {'last':>8} {'test':>7} {'time':>9}  what")
+        for row, run in there:
+            _print_line(row, run)
     return 0
+
+
+def _print_line(row: Row, run: Run | UnreadableRun) -> None:
+    if isinstance(run, UnreadableRun):
+        print(f"{run.id:22} {'unreadable':10} {run.reason}; take it off this list with: python -m core forget {run.id}")
+        return
+    best = "" if row["best_epoch"] is None else f"{percent(row['best_validation_accuracy'])} at {row['best_epoch']:,}"
+    print(
+        f"{run.id:22} {run.status:10} {f'{run.epoch}/{run.config.epochs}':>9} {run.step:>8} {best or 'none':>16} "
+        f"{percent(row['validation_accuracy']):>8} {percent(row['test_accuracy']):>7} {run.active_seconds:>7.1f} s"
+        f"  {label.before(run.labels)}{run.config.model} on {run.config.dataset}, {run.config.freeze}"
+    )
+
+
+def told(home: Home, row: Row, run: Run | UnreadableRun) -> dict[str, Any]:
+    """A row of the table and what `summary` says, ready for JSON. What both have is what the run ended with."""
+    return {**(row if isinstance(run, Run) else {}), **summary(home, run)}
 
 
 def _show(home: Home, run_id: str, as_json: bool) -> int:

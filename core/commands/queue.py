@@ -14,7 +14,9 @@ from core.config import ConfigError, RunConfig
 from core.machine.hardware import device_of
 from core.machine.home import Home
 from core.machine.settings import MOST_SLOTS, read_settings, write_settings
+from core.records.labels import LabelChange
 from core.store import Run, RunStore, StoreError, UnreadableRun
+from core.store.labelling import relabel
 from core.store.waiting import Waiting, in_words, queue_of
 from core.worker.supervisor import Supervisor
 
@@ -51,11 +53,14 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def enqueue(home: Home, config: RunConfig, as_json: bool) -> int:
-    """Put a run at the end of the queue and print its id."""
+def enqueue(home: Home, config: RunConfig, as_json: bool, wanted: LabelChange = LabelChange()) -> int:  # noqa: B008  it never changes
+    """Put a run at the end of the queue, called as is `wanted`, and print its id."""
     from core.catalog.check import check
 
-    run_id = RunStore(home.database).create_run(check(config))
+    store = RunStore(home.database)
+    run_id = store.create_run(check(config))
+    if wanted:
+        relabel(store, home.run_folder(run_id), run_id, wanted)
     print(json.dumps({"run_id": run_id, "status": "queued"}) if as_json else run_id, flush=True)
     print("It begins once a place is free and a server, or: python -m core work, looks.", file=sys.stderr)
     return 0

@@ -15,7 +15,9 @@ from core.commands.progress import progress_bar
 from core.config import RunConfig
 from core.machine.home import Home
 from core.records.events import RunStatus
+from core.records.labels import LabelChange
 from core.store import Run, RunStore
+from core.store.labelling import relabel
 from core.store.run_folder import read_notice
 from core.worker.supervisor import this_process
 
@@ -26,15 +28,18 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
     """Add the parser."""
     train = commands.add_parser("train", parents=[shared, as_json, settings.flags()])
     train.add_argument("--queue", action="store_true", help="put the run at the end of the queue, and print its id")
+    train.add_argument("--name", metavar="TEXT", help="what to call it; see label")
+    train.add_argument("--note", metavar="TEXT", help="what is tried, and why")
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
     """Train, or have the run wait for a place."""
+    wanted = LabelChange(arguments.name, arguments.note)
     act = queue.enqueue if arguments.queue else _train
-    return act(home, settings.config(arguments, home), arguments.json)
+    return act(home, settings.config(arguments, home), arguments.json, wanted)
 
 
-def _train(home: Home, config: RunConfig, as_json: bool) -> int:
+def _train(home: Home, config: RunConfig, as_json: bool, wanted: LabelChange) -> int:
     config = catalog.check(config)
     # Not at the top: listing runs, or hearing of a misspelt name, must not take the two seconds that torch needs.
     from core.worker import assembly
@@ -44,6 +49,8 @@ def _train(home: Home, config: RunConfig, as_json: bool) -> int:
     layout = catalog.survey(config.dataset)
     store = RunStore(home.database)
     run_id = store.create_run(config, this_process())
+    if wanted:
+        relabel(store, home.run_folder(run_id), run_id, wanted)
     print(f"run {run_id}: {config.model} on {config.dataset}, freeze: {config.freeze}", *outside(config), sep="\n", file=sys.stderr)
     said = [layout.sentence, *(left.sentence for left in layout.left_out)] if layout else []
     print(*(f"data: {line}\n" for line in said), sep="", end="", file=sys.stderr)

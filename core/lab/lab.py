@@ -29,6 +29,7 @@ from core.export.desk import ExportDesk
 from core.helpers.desk import Desk
 from core.helpers.helper import Helper, LabError, serve, step_back
 from core.lab import kinds
+from core.lab.comparing import ComparingDesk
 from core.lab.cost_desk import CostDesk
 from core.lab.downloading import DownloadDesk
 from core.machine.hardware import Machine
@@ -88,6 +89,7 @@ class Lab:
         self.exports = ExportDesk(home, starter)
         self.curating = CuratingDesk(home, starter)
         self.downloads = DownloadDesk(home, starter)
+        self.comparing = ComparingDesk(home, starter)
         self._placing: threading.Thread | None = None
 
     def describe(self, model: str, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> ModelDescription:
@@ -288,7 +290,7 @@ class Lab:
     def rest(self) -> bool:
         """End the helper processes that were asked nothing for minutes, or hang: the next question starts them again. True: some went home."""
         own = [helper.rest() for helper in (self._helper, self._explaining, self._measuring)]
-        return any([*own, self._evaluating.rest(), self.exports.rest(), self.curating.rest(), self.downloads.rest()])
+        return any([*own, self._evaluating.rest(), self.exports.rest(), self.curating.rest(), self.downloads.rest(), self.comparing.rest()])
 
     def close(self) -> None:
         """End the helper processes, for good."""
@@ -301,6 +303,7 @@ class Lab:
         self.exports.close()
         self.curating.close()
         self.downloads.close()
+        self.comparing.close()
         for desk in desks:
             desk.join()
 

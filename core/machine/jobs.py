@@ -9,7 +9,8 @@ from typing import IO, Protocol
 WORKER, LAB, EVALUATION, EXPORTING = "core.worker.process", "core.lab.lab", "core.evaluation.helper", "core.export.helper"
 CURATING = "core.curating.helper"
 DOWNLOADING = "core.lab.downloading"
-JOBS = (WORKER, LAB, EVALUATION, EXPORTING, CURATING, DOWNLOADING)
+COMPARING = "core.lab.comparing"
+JOBS = (WORKER, LAB, EVALUATION, EXPORTING, CURATING, DOWNLOADING, COMPARING)
 """The modules whose `main` a nursery runs: no other."""
 
 

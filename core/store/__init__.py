@@ -13,6 +13,7 @@
   The file is opened by SQLite alone: closing it elsewhere drops its locks.
 - What waits for what is said by `waiting`, deleting is `bin`'s, `sizes` tells what lies on disk, and `freeing` gives some of it back.
 - What people call a run lies in a table of its own (`label_tables`), which no worker writes, and in `labels.json` of its folder (`labelling`).
+- What is read of many runs at once (a table, curves over each other) is read by `compare_tables`.
 - Weights are saved at the end, and after an epoch when the last save is over 30 s ago. Of the epochs at most 12 are kept, evenly, in at
   most 3 % of the time, by a thread from a copy; a later epoch's file has only the tensors that differ from before training, so what is
   frozen is on disk once.

@@ -21,6 +21,7 @@ from core.records.labels import NONE, Labels
 from core.records.profile import StepTimes
 from core.records.summaries import LevelRow
 from core.store.bin_tables import BinTables
+from core.store.compare_tables import CompareTables
 from core.store.continued import ContinuedRuns
 from core.store.database import unknown
 from core.store.label_tables import LABELS, LabelTables
@@ -105,7 +106,7 @@ class Working:
 _RUN = ", ".join(LABELS if field.name == "labels" else field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
 
 
-class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables):
+class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables, CompareTables):
     """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
 
     Whatever reads or writes raises `StoreError`, with nothing half-written, where the file cannot be used.

@@ -21,7 +21,10 @@ HEAVY = ("torch", "torchvision", "sklearn", "scipy", "pandas", "streamlit", "plo
 
 
 LINES: dict[str, list[list[str]]] = {
-    "runs": [[], ["--json"]],
+    "runs": [[], ["--json"], ["--status", "stopped", "--sort", "best"]],
+    "compare": [["RUN", "nothing"]],
+    "curves": [[], ["--json"], ["--remove", "curves-000000000000"]],
+    "diff": [["--help"]],
     "show": [["RUN"], ["RUN", "--json"]],
     "audit": [["RUN"]],
     "pause": [["RUN"]],

@@ -55,6 +55,7 @@ STEADY = {
     "lambda name: f'{STEPS[name].label} ({name})'",
     "lambda each: each or 'nothing: each run says'",
     "lambda each: dataset_called(each)",  # its name, and the number of a version
+    "lambda id: texts[id]",  # `option` of compare/subject.py: what a run is called, its freeze plan and id
     "named",  # a version and its note, neither of which changes
 }
 

@@ -8,8 +8,8 @@ import streamlit as st
 
 from core.records.modes import COLUMNS, LABELS, USES, Modes, cells, told
 from core.records.walkthrough import Example
-from pages._parts.autograd.waiting import awaited
 from pages._parts.shared import words
+from pages._parts.shared.awaiting import awaited
 from pages._parts.shared.services import Services
 
 TITLE = "Try them on this model"

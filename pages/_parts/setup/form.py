@@ -12,6 +12,7 @@ from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.components.go_to import go_to
 from pages._parts.setup import (
     augmentation_view,
+    called,
     checks,
     course,
     data_card,
@@ -62,9 +63,10 @@ def show(shared: Services) -> None:
     speed_choice.ask_reuse(form)
     augmentation_view.show(shared, config)
     code = st.container()
+    called.ask(form)
     bar = StartBar(form)
     bar.button.button("Start training", type="primary", icon=":material/play_arrow:", on_click=_start, args=(shared, Click()))
-    draft.keep_in_url(trained.in_url())
+    draft.keep_in_url({**trained.in_url(), **called.in_url()})
     layer_rules.desk().remember(draft.values()["model"])
     # Last, since the first look at a model's layers takes some seconds: everything else is on screen by then.
     with layers:
@@ -207,6 +209,7 @@ def _start(shared: Services, click: Click) -> None:
         st.session_state[_START_ERROR] = next(iter(wrong.items()))
         return
     try:
+        wanted = called.change()
         config = checks.check(shared, RunConfig(**draft.values()))
         checks.check_layers(config, checks.layers(shared, config.dataset, config.model, config.image_size, head_options(config)))
         click.made = shared.supervisor.start(config)
@@ -215,4 +218,5 @@ def _start(shared: Services, click: Click) -> None:
     except (LabError, OSError) as error:
         st.session_state[_START_ERROR] = ("start", str(error))
     else:
+        called.call(shared, click.made, wanted)
         st.query_params.from_dict({"run": click.made})

@@ -1,4 +1,4 @@
-"""Waiting for what is worked out of an example: a new choice gives the old one up, and why there is nothing is said."""
+"""Waiting for what is worked out elsewhere: a new choice gives the old one up, and why there is nothing is said."""
 
 from __future__ import annotations
 

@@ -1,0 +1,325 @@
+// Curves of several runs over each other. The view (axis, smoothing, log scales, repeats) comes from the page, the curves through one line from the
+// server, with a cursor for each run; both may change at any time without the other.
+
+const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
+const [{ RunCurves, cursorOf }, { METRICS, ends, lineOf, smoothed, together, unitOf }, { drawLanes }] =
+  await Promise.all(["compare_history", "compare_lines", "compare_lanes"].map(beside));
+
+const HOME = new URL("..", import.meta.url);
+const RECONNECT_AFTER = 1000; // milliseconds
+const REDRAW_AFTER = 700; // milliseconds between two drawings of what grows
+const BAND_OF = 6; // runs up to which lowest and highest of each summary are drawn
+const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+const GONE = { deleted: "deleted", bin: "in the bin", unreadable: "cannot be read" };
+
+const charts = new WeakMap();
+
+export function mount({ data, parentElement }, looks, scales) {
+  const root = parentElement.querySelector(".thaw-cmp");
+  let chart = charts.get(root);
+  if (!chart) { chart = new CompareChart(root, looks, scales); charts.set(root, chart); }
+  chart.show(data);
+  return () => { if (!root.isConnected) { chart.close(); charts.delete(root); } };
+}
+
+let plotly = null;
+function loadPlotly(address) {
+  plotly ??= new Promise((resolve, reject) => {
+    if (window.Plotly) return resolve(window.Plotly);
+    const script = document.createElement("script");
+    script.src = new URL(address, HOME);
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => { plotly = null; reject(new Error("plotly.min.js could not be loaded")); };
+    document.head.append(script);
+  });
+  return plotly;
+}
+
+const PAGE = `
+  <div class="thaw-cmp-bar"><span class="thaw-cmp-link" data-state="connecting"><i aria-hidden="true"></i><span role="status">Connecting</span></span><p></p></div>
+  <ul class="thaw-cmp-key" aria-label="Runs: press one to hide or show its lines"></ul>
+  <div class="thaw-cmp-panels"></div>
+  <section class="thaw-cmp-lanes"><h3>Freeze plans</h3><div></div></section>
+  <details class="thaw-cmp-ends"><summary>Lowest, highest and last value of every line</summary><div tabindex="0" role="group" aria-label="Table of values"><table>
+    <thead><tr><th scope="col">Run</th><th scope="col">Line</th><th scope="col">Lowest</th><th scope="col">at step</th><th scope="col">Highest</th><th scope="col">at step</th><th scope="col">Last</th></tr></thead>
+    <tbody></tbody></table></div></details>`;
+
+class CompareChart {
+  constructor(root, looks, scales) {
+    Object.assign(this, { root, looks, scales, asked: null, runs: [], hidden: new Set(), drawn: 0 });
+    root.innerHTML = PAGE;
+    root.chart = this; // for measuring (bench/runs.py)
+    this.key = root.querySelector(".thaw-cmp-key");
+    this.key.onclick = (event) => {
+      const button = event.target.closest("button");
+      if (!button) return;
+      if (!this.hidden.delete(button.dataset.id)) this.hidden.add(button.dataset.id);
+      this.draw();
+    };
+    root.querySelector("details").ontoggle = () => this.table();
+    this.sizes = new ResizeObserver(() => { if (this.wide !== root.clientWidth) { this.wide = root.clientWidth; this.draw(); } });
+    this.sizes.observe(root);
+    // Panels out of sight are drawn once somebody scrolls to them: a comparison of twenty runs has thousands of points in each.
+    this.inSight = new Set();
+    this.stale = new Set();
+    this.sight = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const name = target.dataset.metric;
+        if (!isIntersecting) this.inSight.delete(name);
+        else { this.inSight.add(name); if (this.stale.has(name)) this.drawPanel(name); }
+      }
+    }, { rootMargin: "150px" });
+    this.onVisible = () => { if (!document.hidden) this.draw(); };
+    document.addEventListener("visibilitychange", this.onVisible);
+  }
+
+  // What the page wants to see: runs [{id, name, group, imported}], axis, smoothing, log, layer, more, seeds.
+  show(data) {
+    this.view = data;
+    const asked = JSON.stringify([data.runs.map(({ id }) => id), data.layer, data.more]);
+    if (asked !== this.asked) {
+      this.asked = asked;
+      this.runs = data.runs.map(() => new RunCurves());
+      this.open();
+    }
+    loadPlotly(data.plotly).then((Plotly) => { this.Plotly = Plotly; this.draw(); }, (error) => this.say("lost", error.message));
+  }
+
+  open() {
+    this.socket?.close();
+    clearTimeout(this.retry);
+    const ids = this.view.runs.map(({ id }) => id);
+    const cursor = cursorOf(ids, this.runs);
+    const query = new URLSearchParams({ runs: ids.join(","), layer: this.view.layer, more: JSON.stringify(this.view.more) });
+    if (Object.keys(cursor).length) query.set("cursor", JSON.stringify(cursor));
+    const address = new URL(`curves?${query}`, HOME);
+    address.protocol = address.protocol.replace("http", "ws");
+    const socket = new WebSocket(address);
+    this.socket = socket;
+    socket.onopen = () => this.say("live", "Live");
+    socket.onmessage = ({ data }) => { if (socket === this.socket) this.receive(JSON.parse(data)); };
+    socket.onclose = () => {
+      if (this.closed || socket !== this.socket) return;
+      this.say("lost", "Reconnecting");
+      this.retry = setTimeout(() => this.open(), RECONNECT_AFTER);
+    };
+  }
+
+  receive({ parts }) {
+    for (const part of parts) this.runs[part.run]?.take(part);
+    const going = this.runs.filter(({ at }) => ["queued", "preparing", "running", "paused"].includes(at?.[5])).length;
+    this.say("live", going ? `Live: ${going} ${going === 1 ? "run goes" : "runs go"} on` : "Complete");
+    this.root.dataset.steps = JSON.stringify(this.runs.map(({ lastStep }) => lastStep));
+    const wait = this.drawn + REDRAW_AFTER - performance.now();
+    if (wait <= 0) this.draw();
+    else this.timer ??= setTimeout(() => { this.timer = null; this.draw(); }, wait);
+  }
+
+  say(state, words) {
+    const link = this.root.querySelector(".thaw-cmp-link");
+    link.dataset.state = state;
+    const said = link.querySelector("span");
+    if (said.textContent !== words) said.textContent = words;
+  }
+
+  // All of it anew, as if it had just arrived: for measuring.
+  redrawAll() {
+    for (const plot of this.root.querySelectorAll(".js-plotly-plot")) this.Plotly.purge(plot);
+    this.draw();
+  }
+
+  close() {
+    this.closed = true;
+    clearTimeout(this.timer);
+    clearTimeout(this.retry);
+    this.socket?.close();
+    this.sizes.disconnect();
+    this.sight.disconnect();
+    document.removeEventListener("visibilitychange", this.onVisible);
+    for (const plot of this.root.querySelectorAll(".thaw-cmp-plot")) this.Plotly?.purge(plot);
+  }
+
+  style(place) {
+    const { series } = this.colours;
+    return { color: series[place % series.length], dash: DASHES[Math.floor(place / series.length) % DASHES.length] };
+  }
+
+  // The entries of the key: single runs, and repeats that are drawn as one. [{id, name, members, colour, dash}]
+  entries() {
+    const groups = new Map();
+    this.view.runs.forEach(({ id, name, group }, place) => {
+      const key = this.view.seeds && group ? `group ${group}` : id;
+      if (!groups.has(key)) groups.set(key, { id: key, name, members: [], seeds: [] });
+      groups.get(key).members.push(place);
+    });
+    return [...groups.values()].map((entry, place) => ({
+      ...entry, ...this.style(place),
+      name: entry.members.length > 1 ? `${this.view.runs[entry.members[0]].shared}: mean of ${entry.members.length} seeds` : entry.name,
+    }));
+  }
+
+  draw() {
+    if (!this.Plotly || this.closed || document.hidden || !this.view) return;
+    this.drawn = performance.now();
+    this.colours = this.looks.readColours(this.root);
+    const entries = this.entries();
+    this.drawKey(entries);
+    const shown = entries.filter(({ id }) => !this.hidden.has(id));
+    const names = [...Object.keys(METRICS), ...this.view.more].filter((name) => this.any(name));
+    this.reserve(names);
+    this.found = new Map(names.map((name) => [name, shown.map((entry) => this.lineFor(name, entry)).filter(Boolean)]));
+    this.shown = shown.length;
+    this.stale = new Set(names);
+    for (const name of names) if (this.inSight.has(name)) this.drawPanel(name);
+    const { escaped, cut, count } = this.looks;
+    const colours = new Map(entries.flatMap(({ members, color }) => members.map((place) => [place, color])));
+    const lanes = this.view.runs.map(({ name }, place) => ({ name, curves: this.runs[place], colour: colours.get(place) }));
+    drawLanes(this.root.querySelector(".thaw-cmp-lanes > div"), lanes, { escaped, cut, count });
+    this.root.querySelector(".thaw-cmp-lanes").hidden = !this.runs.some(({ lanes }) => lanes.length);
+    this.root.querySelector(".thaw-cmp-bar p").textContent = names.length ? "" : "Curves appear here once one of the runs has taken its first step.";
+    this.table();
+    this.root.dataset.panels = names.join();
+    this.root.dataset.lines = [...this.found.values()].reduce((sum, lines) => sum + lines.length, 0);
+  }
+
+  any(name) { return this.runs.some((run) => lineOf(run, name, "step", this.view.layer)); }
+
+  reserve(names) {
+    const root = this.root.querySelector(".thaw-cmp-panels");
+    const before = [...root.children].map(({ dataset }) => dataset.metric);
+    if (JSON.stringify(before) === JSON.stringify(names)) return;
+    const kept = new Map([...root.children].map((panel) => [panel.dataset.metric, panel]));
+    root.replaceChildren(...names.map((name) => {
+      const known = kept.get(name);
+      if (known) return known;
+      const panel = document.createElement("section");
+      panel.className = "thaw-cmp-panel";
+      panel.dataset.metric = name;
+      panel.innerHTML = '<header><h3></h3><small></small></header><div class="thaw-cmp-plot" role="img"></div>';
+      panel.querySelector("h3").textContent = METRICS[name]?.title ?? name;
+      this.sight.observe(panel);
+      return panel;
+    }));
+    for (const [name, panel] of kept) if (!names.includes(name)) {
+      this.Plotly.purge(panel.querySelector(".thaw-cmp-plot"));
+      this.sight.unobserve(panel);
+      this.inSight.delete(name);
+    }
+  }
+
+  drawKey(entries) {
+    const { escaped } = this.looks;
+    const html = entries.map(({ id, name, color, dash, members }) => {
+      const gone = members.map((place) => GONE[this.runs[place].gone]).find(Boolean);
+      const array = { solid: "", dash: "6 3", dot: "2 3", dashdot: "6 3 2 3", longdash: "9 4", longdashdot: "9 4 2 4" }[dash];
+      return `<li><button type="button" aria-pressed="${!this.hidden.has(id)}" data-id="${escaped(id)}"><svg viewBox="0 0 24 10" aria-hidden="true"><path d="M1 5H23" stroke="${color}" stroke-width="3" stroke-dasharray="${array}"/></svg><span>${escaped(name)}</span></button>${gone ? `<em>${gone}</em>` : ""}</li>`;
+    }).join("");
+    if (this.key.dataset.html === html) return;
+    const focused = this.key.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+    this.key.dataset.html = html;
+    this.key.innerHTML = html;
+    if (focused) this.key.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  }
+
+  // The longest time of any line, for the unit of the axis.
+  longest() { return Math.max(0, ...this.runs.flatMap(({ steps, epochs, curves }) => [steps.time.at(-1) ?? 0, epochs.time.at(-1) ?? 0, ...curves.map(({ time }) => time.at(-1) ?? 0)])); }
+
+  // What one entry of the key has in a panel: its line and where that is best; null where it has none.
+  lineFor(name, entry) {
+    const lines = entry.members.map((place) => lineOf(this.runs[place], name, this.view.axis, this.view.layer));
+    const line = entry.members.length > 1 ? together(lines) : lines[0];
+    const found = line && ends(line, METRICS[name]?.better ?? "low");
+    return found ? { ...entry, line, found, panel: METRICS[name]?.title ?? name, percent: METRICS[name]?.percent ?? false } : null;
+  }
+
+  drawPanel(name) {
+    this.stale.delete(name);
+    const { view, colours } = this;
+    const metric = METRICS[name] ?? { title: name, note: "from imported curves", better: null, log: true };
+    const panel = this.root.querySelector(`[data-metric="${CSS.escape(name)}"]`);
+    const [divisor, unit] = view.axis === "time" ? unitOf(this.longest()) : [1, ""];
+    const factor = metric.percent ? 100 : 1;
+    const log = view.log && metric.log;
+    const put = (values) => values.map((value) => (value === null || (log && value <= 0) ? null : value * factor));
+    const along = (line) => (divisor === 1 ? line.x : line.x.map((value) => (value === null ? null : value / divisor)));
+    const hover = `%{y:.4g}${metric.percent ? " %" : ""}`;
+    const there = this.found.get(name).filter(({ line }) => line.x.some((x) => x !== null));
+    const without = this.found.get(name).length - there.length;
+    const stars = { x: [], y: [], text: [], color: [] };
+    const traces = there.flatMap((entry) => this.traces(name, metric, entry, along(entry.line), put, hover));
+    if (metric.better) {
+      for (const { line, found, color, name: called } of there) {
+        stars.x.push(along(line)[found.best]);
+        stars.y.push(put(line.y)[found.best]);
+        stars.text.push(this.looks.escaped(this.looks.cut(called, 60)));
+        stars.color.push(color);
+      }
+      traces.push({
+        x: stars.x, y: stars.y, text: stars.text, type: "scatter", mode: "markers", name: "best", cliponaxis: false,
+        marker: { symbol: "star", size: 11, color: stars.color, line: { color: colours.background, width: 1 } }, hovertemplate: `best of %{text}: ${hover}<extra></extra>`,
+      });
+    }
+    const heading = name === "norm" ? `${metric.title} of ${view.layer}` : metric.title;
+    panel.querySelector("h3").textContent = heading;
+    const axisWords = { step: "step", epoch: "epoch", time: `time since the first step (${unit})` }[view.axis];
+    panel.querySelector("small").textContent = [metric.note, metric.better ? "★ best" : "", without ? `${without} without ${view.axis === "epoch" ? "epochs" : view.axis}` : ""].filter(Boolean).join(" \u00b7 ");
+    const plot = panel.querySelector(".thaw-cmp-plot");
+    plot.setAttribute("aria-label", `${heading} over ${axisWords}, ${there.length} lines; the table below the charts has their values`);
+    const logged = log ? this.scales.logAxis(there.flatMap(({ line }) => put(line.y))) : null;
+    this.Plotly.react(plot, traces, this.layout(name, axisWords, metric, logged, this.shown), {
+      displaylogo: false, displayModeBar: "hover", modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]], doubleClick: "autosize",
+      toImageButtonOptions: { filename: `compare-${name}`, scale: 2 },
+    });
+  }
+
+  // The traces of one entry: its band, its raw line, faint where a smoothed one is drawn over it.
+  traces(name, metric, { id, name: called, members, color, dash, line }, x, put, hover) {
+    const faint = this.looks.faded;
+    const smooth = metric.smooth && this.view.smoothing > 0;
+    const base = { x, type: "scatter", mode: "lines", name: this.looks.escaped(this.looks.cut(called, 60)), legendgroup: id, connectgaps: false };
+    const traces = [];
+    const band = (low, high, share) => {
+      const edge = { ...base, hoverinfo: "skip", line: { width: 0 } };
+      traces.push({ ...edge, y: put(low) }, { ...edge, y: put(high), fill: "tonexty", fillcolor: faint(color, share) });
+    };
+    const { steps, curves, unit } = this.runs[members[0]];
+    if (line.low) band(line.low, line.high, 0.18);
+    else if (name === "loss" && this.shown <= BAND_OF && !curves.length && steps.low.some((low, at) => low !== steps.high[at])) band(steps.low, steps.high, 0.08);
+    if (!metric.smooth && line.x.length > 60) { // of a line that stays where it is, its ends
+      const kept = line.y.map((value, at) => value !== line.y[at - 1] || value !== line.y[at + 1]);
+      const only = (values) => values.filter((_, at) => kept[at]);
+      return [...traces, { ...base, x: only(x), y: put(only(line.y)), line: { color, width: 2, dash }, hovertemplate: hover }];
+    }
+    const marks = metric.smooth ? {} : { mode: "lines+markers", marker: { size: 4, color } };
+    const raw = smooth ? { line: { color: faint(color, 0.28), width: 1 }, hoverinfo: "skip" } : { line: { color, width: 2, dash }, hovertemplate: hover };
+    traces.push({ ...base, ...marks, y: put(line.y), ...raw });
+    if (smooth) traces.push({ ...base, y: put(smoothed(line.step, line.y, this.view.smoothing, unit)), line: { color, width: 2, dash }, hovertemplate: hover });
+    return traces;
+  }
+
+  layout(name, axisWords, metric, log, count) {
+    const { view, colours } = this;
+    const axis = { gridcolor: colours.grid, linecolor: colours.grid, zeroline: false, ticks: "", automargin: true };
+    const kind = `${view.axis} ${view.logx} ${Boolean(log)}`; // a zoom on one kind of axis means nothing on another
+    const plot = this.root.querySelector(`[data-metric="${CSS.escape(name)}"] .thaw-cmp-plot`);
+    return {
+      height: 270, ...this.looks.widthOf(plot), margin: { l: 52, r: 14, t: 8, b: 40 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
+      font: { family: colours.font, size: 12, color: colours.text }, uirevision: kind, hovermode: count > 8 ? "closest" : "x unified", dragmode: "zoom",
+      hoverlabel: { bgcolor: colours.background, bordercolor: colours.grid, font: { color: colours.text, family: colours.font }, namelength: 40 },
+      xaxis: { ...axis, title: { text: axisWords, standoff: 6, font: { size: 12 } }, type: view.logx ? "log" : "linear", ...(view.axis === "step" ? { tickformat: ",d" } : {}) },
+      yaxis: { ...axis, nticks: 6, ...(metric.percent ? { ticksuffix: " %" } : {}), ...(name === "rate" ? { rangemode: "tozero", exponentformat: "e" } : {}), ...(log ? log.axis : {}) },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colours.muted, activecolor: colours.text },
+    };
+  }
+
+  table() {
+    if (!this.root.querySelector("details").open || !this.found) return;
+    const { escaped, count } = this.looks;
+    const told = (value, percent) => (percent ? `${(100 * value).toFixed(1)} %` : String(Number(value.toPrecision(4))));
+    const rows = [...this.found.values()].flat().map(({ name, panel, line, found, percent }) => {
+      const [low, high, last] = ["low", "high", "last"].map((end) => told(line.y[found[end]], percent));
+      return `<tr><th scope="row">${escaped(name)}</th><td>${escaped(panel)}</td><td>${low}</td><td>${count(line.step[found.low])}</td><td>${high}</td><td>${count(line.step[found.high])}</td><td>${last}</td></tr>`;
+    });
+    this.root.querySelector("tbody").innerHTML = rows.join("");
+  }
+}

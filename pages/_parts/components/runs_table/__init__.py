@@ -1,0 +1,44 @@
+"""All runs as a table: sorted by its headers, filtered, and with a box in each row that takes the run into a comparison."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pages._parts.shared import assets
+
+_FOLDER = Path(__file__).parent
+
+_component = st.components.v2.component(
+    "thaw_runs_table",
+    html='<div class="thaw-runs"></div>\n',
+    css=(_FOLDER.parent / "live_chart" / "virtual_table.css").read_text() + (_FOLDER / "runs_table.css").read_text(),
+    js=assets.loader("runs_table.js", "virtual_table.js", "looks.js"),
+    isolate_styles=False,
+)
+
+COLUMNS = (
+    "run_id", "called", "starred", "tags", "note", "status", "dataset", "version", "model", "freeze", "best_validation_accuracy", "best_epoch",
+    "validation_accuracy", "last_epoch", "test_accuracy", "seconds", "device", "created", "seed",
+)  # fmt: skip
+
+
+def runs_table(rows: Sequence[Mapping[str, Any]], most: int, key: str) -> tuple[str, list[str]]:
+    """Show the rows of `core.comparing.rows`, each with what the run is `called`. At most `most` runs may be chosen for a comparison.
+
+    Returns:
+        The id of a run that somebody wants to open, empty: of none; and those that are to be compared, none: nobody asks.
+    """
+    text = json.dumps({"most": most, "rows": [[row[name] for name in COLUMNS] for row in rows]}, separators=(",", ":"))
+    told = _component(key=key, data=text.encode(), on_opened_change=_nothing, on_compared_change=_nothing)
+    opened, compared = told.opened, told.compared
+    known = {row["run_id"] for row in rows}
+    return str(opened) if opened in known else "", [str(each) for each in compared if each in known] if isinstance(compared, list) else []
+
+
+def _nothing() -> None:
+    """Streamlit wants a callback for each event."""

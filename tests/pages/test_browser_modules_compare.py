@@ -1,0 +1,154 @@
+"""The chart of several runs and the table of all runs, module by module: smoothing, axes, repeats, lanes, filters and what is chosen."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tests.javascript import Modules
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = "\"q\" <img src=x onerror='document.body.dataset.hurt=1'> *b*"
+
+
+def test_smoothing_never_rewrites_what_is_drawn_and_has_no_pull_towards_zero(modules: Modules) -> None:
+    values = [5.0 + math.sin(step) for step in range(200)]
+    smooth = "return compare_lines.smoothed(values.map((_, at) => at + 1), values, 0.9, 1);"
+    whole, half = modules.run("compare_lines", smooth, values=values), modules.run("compare_lines", smooth, values=values[:90])
+    assert whole[:90] == half
+    assert whole[0] == pytest.approx(values[0])
+    mean = total = 0.0
+    for value, found in zip(values, whole, strict=True):  # TensorBoard's own
+        mean, total = 0.9 * mean + 0.1 * value, 0.9 * total + 0.1
+        assert found == pytest.approx(mean / total)
+    gaps = modules.run("compare_lines", "return compare_lines.smoothed([1, 2, 3], [1, null, 1], 0.5, 1);")
+    assert gaps == [1, None, 1]
+
+
+def test_a_coarser_summary_of_the_same_steps_is_as_smooth(modules: Modules) -> None:
+    script = """
+        const steps = Array.from({ length: 1024 }, (_, at) => at + 1), values = steps.map((step) => 10 - step / 200);
+        const fine = compare_lines.smoothed(steps, values, 0.95, 8);
+        const ends = steps.filter((step) => step % 8 === 0), means = ends.map((end) => (values[end - 1] + values[end - 8]) / 2);
+        const coarse = compare_lines.smoothed(ends, means, 0.95, 8);
+        return Math.max(...ends.slice(20).map((end, at) => Math.abs(fine[end - 1] - coarse[at + 20])));"""
+    assert modules.run("compare_lines", script) < 0.05
+
+
+def test_repeats_become_a_mean_and_a_band_also_at_other_levels(modules: Modules) -> None:
+    script = """
+        const line = (step, y) => ({ step, x: step.map((at) => at * 2), y });
+        return compare_lines.together([line([1, 2, 3, 4], [1, 1, 3, 3]), null, line([2, 4], [3, 5])]);"""
+    found = modules.run("compare_lines", script)
+    assert found["step"] == [2, 4]
+    assert found["y"] == [2, 4]
+    assert (found["low"], found["high"], found["runs"], found["x"]) == ([1, 3], [3, 5], [2, 2], [4, 8])
+    assert modules.run("compare_lines", "return compare_lines.together([null, null]);") is None
+    one_is_longer = "return compare_lines.together([{ step: [1, 2], x: [1, 2], y: [1, 1] }, { step: [1], x: [1], y: [3] }]);"
+    assert modules.run("compare_lines", one_is_longer)["runs"] == [2, 1]
+
+
+def test_a_line_has_its_axis_its_best_and_its_ends(modules: Modules) -> None:
+    script = """
+        const run = new compare_history.RunCurves();
+        run.take({ at: [0, 3, 0, 0, 3, "running"], reset: true, about: { total: 6, per_epoch: 2 },
+          steps: { step: [1, 2, 3], loss: [3, null, 1], rate: [1, 1, 1], time: [5, 6, 7] } });
+        const steps = { step: [4], loss: [2], low: [0], high: [4], rate: [1], time: [8], norm: [9] };
+        run.take({ at: [0, 4, 2, 0, 4, "running"], steps,
+          epochs: { epoch: [2], step: [4], time: [8], train_loss: [2], train_accuracy: [0.5], validation_loss: [null],
+            validation_accuracy: [0.25] } });
+        const axes = ["step", "epoch", "time"].map((axis) => compare_lines.lineOf(run, "loss", axis).x);
+        const ends = compare_lines.ends(compare_lines.lineOf(run, "loss", "step"), "low");
+        const later = [run.steps.low, run.steps.norm, compare_lines.lineOf(run, "validation_loss", "step"),
+          compare_lines.lineOf(run, "validation_accuracy", "epoch").x];
+        run.take({ at: run.at, gone: "deleted" });
+        const kept = [run.gone, run.steps.step.length];
+        run.take({ at: [1, 2, 0, 0, 4, "running"], reset: true, steps: { step: [2], loss: [2], rate: [1], time: [6] } });
+        return { axes, ends, later, kept, fresh: [run.gone, run.steps.step, run.epochs.step] };"""
+    found = modules.run("compare_lines compare_history", script)
+    assert found["axes"] == [[1, 2, 3, 4], [0.5, 1, 1.5, 2], [5, 6, 7, 8]]
+    assert found["ends"] == {"low": 2, "high": 0, "last": 3, "best": 2}
+    assert found["later"] == [[3, None, 1, 0], [None, None, None, 9], None, [2]]
+    assert found["kept"] == ["deleted", 4], "what is drawn stays"
+    assert found["fresh"] == [None, [2], []]
+
+
+def test_imported_curves_are_drawn_beside_what_they_mean(modules: Modules) -> None:
+    script = """
+        const run = new compare_history.RunCurves();
+        const curve = (name, as, value) => ({ name, as, step: [1, 2], value, time: [0, 1] });
+        run.take({ at: [0, 0, 0, 0, 1, "imported"], reset: true, about: { name: "x", per_epoch: null },
+          curves: [curve("acc", "validation_accuracy", [40, 90]), curve("memory", "", [1, 2]), curve("gradient_norm/fc", "", [3, 4])] });
+        const line = (name, layer) => compare_lines.lineOf(run, name, "step", layer)?.y ?? null;
+        return [line("validation_accuracy"), line("memory"), line("norm", "fc"), line("norm", "other"), line("loss"),
+          compare_lines.lineOf(run, "memory", "epoch").x];"""
+    assert modules.run("compare_lines compare_history", script) == [[0.4, 0.9], [1, 2], [3, 4], None, None, [None, None]]
+
+
+def test_lanes_join_neighbours_of_one_story_and_speak(modules: Modules) -> None:
+    script = """
+        document.body.innerHTML = "<div></div>";
+        const lanes = [["a", 1, [[1, "frozen"]]], ["b", 1, [[1, "frozen"]]], [hostile, 1, [[1, "frozen"], [5, "learns"]]]];
+        const curves = { lanes, about: { total: 10 }, lastStep: 4 };
+        compare_lanes.drawLanes(document.body.firstChild, [{ name: hostile, curves, colour: "#000000" }], looks);
+        return [compare_lanes.merged(lanes).map(({ label }) => label), document.querySelectorAll("img").length,
+          document.querySelector("figure").getAttribute("aria-label"),
+          [...document.querySelectorAll("i")].map(({ style }) => [style.left, style.width])];"""
+    labels, images, said, bars = modules.run("compare_lanes looks", script, hostile=HOSTILE)
+    assert labels == ["a to b", HOSTILE]
+    assert images == 0
+    assert f"{HOSTILE}: frozen from step 1, learns from step 5" in said
+    assert bars == [["0%", "100%"], ["0%", "40%"], ["40%", "60%"]]
+
+
+TABLE = """
+    document.body.innerHTML = "<div></div>";
+    window.sent = [];
+    const row = (id, called, status, tags, best, bestEpoch) =>
+      [id, called, false, tags, "", status, "digits", null, "resnet18", "head only", best, bestEpoch, best, 9, null, 61, "cpu", 1795991570, 0];
+    window.view = new runs_table.RunsTable(document.body.firstChild, virtual_table.VirtualTable, looks);
+    view.send = (what, value) => sent.push([what, value]);
+    view.take(JSON.stringify({ most: 2, rows: [row("c", hostile, "running", ["one"], 0.5, 3), row("b", "b", "finished", [], 0.9, 1),
+      row("a", "a", "finished", ["one", "two"], null, null)] }));"""
+SHOWN = "() => [...document.querySelectorAll('tr[data-key]')].map((line) => line.dataset.key)"
+
+
+def test_the_table_of_runs_is_sorted_filtered_and_chosen_from(modules: Modules) -> None:
+    page = modules.page
+    page.evaluate("sessionStorage.clear()")
+    modules.run("runs_table virtual_table looks", TABLE, hostile=HOSTILE)
+    assert page.evaluate(SHOWN) == ["c", "b", "a"]
+    page.get_by_role("button", name="Best").click()
+    assert page.evaluate(SHOWN) == ["b", "c", "a"], "what is not known comes last"
+    page.get_by_label("Tag").select_option("one")
+    assert page.evaluate(SHOWN) == ["c", "a"]
+    page.get_by_label("Tag").select_option("")
+    compare = page.locator("[data-act=compare]")
+    assert compare.is_disabled()
+    for id in ("a", "c"):
+        page.locator(f"[data-choose={id}]").check()
+    page.locator("[data-choose=b]").click()
+    assert not page.locator("[data-choose=b]").is_checked(), "no more than are compared"
+    compare.click()
+    page.locator("tr[data-key=b] th button").click()
+    assert page.evaluate("sent") == [["compared", ["a", "c"]], ["opened", "b"]], "the oldest first"
+    assert page.locator("img").count() == 0
+
+
+def test_what_is_chosen_and_sorted_is_there_after_a_reload_and_a_deleted_run_is_not(modules: Modules) -> None:
+    page = modules.page
+    page.evaluate("sessionStorage.clear()")
+    modules.run("runs_table virtual_table looks", TABLE, hostile="c")
+    page.locator("[data-choose=a]").check()
+    page.locator("tr[data-key=b] th button").focus()
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Best").click()
+    modules.run("runs_table virtual_table looks", TABLE, hostile="c")
+    assert page.evaluate(SHOWN) == ["b", "c", "a"]
+    assert page.evaluate("[...view.chosen].sort()") == ["a", "b"]
+    page.evaluate("view.take(JSON.stringify({ most: 2, rows: [] }))")
+    assert page.evaluate("[...view.chosen]") == []
+    assert "No run matches" in page.locator("tbody").inner_text()
+    page.evaluate("sessionStorage.clear()")
