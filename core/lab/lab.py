@@ -31,6 +31,7 @@ from core.helpers.helper import Helper, LabError, serve, step_back
 from core.lab import kinds
 from core.lab.cost_desk import CostDesk
 from core.lab.downloading import DownloadDesk
+from core.lab.rates import RateDesk
 from core.machine.hardware import Machine
 from core.machine.home import Home
 from core.machine.jobs import Starter
@@ -88,6 +89,7 @@ class Lab:
         self.exports = ExportDesk(home, starter)
         self.curating = CuratingDesk(home, starter)
         self.downloads = DownloadDesk(home, starter)
+        self.rates = RateDesk(home, starter)
         self._placing: threading.Thread | None = None
 
     def describe(self, model: str, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> ModelDescription:
@@ -288,7 +290,7 @@ class Lab:
     def rest(self) -> bool:
         """End the helper processes that were asked nothing for minutes, or hang: the next question starts them again. True: some went home."""
         own = [helper.rest() for helper in (self._helper, self._explaining, self._measuring)]
-        return any([*own, self._evaluating.rest(), self.exports.rest(), self.curating.rest(), self.downloads.rest()])
+        return any([*own, self._evaluating.rest(), self.exports.rest(), self.curating.rest(), self.downloads.rest(), self.rates.rest()])
 
     def close(self) -> None:
         """End the helper processes, for good."""
@@ -301,6 +303,7 @@ class Lab:
         self.exports.close()
         self.curating.close()
         self.downloads.close()
+        self.rates.close()
         for desk in desks:
             desk.join()
 
@@ -390,7 +393,7 @@ def main() -> None:
     from core.lab.answers import Answers
 
     answers = Answers()
-    serve(lambda question, cancelled, progress: answers.to(question, cancelled))
+    serve(answers.to)
 
 
 if __name__ == "__main__":
