@@ -18,6 +18,7 @@ from core.store.checkpoint import weights_of
 from pages._parts.components.live_chart import live_chart
 from pages._parts.run import (  # fmt: skip
     audit_view,
+    branch_view,
     drawer_view,
     export_view,
     findings_view,
@@ -29,6 +30,7 @@ from pages._parts.run import (  # fmt: skip
     steering_view,
     tuning_view,
 )
+from pages._parts.setup import branch
 from pages._parts.setup.form import write_code
 from pages._parts.shared import disk_view, draft, labels, waiting_view, words
 from pages._parts.shared.places import alone
@@ -53,7 +55,10 @@ def show(shared: Services, run: Run) -> None:
     with st.container(key="run_stage"):
         with st.container(key="run_charts"):
             if active or run.step:
-                alone(live_chart, run.id, lambda name: _inspect(shared, run, name), run.plan.layers if run.plan else ())
+                alone(
+                    live_chart, run.id, lambda name: _inspect(shared, run, name), run.plan.layers if run.plan else (),
+                    lambda step: branch.begin(shared, run, step), run.config.forgetting,
+                )  # fmt: skip
         with st.container(key="run_drawer"):
             if active and run.plan is not None and drawer_view.is_open(run):
                 drawer_view.show(shared, run)
@@ -71,6 +76,7 @@ def _below(shared: Services, run: Run) -> None:
             requests_view.show(shared, run)
             _weights(shared, run)
         resume_view.proved(shared, run)
+        branch_view.show(shared, run)
     alone(export_view.show, shared, run)
     alone(audit_view.show, shared, run, every=audit_view.TICK if active else None)
     alone(reuse_view.show, shared, run, every=reuse_view.TICK if active else None)
