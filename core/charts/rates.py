@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from core.records.rate_curve import RateCurve
@@ -38,6 +39,14 @@ def rate_figure(curve: RateCurve) -> go.Figure:
         figure.add_vline(x=curve.suggestion, line_width=1.5, line_dash="dash")
         # On a logarithmic axis an annotation stands at the power of ten.
         figure.add_annotation(
-            x=curve.suggestion, xref="x", y=1, yref="paper", yanchor="top", xanchor="left", xshift=5, showarrow=False, text=f"{curve.suggestion:g}"
+            x=math.log10(curve.suggestion),
+            xref="x",
+            y=1,
+            yref="paper",
+            yanchor="top",
+            xanchor="left",
+            xshift=5,
+            showarrow=False,
+            text=f"{curve.suggestion:g}",
         )
     return figure

@@ -23,7 +23,10 @@ GROWN = 4.0
 """A smoothed loss this many times as high as the lowest ends the trial: it grows from there on."""
 
 FALL = 0.03
-"""A loss that falls by less than this share of itself, or by less than its own noise, does not count as falling."""
+"""A loss that falls by less than this share of itself does not count as falling."""
+
+NOISE = 2.0
+"""Nor does one that falls by less than so many times what it varies by from batch to batch: of 200 trials of nothing but chance, 2 seemed to fall."""
 
 ASIDE = 10.0
 """How far below the rate at which the loss grows again a suggestion stays, at least, as a factor."""
@@ -101,7 +104,7 @@ def suggest(tried: Sequence[float], losses: Sequence[float]) -> Suggestion:
     first = float(values[: max(3, lowest // 4)].mean()) if lowest >= 3 else float(values[0])
     noise = float(np.std(np.array(losses[: max(3, finite // 3)]) - values[: max(3, finite // 3)]))
     fall = first - float(values[lowest])
-    if fall < max(FALL * abs(first), noise):
+    if fall < max(FALL * abs(first), NOISE * noise):
         why = f"it goes from {first:.4g} to {values[lowest]:.4g}, and varies by {noise:.2g} from batch to batch"
         return Suggestion(smoothed, None, f"the loss never falls between {tried[0]:.3g} and {tried[finite - 1]:.3g}: {why}", tried[lowest], grows)
     slope = np.gradient(values[: lowest + 1], np.log(np.array(tried[: lowest + 1])))

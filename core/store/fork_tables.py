@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from core.config import RunConfig
 from core.records.events import RunStatus
@@ -12,6 +13,9 @@ from core.store.reading import FORK
 
 NOT_BEGUN = "this branch was not put together to its end; branch off once more"
 """What a row says whose files are still being laid beside each other, and of one whose maker was killed meanwhile."""
+
+AT_ONCE = 10_000
+"""Steps that are copied in one transaction."""
 
 _SHARED = ("plan", "tuning", "active_seconds")
 _PAST = {
@@ -33,6 +37,8 @@ class ForkTables(Database):
     def create_fork(self, config: RunConfig, fork: Fork) -> str:
         """Insert a branch with its parent's past, and return its id. It has ended for now: `ask_to_resume` has it wait, once its files are there.
 
+        Where it fails in between, the row is there and says so.
+
         Raises:
             KeyError: there is no such parent.
         """
@@ -46,17 +52,30 @@ class ForkTables(Database):
                 f" SELECT ?, ?, ?, ?, ?, ?, ?, ?, {', '.join(_SHARED)} FROM runs WHERE id = ?",
                 (run_id, now, config.to_json(), RunStatus.FAILED, NOT_BEGUN, now, FORK.dump_json(fork).decode(), fork.step, fork.parent),
             )
-            for table, names in _PAST.items():
-                columns = ", ".join(names)
-                # A change holds from its step on: that of the checkpoint's next step may have been made before it, which it says itself.
-                last = fork.step + 1 if table == "changes" else fork.step
-                order = " ORDER BY id" if table in ("changes", "inspections") else ""
-                connection.execute(
-                    f"INSERT INTO {table} (run, {columns}) SELECT ?, {columns} FROM {table} WHERE run = ? AND step <= ?{order}",
-                    (run_id, fork.parent, last),
+        for table, columns, first, last, more in self._parts(fork):
+            order = " ORDER BY id" if table in ("changes", "inspections") else ""
+            self._write(
+                (
+                    f"INSERT INTO {table} (run, {columns}) SELECT ?, {columns} FROM {table} WHERE run = ? AND step > ? AND step <= ?{more}{order}",
+                    [(run_id, fork.parent, first, last)],
                 )
-            connection.execute("UPDATE runs SET epoch = COALESCE((SELECT max(epoch) FROM steps WHERE run = ?), 0) WHERE id = ?", (run_id, run_id))
+            )
+        with self._transaction() as connection:
+            epoch = "COALESCE((SELECT epoch FROM steps WHERE run = ? ORDER BY step DESC LIMIT 1), 0)"
+            connection.execute(f"UPDATE runs SET epoch = {epoch} WHERE id = ?", (run_id, run_id))
         return run_id
+
+    def _parts(self, fork: Fork) -> Iterator[tuple[str, str, int, int, str]]:
+        """What is copied at once, so that nobody waits long for the lock: (table, columns, steps above this one up to that one, and what else)."""
+        levels = [int(row["level"]) for row in self._read("SELECT DISTINCT level FROM levels WHERE run = ? ORDER BY level", (fork.parent,))]
+        for table, names in _PAST.items():
+            # A change holds from its step on: that of the checkpoint's next step may have been made before it, which it says itself.
+            last = fork.step + 1 if table == "changes" else fork.step
+            for level in levels if table == "levels" else [0]:
+                more = f" AND level = {level}" if table == "levels" else ""
+                size = AT_ONCE << level if table in ("steps", "levels") else last + 2
+                for first in range(-1, last + 1, size):
+                    yield table, ", ".join(names), first, min(first + size, last), more
 
     def fork(self, run_id: str) -> Fork | None:
         """Where a run branched off; None for one that began by itself. Raises KeyError for an unknown run."""

@@ -55,15 +55,20 @@ def show(shared: Services, run: Run) -> None:
     with st.container(key="run_stage"):
         with st.container(key="run_charts"):
             if active or run.step:
-                alone(
-                    live_chart, run.id, lambda name: _inspect(shared, run, name), run.plan.layers if run.plan else (),
-                    lambda step: branch.begin(shared, run, step), run.config.forgetting,
-                )  # fmt: skip
+                alone(_charts, shared, run)
         with st.container(key="run_drawer"):
             if active and run.plan is not None and drawer_view.is_open(run):
                 drawer_view.show(shared, run)
     with st.container():
         _below(shared, run)
+
+
+def _charts(shared: Services, run: Run) -> None:
+    """The live charts. For a fragment: what is pressed in them draws nothing else anew, but for a step from which another run branches off."""
+    if draft.BRANCH in st.query_params:
+        st.rerun(scope="app")
+    layers = run.plan.layers if run.plan else ()
+    live_chart(run.id, lambda name: _inspect(shared, run, name), layers, lambda step: branch.begin(shared, run, step), run.config.forgetting)
 
 
 def _below(shared: Services, run: Run) -> None:

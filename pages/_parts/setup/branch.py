@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from core.store import Run, UnreadableRun
 from core.worker import forking
 from pages._parts.shared import draft, naming, words
 from pages._parts.shared.services import Services
+
+_OPENED = "setup_branch_opened"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ def begin(shared: Services, run: Run, step: int) -> None:
         return
     before = forking.standing(run.config, shared.store.changes_after(run.id), planned.point.step)
     draft.set_up(before, before=before)
+    st.session_state[_OPENED] = f"{run.id}@{step}"
     st.query_params.from_dict({draft.SET_UP: "1", draft.BRANCH: f"{run.id}@{step}"})
 
 
@@ -45,25 +49,39 @@ def in_url() -> dict[str, str]:
     return {draft.BRANCH: asked} if asked else {}
 
 
+def open_link(shared: Services) -> None:
+    """Fill the form with the parent's settings where a link names a branch and no setting. Before any widget is drawn."""
+    asked = st.query_params.get(draft.BRANCH)
+    if asked is None or st.session_state.get(_OPENED) == asked:
+        return
+    st.session_state[_OPENED] = asked
+    if RunConfig.model_fields.keys().isdisjoint(st.query_params):
+        with suppress(ConfigError, UnreadableRun, KeyError):  # said by `of_draft`
+            draft.fill(_begun(shared, asked).before)
+
+
 def of_draft(shared: Services) -> Begun | None:
     """The branch that the address asks for; None for a run of its own. What cannot be had is said, and forgotten."""
     asked = st.query_params.get(draft.BRANCH)
     if asked is None:
         return None
     try:
-        found = re.fullmatch(r"([\w-]{1,60})@(\d{1,12})", asked)
-        if found is None:
-            raise ConfigError("fork", "the address does not name a run and a step; it would look like fork=RUN@120")
-        run = shared.store.run(found[1])
-        planned = forking.plan(shared.home, shared.store, run.id, int(found[2]), {})
+        return _begun(shared, asked)
     except (ConfigError, UnreadableRun) as error:
         st.warning(words.plain(f"Nothing is branched off: {error.message}"), icon=":material/link_off:")
     except KeyError:
         st.warning("Nothing is branched off: the run is not there any more. What the form has starts a run of its own.", icon=":material/link_off:")
-    else:
-        before = forking.standing(run.config, shared.store.changes_after(run.id), planned.point.step)
-        return Begun(run, int(found[2]), before, planned.fork)
     return None
+
+
+def _begun(shared: Services, asked: str) -> Begun:
+    found = re.fullmatch(r"([\w-]{1,60})@(\d{1,12})", asked)
+    if found is None:
+        raise ConfigError("fork", "the address does not name a run and a step; it would look like fork=RUN@120")
+    run = shared.store.run(found[1])
+    planned = forking.plan(shared.home, shared.store, run.id, int(found[2]), {})
+    before = forking.standing(run.config, shared.store.changes_after(run.id), planned.point.step)
+    return Begun(run, int(found[2]), before, planned.fork)
 
 
 def show(begun: Begun, config: RunConfig | None, errors: Mapping[str, str]) -> dict[str, str]:

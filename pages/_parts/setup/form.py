@@ -42,6 +42,7 @@ _GO_ON = "setup_go_on"
 def show(shared: Services) -> None:
     """Show the form. Starting a run puts its id into the URL."""
     draft.open_draft()
+    branch.open_link(shared)
     trained.begin(shared)
     form = Form(shared)
     config, form.errors = checks.checked(shared)
