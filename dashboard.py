@@ -56,7 +56,7 @@ NO_SUCH_RUN, BAD_CURSOR, UNREADABLE = 4404, 4400, 4422  # close codes of /live, 
 
 
 async def live(socket: WebSocket) -> None:
-    """Send what is new about `?run=ID` after the cursor in `after`, `level`, `heat`, `epoch`, `change`, `inspection`, until the browser hangs up."""
+    """Send what is new about `?run=ID` after the cursor in `after`, `level`, `heat`, `epoch`, `change`, `inspection`, `forgetting`, until the browser hangs up."""
     await socket.accept()
     try:
         cursor = _cursor(socket)
@@ -92,7 +92,7 @@ def _cursor(socket: WebSocket) -> Cursor | None:
     """The cursor that the browser gives back, or None if it has nothing yet. ValueError for anything but whole numbers."""
     if "after" not in socket.query_params:
         return None
-    names = ("level", "after", "heat", "epoch", "change", "inspection")  # in the order of Cursor's fields; `after` is its step
+    names = ("level", "after", "heat", "epoch", "change", "inspection", "forgetting")  # in the order of Cursor's fields; `after` is its step
     return Cursor(*(int(socket.query_params.get(name, 0)) for name in names))  # type: ignore[arg-type]  # the status is left out
 
 

@@ -50,6 +50,7 @@ def check(config: RunConfig) -> RunConfig:
     schedule = find(SCHEDULES, "schedule", config.schedule)
     augmentation = find_augmentation(config.augmentation)
     _check_together(config, optimizer, augmentation)
+    _check_forgetting(config)
     _check_steps(config)
     return config.replace(
         dataset=_dataset(config.dataset),
@@ -76,6 +77,18 @@ def _check_together(config: RunConfig, optimizer: OptimizerEntry, augmentation: 
     if config.threads is not None and config.threads > cores():
         few = f"{cores()} or less" if cores() > 1 else "1"
         raise ConfigError("threads", f"{config.threads} are more than this machine's {cores()} processor cores; use {few}, or leave it empty")
+
+
+def _check_forgetting(config: RunConfig) -> None:
+    """See that there is something to forget."""
+    if config.forgetting and config.starting_weights == "random":
+        remedy = "set starting_weights to pretrained or to a file, or forgetting to false"
+        raise ConfigError("forgetting", f"true has nothing to measure: random weights know nothing that could be forgotten; {remedy}")
+    if config.old_task is not None and not config.forgetting:
+        remedy = "set forgetting to true, or leave it empty"
+        raise ConfigError("old_task", f"{quoted(config.old_task)} is of use only where what is forgotten is measured; {remedy}")
+    if config.old_task is not None and not pasted(config.old_task, "old_task").is_dir():
+        raise ConfigError("old_task", f"{quoted(config.old_task)} is no folder; give the path of one that holds a folder for each class")
 
 
 def _check_steps(config: RunConfig) -> None:

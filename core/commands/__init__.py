@@ -15,6 +15,7 @@ from core.machine.home import Home
 
 COMMANDS = {
     "train": ("train", "train in the foreground; Ctrl-C stops and saves"),
+    "find-rate": ("find_rate", "try rising learning rates on a copy for some steps, and say which one to take, and why"),
     "runs": ("listing", "list the newest runs; filtered and sorted as you like"),
     "compare": ("comparison", "what differs between runs, what each came to, and runs that differ in their seed as mean and spread"),
     "diff": ("weights_difference", "how far each layer of two files of weights, or of two runs, is apart; exit status 1 if a frozen one moved"),
@@ -41,6 +42,7 @@ COMMANDS = {
     "notions": ("notions", "list what a course on fine-tuning names, or explain one of it: a sentence, the code, where it is seen"),
     "modes": ("modes", "try requires_grad=False, eval(), no_grad() and inference_mode() on a model: gradients, statistics, dropout, memory"),
     "resume": ("resume", "let a paused run go on; continue one that was stopped, interrupted, lost or failed; train a finished one on"),
+    "fork": ("fork", "branch off from a step of a run with another freeze plan, learning rate, optimizer or data, in the same batch order"),
     "queue": ("queue", "list the runs that wait for a place, the next one first, and order them"),
     "work": ("queue", "begin waiting runs as places become free, without a server; Ctrl-C ends it, runs go on"),
     "delete": ("bin", "put runs into the bin; restore brings them back"),

@@ -16,6 +16,7 @@ from core.comparing.rows import Row, Wanted, row_of
 from core.machine.home import Home
 from core.records import telling
 from core.records.events import Reuse
+from core.records.forks import told
 from core.records.labels import written
 from core.records.speed import Tuning
 from core.store import Run, RunStore, UnreadableRun, recovery
@@ -84,7 +85,7 @@ def _print_line(row: Row, run: Run | UnreadableRun) -> None:
     print(
         f"{run.id:22} {run.status:10} {f'{run.epoch}/{run.config.epochs}':>9} {run.step:>8} {best or 'none':>16} "
         f"{percent(row['validation_accuracy']):>8} {percent(row['test_accuracy']):>7} {run.active_seconds:>7.1f} s"
-        f"  {label.before(run.labels)}{run.config.model} on {run.config.dataset}, {run.config.freeze}"
+        f"  {label.before(run.labels)}{run.config.model} on {run.config.dataset}, {run.config.freeze}{_branch(run)}"
     )
 
 
@@ -102,7 +103,16 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
         epochs = [{name: _json_number(value) for name, value in asdict(row).items()} for row in store.epochs_after(run_id)]
         found = {"history": epochs, "tuning": _tuning(store.tuning(run_id)), **data(run), "notes": _notes(run, store.reuse(run_id))}
         print(
-            json.dumps({**summary(home, run), "config": run.config.model_dump(), "error": run.error, "continued": store.continued(run_id), **found})
+            json.dumps(
+                {
+                    **summary(home, run),
+                    "config": run.config.model_dump(),
+                    "error": run.error,
+                    "continued": store.continued(run_id),
+                    "branches": [{"run_id": branch, "step": step} for branch, step in store.branches(run_id)],
+                    **found,
+                }
+            )
         )
         return 0
     print(
@@ -110,6 +120,10 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     )
     for name, value in run.config.model_dump().items():
         print(f"  {name:20} {value}")
+    for line in told(run.fork) if run.fork else ():
+        print(line)
+    for branch, step in store.branches(run_id):
+        print(f"branch {branch} begins behind step {step:,}")
     if run.plan:
         print(
             f"data: {len(run.plan.classes):,} classes, {run.plan.train_samples:,} training, {run.plan.validation_samples:,} validation and "
@@ -139,6 +153,11 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     if run.error:
         print(run.error)
     return 0
+
+
+def _branch(run: Run) -> str:
+    """Where a run branched off, for a line of a list; nothing of one that began by itself."""
+    return f"; branch of {run.fork.parent} from step {run.fork.step:,} on" if run.fork else ""
 
 
 def _notes(run: Run, reuse: Reuse | None) -> tuple[str, ...]:
@@ -172,6 +191,7 @@ def summary(home: Home, run: Run | UnreadableRun) -> dict[str, Any]:
         "run_id": run.id,
         **written(run.labels),
         "status": run.status,
+        "fork": asdict(run.fork) if run.fork else None,
         "epochs": result.epochs if result else run.epoch,
         "steps": result.steps if result else run.step,
         "train_loss": result.train_loss if result else None,

@@ -57,15 +57,7 @@ def config(arguments: argparse.Namespace, home: Home) -> RunConfig:
         text = getattr(arguments, name)
         if text is None:
             continue
-        if name.endswith("_options"):
-            try:
-                values[name] = read_json(text)
-            except TooMuch as error:
-                raise ConfigError(name, f"{error}; write for example {EXAMPLES[name]}") from None
-            except ValueError:
-                raise ConfigError(name, f"{quoted(text)} is not JSON; write for example '{EXAMPLES[name]}'") from None
-        else:
-            values[name] = None if name in MAY_BE_EMPTY and text.strip().lower() in ("", "none") else text
+        values[name] = value(name, text)
     from core import networks
 
     if values.get("model") in (saved := networks.saved(home)):
@@ -80,6 +72,18 @@ def config(arguments: argparse.Namespace, home: Home) -> RunConfig:
         if fit := own.fit_of(home, values["dataset"]):
             values["fit"] = fit  # what the dataset's person chose for it; --fit says otherwise
     return RunConfig(**values)
+
+
+def value(name: str, text: str) -> Any:
+    """What a flag for the field `name` was given, as `RunConfig` takes it. Raises ConfigError on the field for what is no JSON where it must be."""
+    if not name.endswith("_options"):
+        return None if name in MAY_BE_EMPTY and text.strip().lower() in ("", "none") else text
+    try:
+        return read_json(text)
+    except TooMuch as error:
+        raise ConfigError(name, f"{error}; write for example {EXAMPLES[name]}") from None
+    except ValueError:
+        raise ConfigError(name, f"{quoted(text)} is not JSON; write for example '{EXAMPLES[name]}'") from None
 
 
 def _text_of(path: Path) -> str:

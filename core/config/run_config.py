@@ -64,6 +64,8 @@ EXAMPLES: Mapping[str, str] = {
     "fixed_views": "4",
     "watch_budget": "0.02",
     "checkpoint_minutes": "5",
+    "forgetting": "true",
+    "old_task": "/home/me/old-pictures",
     "fault": "none",
 }
 """A value for each field of a run that can be used: the remedy in an error."""
@@ -205,6 +207,12 @@ class RunConfig(BaseModel):
     checkpoint_minutes: float = Field(
         5.0, gt=0, le=10_000, allow_inf_nan=False, description="Minutes after which a checkpoint is made, from which the run could go on"
     )
+    forgetting: bool = Field(
+        False, description="Measure what is forgotten: how far each layer is from its start, and how well the old task is still done"
+    )
+    old_task: str | None = Field(
+        None, description="Folder of class folders of the old task, for weights of no run of Thaw; empty: as the run that they come from has it"
+    )
     fault: Literal[
         "none", "no zero_grad", "all frozen", "drifting BatchNorm", "frozen in optimizer", "shuffled labels", "leaking split", "imbalanced classes"
     ] = Field("none", description="Break the run on purpose, to see what goes wrong: " + ", ".join(FAULTS))  # fmt: skip
@@ -228,6 +236,11 @@ class RunConfig(BaseModel):
         if isinstance(value, bool):
             raise ValueError("must be a number")
         return value
+
+    @field_validator("old_task", mode="before")
+    @classmethod
+    def _nothing(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and not value.strip() else value
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -313,7 +326,7 @@ def _config_error(error: ValidationError) -> ConfigError:
     return ConfigError(field, f"{_in_words(first)}, got {quoted(value)}; try {EXAMPLES[field]}")
 
 
-_LONGEST = {"dataset": LONGEST_PATH, "starting_weights": LONGEST_PATH, "augmentation": LONGEST_PATH}
+_LONGEST = {"dataset": LONGEST_PATH, "starting_weights": LONGEST_PATH, "augmentation": LONGEST_PATH, "old_task": LONGEST_PATH}
 _IN_PARTS = ("model", "freeze", "timeline", "learning_rate_multipliers")
 
 

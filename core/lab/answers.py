@@ -23,7 +23,7 @@ class Answers:
     def __init__(self) -> None:
         self._bench: Bench | None = None
 
-    def to(self, question: dict[str, Any], cancelled: Callable[[], bool]) -> Any:
+    def to(self, question: dict[str, Any], cancelled: Callable[[], bool], progress: Callable[[str, float | None], None]) -> Any:
         """The answer to one question, ready for JSON; None if it was cancelled."""
         from core.machine import devices
         from core.model import anatomy
@@ -68,6 +68,15 @@ class Answers:
                 from core.networks.models import find_model
 
                 return str(place(find_model(model)))
+            case {"question": "rate", "config": config, "home": home, "asked": asked}:
+                from core.worker.finding_rate import find_rate
+
+                try:
+                    return kinds.RATES.dump_python(
+                        find_rate(RunConfig(**config), Home(Path(home)), **asked, cancelled=cancelled, progress=progress), mode="json"
+                    )
+                except Cancelled:
+                    return None
             case {"question": "cost", "config": config, "classes": classes}:
                 return self._cost(RunConfig(**config), classes, cancelled)
             case _:

@@ -12,6 +12,7 @@ from core.records.layers import ModelDescription
 from core.records.loading import Loading
 from core.records.modes import Modes
 from core.records.normalising import Seen
+from core.records.rate_curve import RateCurve
 from core.records.sources import ModelSource
 from core.records.starting_weights import WeightsFit
 from core.records.walkthrough import Check, Example, NodeStory, Walkthrough
@@ -31,6 +32,7 @@ MODES = TypeAdapter(Modes)
 NODE = TypeAdapter(NodeStory)
 CHECKS = TypeAdapter(tuple[Check, ...])
 WEIGHTS = TypeAdapter(WeightsFit)
+RATES = TypeAdapter(RateCurve)
 
 SEEN_BY = (
     "dataset", "model", "image_size", "fit", "starting_weights", "head_dropout", "head_hidden", "seed", "validation_share", "batch_size", "doubles",

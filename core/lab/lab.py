@@ -32,6 +32,7 @@ from core.lab import kinds
 from core.lab.comparing import ComparingDesk
 from core.lab.cost_desk import CostDesk
 from core.lab.downloading import DownloadDesk
+from core.lab.rates import RateDesk
 from core.machine.hardware import Machine
 from core.machine.home import Home
 from core.machine.jobs import Starter
@@ -90,6 +91,8 @@ class Lab:
         self.curating = CuratingDesk(home, starter)
         self.downloads = DownloadDesk(home, starter)
         self.comparing = ComparingDesk(home, starter)
+        self.rates = RateDesk(home, starter)
+        self._others = (self._evaluating, self.exports, self.curating, self.downloads, self.comparing, self.rates)
         self._placing: threading.Thread | None = None
 
     def describe(self, model: str, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> ModelDescription:
@@ -290,20 +293,13 @@ class Lab:
     def rest(self) -> bool:
         """End the helper processes that were asked nothing for minutes, or hang: the next question starts them again. True: some went home."""
         own = [helper.rest() for helper in (self._helper, self._explaining, self._measuring)]
-        return any([*own, self._evaluating.rest(), self.exports.rest(), self.curating.rest(), self.downloads.rest(), self.comparing.rest()])
+        return any([*own, *(desk.rest() for desk in self._others)])
 
     def close(self) -> None:
         """End the helper processes, for good."""
         desks = (self._desk, self._walking, self._weighing)
-        for desk in desks:
-            desk.close()
-        for helper in (self._helper, self._explaining, self._measuring):
-            helper.close()
-        self._evaluating.close()
-        self.exports.close()
-        self.curating.close()
-        self.downloads.close()
-        self.comparing.close()
+        for each in (*desks, self._helper, self._explaining, self._measuring, *self._others):
+            each.close()
         for desk in desks:
             desk.join()
 
@@ -393,7 +389,7 @@ def main() -> None:
     from core.lab.answers import Answers
 
     answers = Answers()
-    serve(lambda question, cancelled, progress: answers.to(question, cancelled))
+    serve(answers.to)
 
 
 if __name__ == "__main__":

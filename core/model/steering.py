@@ -64,7 +64,7 @@ class Steering:
         self.stand_in = optimizers.build(config.replace(fused_optimizer=False), [torch.zeros(1)])
         self.schedule = schedules.build(config, self.stand_in, total, steps_per_epoch)
         self.optimizer = optimizers.build(config, trainable(model))
-        self._regroup()
+        self.regroup()
 
     @property
     def learning_rate(self) -> float:
@@ -98,18 +98,13 @@ class Steering:
         frozen, factors = frozen_parameters(plan, self.layers), multipliers_by_parameter(multipliers, self.layers)
         correction = self.correction
         if change.learning_rate is not None:
-            scheduled = float(self.stand_in.param_groups[0]["lr"])
-            if scheduled == 0:
-                raise ConfigError(
-                    "learning_rate", f"the schedule has come down to 0, which no factor makes {change.learning_rate:g}; start a new run"
-                )
-            correction = change.learning_rate / scheduled
+            correction = change.learning_rate / self._scheduled(change.learning_rate)
         self.freeze_plan, self.multipliers, self.factors, self.correction = plan, multipliers, factors, correction
         self.freezing.freeze(frozen)
-        self._regroup()
+        self.regroup()
         return self.plan
 
-    def _regroup(self) -> None:
+    def regroup(self) -> None:
         """Give the optimizer one group for each multiplier, holding what learns and nothing else."""
         optimizer = self.optimizer
         held = {parameter for group in optimizer.param_groups for parameter in group["params"]}
@@ -128,6 +123,21 @@ class Steering:
         settings = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
         optimizer.param_groups[:] = [{**settings, "params": members, "multiplier": factor} for factor, members in groups.items()]
         self._set_rates()
+
+    def learn_at(self, rate: float) -> None:
+        """Have a layer whose multiplier is 1 learn at `rate` from the next step on, and each other at its own multiple of it.
+
+        Raises:
+            ConfigError: on `learning_rate`, the schedule has come down to 0.
+        """
+        self.correction = rate / self._scheduled(rate)
+        self._set_rates()
+
+    def _scheduled(self, wanted: float) -> float:
+        scheduled = float(self.stand_in.param_groups[0]["lr"])
+        if scheduled == 0:
+            raise ConfigError("learning_rate", f"the schedule has come down to 0, which no factor makes {wanted:g}; start a new run")
+        return scheduled
 
     def _set_rates(self) -> None:
         scheduled = self.stand_in.param_groups[0]

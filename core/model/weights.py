@@ -115,7 +115,7 @@ def matched(model: nn.Module, entry: ModelEntry, state: Mapping[str, Tensor], na
     own = model.state_dict()
     given = {_today(key): tensor for key, tensor in state.items()}
     children = [child for child, _ in model.named_children()]
-    fit, remark = choose(given, own, children, _heads(entry), _can_be_interpolated if isinstance(model, VisionTransformer) else None, name)
+    fit, remark = choose(given, own, children, heads_of(entry), _can_be_interpolated if isinstance(model, VisionTransformer) else None, name)
     named = {mine: given[theirs] for theirs, mine in fit.named(list(given)).items()} | {mine: given[theirs] for mine, theirs in fit.names.items()}
     if isinstance(model, VisionTransformer):
         named = _at_image_size(model, named, name)
@@ -147,7 +147,7 @@ def _fit(model: nn.Module, entry: ModelEntry, state: Mapping[str, Tensor], name:
     return _in_words(found)
 
 
-def _heads(entry: ModelEntry) -> tuple[str, ...]:
+def heads_of(entry: ModelEntry) -> tuple[str, ...]:
     """How the names of what a file may lack begin: heads, and auxiliary classifiers."""
     return tuple(f"{part}." for part in (*entry.family.head, *entry.family.auxiliary))
 
@@ -187,7 +187,7 @@ def _check(
 ) -> None:
     """See that `loaded` is all that the model needs, of its shapes, and that what else the file has is of no larger model."""
     missing = [key for key in own if key not in loaded]
-    heads = _heads(entry)
+    heads = heads_of(entry)
     outer = {key.partition(".")[0] for key in own if not key.startswith(heads)}
     unknown = [key for key in named if key not in own and not key.startswith(heads)]
     if not missing:  # what lies beside the model's parts is another head, or of the training; what lies in them is of a larger model

@@ -108,6 +108,7 @@ class ContinuedRuns(SignalTables):
             connection.execute("DELETE FROM steps WHERE run = ? AND step > ?", (run_id, at.step))
             connection.execute("DELETE FROM levels WHERE run = ? AND step > ?", (run_id, at.step))
             connection.execute("DELETE FROM epochs WHERE run = ? AND epoch > ?", (run_id, at.epochs))
+            connection.execute("DELETE FROM forgetting WHERE run = ? AND step > ?", (run_id, at.step))
             connection.executemany("DELETE FROM changes WHERE id = ?", [(change.id,) for change in dropped])
             last = connection.execute("SELECT max(epoch) FROM steps WHERE run = ?", (run_id,)).fetchone()[0]
             connection.execute("UPDATE runs SET step = ?, epoch = ? WHERE id = ?", (at.step, last or 0, run_id))

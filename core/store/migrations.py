@@ -134,6 +134,18 @@ MIGRATIONS: tuple[str, ...] = (
         starred INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN fork TEXT;
+    CREATE TABLE forgetting (
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        step INTEGER NOT NULL,
+        accuracy REAL,
+        pictures INTEGER NOT NULL,
+        seconds REAL NOT NULL,
+        drift BLOB NOT NULL,
+        PRIMARY KEY (run, step)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

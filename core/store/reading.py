@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.config import ConfigError, RunConfig
 from core.records.events import RunPlan, RunResult, RunStatus
+from core.records.forks import Fork
 from core.records.profile import StepTimes
 from core.store.label_tables import labels_of
 from core.store.rows import Row
@@ -19,6 +20,7 @@ from core.store.rows import Row
 PLAN = TypeAdapter(RunPlan)
 RESULT = TypeAdapter(RunResult)
 TIMES = TypeAdapter(StepTimes)
+FORK = TypeAdapter(Fork)
 
 SAID = 200
 """Characters that are shown of what was found in place of a value."""
@@ -131,7 +133,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "claimed_by": _or_none(str),
     "binned": _or_none(_number),
     "labels": labels_of,
+    "fork": _json(FORK),
 }
 
-_LATER = ("place", "claimed_by", "binned", "labels")
+_LATER = ("place", "claimed_by", "binned", "labels", "fork")
 """What the `run.json` of an earlier Thaw does not have."""

@@ -22,7 +22,7 @@ from core.store.reading import UnreadableRun, read_run
 from core.store.run_folder import FORGOTTEN, read_notice, read_row, read_rows
 from core.store.trouble import StoreError
 
-NOT_KEPT = "histograms that were asked for and the list of requests are not kept on disk"
+NOT_KEPT = "histograms that were asked for, what it forgot and the list of requests are not kept on disk"
 _ENDED = [str(status) for status in RunStatus if not status.active]
 
 

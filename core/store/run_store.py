@@ -8,7 +8,6 @@ history reads about a thousand rows from the level that fits.
 from __future__ import annotations
 
 import json
-import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,13 +16,16 @@ from typing import Any
 
 from core.config import RunConfig
 from core.records.events import ChangeRow, Command, CommandKind, EpochRow, RunPlan, RunResult, RunStatus, StepBlock
+from core.records.forks import Fork
 from core.records.labels import NONE, Labels
 from core.records.profile import StepTimes
 from core.records.summaries import LevelRow
 from core.store.bin_tables import BinTables
 from core.store.compare_tables import CompareTables
 from core.store.continued import ContinuedRuns
-from core.store.database import unknown
+from core.store.database import new_id, unknown
+from core.store.forgetting_tables import ForgettingTables
+from core.store.fork_tables import ForkTables
 from core.store.label_tables import LABELS, LabelTables
 from core.store.queue_tables import HOLDS, LAST_PLACE, REFUSE_COMMANDS, WAITS, QueueTables
 from core.store.reading import PLAN, RESULT, UnreadableRun, read_run, readable
@@ -65,6 +67,8 @@ class Run:
     """When it was put into the bin; None: it is not there."""
     labels: Labels = NONE
     """What people call it."""
+    fork: Fork | None = None
+    """Where it branched off from another run; None: it began by itself."""
 
     @property
     def waits(self) -> bool:
@@ -106,7 +110,7 @@ class Working:
 _RUN = ", ".join(LABELS if field.name == "labels" else field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
 
 
-class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables, CompareTables):
+class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables, CompareTables, ForkTables, ForgettingTables):
     """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
 
     Whatever reads or writes raises `StoreError`, with nothing half-written, where the file cannot be used.
@@ -121,10 +125,7 @@ class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables, CompareTables
         """
         now = time.time()
         with self._transaction() as connection:
-            run_id = _new_id(now)
-            # Of 200 in a second, two are alike in one case of four.
-            while connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone():
-                run_id = _new_id(now)
+            run_id = new_id(connection, now)
             connection.execute(
                 f"INSERT INTO runs (id, created, config, status, pid, process_started, place) VALUES (?, ?, ?, ?, ?, ?, ({LAST_PLACE}) + 1)",
                 (run_id, now, config.to_json(), RunStatus.QUEUED, *(process or (None, None))),
@@ -306,10 +307,6 @@ class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables, CompareTables
     def acknowledge(self, command: Command, step: int, error: str | None = None) -> None:
         """The command took effect after `step` steps, or was refused with `error`."""
         self._write(("UPDATE commands SET applied_at_step = ?, error = ? WHERE id = ?", [(step, error, command.id)]))
-
-
-def _new_id(now: float) -> str:
-    return time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + "-" + secrets.token_hex(2)
 
 
 def _run_or_reason(row: sqlite3.Row) -> Run | UnreadableRun:

@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, ChangeRow, Layer
+from core.records.forgetting import ForgettingRow, drift_of_blocks
+from core.records.forks import Fork
+from core.store.reading import UnreadableRun
 from core.store.rows import StepColumns
 from core.store.run_store import Run, RunStore
 
@@ -35,7 +38,7 @@ FROZEN_CODE, ZERO_CODE, NO_GRADIENT_CODE, NOT_MEASURED_CODE, NOT_FINITE_CODE = -
 class Cursor:
     """What a client has: the heatmap's level, the last step of the lines and of the heatmap, the last epoch, change and inspection
 
-    (0: nothing yet), and the status.
+    (0: nothing yet), the number of measurements of what the run forgets, and the status.
     """
 
     level: int = 0
@@ -44,6 +47,7 @@ class Cursor:
     epoch: int = 0
     change: int = 0
     inspection: int = 0
+    forgetting: int = 0
     status: str = ""
 
 
@@ -97,9 +101,15 @@ def message(store: RunStore, run_id: str, cursor: Cursor | None) -> tuple[dict[s
     if inspections:
         body["inspections"] = [asdict(row) for row in inspections[-INSPECTIONS:]]
         at = replace(at, inspection=inspections[-1].id)
+    forgotten = store.forgetting_after(run_id)[at.forgetting :] if run.config.forgetting and run.plan else []
+    if forgotten and run.plan:
+        body["forgetting"] = _forgetting(forgotten, run.plan.layers)
+        at = replace(at, forgetting=at.forgetting + len(forgotten))
     if reset:
         layers = run.plan.layers if run.plan else ()
         body["reset"] = True
+        if run.fork is not None:
+            body["parent"] = _parent(store, run.fork)
         body["layers"] = [_layer(layer) for layer in layers]
     if not body and at.status == run.status:
         return None, at
@@ -126,6 +136,33 @@ def encode_norms(norms: NDArray[np.float32]) -> NDArray[np.int16]:
     codes[norms == NOT_MEASURED] = NOT_MEASURED_CODE
     codes[~np.isfinite(norms)] = NOT_FINITE_CODE
     return codes
+
+
+def _forgetting(rows: list[ForgettingRow], layers: tuple[Layer, ...]) -> dict[str, Any]:
+    """Measurements as columns; `drift` has one list a measurement, in the order of the model's blocks."""
+    return {
+        "step": [row.step for row in rows],
+        "accuracy": [_json_number(row.accuracy) for row in rows],
+        "pictures": [row.pictures for row in rows],
+        "drift": [[_json_number(value) for value in drift_of_blocks(row, layers).values()] for row in rows],
+    }
+
+
+def _parent(store: RunStore, fork: Fork) -> dict[str, Any] | None:
+    """How the parent of a branch went on after it, for a faint line: at most `POINTS` points, as of now. None: it was deleted, or went no further."""
+    try:
+        parent = store.run(fork.parent)
+    except (KeyError, UnreadableRun):
+        return None
+    lines = store.steps_after(parent.id, max(0, level_for(parent.step) - 2), fork.step)
+    epochs = [row for row in store.epochs_after(parent.id, fork.epochs) if row.step > fork.step]
+    if not len(lines.step):
+        return None
+    return {
+        "step": lines.step.tolist(),
+        "loss": [_json_number(value) for value in lines.loss],
+        "epochs": {name: [_json_number(getattr(row, name)) for row in epochs] for name in ("step", "validation_loss", "validation_accuracy")},
+    }
 
 
 def _text(norms: NDArray[np.float32]) -> str:
@@ -168,6 +205,7 @@ def _summary(run: Run) -> dict[str, Any]:
     return {
         "id": run.id,
         "status": run.status,
+        "fork": {"parent": run.fork.parent, "step": run.fork.step} if run.fork else None,
         "step": run.step,
         "total_steps": run.plan.total_steps if run.plan else None,
         "epoch": run.epoch,

@@ -24,6 +24,9 @@ from core.training.trainer import Best, Place, Trainer
 _GROUP_KEYS_OF_TORCH = ("params", "multiplier", "foreach", "fused", "capturable", "differentiable")
 """What of a group is as the optimizer was built for this machine, or is put back otherwise."""
 
+_RATES = ("lr", "initial_lr")
+"""What of a group is the schedule's."""
+
 
 def small_state(trainer: Trainer) -> dict[str, Any]:
     """What is small, or what the next step's forward pass may change already: to be had at once.
@@ -98,10 +101,13 @@ def may_learn(trainer: Trainer) -> frozenset[str]:
 
 
 @torch.no_grad()
-def put_back(trainer: Trainer, small: Mapping[str, Any], large: Mapping[str, Tensor], first: Mapping[str, Tensor]) -> None:
+def put_back(
+    trainer: Trainer, small: Mapping[str, Any], large: Mapping[str, Tensor], first: Mapping[str, Tensor], optimizer_anew: bool = False
+) -> None:
     """Have `trainer`, built from the same config, go on where another one stood.
 
     Args:
+        optimizer_anew: it has another optimizer than that one, which begins without a state; the schedule goes on all the same.
         small: what `small_state` gave.
         large: copies of what `large_tensors` gave.
         first: weights before training, by name, for the parameters that never learned.
@@ -114,11 +120,12 @@ def put_back(trainer: Trainer, small: Mapping[str, Any], large: Mapping[str, Ten
         parameter.copy_(large[f"parameter {name}"] if f"parameter {name}" in large else first[name])
     for name, buffer in trainer.model.named_buffers():
         buffer.copy_(small["buffers"][name])
-    _put_back_steering(trainer, small, named)
+    _put_back_steering(trainer, small, named, optimizer_anew)
     for name, parameter in named.items():
         gradient = small["gradients"].get(name)
         parameter.grad = None if gradient is None else torch.empty_like(parameter).copy_(gradient)
-    _put_back_optimizer(trainer, small, large, named)
+    if not optimizer_anew:
+        _put_back_optimizer(trainer, small, large, named)
     if small["scaler"]:
         trainer.scaler.load_state_dict(small["scaler"])
     trainer.step, trainer.place, trainer.epoch = small["step"], Place(*small["place"]), small["epoch"]
@@ -137,7 +144,7 @@ def put_back(trainer: Trainer, small: Mapping[str, Any], large: Mapping[str, Ten
     _put_back_random(trainer.device, small["random"])
 
 
-def _put_back_steering(trainer: Trainer, small: Mapping[str, Any], named: Mapping[str, nn.Parameter]) -> None:
+def _put_back_steering(trainer: Trainer, small: Mapping[str, Any], named: Mapping[str, nn.Parameter], optimizer_anew: bool) -> None:
     steering = trainer.steering
     if sorted(trainer.freezing.frozen) != small["frozen"]:
         trainer.freezing.freeze(small["frozen"])
@@ -145,6 +152,12 @@ def _put_back_steering(trainer: Trainer, small: Mapping[str, Any], named: Mappin
     steering.multipliers = Multipliers.model_validate(small["multipliers"])
     steering.factors = multipliers_by_parameter(steering.multipliers, steering.layers)
     steering.correction, steering.stepped = small["correction"], small["stepped"]
+    if optimizer_anew:
+        before = small["stand_in"]["param_groups"][0]
+        steering.stand_in.param_groups[0].update({key: before[key] for key in _RATES if key in before})
+        steering.schedule.load_state_dict(small["schedule"])
+        steering.regroup()
+        return
     steering.stand_in.load_state_dict(small["stand_in"])
     steering.schedule.load_state_dict(small["schedule"])
     built = {key: value for key, value in trainer.optimizer.param_groups[0].items() if key in _GROUP_KEYS_OF_TORCH}

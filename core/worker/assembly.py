@@ -116,7 +116,7 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     model = model.to(memory_format=FORMATS[config.memory_format])
 
     class_weights = losses.class_weights(config, images.train.class_counts(len(images.classes)))
-    trainer = _trainer(config, home, model, layers, images, device, class_weights)
+    trainer = trainer_of(config, home, model, layers, images, device, class_weights)
     breaking.break_training(trainer, config)
     weighed = [class_weights_in_words(images.classes, class_weights)] if class_weights else []
     plan = _plan(config, trainer, layers, images, (*images.notes, *read, *weighed))
@@ -125,7 +125,7 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     return Assembly(trainer, plan, _facts(config, trainer, images, layers, at_random), images, found)
 
 
-def _trainer(
+def trainer_of(
     config: RunConfig,
     home: Home,
     model: nn.Module,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,16 @@ from core.worker.where import here
 KEPT = 2
 """Newest checkpoints that stay, beside the best: where the last one is damaged, there is the one before."""
 
+EARLIER, EARLIER_BYTES = 6, 1_000_000_000
+"""How many earlier ones stay, spread evenly, for branches to begin from, and how much they may take on disk; where they take more, fewer stay."""
+
 SHARE = 0.01
 """Part of the training time that checkpoints at the ends of epochs may take, writing included: where epochs last milliseconds, few have one."""
 
 
 class RunCheckpoints:
-    """Makes the checkpoints of one run, at most one at a time. The last two stay, and that behind the epoch with the lowest validation loss.
+    """Makes the checkpoints of one run, at most one at a time. The last two stay, that behind the epoch with the lowest validation loss, and
+    some of the earlier ones, from which a branch can begin.
 
     A disk that does not take one costs that checkpoint: the one before stays, the run goes on and says so.
 
@@ -67,6 +71,10 @@ class RunCheckpoints:
         for point in resume_points(self._folder):
             if point.step > content["small"]["step"]:
                 point.path.unlink(missing_ok=True)
+
+    def forget_best(self) -> None:
+        """What was measured before cannot be compared with what is measured from here on."""
+        self._best = None
 
     @property
     def due(self) -> bool:
@@ -119,10 +127,19 @@ class RunCheckpoints:
         self._store.set_status(self._run_id, RunStatus.RUNNING, reason)
 
     def keep_last(self) -> None:
-        """The run is over: it can be trained on from the last one, and needs no other."""
+        """The run is over: it can be trained on from the last one. Of the others only those stay that a branch can begin from."""
         self.wait()
-        for point in resume_points(self._folder)[1:]:
-            point.path.unlink(missing_ok=True)
+        self._thin(newest=1)
+
+    def _thin(self, newest: int = KEPT) -> None:
+        """Drop all but the newest, the best, and as many of the others as there is room for, evenly."""
+        points = resume_points(self._folder)
+        best = self._best[1] if self._best else None
+        earlier = [point for point in points[newest:] if point.step != best]
+        sizes = {point: point.path.stat().st_size for point in earlier}
+        while earlier and (len(earlier) > EARLIER or sum(sizes[point] for point in earlier) > EARLIER_BYTES):
+            dropped = crowded([point.step for point in earlier])
+            earlier.pop(dropped).path.unlink(missing_ok=True)
 
     def _best_with(self, trainer: Trainer) -> tuple[float, int] | None:
         """What is the best one once that of this moment is written."""
@@ -143,9 +160,7 @@ class RunCheckpoints:
             content |= {"large": large, "digests": {**untouched, **{name: digest([tensor]) for name, tensor in learned.items()}}}
             save(content, resume_path(self._folder, step))
             self._best = content["best"]
-            for old in resume_points(self._folder)[KEPT:]:
-                if self._best is None or old.step != self._best[1]:
-                    old.path.unlink(missing_ok=True)
+            self._thin()
             self._failed = None
         except OSError as error:
             self._failed = error
@@ -154,6 +169,12 @@ class RunCheckpoints:
             self._failed = OSError(str(error))
             log(f"No checkpoint could be made, the one before stays: {error}")
         self._spent += time.monotonic() - began
+
+
+def crowded(steps: Sequence[int]) -> int:
+    """The place of the step that lies closest between its neighbours; of ends alone the newest, which has others behind it. Newest first."""
+    inner = range(1, len(steps) - 1)
+    return min(inner, key=lambda place: steps[place - 1] - steps[place + 1], default=0)
 
 
 class _Copies:

@@ -20,6 +20,7 @@ from core.doctor import signs
 from core.doctor.doctor import Case
 from core.machine.bits import digest
 from core.records import events, findings, profile, summaries
+from core.records.forks import Fork
 from core.store.checkpoint import listed
 from core.store.continued import Cut, ResumeRequest
 from core.store.resume_files import FORMAT, ResumePoint, resume_points
@@ -152,8 +153,11 @@ def refuse_other_bits(loaded: Loaded, trainer: Trainer, accept: bool) -> list[st
     return others
 
 
-def put_into(trainer: Trainer, loaded: Loaded, folder: Path) -> str:
+def put_into(trainer: Trainer, loaded: Loaded, folder: Path, fork: Fork | None = None) -> str:
     """Have `trainer` stand where the checkpoint was taken, and prove it.
+
+    Args:
+        fork: the run branches off there: its optimizer or its pictures may be others, of which nothing is compared then.
 
     Returns:
         What was compared, in a sentence.
@@ -162,8 +166,9 @@ def put_into(trainer: Trainer, loaded: Loaded, folder: Path) -> str:
         ConfigError: on `run`, the weights of before training are not there, or something is not as it was written.
     """
     content = loaded.content
-    put_back(trainer, content["small"], content["large"], _first_weights(folder, loaded))
-    differing = differences(trainer, content)
+    anew = fork is not None and fork.optimizer_anew
+    put_back(trainer, content["small"], content["large"], _first_weights(folder, loaded), optimizer_anew=anew)
+    differing = differences(trainer, content, fork)
     if differing:
         raise ConfigError(
             "run", f"{loaded.point.path.name} did not come back as it was written: {'; '.join(differing[:5])}; the run was left as it is"
@@ -171,13 +176,14 @@ def put_into(trainer: Trainer, loaded: Loaded, folder: Path) -> str:
     tensors = len(content["digests"])
     frozen = len(content["small"]["frozen"])
     groups = len(content["small"]["groups"])
+    batch = "" if fork is not None and fork.data_anew else ", next batch"
     return (
         f"continued at step {trainer.step:,}: {tensors:,} tensors ({frozen:,} frozen), {groups:,} optimizer "
-        f"group{'' if groups == 1 else 's'}, next learning rate {trainer.steering.learning_rate:.3g}, next batch: all as they were"
+        f"group{'' if groups == 1 else 's'}, next learning rate {trainer.steering.learning_rate:.3g}{batch}: all as they were"
     )
 
 
-def differences(trainer: Trainer, content: Mapping[str, Any]) -> list[str]:
+def differences(trainer: Trainer, content: Mapping[str, Any], fork: Fork | None = None) -> list[str]:
     """What of a trainer is not as a checkpoint says, in words: weights, groups, optimizer state, rate, and the pictures of the next batch."""
     found = [f"{name} has other values" for name, each in trainer.model.named_parameters() if digest([each]) != content["digests"].get(name)]
     small = content["small"]
@@ -190,10 +196,11 @@ def differences(trainer: Trainer, content: Mapping[str, Any]) -> list[str]:
     rates = [group["lr"] for group in trainer.optimizer.param_groups]
     if rates != [group["lr"] for group in small["groups"]]:
         found.append(f"the groups learn at {rates}")
-    found += _other_state(trainer, content["large"])
+    if fork is None or not fork.optimizer_anew:
+        found += _other_state(trainer, content["large"])
     if trainer.steering.learning_rate != small["next_rate"]:
         found.append(f"the next learning rate is {trainer.steering.learning_rate:g} and was {small['next_rate']:g}")
-    if trainer.train.places(trainer.place.epoch, trainer.place.batches) != content["next_pictures"]:
+    if (fork is None or not fork.data_anew) and trainer.train.places(trainer.place.epoch, trainer.place.batches) != content["next_pictures"]:
         found.append("the next batch has other pictures")
     return found
 

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -29,6 +30,9 @@ from core.store.bin import clear_up
 from core.store.continued import ResumeRequest
 from core.store.resume_files import resume_points
 from core.worker.leftovers import remove_left_over
+
+if TYPE_CHECKING:
+    from core.worker.forking import Planned
 
 LAUNCH_SECONDS = 60.0
 """A process that is to come is given this long before its run counts as lost, or waits again where it had only been claimed."""
@@ -102,6 +106,15 @@ class Supervisor:
         ask_to_go_on(self.home, self.store, run_id, request or ResumeRequest())
         with suppress(StoreError):
             self.look_after()
+
+    def branch_off(self, planned: Planned) -> str:
+        """Put a branch together and at the end of the queue; returns its id. Raises as `core.worker.forking.make`, and OSError as `start`."""
+        from core.worker.forking import make
+
+        run_id = make(self.home, self.store, planned)
+        with suppress(StoreError):
+            self.look_after()
+        return run_id
 
     def go_on_where_lost(self) -> list[str]:
         """When a server starts: put the runs that were lost or interrupted into the queue, oldest first, where the settings ask for that.

@@ -19,6 +19,7 @@ from core.data.leakage import Search
 from core.doctor import Doctor
 from core.machine.home import Home
 from core.records.events import AuditReport, ChangeRow, Command, CommandKind, Inspection, Reuse, RunStatus
+from core.records.forks import Fork
 from core.records.layers import matches
 from core.signals.watch import histogram
 from core.store import RunStore
@@ -28,7 +29,9 @@ from core.training.audit import Audit, left_over
 from core.training.birth import birth
 from core.training.trainer import ChangeReport, EpochReport, EvaluationReport, FinalReport, Score, StepReport, TrainedReport, Trainer
 from core.worker.assembly import Assembly, GoesOn, assemble
+from core.worker.branching import at_its_own_data, beginning, lines, refuse_impossible, with_note, with_steps
 from core.worker.checkpoints import RunCheckpoints
+from core.worker.forgetting import Forgetting
 from core.worker.kept_weights import KeptWeights, unexpected
 from core.worker.pictures import list_pictures
 from core.worker.profiles import PROFILE_AFTER, Profiles
@@ -82,6 +85,7 @@ class Worker:
         self._changes_made = 0
         self._may_be_put_back = False
         self._to_redo: deque[tuple[int, str]] = deque()
+        self.forgetting = Forgetting(self.store, run_id, self.config, self.folder)
         self.checkpoints = RunCheckpoints(self.store, run_id, self.folder, self.config.checkpoint_minutes)
 
     def interrupt_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
@@ -123,27 +127,34 @@ class Worker:
         request = self.store.resume_request(self.run_id)
         self._may_be_put_back = request is not None  # until it is changed, a run that cannot go on is left as it was
         loaded = newest(self.folder) if request else None
-        assembly = assemble(self.config, self.home, self._preparing, GoesOn(self.store.tuning(self.run_id)) if loaded else None)
+        run = self.store.run(self.run_id)
+        assembly = with_steps(assemble(self.config, self.home, self._preparing, GoesOn(self.store.tuning(self.run_id)) if loaded else None), run.fork)
         trainer = assembly.trainer
+        fork = beginning(run, loaded) if loaded else None
         if assembly.tuning is not None:
             self.store.set_tuning(self.run_id, assembly.tuning)
         if request is not None and loaded is not None:
+            if fork is not None:
+                refuse_impossible(run, fork, loaded, trainer)
             for line in may_go_on(request, loaded, assembly, self.folder):
                 self.store.say_continued(self.run_id, line)
-        else:
+        assembly = with_note(assembly, self.forgetting.begin(trainer, self.home, assembly.facts.at_random, self._preparing))
+        if request is None or loaded is None or (fork is not None and fork.data_anew):
             list_pictures(self.folder, assembly.images)
         self._may_be_put_back = False
         if request is not None:
-            self._to_redo = deque(changes_of_a_person(self.store.cut(self.run_id, loaded.cut if loaded else Cut(0, 0, 0))))
+            dropped = changes_of_a_person(self.store.cut(self.run_id, loaded.cut if loaded else Cut(0, 0, 0)))
+            self._to_redo = deque([] if fork else dropped)  # what people changed in the parent later is no matter of the branch
         audit = Audit(trainer.freezing, trainer.optimizer)
         doctor = assembly.doctor()
         trainer.watch.on_bad_loss = lambda step, batch: doctor.born(birth(trainer, step, batch))
         recorder = Recorder(self.store, self.run_id, trainer, doctor)
         if request is not None and loaded is not None:
-            self._go_on(request, loaded, assembly, audit, recorder)
+            self._go_on(request, loaded, assembly, audit, recorder, fork)
         else:
             self.store.begin(self.run_id, assembly.plan)
             self.weights.epochs.begin(trainer.model)
+        self.forgetting.see(trainer)
         self.checkpoints.follow(trainer)
         self.store.set_findings(self.run_id, doctor.diagnosis())
         search = Search(assembly.images, self.home.cache, doctor.overlap)
@@ -182,25 +193,28 @@ class Worker:
     def _how_it_stopped(self) -> RunStatus:
         return RunStatus.INTERRUPTED if self._interrupted else RunStatus.STOPPED
 
-    def _go_on(self, request: ResumeRequest, loaded: Loaded, assembly: Assembly, audit: Audit, recorder: Recorder) -> None:
-        """Stand where the checkpoint was taken, and say how that was proved."""
+    def _go_on(self, request: ResumeRequest, loaded: Loaded, assembly: Assembly, audit: Audit, recorder: Recorder, fork: Fork | None) -> None:
+        """Stand where the checkpoint was taken, and say how that was proved. `fork`: the run branches off there."""
         trainer, run = assembly.trainer, loaded.run
-        line = put_into(trainer, loaded, self.folder)
+        line = put_into(trainer, loaded, self.folder, fork)
+        self.forgetting.go_on(trainer)
         audit.remember(run["audit"])
         recorder.doctor.remember(run["doctor"])
         recorder.remember(run["recorder"])
         self.step, self.epochs, self._changes_made = trainer.step, run["epochs"], run["changes"]
         self.checkpoints.remember(loaded.content)
+        if fork is not None and fork.data_anew:
+            at_its_own_data(trainer, self.checkpoints)
         self.weights.epochs.go_on(self.epochs, finished=request.epochs is not None)
         self.store.begin(self.run_id, assembly.plan)
-        self.store.say_continued(self.run_id, "; ".join([line, *loaded.passed_over, *trained_on(request)]))
+        self.store.say_continued(self.run_id, "; ".join([*lines(fork), line, *loaded.passed_over, *trained_on(request)]))
 
     def _checkpoint(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> None:
         """Keep all that decides the rest of the run, and where its signals stand."""
         recorder.flush()
         run = {
             "epochs": self.epochs, "changes": self._changes_made, "audit": audit.memory(), "doctor": recorder.doctor.memory(),
-            "recorder": recorder.memory(),
+            "recorder": recorder.memory(), "run": self.run_id,
         }  # fmt: skip
         self.checkpoints.take(trainer, run, audit.first_digests())
         recorder.not_a_step()  # nor is it what watching costs
@@ -240,6 +254,8 @@ class Worker:
                     self._audited(audit.finish(report.step), doctor)
                 case FinalReport():
                     test = report.test
+            if self.forgetting.see(trainer, report):
+                recorder.not_a_step()
             self._tell(trainer, recorder)
             self._redo(trainer, recorder, audit)
             try:

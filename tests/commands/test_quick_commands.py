@@ -45,6 +45,8 @@ LINES: dict[str, list[list[str]]] = {
     "queue": [[], ["--json"], ["--slots", "2"]],
     "work": [],
     "resume": [["nothing"]],
+    "find-rate": [["--model", "resnet81"], ["--from", "nothing"], ["--steps", "1"]],
+    "fork": [["RUN", "--step", "1"], ["nothing", "--step", "1", "--set", "model=resnet34"]],
     "label": [["RUN", "--name", "a name"], ["RUN"]],
     "disk": [[], ["--json"], ["--free", "epochs"]],
     "delete": [["RUN"]],

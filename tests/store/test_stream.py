@@ -10,6 +10,7 @@ import pytest
 
 from core.config import RunConfig
 from core.records.events import FROZEN, NO_GRADIENT, NOT_MEASURED, ChangeRow, EpochRow, Histogram, Inspection, Layer, RunPlan, RunStatus, StepRow
+from core.records.forks import Fork
 from core.records.profile import StepTimes
 from core.records.summaries import Summarizer
 from core.store import RunStore
@@ -258,3 +259,24 @@ def test_message_says_how_often_is_measured(store: RunStore, writer: Writer) -> 
     summary = body["run"]
     assert (summary["watching"], summary["watching_now"]) == (0.1, 0.02)
     assert (summary["norms_every"], summary["watch_every"], summary["watch_every_asked"], summary["watch_budget"]) == (4, 160, 10, 0.02)
+
+
+def test_a_branch_has_its_parents_past_and_hears_how_that_went_on(store: RunStore, writer: Writer) -> None:
+    writer.write(300)
+    store.append_epoch(writer.run_id, EpochRow(1, 100, 0.0, 1.0, 0.5, 1.0, 0.5))
+    store.append_epoch(writer.run_id, EpochRow(2, 200, 0.0, 1.0, 0.5, 0.9, 0.6))
+    run_id = store.create_fork(RunConfig(), Fork(writer.run_id, 150, 120, 1))
+    body, cursor = message(store, run_id, None)
+    assert body is not None
+    assert body["run"]["fork"] == {"parent": writer.run_id, "step": 120}
+    assert body["steps"]["step"] == list(range(1, 121)), "the shared past is its own"
+    assert body["epochs"]["epoch"] == [1]
+    assert body["parent"]["step"][0] > 120
+    assert body["parent"]["epochs"] == {"step": [200.0], "validation_loss": [0.9], "validation_accuracy": [0.6]}
+    again, _ = message(store, run_id, cursor)
+    assert again is None, "it is sent once"
+    store.delete_run(writer.run_id)
+    body, _ = message(store, run_id, None)
+    assert body is not None
+    assert body["parent"] is None
+    assert body["steps"]["step"][-1] == 120

@@ -17,6 +17,7 @@ from core.store.checkpoint import listed
 from core.store.continued import ResumeRequest
 from core.store.resume_files import resume_path, resume_points
 from core.training.trainer import EpochReport, Score
+from core.worker import checkpoints
 from core.worker.checkpoints import RunCheckpoints
 from core.worker.supervisor import Supervisor, ask_to_go_on
 from core.worker.worker import Worker
@@ -59,7 +60,7 @@ def test_run_that_is_trained_on_is_the_one_that_was_begun_with_as_many_epochs(ho
     (line,) = store.continued(other)
     assert f"continued at step {2 * STEPS}:" in line
     assert "trained on to 4 epochs in all" in line
-    assert [point.step for point in resume_points(home.run_folder(other))] == [4 * STEPS]
+    assert resume_points(home.run_folder(other))[0].step == 4 * STEPS
     kept = [checkpoint.epoch for checkpoint in listed(home.run_folder(other)) if not checkpoint.final]
     assert 2 in kept, "what it ended with before is one of its epochs now"
 
@@ -110,7 +111,9 @@ def test_what_cannot_be_trained_on_says_why_and_is_left_as_it_was(home: Home, st
     other = whole(home, store)
     with pytest.raises(ConfigError, match="100000"):
         train_on(home, store, other, 100_001)
-    (point,) = resume_points(home.run_folder(other))
+    (point, *earlier) = resume_points(home.run_folder(other))
+    for each in earlier:
+        each.path.unlink()
     text = point.path.read_bytes()
     point.path.write_bytes(text[:-100])
     with pytest.raises(ConfigError, match="damaged or cut short"):
@@ -158,8 +161,11 @@ def test_command_trains_on_and_refuses_what_is_no_number(home: Home, store: RunS
 # The best checkpoint
 
 
-def test_best_checkpoint_stays_beside_the_last_two_and_only_the_last_at_the_end(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_best_checkpoint_stays_beside_the_last_two_and_beside_the_last_at_the_end(
+    home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(RunCheckpoints, "worthwhile", property(lambda self: True))
+    monkeypatch.setattr(checkpoints, "EARLIER", 0)
     seen: list[list[int]] = []
     losses = iter([3.0, 1.0, 2.0, 2.5, 2.2, 2.1])
     take = RunCheckpoints.take
@@ -174,4 +180,4 @@ def test_best_checkpoint_stays_beside_the_last_two_and_only_the_last_at_the_end(
     run_id = store.create_run(RunConfig(**{**SMALL, "epochs": 6}))
     assert Worker(home, store, run_id).run() is RunStatus.FINISHED, store.run(run_id).error
     assert seen == [[1], [1, 2], [2, 3], [2, 3, 4], [2, 4, 5], [2, 5, 6]]
-    assert [point.step for point in resume_points(home.run_folder(run_id))] == [6 * STEPS]
+    assert [point.step for point in resume_points(home.run_folder(run_id))] == [6 * STEPS, 2 * STEPS]

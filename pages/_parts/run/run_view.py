@@ -19,6 +19,7 @@ from pages._parts.components.live_chart import live_chart
 from pages._parts.data.versions_view import learned_from
 from pages._parts.run import (  # fmt: skip
     audit_view,
+    branch_view,
     drawer_view,
     export_view,
     findings_view,
@@ -30,6 +31,7 @@ from pages._parts.run import (  # fmt: skip
     steering_view,
     tuning_view,
 )
+from pages._parts.setup import branch
 from pages._parts.setup.form import write_code
 from pages._parts.shared import disk_view, draft, labels, waiting_view, words
 from pages._parts.shared.places import alone
@@ -54,12 +56,20 @@ def show(shared: Services, run: Run) -> None:
     with st.container(key="run_stage"):
         with st.container(key="run_charts"):
             if active or run.step:
-                alone(live_chart, run.id, lambda name: _inspect(shared, run, name), run.plan.layers if run.plan else ())
+                alone(_charts, shared, run)
         with st.container(key="run_drawer"):
             if active and run.plan is not None and drawer_view.is_open(run):
                 drawer_view.show(shared, run)
     with st.container():
         _below(shared, run)
+
+
+def _charts(shared: Services, run: Run) -> None:
+    """The live charts. For a fragment: what is pressed in them draws nothing else anew, but for a step from which another run branches off."""
+    if draft.BRANCH in st.query_params:
+        st.rerun(scope="app")
+    layers = run.plan.layers if run.plan else ()
+    live_chart(run.id, lambda name: _inspect(shared, run, name), layers, lambda step: branch.begin(shared, run, step), run.config.forgetting)
 
 
 def _below(shared: Services, run: Run) -> None:
@@ -73,6 +83,7 @@ def _below(shared: Services, run: Run) -> None:
             _weights(shared, run)
             _doubts(run)
         resume_view.proved(shared, run)
+        branch_view.show(shared, run)
     alone(export_view.show, shared, run)
     alone(audit_view.show, shared, run, every=audit_view.TICK if active else None)
     alone(reuse_view.show, shared, run, every=reuse_view.TICK if active else None)

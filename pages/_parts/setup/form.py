@@ -12,6 +12,7 @@ from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.components.go_to import go_to
 from pages._parts.setup import (
     augmentation_view,
+    branch,
     called,
     checks,
     course,
@@ -42,10 +43,15 @@ _GO_ON = "setup_go_on"
 def show(shared: Services) -> None:
     """Show the form. Starting a run puts its id into the URL."""
     draft.open_draft()
+    branch.open_link(shared)
     trained.begin(shared)
     form = Form(shared)
     config, form.errors = checks.checked(shared)
-    st.title("Set up a run", anchor=False)
+    begun = branch.of_draft(shared)
+    if begun is None:
+        st.title("Set up a run", anchor=False)
+    else:
+        form.errors = branch.show(begun, config, form.errors)
     if draft.NOWHERE in (said := draft.notes()):
         st.warning(words.plain(said[draft.NOWHERE]), icon=":material/link_off:")
     if set_from_run := draft.marked():
@@ -65,8 +71,9 @@ def show(shared: Services) -> None:
     code = st.container()
     called.ask(form)
     bar = StartBar(form)
-    bar.button.button("Start training", type="primary", icon=":material/play_arrow:", on_click=_start, args=(shared, Click()))
-    draft.keep_in_url({**trained.in_url(), **called.in_url()})
+    label = "Start training" if begun is None else "Start the branch"
+    bar.button.button(label, type="primary", icon=":material/play_arrow:", on_click=_start, args=(shared, Click()))
+    draft.keep_in_url({**trained.in_url(), **called.in_url(), **branch.in_url()})
     layer_rules.desk().remember(draft.values()["model"])
     # Last, since the first look at a model's layers takes some seconds: everything else is on screen by then.
     with layers:
@@ -212,7 +219,8 @@ def _start(shared: Services, click: Click) -> None:
         wanted = called.change()
         config = checks.check(shared, RunConfig(**draft.values()))
         checks.check_layers(config, checks.layers(shared, config.dataset, config.model, config.image_size, head_options(config)))
-        click.made = shared.supervisor.start(config)
+        begun = branch.of_draft(shared)
+        click.made = shared.supervisor.start(config) if begun is None else branch.start(shared, begun)
     except ConfigError as error:
         st.session_state[_START_ERROR] = (error.field, error.message)
     except (LabError, OSError) as error:

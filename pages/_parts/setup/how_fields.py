@@ -8,7 +8,7 @@ from core.catalog import LOSSES, OPTIMIZERS, SCHEDULES
 from core.catalog.rate_advice import ABOUT_RATE
 from core.config import CLASS_WEIGHTS, DOUBLES, FAULTS
 from core.records.cost import steps_per_epoch
-from pages._parts.setup import augmentation_choice, checks, rate_hint
+from pages._parts.setup import augmentation_choice, checks, rate_finder, rate_hint
 from pages._parts.shared import draft, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, option
@@ -29,10 +29,18 @@ ABOUT_DOUBLES = (
     "What a model is measured on should be new to it. Pictures are compared pixel for pixel, before any random change. "
     "How many were left out stands on the run's page."
 )
+ABOUT_FORGETTING = (
+    "For a run that starts from trained weights. Where they come from another run of Thaw, up to 256 of its test pictures are asked with its old "
+    "head on the layers as they are now, before the first step, before each change, and between in at most 5 % of the time."
+)
+ABOUT_OLD_TASK = (
+    "A folder with one folder of pictures for each class of the old task. For ImageNet's weights name them as torchvision does (golden retriever), "
+    "or by their numbers, 0 to 999."
+)
 
 _FURTHER = {
     "momentum", "weight_decay", "schedule", "augmentation", "validation_share", "early_stopping", "class_weights", "doubles",
-    "watch_budget", "watch_every", "checkpoint_minutes", "fault", *draft.OPTIONS,
+    "watch_budget", "watch_every", "checkpoint_minutes", "forgetting", "old_task", "fault", *draft.OPTIONS,
 }  # fmt: skip
 
 
@@ -56,6 +64,7 @@ def training(fields: Fields) -> None:
     fields.leave_room("learning_rate")
     fields.leave_room("batch_size")
     fields.leave_room("accumulate")
+    rate_finder.show(fields.shared)
     left, right = st.columns(2)
     with fields.field(left, "optimizer"):
         name = st.selectbox("Optimizer", list(OPTIMIZERS), key=key("optimizer"), on_change=_suit_learning_rate, persist_state="session")
@@ -126,9 +135,21 @@ def more_settings(fields: Fields) -> None:
             label = f"{words.field('checkpoint_minutes')} (min)"
             st.number_input(label, step=1.0, format="%g", key=key("checkpoint_minutes"), persist_state="session")
             fields.say("checkpoint_minutes", "at most between two checkpoints, from which a run goes on that was interrupted; one at epoch ends too")
+        _forgetting(fields)
         with fields.field(st.container(), "fault"):
             name = st.selectbox(words.field("fault"), list(FAULTS), key=key("fault"), persist_state="session")
             fields.say("fault", FAULTS[name])
+
+
+def _forgetting(fields: Fields) -> None:
+    """Whether what the weights knew before is measured, and where the pictures of that lie."""
+    left, right = st.columns(2)
+    with fields.field(left, "forgetting"):
+        st.checkbox(words.field("forgetting"), key=key("forgetting"), help=ABOUT_FORGETTING, persist_state="session")
+        fields.say("forgetting", "how well the old task is still done, and how far each layer is from where it started")
+    with fields.field(right, "old_task"):
+        st.text_input(words.field("old_task"), key=key("old_task"), placeholder="none", help=ABOUT_OLD_TASK, persist_state="session")
+        fields.say("old_task", "for weights of no run of Thaw; empty: the run's own test pictures, or the drift alone")
 
 
 def _options(fields: Fields, field: str) -> None:

@@ -40,7 +40,10 @@ SET_UP = "new"
 EVIDENCE = ("chart", "steps", "layers", "finding")
 """In the URL: what the live charts are to show."""
 
-OTHERS_IN_URL = (SET_UP, "run", "example", "zero_grad", "at", "plan", "node", "network", "size", "classes", "modes", "notion", *EVIDENCE)
+BRANCH = "fork"
+"""In the URL: of which run, and from which step on, the form sets up a branch."""
+
+OTHERS_IN_URL = (SET_UP, BRANCH, "run", "example", "zero_grad", "at", "plan", "node", "network", "size", "classes", "modes", "notion", *EVIDENCE)
 """What else a screen keeps in the URL beside the fields of a draft."""
 
 _NOTES, _MARKED = "setup_notes", "setup_marked"
@@ -246,6 +249,7 @@ def values() -> dict[str, Any]:
     for field in PERCENT:
         if isinstance(found.get(field), int | float):
             found[field] = round(found[field] / 100, 10)  # 7 / 100 is 0.07, and no longer number
+    found["old_task"] = found.get("old_task") or None  # an emptied field of text
     found |= layer_rules.rules().values()
     for field, names in OPTIONS.items():
         found[field] = {

@@ -73,6 +73,8 @@ _LABELS: Mapping[str, str] = {
     "feature_cache_gigabytes": "Room for features",
     "watch_budget": "Watching budget",
     "checkpoint_minutes": "Minutes between checkpoints",
+    "forgetting": "Measure forgetting",
+    "old_task": "Pictures of the old task",
 }
 """The fields whose widgets are not labelled with their names."""
 

@@ -36,10 +36,17 @@ _CHARTS = {"loss": "loss", "accuracy": "accuracy", "gradient norms": "gradient n
 """What a finding's chart is called in a sentence."""
 
 
-def live_chart(run_id: str, on_inspect: Callable[[str], object], layers: Sequence[Layer] = ()) -> None:
+def live_chart(
+    run_id: str,
+    on_inspect: Callable[[str], object],
+    layers: Sequence[Layer] = (),
+    on_branch: Callable[[int], object] = lambda step: None,
+    forgetting: bool = False,
+) -> None:
     """Show the charts of a run, with its whole history, as it grows. Reruns of the page leave them alone.
 
-    `on_inspect` is called with the name of a layer when a person asks for histograms of it. `layers` are those of the run's plan, where there
+    `on_inspect` is called with the name of a layer when a person asks for histograms of it, `on_branch` with a step from which another run is to
+    branch off. `forgetting`: the run measures what it forgets, which has a chart of its own. `layers` are those of the run's plan, where there
     is one: the charts take the room that they need at once, and nothing below them moves.
     """
     key = f"live-{run_id}"
@@ -49,9 +56,14 @@ def live_chart(run_id: str, on_inspect: Callable[[str], object], layers: Sequenc
         if asked:
             on_inspect(str(asked["name"]))
 
+    def branch() -> None:
+        asked = st.session_state[key].branch
+        if asked and isinstance(asked.get("step"), int):
+            on_branch(asked["step"])
+
     blocks = len({layer.block or layer.name for layer in layers})
     data = {"run": run_id, "plotly": assets.address("plotly.min.js"), "rows": len(layers), "blocks": blocks}
-    _component(key=key, data=data, on_inspect_change=inspect)
+    _component(key=key, data={**data, "forgetting": forgetting}, on_inspect_change=inspect, on_branch_change=branch)
 
 
 def evidence_link(run_id: str, finding: Finding, key: str) -> None:

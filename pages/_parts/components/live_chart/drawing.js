@@ -1,16 +1,16 @@
 // From what a chart holds to figures of Plotly: each as high as its place (panels.js), as wide as it finds it, with markers and evidence on it.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
-const [{ baseLayout, merge, widthOf }, { drawLoss, drawAccuracy, drawRate }, { layoutLane }, { markers }, waterfall, { MARGIN, rowsHeight }, { keyLine, shownOf }, { write }] =
-  await Promise.all(["looks", "figures", "freeze_lane", "markers", "waterfall", "panels", "key_line", "spoken"].map(beside));
+const [{ baseLayout, merge, widthOf }, { drawLoss, drawAccuracy, drawRate }, { layoutLane }, { markers }, waterfall, { MARGIN, rowsHeight }, { keyLine, shownOf }, { write }, { drawForgetting, tellForgetting }] =
+  await Promise.all(["looks", "figures", "freeze_lane", "markers", "waterfall", "panels", "key_line", "spoken", "forgetting"].map(beside));
 
-const FIGURES = { loss: drawLoss, accuracy: drawAccuracy, rate: drawRate };
+const FIGURES = { loss: drawLoss, accuracy: drawAccuracy, rate: drawRate, forgetting: drawForgetting };
 
 export function drawLines(chart, name) {
   const plot = chart.plot(name), panel = chart.panel(name);
   const [traces, { yaxis, meta, ...layout }] = FIGURES[name](chart);
   const base = baseLayout(chart);
-  const sides = name === "rate" ? sidesOf(chart) : {};
+  const sides = name === "rate" ? sidesOf(chart) : name === "forgetting" ? { r: 56 } : {};
   const whole = marked(chart, name, merge(base, {
     ...layout, ...sizeOf(chart, name), margin: { ...MARGIN, ...sides, autoexpand: false }, xaxis: { automargin: false, title: { standoff: 4 } },
     // A zoom on one kind of scale means nothing on the other.
@@ -19,9 +19,13 @@ export function drawLines(chart, name) {
   const first = !plot.classList.contains("js-plotly-plot");
   plot.style.height = `${whole.height}px`; // Plotly forgets its height when the window changes
   chart.Plotly.react(plot, shownOf(chart.hidden[name], traces), whole, chart.config(name));
-  if (first) plot.on("plotly_relayout", (event) => chart.follow(name, event));
+  if (first) {
+    plot.on("plotly_relayout", (event) => chart.follow(name, event));
+    plot.on("plotly_click", (event) => chart.branching.choose(event.points?.[0]?.x));
+  }
   keyLine(panel.querySelector(".thaw-lines"), traces, chart.hidden[name], () => chart.draw(name));
   if (name === "rate") write(panel.querySelector("small"), [traces.length > 1 ? "one line for each multiplier" : "", meta?.words].filter(Boolean).join(" \u00b7 "));
+  if (name === "forgetting") tellForgetting(chart);
   chart.logButton(name)?.setAttribute("aria-pressed", yaxis.type === "log");
 }
 
@@ -53,7 +57,7 @@ function sidesOf({ history: { layers, blocks }, labelLength = 30 }) {
 // A figure's layout with the window of a finding, and a line and a flag for each change. None of them makes it higher.
 function marked(chart, name, layout, plot) {
   const width = Math.max(100, (layout.width ?? plot.clientWidth) - layout.margin.l - layout.margin.r);
-  const whole = together(layout, chart.evidence.marks(name, width));
+  const whole = together(together(layout, chart.evidence.marks(name, width)), chart.branching.marks(name));
   if (!chart.history.changes.length) return whole;
   const changes = markers(chart, width);
   chart.root.dataset.markers = changes.shapes.length;

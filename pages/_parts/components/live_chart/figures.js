@@ -29,6 +29,10 @@ export function drawLoss(chart) {
     x: epochs.step, y: onAxis(epochs.validation_loss), customdata: epochs.epoch, name: "validation", mode: marked(epochs), cliponaxis: false,
     line: { color: colours.validation, width: 2, dash: "dot" }, marker: { size: 7, symbol: "diamond" }, hovertemplate: "%{y:.4g} after epoch %{customdata}",
   });
+  if (history.parent) traces.unshift({
+    x: history.parent.step, y: onAxis(history.parent.loss), name: "parent, from there on", mode: "lines", meta: { words: "its parent, from there on" },
+    line: { color: faded(colours.muted, 0.75), width: 1.2, dash: "dash" }, hovertemplate: "%{y:.4g} in its parent",
+  });
   if (log) traces.push(...lowEdge(log, [[steps.step, steps.loss], [epochs.step, epochs.validation_loss]], colours));
   const shapes = [], annotations = [];
   if (notFinite.length) {
@@ -95,6 +99,11 @@ export function drawAccuracy(chart) {
   });
   const traces = [line("train_accuracy", "training", colours.training, "circle", "solid")];
   if (epochs.validation_accuracy.some((value) => value !== null)) traces.push(line("validation_accuracy", "validation", colours.validation, "diamond", "dot"));
+  const parent = chart.history.parent?.epochs;
+  if (parent?.step.length) traces.unshift({
+    x: parent.step, y: parent.validation_accuracy.map((share) => (share === null ? null : share * 100)), name: "parent, validation", mode: "lines",
+    meta: { words: "its parent's validation" }, line: { color: faded(colours.muted, 0.75), width: 1.2, dash: "dash" }, hovertemplate: "%{y:.1f} % in its parent",
+  });
   const ended = ENDED.includes(chart.about?.status);
   const annotations = epochs.epoch.length ? [] : [note(chart, ended ? "No epoch was completed" : "The first point comes after the first epoch")];
   // A single point would be zoomed in on until nothing is left to compare it with.

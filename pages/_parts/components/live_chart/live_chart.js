@@ -3,14 +3,14 @@
 // so a second call only redraws. What has arrived is kept by run_history.js; the other modules draw it.
 
 const SLOW_REDRAW_AFTER = 1000; // milliseconds: all but loss and accuracy are drawn less often than messages come
-const SLOW = ["heat", "lane", "rate", "table", "layer"];
+const SLOW = ["heat", "lane", "rate", "forgetting", "table", "layer"];
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`); // all modules carry one digest, see assets.py
 const [{ RunHistory }, { ENDED, mixed, readColours }, { drawLines, drawPicture }, { CanvasPanel }, waterfall, lane] =
   await Promise.all(["run_history", "looks", "drawing", "canvas_panel", "waterfall", "freeze_lane"].map(beside));
 const [{ fitNames, layerRows, layerTable }, { OneLayer }, spoken, { Evidence }, { PANELS, PAGE, heightOf }, { Press }] =
   await Promise.all(["layer_table", "one_layer", "spoken", "evidence", "panels", "press"].map(beside));
-const [{ Connection, HOME, line }, { Scales }, { Large }] = await Promise.all(["connection", "scales", "large"].map(beside));
+const [{ Connection, HOME, line }, { Scales }, { Large }, { Branching }] = await Promise.all(["connection", "scales", "large", "branching"].map(beside));
 export { line };
 
 const charts = new WeakMap();
@@ -63,7 +63,7 @@ class LiveChart {
     this.slowDrawn = 0;
     this.layer = null;
     this.scales = new Scales(run);
-    this.hidden = { loss: new Set(), accuracy: new Set(), rate: new Set() }; // lines that somebody has hidden
+    this.hidden = { loss: new Set(), accuracy: new Set(), rate: new Set(), forgetting: new Set() }; // lines that somebody has hidden
     root.innerHTML = PAGE;
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", "Live charts of this run");
@@ -89,6 +89,7 @@ class LiveChart {
     window.addEventListener(spoken.WATCHING, this.onWatching);
     this.press = new Press(root, () => this.flush());
     this.evidence = new Evidence(this);
+    this.branching = new Branching(this);
     this.reserve();
     this.wide = this.width();
     this.sizes = new ResizeObserver(() => this.resized());
@@ -149,6 +150,7 @@ class LiveChart {
     const redraw = {
       everything: [...Object.keys(PANELS), "table", "layer"], steps: ["loss", "rate", "lane"], epochs: ["loss", "accuracy"], norms: ["heat", "table", "layer"],
       updates: ["heat", "table", "layer"], changes: [...Object.keys(PANELS), "table", "layer"], inspections: ["layer"],
+      forgetting: ["forgetting"],
     };
     for (const what of fresh) for (const name of redraw[what]) this.dirty.add(name);
     if (fresh.has("epochs") || fresh.has("everything")) spoken.listEpochs(this);
@@ -186,6 +188,8 @@ class LiveChart {
       frozen: history.frozenNow,
       changes: history.changes.length,
       inspections: history.inspections.length,
+      forgetting: history.forgetting.step.length,
+      branched: this.about?.fork?.step ?? "",
       level: this.cursor?.level ?? 0,
       notFinite: history.notFinite.length,
       view: this.view,
@@ -240,7 +244,7 @@ class LiveChart {
   }
 
   draw(name) {
-    if (!this.Plotly) return;
+    if (!this.Plotly || (name === "forgetting" && this.panel(name).hidden)) return;
     if (name === "table") {
       fitNames(this.table, this.history);
       return this.table.show(layerRows(this.history));
@@ -257,14 +261,15 @@ class LiveChart {
   }
 
   // What the page knows of the model before the first message has come.
-  expect({ rows, blocks }) {
-    this.expected = { rows, blocks };
+  expect({ rows, blocks, forgetting }) {
+    this.expected = { rows, blocks, forgetting };
     this.reserve();
     this.drawAll();
   }
 
   // Take the room that all figures will need, before there is anything to draw. What lies below the waterfall is shown once the model is known.
   reserve() {
+    this.panel("forgetting").hidden = !this.expected.forgetting;
     for (const name of Object.keys(PANELS)) if (this.large.name !== name) this.plot(name).style.height = `${this.height(name)}px`;
     const rows = this.history.layers.length || this.expected.rows || 0;
     this.table.reserve(rows);

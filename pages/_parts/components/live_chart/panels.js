@@ -7,11 +7,12 @@ export const PANELS = {
   heat: { title: "Gradient norms", note: "" },
   lane: { title: "Freeze lane", note: "which blocks learned, and when" },
   rate: { title: "Learning rate", note: "", log: "Log scale of the learning rate" },
+  forgetting: { title: "Forgetting", note: "the old task, and how far each block is from where it started" },
 };
 
 // Pixels around what a figure shows. Above it is room for the flags of changes from the first paint on.
 export const MARGIN = { l: 56, r: 12, t: 17, b: 36 };
-const LINES = { loss: 226, accuracy: 226, rate: 150 }; // whole figures
+const LINES = { loss: 226, accuracy: 226, rate: 150, forgetting: 226 }; // whole figures
 const AROUND = MARGIN.t + MARGIN.b; // what heat and lane need beside their rows
 
 // How high the waterfall's rows are together: legible where there are few, bounded where there are many (rows thinner than a pixel share one).
@@ -48,6 +49,8 @@ export const PAGE = `
     <div class="thaw-told"><p class="thaw-summary"></p>
       <span class="thaw-evidence"><span class="thaw-marked" hidden></span>
         <button type="button" class="thaw-button" data-act="back" hidden>Back to the finding</button></span>
+      <span class="thaw-branch" hidden><button type="button" class="thaw-button" data-act="branch"></button>
+        <button type="button" class="thaw-button" data-act="no-branch" aria-label="Choose no step">Cancel</button></span>
       <p class="thaw-lost" hidden></p></div>
     <button type="button" class="thaw-button" data-act="reset">Reset zoom</button>
   </div>
@@ -62,6 +65,7 @@ export const PAGE = `
       key: '<div class="thaw-key"></div>', after: '<div class="thaw-about"></div><p class="thaw-foot"><span class="thaw-watching" tabindex="0" hidden></span></p>' })}
     ${panel("lane", { after: '<details class="thaw-changes" open><summary>No changes while it trained</summary><ol tabindex="0" aria-label="Changes"></ol></details>' })}
     ${panel("rate", { key: lines })}
+    ${panel("forgetting", { key: lines, after: '<p class="thaw-foot thaw-forgotten"></p>' })}
     <section class="thaw-panel" data-panel="table">
       <header><h3>Layers</h3><small>choose one to see it in full</small></header><div class="thaw-layer-table"></div>
     </section>

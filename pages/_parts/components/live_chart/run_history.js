@@ -14,6 +14,8 @@ export class RunHistory {
     this.notFinite = [];
     this.inspections = [];
     this.changes = [];
+    this.parent = null; // how the run that this one branched off from went on: {step, loss, epochs}
+    this.forgetting = { step: [], accuracy: [], pictures: [], drift: [] }; // a list of blocks in each entry of `drift`
     this.layersAre([]);
   }
 
@@ -42,6 +44,8 @@ export class RunHistory {
     if (message.changes) { this.changes.push(...message.changes); this.replan(); fresh.add("changes"); }
     if (message.heat) { this.takeNorms(message.heat, width); fresh.add("norms"); }
     if (message.updates) { this.takeUpdates(message.updates, Math.max(width, message.run.watch_every ?? width)); fresh.add("updates"); }
+    if (message.parent) { this.parent = message.parent; fresh.add("steps").add("epochs"); }
+    if (message.forgetting) { append(this.forgetting, message.forgetting); fresh.add("forgetting"); }
     if (message.inspections) { this.inspections.push(...message.inspections); fresh.add("inspections"); }
     return fresh;
   }
