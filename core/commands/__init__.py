@@ -17,6 +17,7 @@ COMMANDS = {
     "train": ("train", "train in the foreground; Ctrl-C stops and saves"),
     "runs": ("listing", "list the newest runs"),
     "show": ("listing", "print one run"),
+    "sweep": ("sweep", "do many runs that differ in what you name, and tell which is best; stop it, resume it, add more"),
     "audit": ("audit", "print what is frozen, what learns, and the proof; exit status 1 if anything is not as it should be"),
     "pause": ("steering", "pause a run after its step"),
     "stop": ("steering", "stop a run and save its weights; one that waits in the queue is cancelled"),

@@ -8,7 +8,6 @@ history reads about a thousand rows from the level that fits.
 from __future__ import annotations
 
 import json
-import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -24,10 +23,11 @@ from core.store.bin_tables import BinTables
 from core.store.continued import ContinuedRuns
 from core.store.database import unknown
 from core.store.label_tables import LABELS, LabelTables
-from core.store.queue_tables import HOLDS, LAST_PLACE, REFUSE_COMMANDS, WAITS, QueueTables
+from core.store.queue_tables import HOLDS, REFUSE_COMMANDS, WAITS, QueueTables, put_in
 from core.store.reading import PLAN, RESULT, UnreadableRun, read_run, readable
 from core.store.rows import level_values, step_values
 from core.store.signal_tables import ADD_CHANGE, ADD_EPOCH, ADD_LEVELS, ADD_STEPS, change_values
+from core.store.sweep_tables import SweepTables
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Working:
 _RUN = ", ".join(LABELS if field.name == "labels" else field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
 
 
-class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables):
+class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables, SweepTables):
     """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
 
     Whatever reads or writes raises `StoreError`, with nothing half-written, where the file cannot be used.
@@ -118,17 +118,8 @@ class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables):
 
         It waits at the end of the queue, unless a `process` (its pid and when it was started) works on it already.
         """
-        now = time.time()
         with self._transaction() as connection:
-            run_id = _new_id(now)
-            # Of 200 in a second, two are alike in one case of four.
-            while connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone():
-                run_id = _new_id(now)
-            connection.execute(
-                f"INSERT INTO runs (id, created, config, status, pid, process_started, place) VALUES (?, ?, ?, ?, ?, ?, ({LAST_PLACE}) + 1)",
-                (run_id, now, config.to_json(), RunStatus.QUEUED, *(process or (None, None))),
-            )
-        return run_id
+            return put_in(connection, config.to_json(), process)
 
     def run(self, run_id: str) -> Run:
         """The run with this id.
@@ -305,10 +296,6 @@ class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables):
     def acknowledge(self, command: Command, step: int, error: str | None = None) -> None:
         """The command took effect after `step` steps, or was refused with `error`."""
         self._write(("UPDATE commands SET applied_at_step = ?, error = ? WHERE id = ?", [(step, error, command.id)]))
-
-
-def _new_id(now: float) -> str:
-    return time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + "-" + secrets.token_hex(2)
 
 
 def _run_or_reason(row: sqlite3.Row) -> Run | UnreadableRun:
