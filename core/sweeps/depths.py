@@ -77,7 +77,7 @@ def question(config: RunConfig, found: Sequence[Depth], seeds: int = SEEDS, epoc
         raise ConfigError("seeds", f"must be 1 to {MOST_SEEDS}, got {seeds}; try {SEEDS}")
     if len(found) < 2:
         raise ConfigError("model", "has no stages to choose between: there is one way to freeze it; choose another model")
-    config = config.replace(epochs=epochs)
+    config = config.replace(epochs=epochs, timeline="")  # a timeline would make another depth of each
     vary = (Vary("freeze", tuple(depth.freeze for depth in found)), Vary("seed", tuple(range(config.seed, config.seed + seeds))))
     return make(config, vary, name="Which layers should I unfreeze?", about="layers")
 
@@ -207,3 +207,9 @@ def estimate(found: Sequence[Depth], epoch_seconds_of_all: float | None, descrip
 def learning_share(description: ModelDescription, frozen: frozenset[str]) -> float:
     """The part of a step's work (0 to 1) that has to be done in every epoch where what is frozen before the first learning layer is kept."""
     return crossed_share(description, frozen)
+
+
+def epoch_of_all(description: ModelDescription, freeze: str, seconds: float) -> float:
+    """How long an epoch takes in which everything learns, from one with this freeze plan in which nothing was kept yet (both in seconds)."""
+    share = learning_share(description, frozen_parameters(FreezePlan.model_validate(freeze), description.parameters))
+    return seconds / (share + (1 - share) / STEP_OF_ALL)

@@ -21,7 +21,7 @@ from core.sweeps.plan import Plan
 from core.sweeps.vary import Vary, as_text
 
 if TYPE_CHECKING:
-    import optuna
+    from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
@@ -89,8 +89,8 @@ def gives_up(plan: Plan, past: Sequence[Past], run: Past) -> bool:
         return bool(pruner.prune(study, study.get_trials(deepcopy=False)[-1]))
 
 
-def _study(optuna: Any, plan: Plan, past: Sequence[Past], **parts: Any) -> optuna.Study:
-    study: optuna.Study = optuna.create_study(direction="maximize", study_name="sweep", **parts)
+def _study(optuna: Any, plan: Plan, past: Sequence[Past], **parts: Any) -> Study:
+    study: Study = optuna.create_study(direction="maximize", study_name="sweep", **parts)
     study.add_trials([_trial(optuna, plan, each) for each in past])
     return study
 

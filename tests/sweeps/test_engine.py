@@ -69,7 +69,7 @@ def test_a_run_that_does_worse_than_the_others_is_given_up_and_the_best_never(pr
 
 
 def test_where_optuna_is_missing_the_command_that_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"'tpe' needs the package optuna.*-m pip install -r .*requirements-sweep\.txt.*grid or random"):
         engine.refuse_missing(plan("seed=0|1"))
     with pytest.raises(ConfigError) as refused:

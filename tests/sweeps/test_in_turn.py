@@ -43,7 +43,7 @@ def test_each_run_has_its_own_row_folder_log_and_bits_and_a_failed_one_ends_no_o
     assert [store.run(run_id).status for run_id in ids] == [RunStatus.FINISHED, RunStatus.FAILED, RunStatus.FINISHED]
     assert "/nowhere" in str(store.run(ids[1]).error)
     assert len(supervisor._children) == 1, "one process did all of them"
-    wait_until(lambda: not processes_of(home), what="its end")
+    wait_until(lambda: not processes_of(home.path), what="its end")
     assert "/nowhere" in (home.run_folder(ids[1]) / "worker.log").read_text()
     assert "/nowhere" not in (home.run_folder(ids[2]) / "worker.log").read_text()
     alone = [supervisor.start(configs[2])]

@@ -40,7 +40,27 @@ SET_UP = "new"
 EVIDENCE = ("chart", "steps", "layers", "finding")
 """In the URL: what the live charts are to show."""
 
-OTHERS_IN_URL = (SET_UP, "run", "example", "zero_grad", "at", "plan", "node", "network", "size", "classes", "modes", "notion", *EVIDENCE)
+OTHERS_IN_URL = (
+    SET_UP,
+    "run",
+    "sweep",
+    "vary",
+    "method",
+    "runs",
+    "pruner",
+    "called",
+    "example",
+    "zero_grad",
+    "at",
+    "plan",
+    "node",
+    "network",
+    "size",
+    "classes",
+    "modes",
+    "notion",
+    *EVIDENCE,
+)
 """What else a screen keeps in the URL beside the fields of a draft."""
 
 _NOTES, _MARKED = "setup_notes", "setup_marked"
