@@ -27,7 +27,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = {"run": ("requirements.txt",), "test": ("requirements.txt", "requirements-dev.txt", "requirements-export.txt")}
+REQUIREMENTS = {
+    "run": ("requirements.txt",),
+    "test": ("requirements.txt", "requirements-dev.txt", "requirements-export.txt", "requirements-sweep.txt"),
+}
 BESIDE = {"peers": "bench/requirements.txt", "mutate": "tests/requirements-mutate.txt"}
 """Environments that lie beside Thaw's: their name, and what they have that Thaw's has not."""
 

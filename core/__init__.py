@@ -16,6 +16,7 @@ ROOMS = (
     "helpers",
     "catalog",
     "store",
+    "sweeps",
     "importing",
     "model",
     "code",

@@ -25,6 +25,7 @@ page = st.navigation(
         st.Page("train.py", title="Train", icon=":material/model_training:", help="Set a run up, start it, watch it and steer it."),
         st.Page("runs.py", title="Runs", icon=":material/list:", help="What waits, goes on and has ended; the bin."),
         st.Page("compare.py", title="Compare", icon=":material/compare_arrows:", visibility="hidden", help="Several runs side by side."),
+        st.Page("sweep.py", title="Sweeps", icon=":material/stacked_line_chart:", help="Try several settings, and see which is best."),
         st.Page("evaluate.py", title="Evaluate", icon=":material/fact_check:", help="Try a trained model, and see what it gets right and wrong."),
         st.Page("autograd.py", title="Autograd", icon=":material/network_node:", help="One training step in slow motion, and the graph behind it."),
         st.Page("notions.py", title="Notions", icon=":material/menu_book:", help="What a course names: a sentence, the code, where to see it."),

@@ -22,6 +22,7 @@ from pages._parts.shared import draft, layer_rules, words
 from pages._parts.shared.fields import Fields
 from pages._parts.shared.once import Click
 from pages._parts.shared.services import services
+from pages._parts.sweeps import which_layers
 
 shared = services()
 draft.open_draft()
@@ -60,6 +61,7 @@ def learning(table: LayerTable) -> None:
 
     st.subheader("What it costs", anchor=False)
     cost_view.cost_view(shared, table, frozen, usable)
+    which_layers.show(shared, table, usable)
 
     st.subheader("The new head", anchor=False)
     head_choice.ask_head(fields, table)

@@ -168,6 +168,7 @@ def test_sql_is_only_in_the_store_and_its_migrations() -> None:
             "bin_tables",
             "label_tables",
             "compare_tables",
+            "sweep_tables",
             "continued",
             "database",
             "migrations",

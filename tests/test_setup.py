@@ -29,7 +29,14 @@ def clone(tmp_path: Path) -> Path:
     clone.mkdir()
     shutil.copy(ROOT / "Makefile", clone)
     shutil.copytree(ROOT / ".ci", clone / ".ci", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("requirements.txt", "requirements-dev.txt", "requirements-export.txt", "bench/requirements.txt", "tests/requirements-mutate.txt"):
+    for name in (
+        "requirements.txt",
+        "requirements-dev.txt",
+        "requirements-export.txt",
+        "requirements-sweep.txt",
+        "bench/requirements.txt",
+        "tests/requirements-mutate.txt",
+    ):
         (clone / name).parent.mkdir(exist_ok=True)
         (clone / name).touch()
     return clone

@@ -21,6 +21,7 @@ COMMANDS = {
     "diff": ("weights_difference", "how far each layer of two files of weights, or of two runs, is apart; exit status 1 if a frozen one moved"),
     "curves": ("curves", "import TensorBoard event files or a CSV file of curves, to be compared with runs; list and remove them"),
     "show": ("listing", "print one run"),
+    "sweep": ("sweep", "do many runs that differ in what you name, and tell which is best; stop it, resume it, add more"),
     "audit": ("audit", "print what is frozen, what learns, and the proof; exit status 1 if anything is not as it should be"),
     "pause": ("steering", "pause a run after its step"),
     "stop": ("steering", "stop a run and save its weights; one that waits in the queue is cancelled"),

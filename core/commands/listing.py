@@ -14,9 +14,8 @@ from core.commands import Parsers, label, queue, settings
 from core.commands.progress import percent
 from core.comparing.rows import Row, Wanted, row_of
 from core.machine.home import Home
-from core.records import telling
+from core.records import forks, telling
 from core.records.events import Reuse
-from core.records.forks import told
 from core.records.labels import written
 from core.records.speed import Tuning
 from core.store import Run, RunStore, UnreadableRun, recovery
@@ -120,7 +119,7 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     )
     for name, value in run.config.model_dump().items():
         print(f"  {name:20} {value}")
-    for line in told(run.fork) if run.fork else ():
+    for line in forks.told(run.fork) if run.fork else ():
         print(line)
     for branch, step in store.branches(run_id):
         print(f"branch {branch} begins behind step {step:,}")

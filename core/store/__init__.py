@@ -1,5 +1,5 @@
 """What is remembered: the only SQL (`run_store`, its tables in `signal_tables`,
-`queue_tables`, `bin_tables` and `label_tables`, `database`, `migrations`), how steps lie in its tables
+`queue_tables`, `bin_tables`, `label_tables` and `sweep_tables`, `database`, `migrations`), how steps lie in its tables
 (`rows`), rows after a cursor (`stream`), and the weights that a run kept (`checkpoint` reads them, `saving` writes them and imports torch).
 
 - A step is one row, its gradient norms one float32 blob. In place of a norm a frozen tensor has -1: a norm is never negative, so frozen,

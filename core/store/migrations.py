@@ -146,6 +146,26 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (run, step)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE sweeps (
+        id TEXT PRIMARY KEY,
+        created REAL NOT NULL,
+        plan TEXT NOT NULL,
+        stopped REAL,
+        at_once INTEGER NOT NULL DEFAULT 1,
+        tried INTEGER NOT NULL DEFAULT 0,
+        refused TEXT NOT NULL DEFAULT '[]',
+        trouble TEXT NOT NULL DEFAULT ''
+    ) WITHOUT ROWID;
+    CREATE TABLE sweep_runs (
+        run TEXT PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+        sweep TEXT NOT NULL REFERENCES sweeps (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        given TEXT NOT NULL,
+        pruned INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX sweep_runs_by_sweep ON sweep_runs (sweep, number);
+    """,
 )
 
 

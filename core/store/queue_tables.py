@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.records.events import CommandKind, RunStatus
-from core.store.database import Database, unknown
+from core.store.database import Database, new_id, unknown
 
 LAST_PLACE = "SELECT COALESCE(MAX(place), 0) FROM runs"
 WAITS = "status = 'queued' AND pid IS NULL AND claimed_by IS NULL AND binned IS NULL"
@@ -29,6 +29,8 @@ CANCELLED_AGAIN = "cancelled before it went on"
 _FREE = "pid = NULL, process_started = NULL, claimed_by = NULL, claimed_at = NULL"
 # A config that cannot be read is its worker's to complain of.
 _DEVICE = "COALESCE(CASE WHEN json_valid(config) THEN json_extract(config, '$.device') END, 'auto')"
+_SWEEP = "(SELECT sweep FROM sweep_runs WHERE sweep_runs.run = runs.id)"
+_NEXT = f"SELECT id, {_DEVICE}, {_SWEEP} FROM runs WHERE {WAITS} ORDER BY place, created, id"
 REFUSE_COMMANDS = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
 
 
@@ -58,14 +60,35 @@ class QueueTables(Database):
         if not self.count_waiting():  # most looks find none: they need not wait for a lock
             return None
         with self._transaction() as connection:
-            held: dict[str, int] = {}
-            for (asked,) in connection.execute(f"SELECT {_DEVICE} FROM runs WHERE {HOLDS}").fetchall():
-                held[device_of(str(asked))] = held.get(device_of(str(asked)), 0) + 1
-            for run_id, asked in connection.execute(f"SELECT id, {_DEVICE} FROM runs WHERE {WAITS} ORDER BY place, created, id").fetchall():
-                if held.get(device_of(str(asked)), 0) < slots:
+            held = _held(connection, device_of)
+            full: set[str] = set()  # a run that waits for its device is not passed by those behind it
+            for run_id, asked, sweep in connection.execute(_NEXT).fetchall():
+                device = device_of(str(asked))
+                if device not in full and _has_room(connection, held.get(device, []), sweep, slots):
                     _claim(connection, run_id, claimer)
                     return str(run_id)
+                full.add(device)
         return None
+
+    def claim_next(self, ended: str, process: tuple[int, float], slots: int, device_of: Callable[[str], str]) -> str | None:
+        """The process (pid, when it was started) that a run of a sweep has `ended` in takes the next one of that sweep, and lets go of the other.
+
+        None: the next run that waits for this device is none of the sweep's, or no place is free. Arguments as for `claim`.
+        """
+        with self._transaction() as connection:
+            row = connection.execute(f"SELECT {_DEVICE}, {_SWEEP}, {HOLDS} FROM runs WHERE id = ?", (ended,)).fetchone()
+            if row is None or row[1] is None or row[2]:
+                return None
+            connection.execute("UPDATE runs SET pid = NULL, process_started = NULL WHERE id = ? AND pid = ?", (ended, process[0]))
+            device = device_of(str(row[0]))
+            following = next((found for found in connection.execute(_NEXT).fetchall() if device_of(str(found[1])) == device), None)
+            if following is None or following[2] != row[1]:
+                return None
+            if not _has_room(connection, _held(connection, device_of).get(device, []), row[1], slots):
+                return None
+            query = f"UPDATE runs SET pid = ?, process_started = ? WHERE id = ? AND {WAITS}"
+            connection.execute(query, (*process, following[0]))
+            return str(following[0])
 
     def claim_this(self, run_id: str, claimer: str) -> bool:
         """Claim a waiting run whatever else goes on. False: it does not wait any more.
@@ -165,6 +188,17 @@ class QueueTables(Database):
         return True
 
 
+def put_in(connection: sqlite3.Connection, config: str, process: tuple[int, float] | None = None) -> str:
+    """Insert a queued run with this config (JSON) at the end of the queue; returns its id. `process`: the one that works on it already."""
+    now = time.time()
+    run_id = new_id(connection, now)
+    connection.execute(
+        f"INSERT INTO runs (id, created, config, status, pid, process_started, place) VALUES (?, ?, ?, ?, ?, ?, ({LAST_PLACE}) + 1)",
+        (run_id, now, config, RunStatus.QUEUED, *(process or (None, None))),
+    )
+    return run_id
+
+
 def put_back(connection: sqlite3.Connection, run_id: str, columns: Mapping[str, Any], front: bool = False) -> bool:
     """Have a run that has ended wait again, behind all others or in `front` of them. False: it is in the bin.
 
@@ -190,6 +224,30 @@ def _status(connection: sqlite3.Connection, run_id: str) -> str:
 def _waits(connection: sqlite3.Connection, run_id: str) -> bool:
     _status(connection, run_id)
     return connection.execute(f"SELECT 1 FROM runs WHERE id = ? AND {WAITS}", (run_id,)).fetchone() is not None
+
+
+def _held(connection: sqlite3.Connection, device_of: Callable[[str], str]) -> dict[str, list[str | None]]:
+    """For each device the runs that hold a place on it: of each the sweep, None for one of no sweep."""
+    held: dict[str, list[str | None]] = {}
+    for asked, sweep in connection.execute(f"SELECT {_DEVICE}, {_SWEEP} FROM runs WHERE {HOLDS}").fetchall():
+        held.setdefault(device_of(str(asked)), []).append(sweep)
+    return held
+
+
+def _has_room(connection: sqlite3.Connection, held: list[str | None], sweep: str | None, slots: int) -> bool:
+    """Whether a waiting run has a place beside those that are held on its device.
+
+    Runs of a sweep that are small enough go on side by side beyond the slots, where nothing else does, once one has kept what they share.
+    """
+    if len(held) < slots:
+        return True
+    if sweep is None or any(other != sweep for other in held):
+        return False
+    at_once = connection.execute("SELECT at_once FROM sweeps WHERE id = ?", (sweep,)).fetchone()
+    if at_once is None or len(held) >= at_once[0]:
+        return False
+    done = "SELECT 1 FROM sweep_runs JOIN runs ON runs.id = sweep_runs.run WHERE sweep = ? AND status = 'finished' LIMIT 1"
+    return connection.execute(done, (sweep,)).fetchone() is not None
 
 
 def _claim(connection: sqlite3.Connection, run_id: str, claimer: str) -> bool:

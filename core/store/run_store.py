@@ -23,14 +23,15 @@ from core.records.summaries import LevelRow
 from core.store.bin_tables import BinTables
 from core.store.compare_tables import CompareTables
 from core.store.continued import ContinuedRuns
-from core.store.database import new_id, unknown
+from core.store.database import unknown
 from core.store.forgetting_tables import ForgettingTables
 from core.store.fork_tables import ForkTables
 from core.store.label_tables import LABELS, LabelTables
-from core.store.queue_tables import HOLDS, LAST_PLACE, REFUSE_COMMANDS, WAITS, QueueTables
+from core.store.queue_tables import HOLDS, REFUSE_COMMANDS, WAITS, QueueTables, put_in
 from core.store.reading import PLAN, RESULT, UnreadableRun, read_run, readable
 from core.store.rows import level_values, step_values
 from core.store.signal_tables import ADD_CHANGE, ADD_EPOCH, ADD_LEVELS, ADD_STEPS, change_values
+from core.store.sweep_tables import SweepTables
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Working:
 _RUN = ", ".join(LABELS if field.name == "labels" else field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
 
 
-class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables, CompareTables, ForkTables, ForgettingTables):
+class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables, CompareTables, ForkTables, ForgettingTables, SweepTables):
     """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
 
     Whatever reads or writes raises `StoreError`, with nothing half-written, where the file cannot be used.
@@ -123,14 +124,8 @@ class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables, CompareTables
 
         It waits at the end of the queue, unless a `process` (its pid and when it was started) works on it already.
         """
-        now = time.time()
         with self._transaction() as connection:
-            run_id = new_id(connection, now)
-            connection.execute(
-                f"INSERT INTO runs (id, created, config, status, pid, process_started, place) VALUES (?, ?, ?, ?, ?, ?, ({LAST_PLACE}) + 1)",
-                (run_id, now, config.to_json(), RunStatus.QUEUED, *(process or (None, None))),
-            )
-        return run_id
+            return put_in(connection, config.to_json(), process)
 
     def run(self, run_id: str) -> Run:
         """The run with this id.

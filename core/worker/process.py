@@ -1,5 +1,7 @@
 """A worker as a process: `python -m core.worker.process`.
 
+One that has done a run of a sweep takes the next of that sweep itself (`in_turn`): what is imported and kept serves all of them.
+
 A *standby* worker has imported torch already and waits for a run's id on its standard input, so that Start is quick; when the server that
 waits at the other end goes away, it reads the end of the file and leaves.
 """
@@ -21,6 +23,7 @@ from core.records.events import RunStatus
 from core.store import RunStore, StoreError
 from core.store.patience import open_patiently
 from core.store.saving import log
+from core.worker import in_turn
 from core.worker.worker import Worker
 
 
@@ -36,6 +39,7 @@ def work(home: Home, run_id: str) -> RunStatus:
     if not _may_begin(store, run_id, me):
         return store.run(run_id).status
     worker = Worker(home, store, run_id)
+    worker.gives_up = in_turn.judge(store, run_id)
     worker.store.set_process(run_id, me.pid, me.create_time())
     handlers = {signal.SIGTERM: worker.interrupt_soon, signal.SIGINT: worker.stop_soon}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
@@ -76,11 +80,17 @@ def main() -> int:
         _log_to(home.run_folder(run_id) / "worker.log")
     # The page and its server come first; training takes what is left.
     os.nice(5)
-    try:
-        return 0 if work(home, run_id) is not RunStatus.FAILED else 1
-    except (ConfigError, StoreError) as error:
-        log(str(error))
-        return 1
+    while True:
+        try:
+            status = work(home, run_id)
+        except (ConfigError, StoreError) as error:
+            log(str(error))
+            status = RunStatus.FAILED
+        following = in_turn.next_run(home, run_id)
+        if following is None:
+            return 0 if status is not RunStatus.FAILED else 1
+        run_id = following
+        _log_to(home.run_folder(run_id) / "worker.log")
 
 
 def _warm_up() -> None:

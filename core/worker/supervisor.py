@@ -145,6 +145,10 @@ class Supervisor:
         wrongly is kept in `settings_problem`, and places are counted as if they said nothing.
         """
         slots = self.settings().slots
+        for sweep in self.store.led_sweeps():
+            from core.sweeps.moving import move_on  # a list of runs need not read what could be picked
+
+            move_on(self.store, sweep)
         begun = []
         while (run_id := self.store.claim(self._claimer, slots, device_of)) is not None:
             self._begin(run_id)

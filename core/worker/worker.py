@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from types import FrameType
 from typing import Literal
 
@@ -18,7 +19,7 @@ from core.config.plans import Change
 from core.data.leakage import Search
 from core.doctor import Doctor
 from core.machine.home import Home
-from core.records.events import AuditReport, ChangeRow, Command, CommandKind, Inspection, Reuse, RunStatus
+from core.records.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunStatus
 from core.records.forks import Fork
 from core.records.layers import matches
 from core.signals.watch import histogram
@@ -86,6 +87,8 @@ class Worker:
         self._may_be_put_back = False
         self._to_redo: deque[tuple[int, str]] = deque()
         self.forgetting = Forgetting(self.store, run_id, self.config, self.folder)
+        self.gives_up: Callable[[EpochRow], bool] = lambda epoch: False
+        """Asked after each epoch whether the run is to end early, since others of its sweep do better."""
         self.checkpoints = RunCheckpoints(self.store, run_id, self.folder, self.config.checkpoint_minutes)
 
     def interrupt_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
@@ -239,7 +242,8 @@ class Worker:
                     self._evaluating(report)
                 case EpochReport():
                     self.epochs += 1
-                    recorder.add_epoch(epoch_row(report, recorder.clock.seconds))
+                    recorder.add_epoch(row := epoch_row(report, recorder.clock.seconds))
+                    self._stopping |= self.gives_up(row)
                     self.weights.epochs.epoch(trainer.model, self.epochs, self.step)
                     recorder.not_a_step()
                     if time.monotonic() - last_save > SAVE_SECONDS:

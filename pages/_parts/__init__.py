@@ -42,5 +42,5 @@ What bit us in Streamlit 1.67:
 - Fragments in fragments: on the Model screen a switch redraws the small one (tree, counts), then the rest follows (cost, timeline, code).
 """
 
-ROOMS = ("shared", "components", "setup", "run", "runs", "compare", "evaluate", "autograd", "build", "home", "data")
+ROOMS = ("shared", "components", "setup", "sweeps", "run", "runs", "compare", "evaluate", "autograd", "build", "home", "data")
 """The rooms from the ground up."""

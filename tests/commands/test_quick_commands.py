@@ -33,6 +33,7 @@ LINES: dict[str, list[list[str]]] = {
     "networks": [[], ["--save", "mine: conv 8, relu, global pool"], ["--json"], ["--code", "mine"], ["--delete", "mine"], ["--restore", "mine"]],
     "catalog": [[], ["--json"]],
     "code": [["RUN"]],
+    "sweep": [["--list"], ["--list", "--json"], ["--show", "nothing"], ["--stop", "nothing"], ["--vary", "nothing"]],
     "train": [["--queue", "--dataset", "digits", "--model", "small_cnn"], ["--model", "resnet81"]],
     "evaluate": [["nothing"]],
     "moved": [["nothing", "/"]],

@@ -39,6 +39,7 @@ STEADY = {
     "lambda each: every if each == ALL else found.classes[each]",
     "lambda each: 'nothing' if each == NOTHING else subject.option(each)",
     "subject.option",
+    "words.field",  # a name of a setting
     "other.option",
     "lambda each: option(each, saved)",
     "lambda each: FORMATS[each].label",

@@ -34,7 +34,7 @@ from pages._parts.shared.fields import Fields, sentence
 from pages._parts.shared.once import Click
 from pages._parts.shared.services import Services
 
-MODEL_PAGE, TRAIN_PAGE = "model.py", "train.py"
+MODEL_PAGE, TRAIN_PAGE, SWEEP_PAGE = "model.py", "train.py", "sweep.py"
 
 _START_ERROR = "setup_start_error"
 _GO_ON = "setup_go_on"
@@ -71,6 +71,7 @@ def show(shared: Services) -> None:
     code = st.container()
     called.ask(form)
     bar = StartBar(form)
+    bar.button.page_link(SWEEP_PAGE, label="Try several settings", icon=":material/stacked_line_chart:", query_params={draft.SET_UP: "1"})
     label = "Start training" if begun is None else "Start the branch"
     bar.button.button(label, type="primary", icon=":material/play_arrow:", on_click=_start, args=(shared, Click()))
     draft.keep_in_url({**trained.in_url(), **called.in_url(), **branch.in_url()})

@@ -34,22 +34,20 @@ OPTIONS: Mapping[str, str] = {"loss_options": "loss", "optimizer_options": "opti
 PERCENT = ("watch_budget",)
 """The shares that a person reads and writes in percent."""
 
-SET_UP = "new"
-"""In the URL: show the form even while a run is active."""
+SET_UP, BRANCH = "new", "fork"
+"""In the URL: show the form even while a run is active; of which run, and from which step on, the form sets up a branch."""
 
-EVIDENCE = ("chart", "steps", "layers", "finding")
-"""In the URL: what the live charts are to show."""
+EVIDENCE, SWEEP = ("chart", "steps", "layers", "finding"), ("sweep", "vary", "method", "runs", "pruner", "called")
+"""In the URL: what the live charts are to show; what a sweep is set up with, or which one is looked at."""
 
-BRANCH = "fork"
-"""In the URL: of which run, and from which step on, the form sets up a branch."""
-
-OTHERS_IN_URL = (SET_UP, BRANCH, "run", "example", "zero_grad", "at", "plan", "node", "network", "size", "classes", "modes", "notion", *EVIDENCE)
+OTHERS_IN_URL = (
+    *(SET_UP, BRANCH, "run", "name", "note", *SWEEP, "example", "zero_grad", "at"),
+    *("plan", "node", "network", "size", "classes", "modes", "notion", *EVIDENCE),
+)
 """What else a screen keeps in the URL beside the fields of a draft."""
 
 _NOTES, _MARKED = "setup_notes", "setup_marked"
-_SEEN = "setup_seen_in_url"
-_PAGE = "setup_page"
-_KNOWN = "setup_known_in_url"
+_SEEN, _PAGE, _KNOWN = "setup_seen_in_url", "setup_page", "setup_known_in_url"
 _DEFAULTS = RunConfig()
 
 
