@@ -69,10 +69,7 @@ def _offer(home: Home, store: RunStore, run: Run) -> Offer | None:
 
 
 def _learned_from(run: Run, dataset: str) -> bool:
-    try:
-        choice = own.parse(run.config.dataset)
-    except ConfigError:  # of another Thaw
-        return False
+    choice = own.named(run.config.dataset)
     return choice is not None and naming.same(choice.name, dataset)
 
 

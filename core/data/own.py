@@ -63,6 +63,14 @@ def parse(dataset: str) -> Choice | None:
     return Choice(match["name"].strip(), int(match["number"]) if match["number"] else None, match["hash"] or "")
 
 
+def named(dataset: str) -> Choice | None:
+    """As `parse`, and None for what is of another Thaw."""
+    try:
+        return parse(dataset)
+    except ConfigError:
+        return None
+
+
 def resolve(home: Home, choice: Choice) -> Summary:
     """The version that is meant.
 

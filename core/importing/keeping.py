@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.config.errors import ConfigError
 from core.data import own
 from core.machine.home import Home
 from core.store import Run, RunStore
@@ -47,8 +46,5 @@ def delete(home: Home, store: RunStore, name: str) -> bin.Binned:
 
 
 def _uses(run: Run, name: str) -> bool:
-    try:
-        choice = own.parse(run.config.dataset)
-    except ConfigError:
-        return False
+    choice = own.named(run.config.dataset)
     return choice is not None and naming.same(choice.name, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -157,7 +158,8 @@ def _flat(tree: Tree, corrections: Corrections, progress: Progress) -> Recognise
     label = corrections.label.strip()
     pictures = tuple(Planned(path, label, "", "") for path in files)
     said = tuple(left.sentence for left in walk.left_out())
-    sentence = f"All {_counted(len(pictures))} are taken as of the class {quoted(label)}."
+    every = "The picture is" if len(pictures) == 1 else f"All {_counted(len(pictures))} are"
+    sentence = f"{every} taken as of the class {quoted(label)}."
     plan = Plan("", tree.kind, sentence, FLAT, (Choice(FLAT, f"all pictures are of the class {label}"),), left_out=said)
     return Recognised(plan, tree, pictures, tuple(walk.refused))
 
@@ -206,6 +208,11 @@ def _without_classes(tree: Tree, error: ConfigError) -> ConfigError:
     if tree.begins_with_pictures(tree.root) or any(tree.begins_with_pictures(folder) for folder in _only_folder(tree)):
         what = f"the pictures in {shown(tree.root.name)} lie in no class folders, and no table beside them says what they show"
         ways = "put those of each class into a folder of its own, add a .csv with a column for the file and one for the label"
+        inner = [folder for folder in _only_folder(tree) if folder != tree.root]
+        if inner and not tree.begins_with_pictures(tree.root):
+            name = _class_name(inner[-1].name)
+            what = f"the pictures in {shown(tree.root.name)} lie all in one folder, {quoted(name)}, which may be their class or not"
+            return ConfigError("source", f"{what}; if it is, say so (--label {shlex.quote(name)}), else {ways}")
         return ConfigError("source", f"{what}; {ways}, or say of which class all of them are (--label)")
     return error
 

@@ -250,7 +250,7 @@ def _batches(path: Path, columns: list[str], at_once: int) -> Iterator[Any]:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path, buffer_size=1 << 20) as file:
+        with parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:  # else a whole row group would lie in memory
             yield from file.iter_batches(batch_size=at_once, columns=columns, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         why = shown(str(error).splitlines()[0] if str(error) else type(error).__name__)[:120]

@@ -89,11 +89,14 @@ class FolderTree(Tree):
     def read(self, path: Path) -> bytes:
         """See `Tree`. A file that is written to while it is read is refused."""
         try:
-            with path.open("rb") as stream:
+            with path.open("rb", buffering=0) as stream:  # a buffer would be made for all that may be asked for
                 before = os.fstat(stream.fileno())
                 if not stat.S_ISREG(before.st_mode):
                     raise UnreadableImage("no regular file any more", "out of reach")
-                data = stream.read(MOST_BYTES + 1)
+                most = min(before.st_size, MOST_BYTES) + 1
+                data = stream.read(most)
+                while len(data) < before.st_size and (more := stream.read(most - len(data))):
+                    data += more
                 after = os.fstat(stream.fileno())
         except FileNotFoundError:
             raise UnreadableImage("it went away while the folder was read", "out of reach") from None

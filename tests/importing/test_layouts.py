@@ -128,6 +128,19 @@ def test_loose_pictures_need_a_class_and_get_one(tmp_path: Path, home: Home) -> 
     assert (version.number, version.classes, len(version.items)) == (2, ("cat", "dog", "emu"), 6)
 
 
+@pytest.mark.parametrize("kind", PACKERS)
+def test_of_a_single_folder_it_is_asked_whether_it_is_a_class(tmp_path: Path, home: Home, kind: str) -> None:
+    source = PACKERS[kind](tmp_path / "more", {"wrap/big cat/1.png": picture(1)})
+    with pytest.raises(
+        ConfigError, match=r"lie all in one folder, 'big cat', which may be their class or not; if it is, say so \(--label 'big cat'\)"
+    ):
+        plan(source)
+    imported(home, folder(tmp_path / "first", classes("cat", "dog")))
+    version, report = imported(home, source, add=True, label="big cat")
+    assert (version.classes, version.note) == (("cat", "dog", "big cat"), f"1 picture added from {source.name}.")
+    assert report.notes[0] == "The picture is taken as of the class 'big cat'."
+
+
 def test_groups_come_from_names_and_torn_ones_are_said(tmp_path: Path, home: Home) -> None:
     files = {f"{part}/{name}/p{patient}_{number}.png": picture(patient * 50 + number) for part in ("train", "test") for name in ("cat", "dog")
              for patient in (1, 2) for number in (1, 2)}  # fmt: skip

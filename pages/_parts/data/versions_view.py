@@ -55,18 +55,10 @@ def used_by(shared: Services, dataset: str) -> Mapping[int, Sequence[Run]]:
     for run in shared.store.entries(limit=RUNS):
         if not isinstance(run, Run):
             continue
-        choice = learned_from(run)
+        choice = own.named(run.config.dataset)
         if choice is not None and choice.number and naming.same(choice.name, dataset):
             found[choice.number].append(run)
     return found
-
-
-def learned_from(run: Run) -> own.Choice | None:
-    """The dataset and version that a run learns from; None for one of another kind."""
-    try:
-        return own.parse(run.config.dataset)
-    except ConfigError:  # of another Thaw
-        return None
 
 
 def when(made: str) -> str:

@@ -10,13 +10,13 @@ from core.catalog.optimizers import FIRST_STEP_ONLY
 from core.code import Phase, about, about_run, loading_code, phases, pytorch_code, recorded, repeated
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
+from core.data import own
 from core.helpers.helper import LabError
 from core.records import telling
 from core.records.events import ChangeRow, RunPlan, RunStatus
 from core.store import Run
 from core.store.checkpoint import weights_of
 from pages._parts.components.live_chart import live_chart
-from pages._parts.data.versions_view import learned_from
 from pages._parts.run import (  # fmt: skip
     audit_view,
     branch_view,
@@ -105,7 +105,7 @@ def _below(shared: Services, run: Run) -> None:
 
 def _doubts(run: Run) -> None:
     """A way to the labels that it would not give, where its pictures are a dataset of its person's own and some were held back."""
-    choice = learned_from(run)
+    choice = own.named(run.config.dataset)
     if choice is not None and run.plan is not None and run.plan.validation_samples:
         query = {"dataset": f"own:{choice.name}", "part": "doubts", "run": run.id}
         st.page_link("data.py", label="Labels that this run doubts", icon=":material/help:", query_params=query)
