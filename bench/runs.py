@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from playwright.sync_api import Page
@@ -51,11 +52,13 @@ def measure(folder: Path, rounds: int) -> Iterator[str]:
             visit(page, server, ids)  # the first visit fetches scripts that a browser then keeps
         painted = [
             (f"click on Runs to the table of {ALL}", spread([by_click(page, server, ids) for _ in range(rounds)])),
-            ("press on Sort to the sorted table", spread([sort(page) for _ in range(rounds)])),
+            ("press on a header to the sorted table", spread([sort(page) for _ in range(rounds)])),
             (f"address to {OVERLAID} runs painted", spread([overlay(page, server, ids) for _ in range(rounds)])),
-            (f"first message of {OVERLAID} runs to painted", spread([redraw(page) for _ in range(rounds)])),
+            (f"what {OVERLAID} runs hold to painted", spread([redraw(page) for _ in range(rounds)])),
         ]
         yield from table(["in a browser", "s"], painted)
+        yield ""
+        yield f"Processes that wanted one of {os.cpu_count()} cores meanwhile: {os.getloadavg()[0]:.1f}"
 
 
 def make(home: Home, store: RunStore) -> tuple[list[str], SyntheticRun]:
@@ -80,10 +83,10 @@ def make(home: Home, store: RunStore) -> tuple[list[str], SyntheticRun]:
     return [growing.id, *others[: OVERLAID - 1]], growing
 
 
-def seconds(act: object) -> float:
+def seconds(act: Callable[[], object]) -> float:
     """How long a call takes."""
     began = time.perf_counter()
-    act()  # type: ignore[operator]
+    act()
     return time.perf_counter() - began
 
 

@@ -95,8 +95,8 @@ class Wanted:
             if status not in known:
                 raise ConfigError("status", f"there is no status {quoted(status)}; there are {', '.join(known)}")
         if self.sort.removeprefix("-") not in SORTS:
-            can = f"they can by {', '.join(SORTS)}, turned round as in --sort=-best"
-            raise ConfigError("sort", f"runs cannot be sorted by {quoted(self.sort)}; {can}")
+            turned = "turned round as in --sort=-best"
+            raise ConfigError("sort", f"runs cannot be sorted by {quoted(self.sort)}; they can by {', '.join(SORTS)}, {turned}")
 
     def of(self, rows: Iterable[Row]) -> list[Row]:
         """Those of `rows` that are wanted, in the order that is."""

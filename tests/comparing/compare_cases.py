@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from core.config import RunConfig
@@ -16,7 +18,7 @@ LAYERS = (Layer("conv.weight", (4, 3, 3, 3), 108, True, "conv"), Layer("fc.weigh
 class MadeRun:
     """A run with as many steps as `train` is asked for, ten to an epoch; its loss at step n is 100 / n."""
 
-    def __init__(self, store: RunStore, layers: tuple[Layer, ...] = LAYERS, alive: bool = False, **settings: object) -> None:
+    def __init__(self, store: RunStore, layers: tuple[Layer, ...] = LAYERS, alive: bool = False, **settings: Any) -> None:
         """`alive`: it belongs to this process, so that no server takes it for lost."""
         self.store = store
         self.id = store.create_run(

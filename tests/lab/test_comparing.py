@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,11 @@ from tests.support import wait_until
 class Hand:
     """Stands for the process."""
 
-    asked: list[str]
-
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.asked = []
+        self.asked: list[str] = []
 
     def ask(self, line: str, _number: int = 0) -> Any:
-        import json
-
         self.asked.append(line)
         return answer(self.home, json.loads(line), lambda: False, lambda *_: None)
 
@@ -65,7 +62,9 @@ def test_weights_are_compared_once_and_again_after_another_epoch(home: Home, sto
             kept(home, run, epoch, 1.0 + epoch)
 
     def found() -> WeightDifference:
-        return wait_until(lambda: desk.difference("tab", runs[0].id, runs[1].id))
+        told = wait_until(lambda: desk.difference("tab", runs[0].id, runs[1].id))
+        assert told is not None
+        return told
 
     assert found().rows[0].same
     assert found().rows[0].same

@@ -133,7 +133,7 @@ def test_the_table_of_runs_is_sorted_filtered_and_chosen_from(modules: Modules) 
     assert not page.locator("[data-choose=b]").is_checked(), "no more than are compared"
     compare.click()
     page.locator("tr[data-key=b] th button").click()
-    assert page.evaluate("sent") == [["compared", ["a", "c"]], ["opened", "b"]], "the oldest first"
+    assert page.evaluate("sent") == [["compare", ["a", "c"]], ["open", ["b"]]], "the oldest first"
     assert page.locator("img").count() == 0
 
 

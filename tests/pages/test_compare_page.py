@@ -24,7 +24,7 @@ from tests.support import PATIENCE
 HOSTILE = '"q" <img src=x> *bold* :red[x] $x$'
 
 
-def runs(shared: Services, count: int = 3, **settings: object) -> list[str]:
+def runs(shared: Services, count: int = 3, **settings: Any) -> list[str]:
     found = []
     for seed in range(count):
         run = MadeRun(shared.store, seed=seed, **settings)

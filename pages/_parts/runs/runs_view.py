@@ -29,7 +29,9 @@ def head(shared: Services) -> None:
     """Title, and the way to a new run. The first thing that is drawn."""
     asking.page_is_drawn()
     st.title("Runs")
-    st.page_link("train.py", label="Set up a run", icon=":material/tune:", query_params={draft.SET_UP: "1"})
+    with st.container(horizontal=True):
+        st.page_link("train.py", label="Set up a run", icon=":material/tune:", query_params={draft.SET_UP: "1"})
+        st.page_link("compare.py", label="Compare, or bring curves from elsewhere", icon=":material/compare_arrows:")
     ask_what(shared)
     labels.head(shared)
     st.session_state[_ENDED] = shared.store.count_ended()

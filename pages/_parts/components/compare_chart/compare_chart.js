@@ -7,6 +7,7 @@ const [{ RunCurves, cursorOf }, { METRICS, ends, lineOf, smoothed, together, uni
 
 const HOME = new URL("..", import.meta.url);
 const RECONNECT_AFTER = 1000; // milliseconds
+const BAD_QUESTION = 4400; // close code of the /curves route
 const REDRAW_AFTER = 700; // milliseconds between two drawings of what grows
 const BAND_OF = 6; // runs up to which lowest and highest of each summary are drawn
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
@@ -19,7 +20,8 @@ export function mount({ data, parentElement }, looks, scales) {
   let chart = charts.get(root);
   if (!chart) { chart = new CompareChart(root, looks, scales); charts.set(root, chart); }
   chart.show(data);
-  return () => { if (!root.isConnected) { chart.close(); charts.delete(root); } };
+  // Also called before each new view, while the chart stays.
+  return () => setTimeout(() => { if (!root.isConnected) { chart.close(); charts.delete(root); } }, 500);
 }
 
 let plotly = null;
@@ -98,8 +100,9 @@ class CompareChart {
     this.socket = socket;
     socket.onopen = () => this.say("live", "Live");
     socket.onmessage = ({ data }) => { if (socket === this.socket) this.receive(JSON.parse(data)); };
-    socket.onclose = () => {
+    socket.onclose = ({ code }) => {
       if (this.closed || socket !== this.socket) return;
+      if (code === BAD_QUESTION) return this.say("lost", "The link asks for something that cannot be compared");
       this.say("lost", "Reconnecting");
       this.retry = setTimeout(() => this.open(), RECONNECT_AFTER);
     };

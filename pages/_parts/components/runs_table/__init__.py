@@ -21,6 +21,9 @@ _component = st.components.v2.component(
     isolate_styles=False,
 )
 
+_DONE = "runs_table_done"
+"""Where the session keeps the number of the press that was followed last."""
+
 COLUMNS = (
     "run_id", "called", "starred", "tags", "note", "status", "dataset", "version", "model", "freeze", "best_validation_accuracy", "best_epoch",
     "validation_accuracy", "last_epoch", "test_accuracy", "seconds", "device", "created", "seed",
@@ -34,10 +37,15 @@ def runs_table(rows: Sequence[Mapping[str, Any]], most: int, key: str) -> tuple[
         The id of a run that somebody wants to open, empty: of none; and those that are to be compared, none: nobody asks.
     """
     text = json.dumps({"most": most, "rows": [[row[name] for name in COLUMNS] for row in rows]}, separators=(",", ":"))
-    told = _component(key=key, data=text.encode(), on_opened_change=_nothing, on_compared_change=_nothing)
-    opened, compared = told.opened, told.compared
+    told = _component(key=key, data=text.encode(), on_asked_change=_nothing)
+    asked = told.asked
+    # A value that stays and has a number, and no trigger: one that comes with a tick of the fragment's clock may be ended half-way, and is lost.
+    if not isinstance(asked, dict) or asked.get("number") == st.session_state.get(_DONE):
+        return "", []
+    st.session_state[_DONE] = asked.get("number")
     known = {row["run_id"] for row in rows}
-    return str(opened) if opened in known else "", [str(each) for each in compared if each in known] if isinstance(compared, list) else []
+    ids = [str(each) for each in asked.get("ids", ()) if each in known]
+    return (ids[0], []) if asked.get("what") == "open" and ids else ("", ids)
 
 
 def _nothing() -> None:

@@ -7,11 +7,11 @@ const CHOICES = { status: "Status", dataset: "Dataset", model: "Model", tag: "Ta
 
 const tables = new WeakMap();
 
-export function mount({ data, parentElement, setTriggerValue }, { VirtualTable }, looks) {
+export function mount({ data, parentElement, setStateValue }, { VirtualTable }, looks) {
   const root = parentElement.querySelector(".thaw-runs");
   let view = tables.get(root);
   if (!view) { view = new RunsTable(root, VirtualTable, looks); tables.set(root, view); }
-  view.send = setTriggerValue;
+  view.send = (what, ids) => setStateValue("asked", { what, ids, number: Date.now() });
   view.take(typeof data === "string" ? data : new TextDecoder().decode(data));
   return () => {};
 }
@@ -31,7 +31,7 @@ export class RunsTable {
       <div class="thaw-runs-table"></div>`;
     this.table = new VirtualTable(root.querySelector(".thaw-runs-table"), {
       label: "All runs", placeholder: "Filter by any word", empty: "No run matches. Take a filter away.", least: "110rem", height: 420,
-      key: ({ id }) => id, open: (row) => { if (row) this.send?.("opened", row.id); },
+      key: ({ id }) => id, open: (row) => { if (row) this.send?.("open", [row.id]); },
       text: (row) => `${row.id} ${row.called} ${row.tags.join(" ")} ${row.note} ${row.status} ${row.dataset} ${row.model} ${row.freeze} ${row.device ?? ""}`,
       columns: this.columns(),
     });
@@ -48,7 +48,7 @@ export class RunsTable {
     });
     for (const type of ["click", "input"]) root.addEventListener(type, () => this.keep());
     root.querySelector("[data-act=none]").onclick = () => { this.chosen.clear(); this.show(); root.querySelector(".thaw-runs-table input").focus(); };
-    root.querySelector("[data-act=compare]").onclick = () => this.send?.("compared", this.rows.filter(({ id }) => this.chosen.has(id)).map(({ id }) => id).reverse());
+    root.querySelector("[data-act=compare]").onclick = () => this.send?.("compare", this.rows.filter(({ id }) => this.chosen.has(id)).map(({ id }) => id).reverse());
   }
 
   take(text) {
