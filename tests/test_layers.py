@@ -161,7 +161,18 @@ def test_plotly_is_only_in_charts_and_in_the_live_chart() -> None:
 def test_sql_is_only_in_the_store_and_its_migrations() -> None:
     allowed = tuple(
         f"core/store/{name}.py"
-        for name in ("run_store", "signal_tables", "queue_tables", "bin_tables", "label_tables", "continued", "database", "migrations")
+        for name in (
+            "run_store",
+            "signal_tables",
+            "queue_tables",
+            "bin_tables",
+            "label_tables",
+            "fork_tables",
+            "forgetting_tables",
+            "continued",
+            "database",
+            "migrations",
+        )
     )
     assert offenders([*CORE, *WEB], ("sqlite3",), (*allowed, "core/store/trouble.py")) == []  # what SQLite complains of, in words
     sql = re.compile(r"^\s*(SELECT .* FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE|ALTER TABLE|PRAGMA )", re.IGNORECASE | re.DOTALL)

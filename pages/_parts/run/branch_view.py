@@ -51,7 +51,10 @@ def _ask(shared: Services, run: Run, steps: list[int]) -> None:
 def _parent(shared: Services, run: Run) -> None:
     fork = run.fork
     assert fork is not None
-    st.caption(f"A branch of {_link(shared, fork.parent)}: it begins {begins(fork)}; {words.plain(differs(fork))}.")
+    if shared.store.continued(run.id):  # which says the rest
+        st.caption(f"A branch of {_link(shared, fork.parent)}.")
+    else:
+        st.caption(f"A branch of {_link(shared, fork.parent)}: it begins {begins(fork)}; {words.plain(differs(fork))}.")
 
 
 def _link(shared: Services, run_id: str) -> str:
