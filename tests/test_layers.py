@@ -169,6 +169,8 @@ def test_sql_is_only_in_the_store_and_its_migrations() -> None:
             "label_tables",
             "compare_tables",
             "sweep_tables",
+            "fork_tables",
+            "forgetting_tables",
             "continued",
             "database",
             "migrations",

@@ -36,7 +36,7 @@ def rate_figure(curve: RateCurve) -> go.Figure:
         legend={"orientation": "h", "y": 1.18}, clickmode="event+select", dragmode=False,
     )  # fmt: skip
     if curve.suggestion is not None:
-        figure.add_vline(x=curve.suggestion, line_width=1.5, line_dash="dash")
+        figure.add_vline(x=curve.suggestion, line_width=1.5, line_dash="dash", line_color="gray")
         # On a logarithmic axis an annotation stands at the power of ten.
         figure.add_annotation(
             x=math.log10(curve.suggestion),

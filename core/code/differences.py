@@ -32,7 +32,7 @@ def about(config: RunConfig, recorded: Recorded) -> tuple[str, ...]:
 
 def about_run(run: Run, recorded: Recorded) -> tuple[str, ...]:
     """What is to be said besides of the script of a run: how the run ended, and what it has not recorded."""
-    lines = []
+    lines = list(about_branch(run))
     if recorded.stopped_after is not None:
         lines.append(f"It stops after step {recorded.stopped_after:,}, as the run was stopped there.")
     elif run.status.active:
@@ -40,6 +40,18 @@ def about_run(run: Run, recorded: Recorded) -> tuple[str, ...]:
     elif run.status != RunStatus.FINISHED:
         lines.append(f"The run ended at step {run.step:,}, before its end; the script goes on to the last epoch.")
     return (*lines, *about_test_set(run, recorded))
+
+
+def about_branch(run: Run) -> tuple[str, ...]:
+    """What the script of a branch cannot do: another optimizer or other pictures before the step at which it branched off."""
+    fork = run.fork
+    if fork is None or not (fork.optimizer_anew or fork.data_anew):
+        return ()
+    what = " and ".join(each for each, is_so in (("another optimizer", fork.optimizer_anew), ("other pictures", fork.data_anew)) if is_so)
+    return (
+        f"The run is a branch of {fork.parent}, which had {what} up to step {fork.step:,}. The script has those of the branch from its first "
+        "step on, so it is another training.",
+    )
 
 
 def about_test_set(run: Run, recorded: Recorded) -> tuple[str, ...]:

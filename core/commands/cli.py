@@ -42,9 +42,17 @@ class _Parser(argparse.ArgumentParser):
         super().error(cut(message))
 
 
+class _List(argparse.HelpFormatter):
+    """Each command with what it does in one line: argparse forgets the indent of the longest, whose words it would put below."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = max(map(len, COMMANDS)) + 4
+
+
 def _parser(command: str) -> argparse.ArgumentParser:
     """What reads a line that begins with `command`: of all the others it knows the names alone."""
-    parser = _Parser(prog="python -m core", description="Fine-tuning that you can see through, without the browser.")
+    parser = _Parser(prog="python -m core", description="Fine-tuning that you can see through, without the browser.", formatter_class=_List)
     parsers = Parsers(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--home", metavar="DIR", help="where everything is kept (default: $THAW_HOME or .thaw)")

@@ -190,7 +190,7 @@ def summary(home: Home, run: Run | UnreadableRun) -> dict[str, Any]:
         "run_id": run.id,
         **written(run.labels),
         "status": run.status,
-        "fork": asdict(run.fork) if run.fork else None,
+        **({"fork": asdict(run.fork)} if run.fork else {}),
         "epochs": result.epochs if result else run.epoch,
         "steps": result.steps if result else run.step,
         "train_loss": result.train_loss if result else None,

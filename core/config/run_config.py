@@ -65,7 +65,7 @@ EXAMPLES: Mapping[str, str] = {
     "watch_budget": "0.02",
     "checkpoint_minutes": "5",
     "forgetting": "true",
-    "old_task": "/home/me/old-pictures",
+    "old_task": "old-pictures",
     "fault": "none",
 }
 """A value for each field of a run that can be used: the remedy in an error."""

@@ -33,7 +33,8 @@ WHAT: tuple[What, ...] = get_args(What)
 
 LOST: Mapping[What, str] = {
     "epochs": "Evaluate has the weights that a run ended with, and no others; those before training stay where a checkpoint needs them",
-    "checkpoints": "a finished run cannot be trained on, and one that ended before its steps were done begins anew where it is continued",
+    "checkpoints": "a finished run cannot be trained on, nothing can branch off from it, and one that ended before its steps were done begins anew "
+    "where it is continued",
     "features": "the next run whose layers are frozen computes them again, in its first epoch",
     "pictures": "the next run on files decodes them again, before its first epoch",
     "previews": "screens draw thumbnails again, and pictures that were given to try have to be given again",

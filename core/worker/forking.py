@@ -102,8 +102,11 @@ def standing(config: RunConfig, changes: Sequence[ChangeRow], step: int) -> RunC
     return config.replace(freeze=plan, learning_rate_multipliers=factors, learning_rate=rate)
 
 
-def plan(home: Home, store: RunStore, run_id: str, step: int, values: Mapping[str, Any]) -> Planned:
+def plan(home: Home, store: RunStore, run_id: str, step: int, values: Mapping[str, Any], whole: bool = True) -> Planned:
     """A branch of a run from `step` on with other `values` of its config; nothing is made yet.
+
+    Args:
+        whole: see that something is left to do, too; False: somebody has only begun to say what is to be another.
 
     Raises:
         ConfigError: on `step`, no checkpoint is there to begin from; on a field that cannot be another in a branch, or not this.
@@ -125,7 +128,8 @@ def plan(home: Home, store: RunStore, run_id: str, step: int, values: Mapping[st
         any(field in OPTIMIZER for field in changed), any(field in DATA for field in changed),
     )  # fmt: skip
     _refuse_timeline(run, wanted, fork, begun=len(ends) + (point.step not in ends))
-    _refuse_lengths(run, wanted, fork)
+    if whole:
+        _refuse_lengths(run, wanted, fork)
     _refuse_optimizer(wanted, fork)
     _refuse_data(home, run, wanted, fork)
     kept = {field: getattr(run.config, field) for field in STEERED}

@@ -308,6 +308,7 @@ def test_the_whole_chart_draws_each_step_once_and_asks_from_its_cursor_again(mod
     page.evaluate("() => sockets.at(-1).onclose({ code: 1006 })")
     page.wait_for_function("() => sockets.length === 2")
     query = f"level={cursor.level}&after={cursor.step}&heat={cursor.heat}&epoch={cursor.epoch}&change={cursor.change}&inspection={cursor.inspection}"
+    query += f"&forgetting={cursor.forgetting}"
     assert page.evaluate("() => sockets.at(-1).address") == f"ws://localhost/live?run=r%201&{query}"
     store.end(run.run_id, RunStatus.FINISHED)
     body = run.message(Cursor(**{**asdict(cursor), "status": ""}))

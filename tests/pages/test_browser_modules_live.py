@@ -77,7 +77,8 @@ class Live:
 
     def places(self) -> dict[str, list[int]]:
         """Top and height of every panel and of the toolbar, and of what is drawn in each panel."""
-        script = """() => Object.fromEntries([...document.querySelectorAll(".thaw-bar, .thaw-panel:not([hidden]), .thaw-field")].map((element) => {
+        script = """() => Object.fromEntries([...document.querySelectorAll(
+            ".thaw-bar, .thaw-panel:not([hidden]), .thaw-panel:not([hidden]) .thaw-field")].map((element) => {
             const { top, height, width } = element.getBoundingClientRect(), name = element.closest("[data-panel]")?.dataset.panel ?? "bar";
             return [`${name} ${element.className}`, [top + scrollY, height, width].map(Math.round)];
         }))"""
@@ -86,7 +87,7 @@ class Live:
 
     def areas(self) -> dict[str, list[int]]:
         """Where the axes of each figure lie within it."""
-        script = """() => Object.fromEntries([...document.querySelectorAll("[data-panel] .thaw-field .thaw-plot")].map((plot) => {
+        script = """() => Object.fromEntries([...document.querySelectorAll("[data-panel]:not([hidden]) .thaw-field .thaw-plot")].map((plot) => {
             const { l, t, w, h } = plot._fullLayout._size;
             return [plot.closest("[data-panel]").dataset.panel, [l, t, w, h].map(Math.round)];
         }))"""

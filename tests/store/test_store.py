@@ -50,7 +50,7 @@ def test_run_comes_back_as_it_was_written(store: RunStore) -> None:
 
 def test_two_runs_of_one_second_never_get_the_same_id(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter(["aaaa", "aaaa", "aaaa", "bbbb"])
-    monkeypatch.setattr("core.store.queue_tables.secrets.token_hex", lambda size: next(drawn))
+    monkeypatch.setattr("core.store.database.secrets.token_hex", lambda size: next(drawn))
     monkeypatch.setattr("core.store.queue_tables.time.time", lambda: 1_800_000_000.0)
     assert store.create_run(RunConfig())[-4:] == "aaaa"
     assert store.create_run(RunConfig())[-4:] == "bbbb"

@@ -276,9 +276,10 @@ def test_newest_checkpoint_that_is_cut_short_is_passed_over_for_the_one_before(h
 
 
 def test_checkpoints_that_cannot_be_read_are_named(home: Home, store: RunStore, lost: str) -> None:
-    newest, before, *_ = resume_points(home.run_folder(lost))
+    newest, before, *earlier = resume_points(home.run_folder(lost))
     newest.path.write_bytes(b"")
-    before.path.write_bytes(b"not a checkpoint")
+    for point in (before, *earlier):
+        point.path.write_bytes(b"not a checkpoint")
     reason = refused(home, store, lost)
     assert newest.path.name in reason
     assert before.path.name in reason

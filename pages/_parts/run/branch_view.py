@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import streamlit as st
 
 from core.records.forks import begins, differs
 from core.store import Run, UnreadableRun
 from core.store.resume_files import resume_points
 from pages._parts.setup import branch
+from pages._parts.setup.form import TRAIN_PAGE
 from pages._parts.shared import naming, words
 from pages._parts.shared.services import Services
 
@@ -25,7 +24,7 @@ def show(shared: Services, run: Run) -> None:
     title = f"Branch off ({len(branches):,} so far)" if branches else "Branch off"
     with st.expander(title, icon=":material/call_split:", key=f"branches_{run.id}"):
         for other, step in branches:
-            st.markdown(f"- {_link(shared, other)} begins behind step {step:,}")
+            _link(shared, other, f"begins behind step {step:,}")
         if points:
             _ask(shared, run, [point.step for point in reversed(points)])
         else:
@@ -51,14 +50,19 @@ def _ask(shared: Services, run: Run, steps: list[int]) -> None:
 def _parent(shared: Services, run: Run) -> None:
     fork = run.fork
     assert fork is not None
-    st.caption(f"A branch of {_link(shared, fork.parent)}: it begins {begins(fork)}; {words.plain(differs(fork))}.")
+    _link(shared, fork.parent, "is its parent")
+    if not shared.store.continued(run.id):  # which will say it
+        st.caption(words.plain(f"It begins {begins(fork)}; {differs(fork)}."))
 
 
-def _link(shared: Services, run_id: str) -> str:
+def _link(shared: Services, run_id: str, says: str) -> None:
+    """The way to another run, or that it was deleted."""
     try:
-        other = shared.store.run(run_id)
+        other: Run | UnreadableRun = shared.store.run(run_id)
     except KeyError:
-        return f"{words.code(run_id)}, which was deleted"
-    except UnreadableRun:
-        return words.code(run_id)
-    return f"[{words.plain(naming.called(other))}](?run={quote(run_id)}) ({words.code(run_id)})"
+        st.caption(words.plain(f"{run_id}, which was deleted, {says}."))
+        return
+    except UnreadableRun as error:
+        other = error
+    name = run_id if isinstance(other, UnreadableRun) else naming.called(other)
+    st.page_link(TRAIN_PAGE, label=words.plain(f"{name} ({run_id}) {says}"), icon=":material/call_split:", query_params={"run": run_id})

@@ -33,7 +33,7 @@ class Begun:
 def begin(shared: Services, run: Run, step: int) -> None:
     """Have the form show a branch of `run` from `step` on. For callbacks."""
     try:
-        planned = forking.plan(shared.home, shared.store, run.id, step, {})
+        planned = forking.plan(shared.home, shared.store, run.id, step, {}, whole=False)
     except ConfigError as error:
         st.toast(words.plain(words.refusal(error)), icon=":material/error:", duration="long")
         return
@@ -79,7 +79,7 @@ def _begun(shared: Services, asked: str) -> Begun:
     if found is None:
         raise ConfigError("fork", "the address does not name a run and a step; it would look like fork=RUN@120")
     run = shared.store.run(found[1])
-    planned = forking.plan(shared.home, shared.store, run.id, int(found[2]), {})
+    planned = forking.plan(shared.home, shared.store, run.id, int(found[2]), {}, whole=False)
     before = forking.standing(run.config, shared.store.changes_after(run.id), planned.point.step)
     return Begun(run, int(found[2]), before, planned.fork)
 

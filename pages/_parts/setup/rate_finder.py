@@ -101,7 +101,7 @@ def _found(curve: RateCurve) -> None:
     same = "the same bits before and after" if curve.model[0] == curve.model[1] else "other bits than before: please report this"
     kept = "; what frozen layers compute was kept" if curve.kept else ""
     st.caption(
-        f"{len(curve.rates):,} steps in {curve.seconds:.1f} s{groups}{kept}. The model has {same} (SHA-256 {curve.model[0][:8]}). "
+        f"{len(curve.rates):,} steps in {curve.seconds:.1f} s{groups}{kept}. The model has {same} (SHA-256 {words.code(curve.model[0][:8])}). "
         "A press on a point of the curve takes its rate."
     )
 
