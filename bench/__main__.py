@@ -39,6 +39,7 @@ from bench import (
     reports,
     screens,
     start,
+    sweeps,
     toggle,
     tuned,
     watch,
@@ -65,6 +66,7 @@ BENCHES: dict[str, Bench] = {
     "exports": ("ONNX against PyTorch, and what an export takes", exports.measure),
     "reports": ("Reports, tables and event files of a long run", reports.measure),
     "imports": ("Importing pictures against decoding them", imports.measure),
+    "sweeps": ("Sixteen heads, and which layers to unfreeze, against the bare loop", sweeps.measure),
     "screens": ("Where the charts of a run's page stand", screens.measure),
 }
 

@@ -186,5 +186,5 @@ def test_the_answer_names_a_winner_that_chance_does_not_explain_and_says_what_on
     for member, accuracy in zip(store.members(sweep_id), (0.5, 0.9, 0.6, 0.55), strict=True):
         finished(store, member.run_id, accuracy, samples=1000)
     said = depths.answer(outcome(store, sweep_id))
-    assert said.sentence.startswith("'last stage' is best: 90.0 % of the validation pictures right, 30.0 points more than 'conv1, layer1'")
+    assert said.sentence.startswith("'last stage' is best: 90.0 % of the validation pictures right, 30.0 points more than 'all but conv1, layer1'")
     assert "One seed each says little" in said.sentence

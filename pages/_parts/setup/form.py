@@ -63,8 +63,9 @@ def show(shared: Services) -> None:
     augmentation_view.show(shared, config)
     code = st.container()
     bar = StartBar(form)
-    bar.button.page_link(SWEEP_PAGE, label="Try several settings", icon=":material/stacked_line_chart:", query_params={draft.SET_UP: "1"})
-    bar.button.button("Start training", type="primary", icon=":material/play_arrow:", on_click=_start, args=(shared, Click()))
+    row = bar.button.container(horizontal=True, vertical_alignment="center")
+    row.page_link(SWEEP_PAGE, label="Try several settings", icon=":material/stacked_line_chart:", query_params={draft.SET_UP: "1"})
+    row.button("Start training", type="primary", icon=":material/play_arrow:", on_click=_start, args=(shared, Click()))
     draft.keep_in_url(trained.in_url())
     layer_rules.desk().remember(draft.values()["model"])
     # Last, since the first look at a model's layers takes some seconds: everything else is on screen by then.
