@@ -114,7 +114,7 @@ def test_a_real_sweep_ends_with_one_json_object(home: Home, capsys: pytest.Captu
     assert "2 of 2" in told.err
 
 
-def test_a_sweep_whose_worker_and_server_are_gone_goes_on_with_the_next(home: Home, store: RunStore) -> None:
+def test_a_sweep_whose_worker_and_server_are_gone_goes_on_with_the_next(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run at hand is lost, and goes on with the sweep; the others never knew."""
     from core.worker.supervisor import Supervisor
 
@@ -126,7 +126,7 @@ def test_a_sweep_whose_worker_and_server_are_gone_goes_on_with_the_next(home: Ho
     store.set_status(ids[0], RunStatus.RUNNING)
     later = Supervisor(home, RunStore(home.database))
     begun: list[str] = []
-    later._begin = begun.append  # type: ignore[method-assign]
+    monkeypatch.setattr(later, "_begin", begun.append)
     later.look_after()
     assert store.run(ids[0]).status is RunStatus.LOST
     assert begun == [ids[1]]
