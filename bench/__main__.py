@@ -40,6 +40,7 @@ from bench import (
     runs,
     screens,
     start,
+    sweeps,
     toggle,
     tuned,
     watch,
@@ -67,6 +68,7 @@ BENCHES: dict[str, Bench] = {
     "reports": ("Reports, tables and event files of a long run", reports.measure),
     "imports": ("Importing pictures against decoding them", imports.measure),
     "runs": ("A table of 500 runs, and 20 long ones over each other", runs.measure),
+    "sweeps": ("Sixteen heads, and which layers to unfreeze, against the bare loop", sweeps.measure),
     "screens": ("Where the charts of a run's page stand", screens.measure),
 }
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 WIDE = 30.0
 """Largest value over smallest from which on a logarithmic scale shows more."""
 
+FEW = 6
+"""So many different numbers are places on an axis, each with its own."""
+
 MANY_WORDS = 24
 """Characters of a value on an axis; what is longer is cut."""
 
@@ -66,6 +69,8 @@ def accuracy_against(points: Sequence[Point], across: str, named: bool = False) 
     )  # fmt: skip
     if not wide:
         figure.update_xaxes(rangemode="tozero")
+    else:
+        figure.update_xaxes(tickvals=_round_numbers(min(positive), max(positive)), tickformat=",.4~s")
     if named and positive:  # room for the names of the outermost points
         low, high = min(positive), max(positive)
         room = 0.12 * (math.log10(high / low) if wide else high) or 0.1
@@ -87,20 +92,24 @@ def parallel(axes: Sequence[Axis], colour: Axis) -> go.Figure:
 
     figure = go.Figure(
         go.Parcoords(
-            dimensions=[_dimension(axis) for axis in (*axes, colour)],
+            dimensions=[*map(_dimension, axes), _numbers(colour)],
             line={"color": list(colour.values), "colorscale": "Viridis", "showscale": False},
             labelfont={"size": 13},
             tickfont={"size": 12},
         )
     )
-    figure.update_layout(height=340, margin={"l": 90, "r": 60, "t": 56, "b": 24})
+    figure.update_layout(height=340, margin={"l": 96, "r": 96, "t": 56, "b": 24})
     return figure
 
 
 def _dimension(axis: Axis) -> dict[str, Any]:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.values):
+        if len(set(axis.values)) <= FEW:
+            known = sorted(set(axis.values))
+            places = [known.index(value) for value in axis.values]
+            return _words(axis.title, places, [f"{value:g}" for value in known])
         if not axis.log:
-            return {"label": html.escape(axis.title), "values": list(axis.values)}
+            return _numbers(axis)
         logs = [math.log10(value) for value in axis.values]
         ticks = list(range(math.floor(min(logs)), math.ceil(max(logs)) + 1))
         return {
@@ -109,8 +118,31 @@ def _dimension(axis: Axis) -> dict[str, Any]:
         }  # fmt: skip
     words = [str(value) for value in axis.values]
     known = list(dict.fromkeys(words))
+    return _words(axis.title, [known.index(word) for word in words], known)
+
+
+def _numbers(axis: Axis) -> dict[str, Any]:
+    return {"label": html.escape(axis.title), "values": list(axis.values), "tickformat": ".4~g", "range": _ends(axis.values)}
+
+
+def _words(title: str, places: Sequence[int], known: Sequence[str]) -> dict[str, Any]:
+    """An axis with a place for each of a few values."""
     shown = [html.escape(word if len(word) <= MANY_WORDS else word[: MANY_WORDS - 1] + "…") for word in known]
     return {
-        "label": html.escape(axis.title), "values": [known.index(word) for word in words],
+        "label": html.escape(title), "values": list(places),
         "tickvals": list(range(len(known))), "ticktext": shown,
     }  # fmt: skip
+
+
+def _ends(values: Sequence[float]) -> list[float]:
+    """The ends of an axis: those of the values, with few digits."""
+    low, high = min(values), max(values)
+    step = 10.0 ** math.floor(math.log10((high - low) / 2)) if high > low else abs(low) or 1.0
+    return [step * math.floor(low / step), step * math.ceil(high / step + (high == low))]
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times each power of ten between the two, or powers of ten alone where that would be many."""
+    steps = (1,) if high > 100 * low else (1, 2, 5)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [step * 10.0**power for power in powers for step in steps]

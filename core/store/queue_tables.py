@@ -246,7 +246,8 @@ def _has_room(connection: sqlite3.Connection, held: list[str | None], sweep: str
     at_once = connection.execute("SELECT at_once FROM sweeps WHERE id = ?", (sweep,)).fetchone()
     if at_once is None or len(held) >= at_once[0]:
         return False
-    done = "SELECT 1 FROM sweep_runs JOIN runs ON runs.id = sweep_runs.run WHERE sweep = ? AND status = 'finished' LIMIT 1"
+    kept = "(status = 'finished' OR CASE WHEN json_valid(reuse) THEN json_extract(reuse, '$.state') = 'serving' END)"
+    done = f"SELECT 1 FROM sweep_runs JOIN runs ON runs.id = sweep_runs.run WHERE sweep = ? AND {kept} LIMIT 1"
     return connection.execute(done, (sweep,)).fetchone() is not None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.config import ConfigError, RunConfig
-from core.config.plans import FreezePlan
+from core.config.plans import PRESETS, FreezePlan
 from core.records.layers import ModelDescription, blocks, crossed_share, frozen_parameters
 from core.records.telling import about_time, duration
 from core.sweeps.outcome import Entry, Outcome, margin_of, ranked
@@ -94,6 +94,11 @@ class Answered:
     run_ids: tuple[str, ...]
 
     @property
+    def name(self) -> str:
+        """The depth in words."""
+        return named(self.freeze)
+
+    @property
     def mean(self) -> float:
         """Mean accuracy."""
         return statistics.fmean(self.accuracies)
@@ -136,10 +141,10 @@ def half_width(done: Sequence[Answered], best: Answered) -> float:
     by_pictures = margin_of(best.mean, best.samples) / math.sqrt(max(1, min(len(depth.accuracies) for depth in done)))
     if not freedom:
         return by_pictures
-    from scipy.stats import t
+    from scipy.special import stdtrit  # scipy.stats takes a second to import
 
     variance = sum(weight * spread for weight, spread in spreads) / freedom
-    by_seeds = float(t.ppf(0.975, freedom)) * math.sqrt(2 * variance / min(len(depth.accuracies) for depth in done))
+    by_seeds = float(stdtrit(freedom, 0.975)) * math.sqrt(2 * variance / min(len(depth.accuracies) for depth in done))
     # Few seeds may happen to agree: pictures alone leave no less doubt than so many can.
     return max(by_seeds, by_pictures)
 
@@ -155,6 +160,11 @@ def _answered(freeze: str, entries: Sequence[Entry]) -> Answered:
     )
 
 
+def named(freeze: str) -> str:
+    """A depth's plan as what learns: a preset says that itself, patterns name what is frozen ('all but conv1, layer1')."""
+    return freeze if freeze in PRESETS else f"all but {freeze}"
+
+
 def _sentence(found: Outcome, done: Sequence[Answered], best: Answered, take: Answered, alike: Sequence[Answered], margin: float) -> str:
     seeds = min(len(depth.accuracies) for depth in done)
     of = f"{seeds} seed{'' if seeds == 1 else 's'} each"
@@ -163,17 +173,17 @@ def _sentence(found: Outcome, done: Sequence[Answered], best: Answered, take: An
     so_far = "So far, " if found.going else ""
     if len(alike) == 1:
         second = max((depth for depth in done if depth is not best), key=lambda depth: depth.mean)
-        gap = f"{100 * (best.mean - second.mean):.1f} points more than '{second.freeze}'"
-        said = f"{so_far}'{best.freeze}' is best: {value}, {gap}, which is more than chance explains ({points}, 95 %, {of})."
+        gap = f"{100 * (best.mean - second.mean):.1f} points more than '{second.name}'"
+        said = f"{so_far}'{best.name}' is best: {value}, {gap}, which is more than chance explains ({points}, 95 %, {of})."
     elif take is best:
         others = _list([depth for depth in alike if depth is not best])
         said = (
-            f"{so_far}take '{best.freeze}': {value}, and the least time ({duration(best.seconds)} a run) of those that cannot be told apart. "
+            f"{so_far}take '{best.name}': {value}, and the least time ({duration(best.seconds)} a run) of those that cannot be told apart. "
             f"{others} differ{'s' if len(alike) == 2 else ''} from it by less than chance explains ({points}, 95 %, {of})."
         )
     else:
         said = (
-            f"{so_far}take '{take.freeze}': '{best.freeze}' got {value}, but '{take.freeze}' with {100 * take.mean:.1f} % cannot be told from it "
+            f"{so_far}take '{take.name}': '{best.name}' got {value}, but '{take.name}' with {100 * take.mean:.1f} % cannot be told from it "
             f"({points} may be chance, 95 %, {of}) and takes {duration(take.seconds)} a run instead of {duration(best.seconds)}."
         )
     if seeds == 1:
@@ -182,7 +192,7 @@ def _sentence(found: Outcome, done: Sequence[Answered], best: Answered, take: An
 
 
 def _list(some: Sequence[Answered]) -> str:
-    names = [f"'{depth.freeze}'" for depth in some]
+    names = [f"'{depth.name}'" for depth in some]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
-from core.records.events import CommandKind, RunStatus
+from core.records.events import CommandKind, Reuse, RunStatus
 from core.store import RunStore
 from core.sweeps import depths, engine, moving
 from core.sweeps.outcome import as_json, outcome
@@ -51,14 +51,18 @@ def test_a_large_sweep_is_queued_in_one_go(store: RunStore) -> None:
     assert store.open_members(sweep_id) == len(store.ids()) == 2000
 
 
-def test_runs_of_a_sweep_share_places_once_one_has_finished_and_nobody_else_is_there(store: RunStore) -> None:
+def test_runs_of_a_sweep_share_places_once_one_has_kept_what_they_read_and_nobody_else_is_there(store: RunStore) -> None:
     sweep_id, _ = moving.begin(store, plan("seed=0..5", at_once=3))
     ids = [member.run_id for member in store.members(sweep_id)]
     first = store.claim("a 1", 1, on_cpu)
     assert first == ids[0]
     assert store.claim("b 1", 1, on_cpu) is None, "it fills what the others read"
+    store.set_reuse(ids[0], Reuse("filling"))
+    assert store.claim("b 1", 1, on_cpu) is None
+    store.set_reuse(ids[0], Reuse("serving"))
+    assert store.claim("b 1", 1, on_cpu) == ids[1], "all pictures are kept"
     finished(store, ids[0], 0.5)
-    assert [store.claim("b 1", 1, on_cpu) for _ in range(4)] == [*ids[1:4], None]
+    assert [store.claim("b 1", 1, on_cpu) for _ in range(3)] == [*ids[2:4], None]
     other = store.create_run(HEADS)
     finished(store, ids[1], 0.5)
     store.run_next(other)
@@ -186,5 +190,5 @@ def test_the_answer_names_a_winner_that_chance_does_not_explain_and_says_what_on
     for member, accuracy in zip(store.members(sweep_id), (0.5, 0.9, 0.6, 0.55), strict=True):
         finished(store, member.run_id, accuracy, samples=1000)
     said = depths.answer(outcome(store, sweep_id))
-    assert said.sentence.startswith("'last stage' is best: 90.0 % of the validation pictures right, 30.0 points more than 'conv1, layer1'")
+    assert said.sentence.startswith("'last stage' is best: 90.0 % of the validation pictures right, 30.0 points more than 'all but conv1, layer1'")
     assert "One seed each says little" in said.sentence

@@ -71,9 +71,10 @@ def show(shared: Services) -> None:
     code = st.container()
     called.ask(form)
     bar = StartBar(form)
-    bar.button.page_link(SWEEP_PAGE, label="Try several settings", icon=":material/stacked_line_chart:", query_params={draft.SET_UP: "1"})
+    row = bar.button.container(horizontal=True, vertical_alignment="center")
+    row.page_link(SWEEP_PAGE, label="Try several settings", icon=":material/stacked_line_chart:", query_params={draft.SET_UP: "1"})
     label = "Start training" if begun is None else "Start the branch"
-    bar.button.button(label, type="primary", icon=":material/play_arrow:", on_click=_start, args=(shared, Click()))
+    row.button(label, type="primary", icon=":material/play_arrow:", on_click=_start, args=(shared, Click()))
     draft.keep_in_url({**trained.in_url(), **called.in_url(), **branch.in_url()})
     layer_rules.desk().remember(draft.values()["model"])
     # Last, since the first look at a model's layers takes some seconds: everything else is on screen by then.

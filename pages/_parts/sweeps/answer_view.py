@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from core.charts.sweeps import Point, accuracy_against
+from core.records import telling
 from core.sweeps.depths import Answered, answer
 from core.sweeps.outcome import Outcome
 from pages._parts.shared import words
@@ -29,7 +30,7 @@ def show(found: Outcome, use: Use) -> None:
     if not said.depths:
         return
     points = [
-        Point(depth.seconds, depth.mean, depth.freeze, number == said.take, min(depth.accuracies), max(depth.accuracies))
+        Point(depth.seconds, depth.mean, depth.name, number == said.take, min(depth.accuracies), max(depth.accuracies))
         for number, depth in enumerate(said.depths)
     ]
     st.subheader("What each depth brings, and costs", anchor=False)
@@ -44,7 +45,7 @@ def _line(depth: Answered, number: int, use: Use) -> None:
         low, high = min(depth.accuracies), max(depth.accuracies)
         seeds = len(depth.accuracies)
         spread = f" ({words.percent(low)} to {words.percent(high)}, {seeds} seeds)" if seeds > 1 else " (1 seed)"
-        st.markdown(words.code(depth.freeze), width="content")
-        told = f"{words.percent(depth.mean)}{spread} · {words.duration(depth.seconds)} a run · {depth.learning:,} numbers learn"
+        st.markdown(words.plain(depth.name), width="content")
+        told = f"{words.percent(depth.mean)}{spread} · {telling.duration(depth.seconds)} a run · {depth.learning:,} numbers learn"
         st.caption(words.plain(told), width="stretch")
         use(st, depth.freeze, f"sweep_use_{number}")

@@ -63,7 +63,7 @@ def _parts(shared: Services, sweep_id: str) -> None:
             _use_button(st, found, best.given, "sweep_use_best")
     else:
         st.caption(words.plain(found.sentence))
-    if best is not None:
+    if best is not None and found.plan.about != "layers":  # there the depths have a chart of their own
         _charts(found)
     _table(found)
 
@@ -71,11 +71,14 @@ def _parts(shared: Services, sweep_id: str) -> None:
 def _head(shared: Services, found: Outcome) -> None:
     """How far it is, and the buttons."""
     plan = found.plan
-    row = st.container(horizontal=True, vertical_alignment="center", key="sweep_head")
-    with row:
+    with st.container(horizontal=True, vertical_alignment="center", key="sweep_about"):
         badge(found)
         varied = "; ".join(f"{vary.field} {vary.said}" for vary in plan.vary)
         st.caption(words.plain(f"{words.subject(plan.config)} · {plan.method} over {varied} · {found.row.id}"), width="stretch")
+    with st.container(horizontal=True, vertical_alignment="bottom", key="sweep_head"):
+        share = found.done / max(found.total, 1)
+        left = "" if found.seconds_left is None else f", about {words.duration(found.seconds_left)} left"
+        st.progress(min(share, 1.0), words.plain(f"{found.done:,} of {found.total:,} runs{left}"))
         if found.going:
             st.button(
                 "Stop", icon=":material/stop:", key="sweep_stop", help="Runs that go on save their weights and end; no other begins",
@@ -85,9 +88,8 @@ def _head(shared: Services, found: Outcome) -> None:
             st.button("Go on", icon=":material/play_arrow:", key="sweep_go_on", on_click=careful(_go_on), args=(shared, found.row.id))
         if plan.method != "grid":
             _more(shared, found)
-    share = found.done / max(found.total, 1)
-    left = "" if found.seconds_left is None else f", about {words.duration(found.seconds_left)} left"
-    st.progress(min(share, 1.0), words.plain(f"{found.done:,} of {found.total:,} runs{left}"))
+    if failed := st.session_state.pop(_MORE_FAILED, ""):
+        st.error(words.plain(failed), icon=":material/error:")
 
 
 def _can_go_on(found: Outcome) -> bool:
@@ -104,8 +106,6 @@ def _more(shared: Services, found: Outcome) -> None:
     with st.popover("Add runs", icon=":material/add:", key="sweep_more"):
         runs = st.number_input("Further runs", min_value=1.0, step=1.0, value=8.0, format="%.0f", key="sweep_more_runs")
         st.button("Add them", icon=":material/add:", key="sweep_add", on_click=careful(_add), args=(shared, found.row.id, int(runs or 1), Click()))
-    if failed := st.session_state.pop(_MORE_FAILED, ""):
-        st.error(words.plain(failed), icon=":material/error:")
 
 
 def _add(shared: Services, sweep_id: str, runs: int, click: Click) -> None:
@@ -172,7 +172,9 @@ def _table(found: Outcome) -> None:
         rows,
         hide_index=True,
         key="sweep_table",
-        height=min(36 * (len(rows) + 1), 560),
+        height=560 if len(rows) > 14 else "auto",
+        placeholder="-",
+        alt="The runs of this sweep, the best first",
         column_config={
             "Rank": st.column_config.NumberColumn(width="small", help="By validation accuracy; of equal ones the quicker first"),
             "Validation": percent,
@@ -196,11 +198,11 @@ def _row(entry: Entry, rank: int | None) -> dict[str, Any]:
 
     return {
         "Rank": rank,
+        "Run": f"train?run={entry.run_id}",
         **{words.field(name): value for name, value in entry.values.items()},
         "Validation": percent(entry.validation_accuracy),
         "Test": percent(entry.test_accuracy),
         "Time (s)": entry.seconds,
         "Numbers that learn": entry.learning,
         "Status": entry.said,
-        "Run": f"train?run={entry.run_id}",
     }

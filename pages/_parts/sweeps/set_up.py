@@ -132,7 +132,7 @@ def _preview(plan: Plan) -> None:
     st.caption(words.plain(said))
     if plan.method in ("grid", "random"):
         shown = [given for given, _ in zip(drawing.settings_of(plan), range(min(_SHOWN, plan.total)), strict=False)]
-        lines = [", ".join(f"{name} {as_text(value)}" for name, value in given.items()) for given in shown]
+        lines = [", ".join(f"{words.field(name).lower()} {as_text(value)}" for name, value in given.items()) for given in shown]
         more = [f"… and {plan.total - len(lines):,} more"] if plan.total > len(lines) else []
         st.caption("  \n".join(words.plain(line) for line in ["The first:", *lines, *more]))
 
