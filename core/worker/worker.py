@@ -19,7 +19,7 @@ from core.config.plans import Change
 from core.data.leakage import Search
 from core.doctor import Doctor
 from core.machine.home import Home
-from core.records.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, Reuse, RunStatus
+from core.records.events import AuditReport, ChangeRow, Command, CommandKind, EpochRow, Inspection, RunStatus
 from core.records.forks import Fork
 from core.records.layers import matches
 from core.signals.watch import histogram
@@ -35,10 +35,11 @@ from core.worker.checkpoints import RunCheckpoints
 from core.worker.forgetting import Forgetting
 from core.worker.kept_weights import KeptWeights, unexpected
 from core.worker.pictures import list_pictures
-from core.worker.profiles import PROFILE_AFTER, Profiles
+from core.worker.profiles import Profiles
 from core.worker.recorder import Recorder
 from core.worker.results import epoch_row, result_of
 from core.worker.resuming import Loaded, may_go_on, newest, put_into
+from core.worker.told_reuse import ToldReuse
 from core.worker.training_on import trained_on
 
 COMMAND_SECONDS = 0.1
@@ -46,9 +47,6 @@ COMMAND_SECONDS = 0.1
 
 SAVE_SECONDS = 30.0
 """Weights are saved after an epoch if the last save is longer ago: what a crash can cost."""
-
-REUSE_SECONDS = 0.5
-"""How often what the store knows about kept features is renewed."""
 
 AUDIT_SECONDS = 2.0
 """How often the audit in the store is renewed, at most."""
@@ -78,8 +76,7 @@ class Worker:
         self._last_look = 0.0
         self._last_activity = 0.0
         self._next_audit = 0.0
-        self._last_reuse = 0.0
-        self._reuse: Reuse | None = None
+        self._reuse = ToldReuse(self.store, run_id)
         self._profiles = Profiles(self.store, run_id)
         self._evaluation_shown = False
         self._interrupted = False
@@ -126,40 +123,8 @@ class Worker:
             self.store.settle(give_up=lambda: self._signals > asked)
 
     def _run(self) -> RunStatus:
-        self.store.set_status(self.run_id, RunStatus.PREPARING, "starting")
-        request = self.store.resume_request(self.run_id)
-        self._may_be_put_back = request is not None  # until it is changed, a run that cannot go on is left as it was
-        loaded = newest(self.folder) if request else None
-        run = self.store.run(self.run_id)
-        assembly = with_steps(assemble(self.config, self.home, self._preparing, GoesOn(self.store.tuning(self.run_id)) if loaded else None), run.fork)
-        trainer = assembly.trainer
-        fork = beginning(run, loaded) if loaded else None
-        if assembly.tuning is not None:
-            self.store.set_tuning(self.run_id, assembly.tuning)
-        if request is not None and loaded is not None:
-            if fork is not None:
-                refuse_impossible(run, fork, loaded, trainer)
-            for line in may_go_on(request, loaded, assembly, self.folder):
-                self.store.say_continued(self.run_id, line)
-        assembly = with_note(assembly, self.forgetting.begin(trainer, self.home, assembly.facts.at_random, self._preparing))
-        if request is None or loaded is None or (fork is not None and fork.data_anew):
-            list_pictures(self.folder, assembly.images)
-        self._may_be_put_back = False
-        if request is not None:
-            dropped = changes_of_a_person(self.store.cut(self.run_id, loaded.cut if loaded else Cut(0, 0, 0)))
-            self._to_redo = deque([] if fork else dropped)  # what people changed in the parent later is no matter of the branch
-        audit = Audit(trainer.freezing, trainer.optimizer)
-        doctor = assembly.doctor()
-        trainer.watch.on_bad_loss = lambda step, batch: doctor.born(birth(trainer, step, batch))
-        recorder = Recorder(self.store, self.run_id, trainer, doctor)
-        if request is not None and loaded is not None:
-            self._go_on(request, loaded, assembly, audit, recorder, fork)
-        else:
-            self.store.begin(self.run_id, assembly.plan)
-            self.weights.epochs.begin(trainer.model)
-        self.forgetting.see(trainer)
-        self.checkpoints.follow(trainer)
-        self.store.set_findings(self.run_id, doctor.diagnosis())
+        assembly, audit, recorder = self._begin()
+        trainer, doctor = assembly.trainer, recorder.doctor
         search = Search(assembly.images, self.home.cache, doctor.overlap)
         status, test, problems = RunStatus.FAILED, None, list[str]()
         refused: ConfigError | None = None
@@ -195,6 +160,44 @@ class Worker:
     @property
     def _how_it_stopped(self) -> RunStatus:
         return RunStatus.INTERRUPTED if self._interrupted else RunStatus.STOPPED
+
+    def _begin(self) -> tuple[Assembly, Audit, Recorder]:
+        """Put together what trains, stand where an earlier process left off, and say so in the store: the first step can come."""
+        self.store.set_status(self.run_id, RunStatus.PREPARING, "starting")
+        request = self.store.resume_request(self.run_id)
+        self._may_be_put_back = request is not None  # until it is changed, a run that cannot go on is left as it was
+        loaded = newest(self.folder) if request else None
+        run = self.store.run(self.run_id)
+        assembly = with_steps(assemble(self.config, self.home, self._preparing, GoesOn(self.store.tuning(self.run_id)) if loaded else None), run.fork)
+        trainer = assembly.trainer
+        fork = beginning(run, loaded) if loaded else None
+        if assembly.tuning is not None:
+            self.store.set_tuning(self.run_id, assembly.tuning)
+        if request is not None and loaded is not None:
+            if fork is not None:
+                refuse_impossible(run, fork, loaded, trainer)
+            for line in may_go_on(request, loaded, assembly, self.folder):
+                self.store.say_continued(self.run_id, line)
+        assembly = with_note(assembly, self.forgetting.begin(trainer, self.home, assembly.facts.at_random, self._preparing))
+        if request is None or loaded is None or (fork is not None and fork.data_anew):
+            list_pictures(self.folder, assembly.images)
+        self._may_be_put_back = False
+        if request is not None:
+            dropped = changes_of_a_person(self.store.cut(self.run_id, loaded.cut if loaded else Cut(0, 0, 0)))
+            self._to_redo = deque([] if fork else dropped)  # what people changed in the parent later is no matter of the branch
+        audit = Audit(trainer.freezing, trainer.optimizer)
+        doctor = assembly.doctor()
+        trainer.watch.on_bad_loss = lambda step, batch: doctor.born(birth(trainer, step, batch))
+        recorder = Recorder(self.store, self.run_id, trainer, doctor)
+        if request is not None and loaded is not None:
+            self._go_on(request, loaded, assembly, audit, recorder, fork)
+        else:
+            self.store.begin(self.run_id, assembly.plan)
+            self.weights.epochs.begin(trainer.model)
+        self.forgetting.see(trainer)
+        self.checkpoints.follow(trainer)
+        self.store.set_findings(self.run_id, doctor.diagnosis())
+        return assembly, audit, recorder
 
     def _go_on(self, request: ResumeRequest, loaded: Loaded, assembly: Assembly, audit: Audit, recorder: Recorder, fork: Fork | None) -> None:
         """Stand where the checkpoint was taken, and say how that was proved. `fork`: the run branches off there."""
@@ -232,7 +235,7 @@ class Worker:
                     self.step = report.step
                     recorder.add(report)
                     self._look(report, trainer, audit, doctor)
-                    self._profiles.step(report, trainer, self._reuse)
+                    self._profiles.step(report, trainer, self._reuse.last)
                     if self.checkpoints.due:
                         self._checkpoint(trainer, recorder, audit)
                 case ChangeReport():
@@ -253,21 +256,21 @@ class Worker:
                         self._checkpoint(trainer, recorder, audit)
                 case TrainedReport():
                     self._checkpoint(trainer, recorder, audit)  # before the audit and the doctor end: it may be trained on
-                    self._profiles.end(trainer, self.step, self.config.batch_size, self._reuse)
+                    self._profiles.end(trainer, self.step, self.config.batch_size, self._reuse.last)
                     self.store.set_reuse(self.run_id, trainer.partition.tell())
                     self._audited(audit.finish(report.step), doctor)
                 case FinalReport():
                     test = report.test
             if self.forgetting.see(trainer, report):
                 recorder.not_a_step()
-            self._tell(trainer, recorder)
+            self._reuse.tell(trainer, recorder, self._profiles)
             self._redo(trainer, recorder, audit)
             try:
                 self._obey(trainer, recorder, audit)
             except _Stopped:
                 if not isinstance(report, TrainedReport | FinalReport):
                     self._checkpoint(trainer, recorder, audit)
-                self._profiles.end(trainer, self.step, self.config.batch_size, self._reuse)
+                self._profiles.end(trainer, self.step, self.config.batch_size, self._reuse.last)
                 if test is None:
                     self._audited(audit.finish(self.step), doctor)
                 return self._how_it_stopped, test
@@ -289,20 +292,6 @@ class Worker:
     def _audited(self, report: AuditReport, doctor: Doctor) -> None:
         self.store.set_audit(self.run_id, report)
         doctor.audited(report)
-
-    def _tell(self, trainer: Trainer, recorder: Recorder) -> None:
-        """Remember what is computed once and kept, if there is news; a pass can be over in milliseconds, so not every time."""
-        if not trainer.partition.news:
-            return
-        reuse = trainer.partition.tell()
-        if recorder.time_left.filling != (reuse.state == "filling"):
-            recorder.time_left.filling = reuse.state == "filling"
-            recorder.time_left.anew()
-        if self._reuse is None or reuse.state != self._reuse.state or time.monotonic() - self._last_reuse > REUSE_SECONDS:
-            if reuse.state == "serving" and self._reuse is not None and self._reuse.state != "serving":
-                self._profiles.next = self.step + PROFILE_AFTER  # steps are others from now on
-            self._last_reuse, self._reuse = time.monotonic(), reuse
-            self.store.set_reuse(self.run_id, reuse)
 
     def _changed(self, report: ChangeReport, source: Literal["timeline", "live"], trainer: Trainer, recorder: Recorder, audit: Audit) -> None:
         """Another plan holds from the next step on: record it, and have the audit begin anew where that is called for."""
