@@ -23,7 +23,9 @@ class Answers:
     def __init__(self) -> None:
         self._bench: Bench | None = None
 
-    def to(self, question: dict[str, Any], cancelled: Callable[[], bool], progress: Callable[[str, float | None], None]) -> Any:
+    def to(
+        self, question: dict[str, Any], cancelled: Callable[[], bool], progress: Callable[[str, float | None], None] = lambda text, share: None
+    ) -> Any:
         """The answer to one question, ready for JSON; None if it was cancelled."""
         from core.machine import devices
         from core.model import anatomy
