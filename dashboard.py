@@ -56,9 +56,7 @@ NO_SUCH_RUN, BAD_CURSOR, UNREADABLE = 4404, 4400, 4422  # close codes of /live, 
 
 
 async def live(socket: WebSocket) -> None:
-    """Send what is new about `?run=ID` after the cursor in `after`, `level`, `heat`, `epoch`, `change`, `inspection`, `forgetting`, until the browser
-    hangs up.
-    """
+    """Send what is new about `?run=ID` after the cursor, whose parts are `_cursor`'s, until the browser hangs up."""
     await socket.accept()
     try:
         cursor = _cursor(socket)

@@ -93,10 +93,13 @@ def nearest(run: Run, folder: Path, step: int) -> ResumePoint:
 
 
 def standing(config: RunConfig, changes: Sequence[ChangeRow], step: int) -> RunConfig:
-    """The settings of a run as they stand behind `step` steps: with what its timeline and people have changed up to there."""
+    """The settings of a run as they stand behind `step` steps: with what its timeline and people have changed up to there.
+
+    What its timeline does before the next step is among them: the branch's own does it, too, before what a person changes.
+    """
     plan, factors, rate = config.freeze, config.learning_rate_multipliers, config.learning_rate
     for row in changes:
-        if row.step <= step:
+        if row.step <= step or (row.step == step + 1 and row.source == "timeline"):
             change = Change.parse(row.text)
             plan, factors, rate = plan.then(change), factors.then(change), change.learning_rate or rate
     return config.replace(freeze=plan, learning_rate_multipliers=factors, learning_rate=rate)

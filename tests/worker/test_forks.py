@@ -78,6 +78,14 @@ def test_with_other_freezing_and_rate_it_ends_as_a_run_with_that_timeline(home: 
     same(home, store, other, again, findings=False)
 
 
+def test_a_plan_that_the_timeline_is_about_to_change_can_be_kept(home: Home, store: RunStore) -> None:
+    parent = whole(home, store, freeze="head only", timeline="2: train everything")
+    fork = forking.plan(home, store, parent, STEPS, {"freeze": "head only"})
+    assert str(fork.config.timeline) == f"2: train everything; step {STEPS + 1}: head only"
+    assert fork.fork.changed == (("freeze", "train everything", "head only"),)
+    assert forking.plan(home, store, parent, STEPS, {}).fork.changed == ()
+
+
 def test_a_branch_stands_when_its_parent_is_gone(home: Home, store: RunStore) -> None:
     parent = whole(home, store)
     past = [row for row in epochs(store, parent) if row[1] <= 8]
