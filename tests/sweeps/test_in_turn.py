@@ -70,7 +70,7 @@ def test_a_run_of_no_sweep_and_a_store_that_cannot_be_read_end_the_process(home:
 
 
 @pytest.mark.skipif(bool(engine.missing()), reason="optuna is an optional extra: requirements-sweep.txt")
-def test_a_run_is_given_up_early_where_the_sweep_says_so_and_keeps_its_weights(home: Home, store: RunStore) -> None:
+def test_a_run_is_given_up_early_where_the_sweep_says_so_and_keeps_its_weights(home: Home, store: RunStore, one_thread: None) -> None:
     plan = make(TINY.replace(epochs=6), parse_all(["learning_rate=1e-9..1 log"]), runs=6, pruner="median", at_once=1)
     given = [0.1, 0.05, 0.03, 0.02, 0.04, 1e-9]
     draws = [(number, {"learning_rate": rate}, TINY.replace(epochs=6, learning_rate=rate).to_json()) for number, rate in enumerate(given)]
