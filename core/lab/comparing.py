@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter
 from core.config import ConfigError
 from core.helpers.desk import Desk
 from core.helpers.helper import Helper, LabError, Progress, serve_home
+from core.helpers.told import Told
 from core.machine.home import Home
 from core.machine.jobs import COMPARING, Starter
 from core.records.weight_difference import WeightDifference
@@ -23,25 +23,13 @@ from core.store.checkpoint import listed
 _DIFFERENCE = TypeAdapter(WeightDifference)
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What was answered, or why nothing was."""
-
-    answer: Any = None
-    error: ConfigError | LabError | None = None
-
-    @property
-    def failed(self) -> bool:
-        return self.error is not None
-
-
 class ComparingDesk:
     """Thread-safe. The process is started by the first question, and goes home after some minutes without one. Nobody waits in here."""
 
     def __init__(self, home: Home, starter: Starter | None = None) -> None:
         self._home = home
         self._helper = Helper(home.logs / "comparing.log", "--home", str(home.path), "--niced", module=COMPARING, starter=starter)
-        self._desk: Desk[_Told] = Desk(self._answer, lambda number: None, remembered=16)
+        self._desk: Desk[Told] = Desk(self._answer, lambda number: None, remembered=16)
 
     def difference(self, client: str, a: str, b: str) -> WeightDifference | None:
         """How far the layers of two runs' newest weights are apart: see `core.comparing.difference`. None: it is being worked out; ask again.
@@ -80,12 +68,12 @@ class ComparingDesk:
             raise told.error
         return told.answer
 
-    def _answer(self, number: int, question: str) -> _Told:
+    def _answer(self, number: int, question: str) -> Told:
         try:
             answer = self._helper.ask(question, number)
         except (ConfigError, LabError) as error:
-            return _Told(error=error)
-        return _Told(_DIFFERENCE.validate_python(answer) if json.loads(question)["question"] == "difference" else answer)
+            return Told(error=error)
+        return Told(_DIFFERENCE.validate_python(answer) if json.loads(question)["question"] == "difference" else answer)
 
 
 def answer(home: Home, question: dict[str, Any], _cancelled: Callable[[], bool], _progress: Progress) -> Any:

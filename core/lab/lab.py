@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from core.evaluation.desk import EvaluationDesk
 from core.export.desk import ExportDesk
 from core.helpers.desk import Desk
 from core.helpers.helper import Helper, LabError, serve, step_back
+from core.helpers.told import Told
 from core.lab import kinds
 from core.lab.comparing import ComparingDesk
 from core.lab.cost_desk import CostDesk
@@ -57,18 +58,6 @@ REMEMBERED = 256
 
 REMEMBERED_WALKTHROUGHS = 6
 """Walkthroughs that are kept: one of a large model takes some 20 MB."""
-
-
-@dataclass(frozen=True)
-class _Told:
-    """What a desk was told, or why it was told nothing."""
-
-    answer: Any = None
-    error: ConfigError | LabError | None = None
-
-    @property
-    def failed(self) -> bool:
-        return self.error is not None
 
 
 class Lab:
@@ -317,7 +306,7 @@ class Lab:
     def _looked(self, client: str, question: str, example: Example) -> Any:
         return self._told(self._walking, client, json.dumps({"question": question, **self._of(example)}))
 
-    def _told(self, desk: Desk[_Told], client: str, question: str) -> Any:
+    def _told(self, desk: Desk[Told], client: str, question: str) -> Any:
         told, _ = desk.look(client, question)
         if told is None:
             if desk.closed:
@@ -354,21 +343,21 @@ class Lab:
     def _of(self, example: Example) -> dict[str, Any]:
         return {"example": kinds.EXAMPLE.dump_python(example, mode="json"), "home": str(self._home.path)}
 
-    def _walk(self, number: int, question: str) -> _Told | None:
+    def _walk(self, number: int, question: str) -> Told | None:
         try:
             with self._locks[self._explaining]:
                 answer = self._explaining.ask(question, number)
         except (ConfigError, LabError) as error:
-            return _Told(error=error)
+            return Told(error=error)
         kind: TypeAdapter[Any] = kinds.MODES if json.loads(question)["question"] == "modes" else kinds.WALKTHROUGH
-        return _Told(kind.validate_python(answer)) if answer is not None else None
+        return Told(kind.validate_python(answer)) if answer is not None else None
 
-    def _weigh(self, _number: int, question: str) -> _Told:
+    def _weigh(self, _number: int, question: str) -> Told:
         try:
             with self._locks[self._explaining]:
-                return _Told(kinds.WEIGHTS.validate_python(self._explaining.ask(question)))
+                return Told(kinds.WEIGHTS.validate_python(self._explaining.ask(question)))
         except (ConfigError, LabError) as error:
-            return _Told(error=error)
+            return Told(error=error)
 
     def _measure(self, number: int, question: str) -> CostState | None:
         try:

@@ -18,32 +18,17 @@ from core.store.continued import ResumeRequest
 from core.store.fork_tables import NOT_BEGUN
 from core.store.resume_files import resume_points
 from core.worker import forking
-from core.worker.checkpoints import EARLIER, RunCheckpoints, crowded
+from core.worker.checkpoints import EARLIER, crowded
 from core.worker.worker import Worker
 from tests.crash import changes, epochs, same
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "checkpoint_often")
 
 SMALL: dict[str, Any] = {
     "dataset": "digits", "model": "small_cnn", "image_size": 8, "batch_size": 300, "epochs": 3, "threads": 1, "watch_budget": 1.0, "watch_every": 3,
 }  # fmt: skip
 STEPS = 4
 """Steps of an epoch of `SMALL`."""
-
-
-@pytest.fixture(autouse=True)
-def _checkpoint_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One at every second step and at the end of each epoch, whatever the clock says."""
-    calls = 0
-
-    def every_second(self: RunCheckpoints) -> bool:
-        nonlocal calls
-        calls += 1
-        self.wait()
-        return calls % 2 == 0
-
-    monkeypatch.setattr(RunCheckpoints, "due", property(every_second))
-    monkeypatch.setattr(RunCheckpoints, "worthwhile", property(lambda self: True))
 
 
 def whole(home: Home, store: RunStore, **settings: Any) -> str:

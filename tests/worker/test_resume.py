@@ -31,7 +31,7 @@ from core.worker.worker import Worker
 from tests.crash import RUN, crash, same
 from tests.support import wait_until
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "checkpoint_often")
 
 SMALL: dict[str, Any] = {
     "dataset": "digits", "model": "small_cnn", "image_size": 8, "batch_size": 300, "epochs": 3, "threads": 1, "watch_budget": 1.0, "watch_every": 3,
@@ -42,21 +42,6 @@ STEPS = 4
 
 class Killed(BaseException):
     """As if the process had been killed: nothing of the worker's own ending is carried out."""
-
-
-@pytest.fixture(autouse=True)
-def _checkpoint_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One at every second step, and at the end of each epoch, whatever the clock says; each is on the disk before the next step."""
-    calls = 0
-
-    def every_second(self: RunCheckpoints) -> bool:
-        nonlocal calls
-        calls += 1
-        self.wait()
-        return calls % 2 == 0
-
-    monkeypatch.setattr(RunCheckpoints, "due", property(every_second))
-    monkeypatch.setattr(RunCheckpoints, "worthwhile", property(lambda self: True))
 
 
 def whole(home: Home, store: RunStore, **changes: Any) -> str:

@@ -15,7 +15,7 @@ _component = st.components.v2.component(
     "thaw_compare_chart",
     html='<div class="thaw-cmp" role="group" aria-label="Curves of these runs"></div>\n',
     css=Path(__file__).with_name("compare_chart.css").read_text(),
-    js=assets.loader("compare_chart.js", "looks.js", "scales.js"),
+    js=assets.loader("compare_chart.js", "looks.js", "scales.js", "plotly_loader.js"),
     isolate_styles=False,  # Plotly's mode bar loses its styles in a shadow root
 )
 

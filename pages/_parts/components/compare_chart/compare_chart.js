@@ -15,26 +15,13 @@ const GONE = { deleted: "deleted", bin: "in the bin", unreadable: "cannot be rea
 
 const charts = new WeakMap();
 
-export function mount({ data, parentElement }, looks, scales) {
+export function mount({ data, parentElement }, looks, scales, { loadPlotly }) {
   const root = parentElement.querySelector(".thaw-cmp");
   let chart = charts.get(root);
-  if (!chart) { chart = new CompareChart(root, looks, scales); charts.set(root, chart); }
+  if (!chart) { chart = new CompareChart(root, looks, scales, loadPlotly); charts.set(root, chart); }
   chart.show(data);
   // Also called before each new view, while the chart stays.
   return () => setTimeout(() => { if (!root.isConnected) { chart.close(); charts.delete(root); } }, 500);
-}
-
-let plotly = null;
-function loadPlotly(address) {
-  plotly ??= new Promise((resolve, reject) => {
-    if (window.Plotly) return resolve(window.Plotly);
-    const script = document.createElement("script");
-    script.src = new URL(address, HOME);
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => { plotly = null; reject(new Error("plotly.min.js could not be loaded")); };
-    document.head.append(script);
-  });
-  return plotly;
 }
 
 const PAGE = `
@@ -47,8 +34,8 @@ const PAGE = `
     <tbody></tbody></table></div></details>`;
 
 class CompareChart {
-  constructor(root, looks, scales) {
-    Object.assign(this, { root, looks, scales, asked: null, runs: [], hidden: new Set(), drawn: 0 });
+  constructor(root, looks, scales, loadPlotly) {
+    Object.assign(this, { root, looks, scales, loadPlotly, asked: null, runs: [], hidden: new Set(), drawn: 0 });
     root.innerHTML = PAGE;
     root.chart = this; // for measuring (bench/runs.py)
     this.key = root.querySelector(".thaw-cmp-key");
@@ -84,7 +71,7 @@ class CompareChart {
       this.runs = data.runs.map(() => new RunCurves());
       this.open();
     }
-    loadPlotly(data.plotly).then((Plotly) => { this.Plotly = Plotly; this.draw(); }, (error) => this.say("lost", error.message));
+    this.loadPlotly(data.plotly).then((Plotly) => { this.Plotly = Plotly; this.draw(); }, (error) => this.say("lost", error.message));
   }
 
   open() {

@@ -10,7 +10,8 @@ const [{ RunHistory }, { ENDED, mixed, readColours }, { drawLines, drawPicture }
   await Promise.all(["run_history", "looks", "drawing", "canvas_panel", "waterfall", "freeze_lane"].map(beside));
 const [{ fitNames, layerRows, layerTable }, { OneLayer }, spoken, { Evidence }, { PANELS, PAGE, heightOf }, { Press }] =
   await Promise.all(["layer_table", "one_layer", "spoken", "evidence", "panels", "press"].map(beside));
-const [{ Connection, HOME, line }, { Scales }, { Large }, { Branching }] = await Promise.all(["connection", "scales", "large", "branching"].map(beside));
+const [{ Connection, line }, { Scales }, { Large }, { Branching }, { loadPlotly }] =
+  await Promise.all(["connection", "scales", "large", "branching", "plotly_loader"].map(beside));
 export { line };
 
 const charts = new WeakMap();
@@ -33,19 +34,6 @@ let begun = null; // the run whose page is shown
 function begin(run, element) {
   if (run && run !== begun) element.closest("[data-testid=stMain]")?.scrollTo({ top: 0, behavior: "instant" });
   begun = run;
-}
-
-let plotly = null;
-function loadPlotly(address) {
-  plotly ??= new Promise((resolve, reject) => {
-    if (window.Plotly) return resolve(window.Plotly);
-    const script = document.createElement("script");
-    script.src = new URL(address, HOME);
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => { plotly = null; reject(new Error("plotly.min.js could not be loaded")); };
-    document.head.append(script);
-  });
-  return plotly;
 }
 
 let mounted = 0; // radio buttons of one chart need a name that no other chart has
