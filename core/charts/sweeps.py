@@ -104,7 +104,7 @@ def parallel(axes: Sequence[Axis], colour: Axis) -> go.Figure:
 
 def _dimension(axis: Axis) -> dict[str, Any]:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.values):
-        if len(set(axis.values)) <= FEW:
+        if len(set(axis.values)) <= FEW and not axis.log:
             known = sorted(set(axis.values))
             places = [known.index(value) for value in axis.values]
             return _words(axis.title, places, [f"{value:g}" for value in known])

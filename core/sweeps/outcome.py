@@ -107,7 +107,7 @@ class Outcome:
         best = self.best
         if best is None or best.validation_accuracy is None:
             return "No run has come to its end yet." if self.going else "No run came to its end."
-        values = ", ".join(f"{name} {value}" for name, value in best.values.items())
+        values = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in best.values.items())
         margin = margin_of(best.validation_accuracy, best.validation_samples)
         alike = [each for each in ranked(self.entries)[1:] if best.validation_accuracy - (each.validation_accuracy or 0) <= margin]
         said = f"Best so far: {values}" if self.going else f"Best: {values}"

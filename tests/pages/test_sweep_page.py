@@ -103,7 +103,7 @@ def test_what_came_out_is_shown_while_it_goes_on_and_can_be_stopped_resumed_and_
     store = shared_services.store
     sweep_id = sweep_of(store, [0.8, 0.9])
     app = open_page("sweep.py", sweep=sweep_id)
-    assert "Best so far: learning_rate" in shown(app)
+    assert "Best so far: learning rate" in shown(app)
     assert "2 of 3 runs" in progress(app)
     assert len(app.get("plotly_chart")) == 3
     table = app.dataframe[0].value

@@ -153,7 +153,7 @@ def test_what_came_out_names_the_best_and_what_cannot_be_told_from_it(store: Run
     assert (found.done, found.total, found.state) == (3, 3, "done")
     assert found.best is not None
     assert found.best.run_id == ids[1]
-    assert found.sentence.startswith("Best: optimizer AdamW, learning_rate 0.1, 95.0 % of the validation pictures right; another run is within")
+    assert found.sentence.startswith("Best: optimizer AdamW, learning rate 0.1, 95.0 % of the validation pictures right; another run is within")
     told = as_json(found)
     assert told["best"]["values"] == {"optimizer": "AdamW", "learning_rate": 0.1}
     assert [each["values"]["learning_rate"] for each in told["refused"]] == [5000] * 3

@@ -50,4 +50,4 @@ def badge(found: Outcome) -> None:
 
 def title_of(found: Outcome) -> str:
     """What it is called, or what varies in it."""
-    return found.plan.name or "Sweep over " + ", ".join(vary.field for vary in found.plan.vary)
+    return found.plan.name or "Sweep over " + ", ".join(words.field(vary.field).lower() for vary in found.plan.vary)

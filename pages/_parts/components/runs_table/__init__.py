@@ -26,7 +26,7 @@ _DONE = "runs_table_done"
 
 COLUMNS = (
     "run_id", "called", "starred", "tags", "note", "status", "dataset", "version", "model", "freeze", "best_validation_accuracy", "best_epoch",
-    "validation_accuracy", "last_epoch", "test_accuracy", "seconds", "device", "created", "seed",
+    "validation_accuracy", "last_epoch", "test_accuracy", "seconds", "device", "created", "seed", "learning_rate",
 )  # fmt: skip
 
 

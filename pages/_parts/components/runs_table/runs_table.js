@@ -2,7 +2,7 @@
 // and of runs that are to be compared.
 
 const KEPT = "thaw-runs-table";
-const FIELDS = ["id", "called", "starred", "tags", "note", "status", "dataset", "version", "model", "freeze", "best", "bestEpoch", "last", "lastEpoch", "test", "seconds", "device", "created", "seed"];
+const FIELDS = ["id", "called", "starred", "tags", "note", "status", "dataset", "version", "model", "freeze", "best", "bestEpoch", "last", "lastEpoch", "test", "seconds", "device", "created", "seed", "rate"];
 const CHOICES = { status: "Status", dataset: "Dataset", model: "Model", tag: "Tag" };
 
 const tables = new WeakMap();
@@ -30,7 +30,7 @@ export class RunsTable {
         <button type="button" data-act="compare" class="thaw-runs-compare" disabled>Compare</button></span></div>
       <div class="thaw-runs-table"></div>`;
     this.table = new VirtualTable(root.querySelector(".thaw-runs-table"), {
-      label: "All runs", placeholder: "Filter by any word", empty: "No run matches. Take a filter away.", least: "110rem", height: 420,
+      label: "All runs", placeholder: "Filter by any word", empty: "No run matches. Take a filter away.", least: "115rem", height: 420,
       key: ({ id }) => id, open: (row) => { if (row) this.send?.("open", [row.id]); },
       text: (row) => `${row.id} ${row.called} ${row.tags.join(" ")} ${row.note} ${row.status} ${row.dataset} ${row.model} ${row.freeze} ${row.device ?? ""}`,
       columns: this.columns(),
@@ -125,6 +125,7 @@ export class RunsTable {
         cell: (row) => `<input type="checkbox" data-own data-choose="${escaped(row.id)}" ${this.chosen.has(row.id) ? "checked" : ""} aria-label="Compare ${escaped(`${row.called}, ${row.id}`)}">`,
       },
       plain("Status", "status", "6.4rem"), plain("Freeze plan", "freeze", "10rem"),
+      { label: "Rate", width: "5rem", number: true, title: "Learning rate that it began with", sort: (row) => row.rate, cell: (row) => named(row.rate && String(Number(row.rate.toPrecision(4)))) },
       share("Best", "best", "Best validation accuracy"), whole("at epoch", "bestEpoch", "After which it was best"),
       share("Last", "last", "Validation accuracy after the last epoch"), whole("after", "lastEpoch", "The last epoch that was measured"), share("Test", "test", "Accuracy on the test set"),
       { label: "Time", width: "6rem", number: true, title: "Since the first step, pauses left out", sort: (row) => row.seconds, cell: (row) => duration(row.seconds) },
