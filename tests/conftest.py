@@ -14,17 +14,17 @@ if side_by_side > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // side_by_side)))
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from playwright.sync_api import Error as PlaywrightError
 from streamlit.components.v2 import manifest_scanner
 
 from core.machine import children
 from core.machine.home import Home
+from core.records.events import RunStatus
 from core.store import RunStore
-from tests.browser import arguments, find
 from tests.javascript import Modules
 from tests.support import PATIENCE, ROOT, Server, end_processes_of, nursery
-from tests.tabs import ONE_PROCESS, profile, tab
+from tests.tabs import Chromium, tab
 
 SHARED = Path(os.environ.get("THAW_SHARED", ROOT.parent / "shared"))
 
@@ -91,10 +91,17 @@ def long_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def server(long_server: Server) -> Iterator[Server]:
-    """A running server with a home of its own, shared by many tests. Runs that still go on when a module is over are killed."""
+    """A running server with a home of its own, shared by many tests. Runs that still go on when a module is over are ended.
+
+    One that a test has made up belongs to this process: it would hold its device's place, for which runs of the next module wait.
+    """
     yield long_server
-    runs = RunStore(long_server.home / "thaw.db").runs()
-    end_processes_of(long_server.home, {run.pid for run in runs if run.status.active})
+    store = RunStore(long_server.home / "thaw.db")
+    runs = store.runs(active=True)
+    end_processes_of(long_server.home, {run.pid for run in runs})
+    for run in runs:
+        if run.pid == os.getpid():
+            store.end(run.id, RunStatus.STOPPED)
 
 
 @pytest.fixture
@@ -112,24 +119,21 @@ def _serve(folder: Path) -> Iterator[Server]:
         server.close()
 
 
-# Playwright's loop counts as running in this thread until it is stopped, so it must not outlive the module that needs it.
+CHROMIUM = Chromium()
+"""The browser of all tests that follow each other and want one: starting it, and compiling Streamlit's scripts, costs as much as two tests."""
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> Browser:
     """A real Chromium."""
-    with sync_playwright() as playwright:
-        path = find(playwright)
-        assert path is not None, "no Chromium works here; `make browser` finds or installs one"
-        browser = playwright.chromium.launch(executable_path=path, args=[*arguments(), ONE_PROCESS])
-        yield browser
-        browser.close()
+    return CHROMIUM.browser()
 
 
 @pytest.fixture(scope="module")
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A profile of the browser for all tests of a file; see `tests.tabs`."""
+def context(browser: Browser) -> BrowserContext:
+    """A profile of the browser for all tests; see `tests.tabs`."""
     expect.set_options(timeout=1000 * PATIENCE)
-    with profile(browser) as context:
-        yield context
+    return CHROMIUM.context()
 
 
 @pytest.fixture
@@ -168,8 +172,15 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """The browser ends with the tests."""
+    CHROMIUM.close()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test marked `shared`, saying why, where the folder is not there."""
+    """Skip a test marked `shared`, saying why, where the folder is not there. Where tests without a browser begin, it ends."""
+    if not item.get_closest_marker("browser"):
+        CHROMIUM.close()
     if item.get_closest_marker("shared") and not SHARED.exists():
         pytest.skip(f"the real data in {SHARED} is not on this machine")
 

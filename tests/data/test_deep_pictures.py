@@ -252,7 +252,7 @@ def test_what_is_said_of_a_file_is_chosen_by_the_type_of_the_error(tmp_path: Pat
         (ValueError("too large, truncated and broken"), "damaged", "too large, truncated"),
         (MemoryError("truncated"), "too large", "it does not fit into memory"),
         (PermissionError(13, "Permission denied", "broken.png"), "out of reach", "Permission denied"),
-        (Image.DecompressionBombError("truncated"), "too large", "far too many pixels"),
+        (Image.DecompressionBombError("truncated"), "too large", "too large, far too many pixels"),
         (UnidentifiedImageError("too large"), "no image", "not an image"),
     ):
         with pytest.raises(UnreadableImage) as caught, intake.readable(io.BytesIO(b"text")):
