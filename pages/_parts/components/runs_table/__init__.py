@@ -21,8 +21,8 @@ _component = st.components.v2.component(
     isolate_styles=False,
 )
 
-_DONE = "runs_table_done"
-"""Where the session keeps the number of the press that was followed last."""
+_ASKED = "runs_table_asked"
+"""Where the session keeps a press until it is followed."""
 
 COLUMNS = (
     "run_id", "called", "starred", "tags", "note", "status", "dataset", "version", "model", "freeze", "best_validation_accuracy", "best_epoch",
@@ -37,16 +37,14 @@ def runs_table(rows: Sequence[Mapping[str, Any]], most: int, key: str) -> tuple[
         The id of a run that somebody wants to open, empty: of none; and those that are to be compared, none: nobody asks.
     """
     text = json.dumps({"most": most, "rows": [[row[name] for name in COLUMNS] for row in rows]}, separators=(",", ":"))
-    told = _component(key=key, data=text.encode(), on_asked_change=_nothing)
-    asked = told.asked
-    # A value that stays and has a number, and no trigger: one that comes with a tick of the fragment's clock may be ended half-way, and is lost.
-    if not isinstance(asked, dict) or asked.get("number") == st.session_state.get(_DONE):
+
+    def pressed() -> None:  # a callback comes first: the rest of the run may be ended half-way by the fragment's clock
+        st.session_state[_ASKED] = st.session_state[key].asked
+
+    _component(key=key, data=text.encode(), on_asked_change=pressed)
+    asked = st.session_state.pop(_ASKED, None)
+    if not isinstance(asked, dict):
         return "", []
-    st.session_state[_DONE] = asked.get("number")
     known = {row["run_id"] for row in rows}
     ids = [str(each) for each in asked.get("ids", ()) if each in known]
     return (ids[0], []) if asked.get("what") == "open" and ids else ("", ids)
-
-
-def _nothing() -> None:
-    """Streamlit wants a callback for each event."""

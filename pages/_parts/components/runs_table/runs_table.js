@@ -7,11 +7,11 @@ const CHOICES = { status: "Status", dataset: "Dataset", model: "Model", tag: "Ta
 
 const tables = new WeakMap();
 
-export function mount({ data, parentElement, setStateValue }, { VirtualTable }, looks) {
+export function mount({ data, parentElement, setTriggerValue }, { VirtualTable }, looks) {
   const root = parentElement.querySelector(".thaw-runs");
   let view = tables.get(root);
   if (!view) { view = new RunsTable(root, VirtualTable, looks); tables.set(root, view); }
-  view.send = (what, ids) => setStateValue("asked", { what, ids, number: Date.now() });
+  view.send = (what, ids) => setTriggerValue("asked", { what, ids });
   view.take(typeof data === "string" ? data : new TextDecoder().decode(data));
   return () => {};
 }
