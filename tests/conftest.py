@@ -14,7 +14,7 @@ if side_by_side > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // side_by_side)))
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 from streamlit.components.v2 import manifest_scanner
 
@@ -22,9 +22,10 @@ from core.machine import children
 from core.machine.home import Home
 from core.records.events import RunStatus
 from core.store import RunStore
+from tests.browser import arguments, find
 from tests.javascript import Modules
 from tests.support import PATIENCE, ROOT, Server, end_processes_of, nursery
-from tests.tabs import Chromium, tab
+from tests.tabs import ONE_PROCESS, profile, tab
 
 SHARED = Path(os.environ.get("THAW_SHARED", ROOT.parent / "shared"))
 
@@ -119,21 +120,24 @@ def _serve(folder: Path) -> Iterator[Server]:
         server.close()
 
 
-CHROMIUM = Chromium()
-"""The browser of all tests that follow each other and want one: starting it, and compiling Streamlit's scripts, costs as much as two tests."""
-
-
+# Playwright's loop counts as running in this thread until it is stopped, so it must not outlive the module that needs it.
 @pytest.fixture(scope="module")
-def browser() -> Browser:
+def browser() -> Iterator[Browser]:
     """A real Chromium."""
-    return CHROMIUM.browser()
+    with sync_playwright() as playwright:
+        path = find(playwright)
+        assert path is not None, "no Chromium works here; `make browser` finds or installs one"
+        browser = playwright.chromium.launch(executable_path=path, args=[*arguments(), ONE_PROCESS])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="module")
-def context(browser: Browser) -> BrowserContext:
-    """A profile of the browser for all tests; see `tests.tabs`."""
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A profile of the browser for all tests of a file; see `tests.tabs`."""
     expect.set_options(timeout=1000 * PATIENCE)
-    return CHROMIUM.context()
+    with profile(browser) as context:
+        yield context
 
 
 @pytest.fixture
@@ -172,15 +176,8 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_sessionfinish() -> None:
-    """The browser ends with the tests."""
-    CHROMIUM.close()
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test marked `shared`, saying why, where the folder is not there. Where tests without a browser begin, it ends."""
-    if not item.get_closest_marker("browser"):
-        CHROMIUM.close()
+    """Skip a test marked `shared`, saying why, where the folder is not there."""
     if item.get_closest_marker("shared") and not SHARED.exists():
         pytest.skip(f"the real data in {SHARED} is not on this machine")
 

@@ -1,4 +1,4 @@
-"""One browser and one profile of it for tests that follow each other, and an empty tab for each: scripts are compiled once, not once a test.
+"""One profile of the browser for the tests of a file, and an empty tab of it for each: scripts are compiled once, not once a test.
 
 The browser keeps what it has compiled in the process that draws a site. A profile of its own for each test ends that process: compiling
 Streamlit's scripts anew is a fifth of what loading a page costs. So a tab that nobody looks at keeps the process alive, and what a test
@@ -8,49 +8,17 @@ leaves in the profile is taken away after it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Frame, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Frame, Page
 
-from tests.browser import arguments, find
 from tests.support import PATIENCE
 
 ONE_PROCESS = "--renderer-process-limit=1"
 """For Chromium: pages of one site, its port left out, are drawn by one process."""
 
 _KEEPER = "http://127.0.0.1/keeper"  # nothing listens there: the request is answered here
-
-
-class Chromium:
-    """A real Chromium with one profile. Both are begun when they are first asked for, and again where the browser has ended meanwhile."""
-
-    def __init__(self) -> None:
-        self._open = ExitStack()
-        self._browser: Browser | None = None
-        self._context: BrowserContext | None = None
-
-    def browser(self) -> Browser:
-        """The browser, for tests that want a profile of their own."""
-        if self._browser is None or not self._browser.is_connected():
-            self.close()
-            playwright = self._open.enter_context(sync_playwright())
-            path = find(playwright)
-            assert path is not None, "no Chromium works here; `make browser` finds or installs one"
-            self._browser = self._open.enter_context(playwright.chromium.launch(executable_path=path, args=[*arguments(), ONE_PROCESS]))
-        return self._browser
-
-    def context(self) -> BrowserContext:
-        """The profile that tests share."""
-        browser = self.browser()
-        if self._context is None:
-            self._context = self._open.enter_context(profile(browser))
-        return self._context
-
-    def close(self) -> None:
-        """End it. Playwright's loop counts as running in this thread until then: whoever wants a loop of their own waits for it."""
-        self._browser = self._context = None
-        self._open.close()
 
 
 @contextmanager

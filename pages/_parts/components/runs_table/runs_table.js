@@ -125,7 +125,7 @@ export class RunsTable {
         cell: (row) => `<input type="checkbox" data-own data-choose="${escaped(row.id)}" ${this.chosen.has(row.id) ? "checked" : ""} aria-label="Compare ${escaped(`${row.called}, ${row.id}`)}">`,
       },
       plain("Status", "status", "6.4rem"), plain("Freeze plan", "freeze", "10rem"),
-      { label: "Rate", width: "5rem", number: true, title: "Learning rate that it began with", sort: (row) => row.rate, cell: (row) => named(row.rate && String(Number(row.rate.toPrecision(4)))) },
+      { label: "Rate", width: "5rem", number: true, title: "Learning rate that it began with", sort: (row) => row.rate, cell: (row) => named(typeof row.rate === "number" ? String(Number(row.rate.toPrecision(4))) : null) },
       share("Best", "best", "Best validation accuracy"), whole("at epoch", "bestEpoch", "After which it was best"),
       share("Last", "last", "Validation accuracy after the last epoch"), whole("after", "lastEpoch", "The last epoch that was measured"), share("Test", "test", "Accuracy on the test set"),
       { label: "Time", width: "6rem", number: true, title: "Since the first step, pauses left out", sort: (row) => row.seconds, cell: (row) => duration(row.seconds) },
