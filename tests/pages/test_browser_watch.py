@@ -63,9 +63,9 @@ def test_each_change_is_marked_in_every_chart_and_told_in_words(server: Server, 
         assert (one["text"], two["text"]) == ("1", "2")
         assert one["hovertext"] == "change 1, by the timeline, from step 41 on: layer4 learns"
         assert two["hovertext"] == "change 2, live, from step 61 on: learning rate 0.0005, layer4 learns at x 0.1"
-    expect(page.locator(".thaw-changes li")).to_have_text([
-        "1 step 41 by the timeline layer4 learns", "2 step 61 live learning rate 0.0005, layer4 learns at x 0.1",
-    ])  # fmt: skip
+    expect(page.locator(".thaw-changes li")).to_have_text(
+        ["1 step 41 by the timeline layer4 learns", "2 step 61 live learning rate 0.0005, layer4 learns at x 0.1"], use_inner_text=True
+    )
     # One line for each multiplier, and each only where something learns with it.
     rates = plot(page, "rate").evaluate("element => element.data.map(({ name, y }) => [name, Array.from(y)])")
     assert [name for name, _ in rates] == ["x 1: layer4, fc", "x 0.1: layer4"]
