@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from core.config import ConfigError
 from core.helpers.desk import Desk
 from core.helpers.helper import Helper, LabError, Progress, serve_home
-from core.helpers.told import Told
+from core.helpers.told import Told, answer_of
 from core.machine.home import Home
 from core.machine.jobs import COMPARING, Starter
 from core.records.weight_difference import WeightDifference
@@ -39,12 +39,12 @@ class ComparingDesk:
             LabError: the process failed.
         """
         kept = [[[each.epoch, each.step, each.final] for each in listed(self._home.run_folder(run_id))] for run_id in (a, b)]
-        found: WeightDifference | None = self._told(client, {"question": "difference", "a": a, "b": b, "kept": kept})
+        found: WeightDifference | None = answer_of(self._desk, client, json.dumps({"question": "difference", "a": a, "b": b, "kept": kept}))
         return found
 
     def curves(self, client: str, path: str, name: str, number: int) -> list[str] | None:
         """Read curves at `path` and keep them; the ids that they got. `number` tells a press from the one before. Else as `difference`."""
-        found: list[str] | None = self._told(client, {"question": "curves", "path": path, "name": name, "number": number})
+        found: list[str] | None = answer_of(self._desk, client, json.dumps({"question": "curves", "path": path, "name": name, "number": number}))
         return found
 
     def rest(self) -> bool:
@@ -56,17 +56,6 @@ class ComparingDesk:
         self._desk.close()
         self._helper.close()
         self._desk.join()
-
-    def _told(self, client: str, question: dict[str, Any]) -> Any:
-        told, _ = self._desk.look(client, json.dumps(question))
-        if told is None:
-            if self._desk.closed:
-                raise LabError("The server is closing: no more questions are answered")
-            return None
-        if told.error is not None:
-            self._desk.forget_failure(client)
-            raise told.error
-        return told.answer
 
     def _answer(self, number: int, question: str) -> Told:
         try:

@@ -28,7 +28,7 @@ from core.evaluation.desk import EvaluationDesk
 from core.export.desk import ExportDesk
 from core.helpers.desk import Desk
 from core.helpers.helper import Helper, LabError, serve, step_back
-from core.helpers.told import Told
+from core.helpers.told import Told, answer_of
 from core.lab import kinds
 from core.lab.comparing import ComparingDesk
 from core.lab.cost_desk import CostDesk
@@ -162,7 +162,7 @@ class Lab:
         at = weights_file(config.starting_weights).stat()
         values = config.model_dump(include={"model", "image_size", "head_dropout", "head_hidden", "starting_weights"})
         question = {"question": "weights", "config": values, "classes": classes, "stamp": [at.st_mtime_ns, at.st_size]}
-        found: WeightsFit | None = self._told(self._weighing, client, json.dumps(question))
+        found: WeightsFit | None = answer_of(self._weighing, client, json.dumps(question))
         return found
 
     def published(self, model: str) -> Path:
@@ -304,18 +304,7 @@ class Lab:
             self.published(model)
 
     def _looked(self, client: str, question: str, example: Example) -> Any:
-        return self._told(self._walking, client, json.dumps({"question": question, **self._of(example)}))
-
-    def _told(self, desk: Desk[Told], client: str, question: str) -> Any:
-        told, _ = desk.look(client, question)
-        if told is None:
-            if desk.closed:
-                raise LabError("The server is closing: no more questions are answered")
-            return None
-        if told.error is not None:
-            desk.forget_failure(client)
-            raise told.error
-        return told.answer
+        return answer_of(self._walking, client, json.dumps({"question": question, **self._of(example)}))
 
     def _of_pictures(self, kind: TypeAdapter[Answer], question: str, config: RunConfig) -> Answer:
         values = config.model_dump(include=set(kinds.SEEN_BY))
