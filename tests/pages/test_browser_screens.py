@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 CLASSES = [f"{number:03d}{'W' * 57}" for number in range(120)]
 FOLDER = f'<b>"it\'s" *many* <img src=x onerror=alert(1)>{"N" * 200}'
 PARTS = ("try", "metrics", "confusion", "mistakes", "compare", "map")
-MENU = ("Home", "Model", "Build", "Train", "Runs", "Evaluate", "Autograd", "Notions")
+MENU = ("Home", "Data", "Model", "Build", "Train", "Runs", "Sweeps", "Evaluate", "Autograd", "Notions")
 
 CONTROLS = {
     "/": "Start the demo",
