@@ -21,7 +21,7 @@ CHART = """
     const sent = [];
     const chart = { root, history, colours, about: { status: "running", fork: { parent: "p<i>", step: 2 } }, cursor: { level: 0 },
       dirty: new Set(), heights: {},
-      slider: { value: 0 }, scales: { log: () => false }, flush() {}, send: (...told) => sent.push(told),
+      slider: { value: 0 }, scales: { log: () => false }, drawNow() {}, send: (...told) => sent.push(told),
       evidence: { marks: () => ({ shapes: [], annotations: [] }) },
       panel: (name) => root.querySelector(`[data-panel=${name}]`), plot: (name) => root.querySelector(`[data-panel=${name}] .thaw-plot`) };
 """

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from tests.support import ROOT
 
 THEME = tomllib.loads((ROOT / ".streamlit/config.toml").read_text())["theme"]
-SHEETS = [ROOT / "pages/_parts/shared/screens.css", *(ROOT / "pages/_parts/components").rglob("*.css")]
+SHEETS = sorted((ROOT / "pages").rglob("*.css"))
 IN_CODE = re.compile(r'"stCode"\] [^{]*\{ color: light-dark\((#\w{6}), (#\w{6})\)')
 
 
@@ -62,9 +63,34 @@ def test_what_stands_on_the_main_colour_and_in_code_can_be_read() -> None:
     pairs = [pair for line in lines for pair in re.findall(r"light-dark\((#\w{6}), (#\w{6})\)", line)]
     assert len(pairs) >= 3
     assert not [sheet for sheet in SHEETS if re.search(r"background: var\(--st-primary-color\);[^}]*[^-]color: #fff", sheet.read_text())]
-    in_code = IN_CODE.findall(SHEETS[0].read_text())
+    in_code = IN_CODE.findall((ROOT / "pages/_parts/shared/screens.css").read_text())
     assert len(in_code) == 4
     for place, name in enumerate(("light", "dark")):
         theme = THEME[name]
         assert min(contrast(pair[place], theme["primaryColor"]) for pair in pairs) >= 4.5
         assert min(contrast(pair[place], theme["codeBackgroundColor"]) for pair in in_code) >= 4.5
+
+
+@pytest.mark.parametrize("sheet", SHEETS, ids=lambda sheet: sheet.name)
+def test_no_rule_has_the_browser_look_at_the_whole_page_at_each_change_of_a_chart(sheet: Path) -> None:
+    """What is asked of :has() begins with a class. Where any element may be it (`:not(...)`, `*`, `:focus`), Chromium works out the styles of
+    the whole page whenever one comes or goes: two such rules took half of a core while a run was drawn. An attribute is nearly as wide."""
+    asked = [
+        argument
+        for rule in re.findall(r"([^{}]+)\{", re.sub(r"/\*.*?\*/", "", sheet.read_text(), flags=re.DOTALL))
+        for argument in arguments_of_has(rule)
+    ]
+    known = {'[data-testid="stAlert"]', '[class*="st-key-menu_"], [data-testid="stMenuButton"]'}
+    assert [each for each in asked if each not in known and not re.fullmatch(r"(> )?(\.[\w-]+)+", each)] == []
+
+
+def arguments_of_has(rule: str) -> list[str]:
+    """What stands in the brackets of each :has()."""
+    found = []
+    for part in rule.split(":has(")[1:]:
+        depth, end = 1, 0
+        while depth:
+            depth += {"(": 1, ")": -1}.get(part[end], 0)
+            end += 1
+        found.append(part[: end - 1])
+    return found

@@ -1,6 +1,6 @@
 """The drawer beside the charts of a run: what can be changed while it trains, and what came of it. Closed until somebody opens it.
 
-It stands right of the charts where there is room, and below in the same window where there is none (`run_drawer` in `screens.css`), so that a
+It stands right of the charts where there is room, and below in the same window where there is none (`run_drawer` in `run.css`), so that a
 change is seen to land on the curve. The charts stay the same ones when it opens.
 """
 

@@ -35,6 +35,11 @@ LOOKS: dict[Severity, tuple[str, str, words.Colour]] = {
 _USED = "findings_settings_used"
 
 
+def anything(shared: Services, run: Run) -> bool:
+    """Whether the line of chips says anything, or will."""
+    return run.status.active or is_broken(run) or shared.store.findings(run.id) is not None
+
+
 def show(shared: Services, run: Run) -> None:
     """The line of chips, as high with findings as without any. For a fragment, so that the charts are left alone."""
     if st.session_state.pop(_USED, False):
@@ -49,7 +54,8 @@ def show(shared: Services, run: Run) -> None:
         said = headline(shared.store.run(run.id), diagnosis)
         # Beside chips the line is short: what was looked at, and when, stands in the last of them.
         short = said.partition(" (")[0] if diagnosis.open else said
-        st.markdown(f":material/stethoscope: **{words.plain(short)}**", width="content")
+        with st.container(key="run_counted" if diagnosis.open else "run_none_found", width="content"):
+            st.markdown(f":material/stethoscope: **{words.plain(short)}**", width="content")
         for finding in diagnosis.open:
             _finding(shared, run, finding)
         _resolved(run, diagnosis)
@@ -92,12 +98,17 @@ def headline(run: Run, diagnosis: Diagnosis) -> str:
     return f"Findings: {', '.join(said)} ({len(diagnosis.rules)} rules looked at, {step})"
 
 
+def is_broken(run: Run) -> bool:
+    """Whether something was broken in it on purpose."""
+    return preset_of(run.config) is not None or run.config.fault != "none"
+
+
 def broken(run: Run) -> None:
     """What was broken on purpose in a run, and what to look for."""
+    if not is_broken(run):
+        return
     config = run.config
     preset = preset_of(config)
-    if preset is None and config.fault == "none":
-        return
     named = preset.label if preset else words.plain(config.fault)
     box = st.popover(f"Broken on purpose: {named}", icon=":material/science:", key=f"broken_{run.id}", on_change="rerun")
     if not box.open:

@@ -1,6 +1,6 @@
 """The head of a run's page, which stays in sight: its name, where it is, the buttons that matter now, and how far it is or what came out.
 
-Every row of it has its height from the first look to the end (`run_head` in `screens.css`): what comes and goes pushes nothing below.
+Every row of it has its height from the first look to the end (`run_head` in `run.css`): what comes and goes pushes nothing below.
 """
 
 from __future__ import annotations
@@ -93,8 +93,7 @@ def _status(shared: Services, shown: Run, steered: Steered) -> None:
     run = shared.store.run(shown.id)
     if run.status.active != shown.status.active or (run.plan is None) != (shown.plan is None) or requests_view.steered(shared, run) != steered:
         st.rerun(scope="app")  # it has ended, knows now what it is going to do, or was changed: more than this part changes
-    # One that ended with nothing to show needs no room for it.
-    with st.container(key="run_status" if run.status.active or run.result is not None else "run_status_ended", gap=None):
+    with st.container(key="run_status", gap=None):
         waiting = {command.kind for command in shared.store.commands(run.id, waiting=True)} if run.status.active else set()
         row = st.container(key="run_position", horizontal=True, wrap=False, vertical_alignment="center", gap="small")
         with row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import streamlit as st
 
@@ -38,6 +39,10 @@ from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
+_CSS = Path(__file__).with_name("run.css")
+_NO_RESULT = "<style>.stMainBlockContainer.stMainBlockContainer { --measure: 0rem; }</style>"
+"""One that ended with nothing to show needs no room for it in its head."""
+
 
 def show(shared: Services, run: Run) -> None:
     """Show a run, live while it is active: where it is, what was found, its curves and what steers them, and below what proves and explains it.
@@ -47,18 +52,22 @@ def show(shared: Services, run: Run) -> None:
     if waiting_view.binned(shared, run):
         return
     active = run.status.active
+    st.html(_CSS)
+    if not active and run.result is None:
+        st.html(_NO_RESULT)
     head_view.show(shared, run)
     with st.container():
         if not active and _went_wrong(run):
             _what_went_wrong(shared, run)
-    with st.container(key="run_doctor"):
+    with st.container(key="run_doctor" if findings_view.anything(shared, run) else "run_no_doctor"):
         alone(findings_view.show, shared, run, every=findings_view.TICK if active else None)
     with st.container(key="run_stage"):
         with st.container(key="run_charts"):
             if active or run.step:
                 alone(_charts, shared, run)
-        with st.container(key="run_drawer"):
-            if active and run.plan is not None and drawer_view.is_open(run):
+        opened = active and run.plan is not None and drawer_view.is_open(run)
+        with st.container(key="run_drawer" if opened else "run_no_drawer"):
+            if opened:
                 drawer_view.show(shared, run)
     with st.container():
         _below(shared, run)

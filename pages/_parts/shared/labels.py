@@ -7,6 +7,7 @@ asked for, and the page asks (`head`). A page that is drawn anew while somebody 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -21,6 +22,7 @@ from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
 
 RENAME, STAR, UNSTAR, DELETE = "Rename and note", "Star", "Take the star away", "Delete"
+_LISTS = Path(__file__).with_name("run_lists.css")
 _ASKED, _DONE, _COUNT = "labels_asked", "labels_done", "labels_count"
 
 
@@ -59,6 +61,8 @@ def head(shared: Services, titled: str | None = None) -> None:
     Args:
         titled: the run whose heading is on this page, and with it the way back for that one.
     """
+    if titled is None:
+        st.html(_LISTS)
     undo(shared, titled)
     asked: _Asked | None = st.session_state.get(_ASKED)
     if asked is None:

@@ -50,6 +50,7 @@ class LayerSource {
     for (const [where, first, last, use] of mentions) byPlace.set(where, [...(byPlace.get(where) ?? []), { first, last, use }]);
     const around = this.root.querySelector("[data-code=around]");
     around.hidden = !byPlace.size;
+    around.parentElement.toggleAttribute("data-two", byPlace.size > 0);
     around.replaceChildren(...[...byPlace].map(([where, lines]) => this.code(this.classes[where], lines, `${this.classes[where].name}, which ${uses(lines)}`)));
     this.root.querySelector("[data-code=own]").replaceChildren(this.code(this.classes[place], [], `${path ? "Its own class" : "The model's class"}: ${this.classes[place].name}`));
     for (const scroller of this.root.querySelectorAll("pre")) {

@@ -28,8 +28,7 @@ export class Branching {
     chart.root.dataset.chosen = this.step ?? "";
     write(chart.root.querySelector(".thaw-unseen"), this.step === null ? "No step is chosen." : `Step ${count(this.step)} is chosen. The button at the top branches off from there.`);
     for (const name of PANELS) chart.dirty.add(name);
-    chart.slowDrawn = 0;
-    chart.flush();
+    chart.drawNow();
   }
 
   // The shared past, a line where the branch begins, and one at the step that was chosen.

@@ -103,6 +103,7 @@ export class Evidence {
     root.querySelector("[data-act=back]").hidden = wrong || !this.marked?.finding;
     const line = root.querySelector(".thaw-marked");
     line.hidden = !text;
+    line.parentElement.dataset.marked = Boolean(text);
     line.textContent = line.title = text;
     line.dataset.wrong = wrong;
     const [from, to] = this.chart.range().map(Math.round);

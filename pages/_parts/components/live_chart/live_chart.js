@@ -3,15 +3,15 @@
 // so a second call only redraws. What has arrived is kept by run_history.js; the other modules draw it.
 
 const SLOW_REDRAW_AFTER = 1000; // milliseconds: all but loss and accuracy are drawn less often than messages come
-const SLOW = ["heat", "lane", "rate", "forgetting", "table", "layer"];
+const QUICK = ["loss", "accuracy"];
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`); // all modules carry one digest, see assets.py
 const [{ RunHistory }, { ENDED, mixed, readColours }, { drawLines, drawPicture }, { CanvasPanel }, waterfall, lane] =
   await Promise.all(["run_history", "looks", "drawing", "canvas_panel", "waterfall", "freeze_lane"].map(beside));
 const [{ fitNames, layerRows, layerTable }, { OneLayer }, spoken, { Evidence }, { PANELS, PAGE, heightOf }, { Press }] =
   await Promise.all(["layer_table", "one_layer", "spoken", "evidence", "panels", "press"].map(beside));
-const [{ Connection, line }, { Scales }, { Large }, { Branching }, { loadPlotly }] =
-  await Promise.all(["connection", "scales", "large", "branching", "plotly_loader"].map(beside));
+const [{ Connection, line }, { Scales }, { Large }, { Branching }, { Pace }, { loadPlotly }] =
+  await Promise.all(["connection", "scales", "large", "branching", "pace", "plotly_loader"].map(beside));
 export { line };
 
 const charts = new WeakMap();
@@ -48,7 +48,8 @@ class LiveChart {
     this.rowRange = null; // rows that the waterfall shows, in its pixels from the bottom to the top; null: all
     this.view = "norm"; // what the waterfall shows, see waterfall.js
     this.dirty = new Set();
-    this.slowDrawn = 0;
+    this.quick = new Pace(() => this.flush());
+    this.slow = new Pace(() => this.flush(), SLOW_REDRAW_AFTER);
     this.layer = null;
     this.scales = new Scales(run);
     this.hidden = { loss: new Set(), accuracy: new Set(), rate: new Set(), forgetting: new Set() }; // lines that somebody has hidden
@@ -108,7 +109,7 @@ class LiveChart {
 
   close() {
     this.closed = true;
-    clearTimeout(this.slowTimer);
+    for (const pace of [this.quick, this.slow]) pace.close();
     this.connection.close();
     this.sizes.disconnect();
     document.removeEventListener("visibilitychange", this.onVisible);
@@ -143,7 +144,7 @@ class LiveChart {
     for (const what of fresh) for (const name of redraw[what]) this.dirty.add(name);
     if (fresh.has("epochs") || fresh.has("everything")) spoken.listEpochs(this);
     if (fresh.has("changes") || fresh.has("everything")) spoken.listChanges(this);
-    if (fresh.has("inspections")) this.slowDrawn = 0; // somebody waits for it
+    if (fresh.has("inspections")) this.slow.hasten(); // somebody waits for it
     const ended = ENDED.includes(message.run.status);
     if (fresh.has("everything")) {
       this.reserve();
@@ -189,27 +190,33 @@ class LiveChart {
   // What is drawn
 
   dirtyAll() { for (const name of [...Object.keys(PANELS), "table", "layer"]) this.dirty.add(name); }
-  drawAll() { this.dirtyAll(); this.slowDrawn = 0; this.flush(); }
+  drawAll() {
+    this.colours = this.readColours();
+    this.dirtyAll();
+    this.drawNow();
+  }
+
+  // What somebody has just asked for is not kept waiting.
+  drawNow() {
+    this.quick.hasten();
+    this.slow.hasten();
+    this.flush();
+  }
 
   flush() {
     // A hidden tab keeps what arrives and draws it once it is looked at. So does a chart that somebody drags a zoom over: what is
     // selected stays where it was when the pointer went down.
     if (!this.Plotly || document.hidden || this.closed || this.press.now) return;
-    this.colours = this.readColours();
-    const slow = SLOW.some((name) => this.dirty.has(name)) && this.slowIsDue();
-    for (const name of [...this.dirty]) {
-      if (SLOW.includes(name) && !slow) continue;
-      this.dirty.delete(name);
-      this.draw(name);
-    }
+    const dirty = [...this.dirty], quick = dirty.filter((name) => QUICK.includes(name)), slow = dirty.filter((name) => !QUICK.includes(name));
+    for (const [pace, names] of [[this.quick, quick], [this.slow, slow]]) if (names.length && pace.now()) pace.draw(() => this.drawThese(names));
     if (!this.dirty.size) this.root.dataset.whole = this.history.lastStep; // everything that is drawn is of this step
   }
 
-  slowIsDue() {
-    const wait = this.slowDrawn + SLOW_REDRAW_AFTER - performance.now();
-    if (wait <= 0) { this.slowDrawn = performance.now(); return true; }
-    this.slowTimer ??= setTimeout(() => { this.slowTimer = null; this.flush(); }, wait);
-    return false;
+  drawThese(names) {
+    for (const name of names) {
+      this.dirty.delete(name);
+      this.draw(name);
+    }
   }
 
   readColours() {
@@ -294,8 +301,7 @@ class LiveChart {
     this.zoom = zoom;
     this.heights = { [name]: this.heights[name] }; // those of the others were for other steps
     for (const other of [...Object.keys(PANELS), "layer"]) if (other !== name) this.dirty.add(other);
-    this.slowDrawn = 0;
-    this.flush();
+    this.drawNow();
   }
 
   // Have all figures show a range of steps (null: the whole run), at `heights` (see figures.js) or all that there are. To be drawn by the caller.
@@ -323,8 +329,7 @@ class LiveChart {
     this.view = view;
     this.root.querySelector(`.thaw-view [value=${view}]`).checked = true;
     this.dirty.add("heat");
-    this.slowDrawn = 0;
-    this.flush();
+    this.drawNow();
     this.publish();
     spoken.summarise(this);
   }

@@ -46,12 +46,12 @@ const lines = '<div class="thaw-lines" role="group" aria-label="Lines of this ch
 export const PAGE = `
   <div class="thaw-bar">
     <span class="thaw-link" data-state="connecting"><i aria-hidden="true"></i><span>Connecting</span></span>
-    <div class="thaw-told"><p class="thaw-summary"></p>
-      <span class="thaw-evidence"><span class="thaw-marked" hidden></span>
-        <button type="button" class="thaw-button" data-act="back" hidden>Back to the finding</button></span>
+    <div class="thaw-told"><p class="thaw-lost" hidden></p>
       <span class="thaw-branch" hidden><button type="button" class="thaw-button" data-act="branch"></button>
         <button type="button" class="thaw-button" data-act="no-branch" aria-label="Choose no step">Cancel</button></span>
-      <p class="thaw-lost" hidden></p></div>
+      <span class="thaw-evidence"><span class="thaw-marked" hidden></span>
+        <button type="button" class="thaw-button" data-act="back" hidden>Back to the finding</button></span>
+      <p class="thaw-summary"></p></div>
     <button type="button" class="thaw-button" data-act="reset">Reset zoom</button>
   </div>
   <div class="thaw-panels">

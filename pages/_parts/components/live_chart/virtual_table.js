@@ -38,6 +38,9 @@ export class VirtualTable {
     };
     this.body.onclick = (event) => this.click(event);
     this.scroll.onkeydown = (event) => this.keys(event);
+    // A row that the keyboard has reached is framed. Not by :has(): while charts are drawn beside the table that costs milliseconds a change.
+    this.body.addEventListener("focusin", ({ target }) => target.closest("tr")?.toggleAttribute("data-reached", target.matches(":focus-visible")));
+    this.body.addEventListener("focusout", ({ target }) => target.closest("tr")?.removeAttribute("data-reached"));
   }
 
   // Show these rows. While somebody points at the table or works in it the order is left as it is: rows must not run away from under a hand.
