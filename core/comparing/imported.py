@@ -111,11 +111,6 @@ def read(path: Path, name: str = "") -> list[Imported]:
     return found
 
 
-def sent(one: Imported, file: str) -> Imported:
-    """The same with the name of the file that a browser sent as its source: where it was written meanwhile is gone."""
-    return replace(one, source=f"sent by a browser: {file[:LONGEST_NAME]}")
-
-
 def keep(home: Home, found: Iterable[Imported]) -> list[str]:
     """Keep what was read, over what was kept of the same before; returns the ids."""
     ids = []
