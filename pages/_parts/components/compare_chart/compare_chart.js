@@ -85,6 +85,7 @@ class CompareChart {
     address.protocol = address.protocol.replace("http", "ws");
     const socket = new WebSocket(address);
     this.socket = socket;
+    this.root.toggleAttribute("data-waits", !Object.keys(cursor).length); // there is room for charts before it is known which
     socket.onopen = () => this.say("live", "Live");
     socket.onmessage = ({ data }) => { if (socket === this.socket) this.receive(JSON.parse(data)); };
     socket.onclose = ({ code }) => {
@@ -97,6 +98,7 @@ class CompareChart {
 
   receive({ parts }) {
     for (const part of parts) this.runs[part.run]?.take(part);
+    this.root.removeAttribute("data-waits");
     const going = this.runs.filter(({ at }) => ["queued", "preparing", "running", "paused"].includes(at?.[5])).length;
     this.say("live", going ? `Live: ${going} ${going === 1 ? "run goes" : "runs go"} on` : "Complete");
     this.root.dataset.steps = JSON.stringify(this.runs.map(({ lastStep }) => lastStep));
@@ -150,13 +152,13 @@ class CompareChart {
 
   draw() {
     if (!this.Plotly || this.closed || document.hidden || !this.view) return;
-    this.drawn = performance.now();
     this.colours = this.looks.readColours(this.root);
     const entries = this.entries();
     this.drawKey(entries);
     const shown = entries.filter(({ id }) => !this.hidden.has(id));
     const names = [...Object.keys(METRICS), ...this.view.more].filter((name) => this.any(name));
     this.reserve(names);
+    if (names.length) this.drawn = performance.now(); // the first curves wait for nothing
     this.found = new Map(names.map((name) => [name, shown.map((entry) => this.lineFor(name, entry)).filter(Boolean)]));
     this.shown = shown.length;
     this.stale = new Set(names);
@@ -166,7 +168,8 @@ class CompareChart {
     const lanes = this.view.runs.map(({ name }, place) => ({ name, curves: this.runs[place], colour: colours.get(place) }));
     drawLanes(this.root.querySelector(".thaw-cmp-lanes > div"), lanes, { escaped, cut, count });
     this.root.querySelector(".thaw-cmp-lanes").hidden = !this.runs.some(({ lanes }) => lanes.length);
-    this.root.querySelector(".thaw-cmp-bar p").textContent = names.length ? "" : "Curves appear here once one of the runs has taken its first step.";
+    const waits = this.root.hasAttribute("data-waits") ? "Curves are on their way." : "Curves appear here once one of the runs has taken its first step.";
+    this.root.querySelector(".thaw-cmp-bar p").textContent = names.length ? "" : waits;
     this.table();
     this.root.dataset.panels = names.join();
     this.root.dataset.lines = [...this.found.values()].reduce((sum, lines) => sum + lines.length, 0);
