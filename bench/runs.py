@@ -48,13 +48,14 @@ def measure(folder: Path, rounds: int) -> Iterator[str]:
     with screen(folder) as (server, browser):
         time.sleep(WARM_UP_SECONDS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        for visit in (by_click, overlay):
+        for visit in (by_click, overlay, by_choice):
             visit(page, server, ids)  # the first visit fetches scripts that a browser then keeps
         painted = [
             (f"click on Runs to the table of {ALL}", spread([by_click(page, server, ids) for _ in range(rounds)])),
             ("press on a header to the sorted table", spread([sort(page) for _ in range(rounds)])),
-            (f"address to {OVERLAID} runs painted", spread([overlay(page, server, ids) for _ in range(rounds)])),
-            (f"what {OVERLAID} runs hold to painted", spread([redraw(page) for _ in range(rounds)])),
+            (f"press on Compare to {OVERLAID} runs of {STEPS:,} steps painted", spread([by_choice(page, server, ids) for _ in range(rounds)])),
+            ("the same from its address in an empty tab", spread([overlay(page, server, ids) for _ in range(rounds)])),
+            ("the same from what the browser holds", spread([redraw(page) for _ in range(rounds)])),
         ]
         yield from table(["in a browser", "s"], painted)
         yield ""
@@ -66,7 +67,7 @@ def make(home: Home, store: RunStore) -> tuple[list[str], SyntheticRun]:
     growing = SyntheticRun(store, STEPS)
     store.append_epoch(growing.id, EpochRow(1, 1000, 50.0, 1.0, 0.5, 1.0, 0.5))
     SyntheticRun(store, LONGEST)
-    others = [store.create_run(RunConfig(epochs=100, seed=number)) for number in range(ALL - 2)]
+    others = [store.create_run(RunConfig(epochs=100, learning_rate=0.001 + number / 1e6)) for number in range(ALL - 2)]
     with sqlite3.connect(home.database) as connection:
         for other in others[: OVERLAID - 1]:
             for name in COPIED:
@@ -126,17 +127,43 @@ def sort(page: Page) -> float:
     return float(page.evaluate(script))
 
 
+PAINTED = f"""() => {{ const root = document.querySelector(".thaw-cmp"), first = root?.querySelector(".thaw-cmp-plot");
+    return root?.dataset.due === "0" && first?.querySelectorAll(".js-line").length >= {OVERLAID}; }}"""
+"""Whether every panel in sight holds its lines."""
+
+
 def overlay(page: Page, server: Server, ids: list[str]) -> float:
-    """From the address of the comparison in an empty tab to lines of all runs: Streamlit itself is loaded, too."""
+    """From the address of the comparison in an empty tab to all panels in sight: Streamlit itself is loaded, too."""
     page.goto("about:blank")
     began = time.perf_counter()
-    page.goto(f"{server.address}/compare?runs={','.join(ids)}&seeds=false", wait_until="commit")
-    page.wait_for_function("() => Number(document.querySelector('.thaw-cmp')?.dataset.lines ?? 0) >= 20", polling=10, timeout=120_000)
+    page.goto(f"{server.address}/compare?runs={','.join(ids)}", wait_until="commit")
+    return painted(page, began)
+
+
+def by_choice(page: Page, server: Server, ids: list[str]) -> float:
+    """From a press on Compare above the table of all runs."""
+    page.goto(f"{server.address}/notions")
+    page.evaluate("ids => sessionStorage.setItem('thaw-runs-table', JSON.stringify({ chosen: ids }))", ids)
+    page.goto(f"{server.address}/runs")
+    page.get_by_role("button", name=f"Compare {OVERLAID} runs").wait_for()
+    page.wait_for_timeout(1500)
+    began = time.perf_counter()
+    page.get_by_role("button", name=f"Compare {OVERLAID} runs").click()
+    return painted(page, began)
+
+
+def painted(page: Page, began: float) -> float:
+    """Seconds since `began` until every panel in sight is painted, the first with a line of each run."""
+    page.wait_for_function(PAINTED, polling=10, timeout=60_000)
     return time.perf_counter() - began
 
 
 def redraw(page: Page) -> float:
     """From a message with the whole history to the frame in which it is painted, in the page itself."""
-    script = """() => new Promise((done) => { const chart = document.querySelector(".thaw-cmp").chart; const began = performance.now();
-        chart.Plotly && chart.redrawAll(); requestAnimationFrame(() => setTimeout(() => done((performance.now() - began) / 1000))); })"""
+    script = """() => new Promise((done) => {
+        const { chart } = document.querySelector(".thaw-cmp"), began = performance.now();
+        const end = () => done((performance.now() - began) / 1000);
+        const look = () => (chart.root.dataset.due === "0" ? requestAnimationFrame(() => setTimeout(end)) : setTimeout(look));
+        chart.redrawAll();
+        look(); })"""
     return float(page.evaluate(script))

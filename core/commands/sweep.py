@@ -35,7 +35,11 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
         help="what differs between runs: 'optimizer=SGD|AdamW', 'learning_rate=1e-4..1e-1 log', 'seed=0..4'; several times for several fields",
     )  # fmt: skip
     own.add_argument("--which-layers", action="store_true", help="vary how deep the model learns, from the head alone to everything, with --seeds")
-    own.add_argument("--seeds", metavar="N", help="with --which-layers: runs of each depth that differ in their seed alone (default: 2)")
+    own.add_argument(
+        "--seeds",
+        metavar="N",
+        help="with --which-layers: runs of each depth that differ in their seed alone (default: 2); with --more: further seeds",
+    )
     own.add_argument("--runs", metavar="N", help="how many runs (default: every combination, or 24 where a range has countless values)")
     own.add_argument("--method", help="grid, random, or tpe (Optuna); default: grid where all values are listed, else random")
     own.add_argument("--pruner", default="none", help="none, median or halving (Optuna): end runs early that do worse than others")
@@ -49,7 +53,7 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
         ("show", "print what came out of a sweep so far"),
         ("stop", "let no run of a sweep begin any more, and end those that go on"),
         ("go-on", "have the runs of a stopped sweep go on, and follow them"),
-        ("more", "try --runs further settings in a sweep, and follow them"),
+        ("more", "try --runs further settings in a sweep, or all of a grid with --seeds further seeds, and follow them"),
     ):
         what.add_argument(f"--{name}", metavar="SWEEP", help=text)
 
@@ -72,8 +76,9 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     if arguments.more:
         from core.sweeps import moving
 
-        runs = settings.whole_number("runs", arguments.runs or "", 1, 100_000, 8)
-        moving.add_more(store, arguments.more, runs, _check(home))
+        name, add = ("seeds", moving.add_seeds) if arguments.seeds is not None else ("runs", moving.add_more)
+        count = settings.whole_number(name, getattr(arguments, name) or "", 1, 100_000, 8)
+        add(store, arguments.more, count, _check(home))
         return _followed(home, store, arguments.more, arguments)
     return _begin(home, store, arguments)
 

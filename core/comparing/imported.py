@@ -111,11 +111,6 @@ def read(path: Path, name: str = "") -> list[Imported]:
     return found
 
 
-def sent(one: Imported, file: str) -> Imported:
-    """The same with the name of the file that a browser sent as its source: where it was written meanwhile is gone."""
-    return replace(one, source=f"sent by a browser: {file[:LONGEST_NAME]}")
-
-
 def keep(home: Home, found: Iterable[Imported]) -> list[str]:
     """Keep what was read, over what was kept of the same before; returns the ids."""
     ids = []
@@ -128,7 +123,7 @@ def keep(home: Home, found: Iterable[Imported]) -> list[str]:
         arrays: dict[str, NDArray[np.generic]] = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
         for place, curve in enumerate(one.curves):
             arrays |= {f"step{place}": curve.step, f"value{place}": curve.value, f"time{place}": curve.time}
-        _folder(home).mkdir(parents=True, exist_ok=True)
+        home.curves.mkdir(parents=True, exist_ok=True)
         with written_whole(_file(home, ids[-1])) as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     return ids
@@ -162,7 +157,7 @@ def stamp(home: Home, id: str) -> int | None:
 def listed(home: Home) -> dict[str, Imported]:
     """All that was kept and can be read, newest first, by id."""
     found = {}
-    for file in _folder(home).glob("curves-*.npz"):
+    for file in home.curves.glob("curves-*.npz"):
         if is_imported(file.stem):
             try:
                 found[file.stem] = load(home, file.stem)
@@ -223,14 +218,10 @@ def steps_of_an_epoch(steps: Sequence[float], epochs: Sequence[float]) -> float 
     return float((known[-1][0] - known[0][0]) / (known[-1][1] - known[0][1]))
 
 
-def _folder(home: Home) -> Path:
-    return home.path / "curves"
-
-
 def _file(home: Home, id: str) -> Path:
     if not is_imported(id):
         raise ConfigError("run", f"{quoted(id)} names no imported curves; list them with: python -m core curves")
-    return _folder(home) / f"{id}.npz"
+    return home.curves / f"{id}.npz"
 
 
 def _removed(home: Home, id: str) -> Path:

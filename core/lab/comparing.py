@@ -42,9 +42,13 @@ class ComparingDesk:
         found: WeightDifference | None = answer_of(self._desk, client, json.dumps({"question": "difference", "a": a, "b": b, "kept": kept}))
         return found
 
-    def curves(self, client: str, path: str, name: str, number: int) -> list[str] | None:
-        """Read curves at `path` and keep them; the ids that they got. `number` tells a press from the one before. Else as `difference`."""
-        found: list[str] | None = answer_of(self._desk, client, json.dumps({"question": "curves", "path": path, "name": name, "number": number}))
+    def curves(self, client: str, path: str, name: str, number: int, sent: bool = False) -> list[str] | None:
+        """Read curves at `path` and keep them; the ids that they got. `number` tells a press from the one before. Else as `difference`.
+
+        `sent`: the path is a folder of `core.comparing.sent`, which is gone afterwards.
+        """
+        question = {"question": "curves", "path": path, "name": name, "number": number, "sent": sent}
+        found: list[str] | None = answer_of(self._desk, client, json.dumps(question))
         return found
 
     def rest(self) -> bool:
@@ -78,6 +82,13 @@ def answer(home: Home, question: dict[str, Any], _cancelled: Callable[[], bool],
                 raise ConfigError("run", str(error.args[0])) from None
             finally:
                 store.close()
+        case {"question": "curves", "path": path, "name": name, "sent": True}:
+            from core.comparing import imported, sent
+
+            try:
+                return imported.keep(home, sent.read(Path(path), name))
+            finally:
+                sent.throw_away(Path(path))
         case {"question": "curves", "path": path, "name": name}:
             from core.comparing import imported
 

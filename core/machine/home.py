@@ -72,6 +72,11 @@ class Home:
         """Datasets that somebody brought, a folder each: pictures and versions. It is made when the first one comes."""
         return self.path / "datasets"
 
+    @property
+    def curves(self) -> Path:
+        """Curves that other programs wrote, as they were read."""
+        return self.path / "curves"
+
     def run_folder(self, run_id: str) -> Path:
         """Folder of one run: its log and its weights."""
         return self.runs / run_id

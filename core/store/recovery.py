@@ -16,7 +16,7 @@ from core.config import ConfigError
 from core.machine.home import Home
 from core.records.events import RunStatus, StepBlock
 from core.records.summaries import LevelRow, Summarizer
-from core.store import RunStore, Working
+from core.store import RunStore, Working, membership
 from core.store.labelling import read_beside
 from core.store.reading import UnreadableRun, read_run
 from core.store.run_folder import FORGOTTEN, read_notice, read_row, read_rows
@@ -67,6 +67,8 @@ def take_in(store: RunStore, on_disk: OnDisk) -> TakenIn:
     rows = read_rows(on_disk.folder)
     steps = int(rows.blocks[-1].step[-1]) if rows.blocks else 0
     store.take_in(row, rows.blocks, levels_of(rows.blocks, row), rows.epochs, rows.changes, labels=read_beside(on_disk.folder))
+    if of_sweep := membership.read_beside(on_disk.folder):
+        store.take_in_member(*of_sweep)
     missing = [f"steps {steps + 1:,} to {row['step']:,}"] if steps < row["step"] else []
     return TakenIn(on_disk.id, steps, "; ".join([*missing, NOT_KEPT]))
 

@@ -18,7 +18,7 @@ from core.staging.staging import KEPT_DAYS, root, throw_idle_away
 from core.store.resume_files import resume_points
 
 Kind = Literal["weights", "epochs", "resume", "logs", "lists", "rest"]
-Share = Literal["features", "pictures", "previews", "data", "own", "uploads", "bin"]
+Share = Literal["features", "pictures", "previews", "data", "own", "uploads", "curves", "bin"]
 
 BOUNDS: Mapping[str, str] = {
     "epochs": "at most 12 epochs of a run are kept",
@@ -28,6 +28,7 @@ BOUNDS: Mapping[str, str] = {
     "previews": "thumbnails, uploads and answers that can be made again",
     "own": "every picture once, however many versions have it",
     "uploads": f"not imported yet; thrown away {KEPT_DAYS} days after they were last touched",
+    "curves": "what was read of trainings elsewhere; taken off the list on the Compare screen",
     "bin": "datasets of your own that were deleted: they can be brought back until they are freed",
 }
 """What bounds a kind, in words."""
@@ -35,12 +36,13 @@ BOUNDS: Mapping[str, str] = {
 NAMED: Mapping[str, str] = {
     "weights": "Weights", "epochs": "Kept epochs", "resume": "Checkpoints", "logs": "Logs", "lists": "Lists and rows", "rest": "Evaluations, rest",
     "features": "Kept features", "pictures": "Decoded pictures", "previews": "Previews, uploads",
-    "data": "Downloaded datasets", "own": "Datasets of your own", "uploads": "Brought pictures", "bin": "Deleted datasets",
+    "data": "Downloaded datasets", "own": "Datasets of your own", "uploads": "Brought pictures", "curves": "Imported curves",
+    "bin": "Deleted datasets",
 }  # fmt: skip
 """The kinds as a person reads them."""
 
 _LOGS = ("worker.log", "trouble.json")
-_LISTS = ("run.json", "rows.thaw", "pictures.csv", "recipe.json")
+_LISTS = ("run.json", "rows.thaw", "pictures.csv", "recipe.json", "labels.json", "sweep.json")
 
 
 def run_bytes(folder: Path) -> dict[Kind, int]:
@@ -70,6 +72,7 @@ def shared_bytes(home: Home) -> dict[Share, int]:
         "data": folder_bytes(home.data),
         "own": folder_bytes(home.datasets) - binned,
         "uploads": folder_bytes(root(home)),
+        "curves": folder_bytes(home.curves),
         "bin": binned,
     }
 

@@ -52,6 +52,7 @@ Draw = tuple[int, Mapping[str, Any], str]
 
 _ROW = "id, created, plan, stopped, at_once, tried, refused, trouble"
 _MEMBER = "run, sweep, number, given, pruned"
+_LED = "json_valid(plan) AND json_extract(plan, '$.method') NOT IN ('grid', 'random')"
 _HERE = "EXISTS (SELECT 1 FROM runs WHERE runs.id = sweep_runs.run AND binned IS NULL)"
 
 
@@ -121,7 +122,7 @@ class SweepTables(Database):
 
     def led_sweeps(self) -> list[str]:
         """The ids of the sweeps that were not stopped and of which each next run is drawn when it is wanted, oldest first."""
-        led = "stopped IS NULL AND json_valid(plan) AND json_extract(plan, '$.method') NOT IN ('grid', 'random')"
+        led = f"stopped IS NULL AND {_LED}"
         short = "(SELECT COUNT(*) FROM sweep_runs WHERE sweep = sweeps.id) < json_extract(plan, '$.runs')"
         return [str(row["id"]) for row in self._read(f"SELECT id FROM sweeps WHERE {led} AND {short} ORDER BY created")]
 
@@ -133,6 +134,18 @@ class SweepTables(Database):
     def set_pruned(self, run_id: str, epoch: int) -> None:
         """A run of a sweep is given up after this epoch: others have done better by then."""
         self._write(("UPDATE sweep_runs SET pruned = ? WHERE run = ?", [(epoch, run_id)]))
+
+    def take_in_member(self, row: SweepRow, member: SweepMember) -> None:
+        """Have a run that is here be one of a sweep again, which is made where it is gone. One of which each next run is drawn stands still then."""
+        with self._transaction() as connection:
+            here = connection.execute("SELECT 1 FROM sweeps WHERE id = ?", (row.id,)).fetchone()
+            if here is None:
+                values = (row.id, row.created, row.plan, row.at_once)
+                connection.execute("INSERT INTO sweeps (id, created, plan, at_once) VALUES (?, ?, ?, ?)", values)
+                connection.execute(f"UPDATE sweeps SET stopped = ? WHERE id = ? AND {_LED}", (time.time(), row.id))
+            connection.execute("UPDATE sweeps SET tried = max(tried, ?) WHERE id = ?", (member.number + 1, row.id))
+            query = "INSERT OR IGNORE INTO sweep_runs (run, sweep, number, given, pruned) VALUES (?, ?, ?, ?, ?)"
+            connection.execute(query, (member.run_id, row.id, member.number, json.dumps(member.given), member.pruned))
 
     def forget_sweep(self, sweep_id: str) -> None:
         """Forget a sweep; its runs stay, as runs of none."""

@@ -45,7 +45,7 @@ def settings_of(plan: Plan, start: int = 0) -> Iterator[Given]:
     fields = sorted(plan.vary, key=lambda vary: vary.field != "seed")
     listed = [vary.listed or () for vary in fields]
     every = plan.combinations or 0
-    if plan.total < every:
+    if not plan.whole_grid:
         order: Sequence[int] = random.Random(f"{plan.seed}").sample(range(every), every)
         for number in itertools.islice(order, start, None):
             values = []

@@ -20,6 +20,9 @@ from core.sweeps.plan import MOST_RUNS, OF_OPTUNA, Plan
 ASKS = 20
 """Settings that a sampler may suggest in vain for one run."""
 
+MOST_SEEDS = 100
+"""Seeds that are added at a time."""
+
 
 def begin(store: RunStore, plan: Plan, checked: Check = check, progress: Callable[[int], None] = lambda done: None) -> tuple[str, Drawn]:
     """Queue the runs of a sweep; of one that Optuna leads, those that can go on at once. Returns its id, and what was drawn.
@@ -133,32 +136,61 @@ def resume(store: RunStore, sweep_id: str) -> int:
 
 
 def add_more(store: RunStore, sweep_id: str, runs: int, checked: Check = check) -> Drawn:
-    """Try `runs` further settings in a sweep; also one that was stopped goes on then.
+    """Try `runs` further settings in a sweep, of a grid as many as are left; also one that was stopped goes on then.
 
     Raises:
         ConfigError: on `runs`, all combinations of the grid are there, or there would be too many; and as `begin`.
         KeyError: there is no such sweep.
     """
+    row, plan, members = _to_add_to(store, sweep_id)
+    if not 1 <= runs <= MOST_RUNS - members:
+        raise ConfigError("runs", f"must be 1 to {MOST_RUNS - members:,} more, got {runs:,}; try 8")
+    if plan.method == "grid":
+        left = 0 if plan.whole_grid else (plan.combinations or 0) - row.tried
+        if left <= 0:
+            raise ConfigError("runs", _grid_is_full(plan))
+        runs = min(runs, left)
+        return _added(store, row, replace(plan, runs=row.tried + runs, by_chance=True), runs, checked)
+    return _added(store, row, replace(plan, runs=max(plan.total, members) + runs), runs, checked)
+
+
+def add_seeds(store: RunStore, sweep_id: str, seeds: int, checked: Check = check) -> Drawn:
+    """Repeat all runs of a grid with `seeds` further seeds; also one that was stopped goes on then.
+
+    Raises:
+        ConfigError: on `seeds`, it is no grid of which all combinations are tried, or there would be too many runs; and as `begin`.
+        KeyError: there is no such sweep.
+    """
+    row, plan, members = _to_add_to(store, sweep_id)
+    if not plan.whole_grid:
+        raise ConfigError("seeds", "are added to a sweep that tries every combination; this one does not: add runs to it instead")
+    larger = plan.with_seeds(max(seeds, 1))
+    runs = (larger.combinations or 0) - (plan.combinations or 0)
+    if not 1 <= seeds <= MOST_SEEDS or runs > MOST_RUNS - members:
+        raise ConfigError("seeds", f"must be 1 to {MOST_SEEDS} more, and at most {MOST_RUNS:,} runs in all, got {seeds:,}; try 2")
+    return _added(store, row, larger, runs, checked)
+
+
+def _to_add_to(store: RunStore, sweep_id: str) -> tuple[SweepRow, Plan, int]:
+    """A sweep, its plan, and how many runs it has."""
     row = store.sweep(sweep_id)
     plan = Plan.from_json(row.plan)
     engine.refuse_missing(plan)
-    members = len(store.members(sweep_id))
-    if not 1 <= runs <= MOST_RUNS - members:
-        raise ConfigError("runs", f"must be 1 to {MOST_RUNS - members:,} more, got {runs:,}; try 8")
-    # The order of a grid depends on whether all of it is wanted: it is never extended, and what is left of it is drawn by chance elsewhere.
-    if plan.method == "grid":
-        raise ConfigError("runs", _grid_is_full(plan))
-    larger = replace(plan, runs=max(plan.total, members) + runs)
+    return row, plan, len(store.members(sweep_id))
+
+
+def _added(store: RunStore, row: SweepRow, larger: Plan, runs: int, checked: Check) -> Drawn:
+    """Have a sweep go on with a larger plan, by `runs` settings more."""
     if row.stopped is not None:
-        resume(store, sweep_id)
-    if plan.method in OF_OPTUNA:
-        store.add_to_sweep(sweep_id, (), row.tried, row.tried, (), larger.to_json())
-        move_on(store, sweep_id)
+        resume(store, row.id)
+    if larger.method in OF_OPTUNA:
+        store.add_to_sweep(row.id, (), row.tried, row.tried, (), larger.to_json())
+        move_on(store, row.id)
         return Drawn((), (), row.tried)
     drawn = draw(larger, runs, row.tried, checked)
     if not drawn.runs:
-        raise refuse_all(plan, drawn.refused, checked)
-    store.add_to_sweep(sweep_id, _draws(drawn), row.tried, drawn.tried, drawn.refused, larger.to_json())
+        raise refuse_all(larger, drawn.refused, checked)
+    store.add_to_sweep(row.id, _draws(drawn), row.tried, drawn.tried, drawn.refused, larger.to_json())
     return drawn
 
 
@@ -167,10 +199,9 @@ def _draws(drawn: Drawn) -> list[Draw]:
 
 
 def _grid_is_full(plan: Plan) -> str:
-    every = plan.combinations or 0
-    if plan.total >= every:
-        return f"all {every:,} combinations of this grid are in it; begin another sweep with other values, or with the method random over ranges"
-    return f"{plan.total:,} of the {every:,} combinations were chosen; begin another sweep for the others, or one with the method random to add to"
+    said = f"all {plan.combinations or 0:,} combinations of this grid are in it"
+    seeds = "repeat them with further seeds (--seeds 2), or " if plan.whole_grid else ""
+    return f"{said}; {seeds}begin another sweep with other values, or with the method random over ranges"
 
 
 def _status(store: RunStore, run_id: str) -> RunStatus:

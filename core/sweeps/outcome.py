@@ -139,13 +139,15 @@ def outcome(store: RunStore, sweep_id: str) -> Outcome:
     members = store.members(sweep_id)
     ids = [member.run_id for member in members]
     runs = {run.id: run for run in store.entries(limit=len(ids) + 1, among=ids)}
+    same = {vary.field: getattr(plan.config, vary.field) for vary in plan.vary}  # what varies only since seeds were added
     entries = []
     for member in members:
         run = runs.get(member.run_id)
+        given = {**same, **member.given}
         if isinstance(run, Run):
-            entries.append(_entry(run, member.number, member.given, member.pruned))
+            entries.append(_entry(run, member.number, given, member.pruned))
         elif run is not None:
-            entries.append(Entry(member.run_id, member.number, member.given, RunStatus.FAILED, error=run.reason))
+            entries.append(Entry(member.run_id, member.number, given, RunStatus.FAILED, error=run.reason))
     return Outcome(row, plan, tuple(entries))
 
 

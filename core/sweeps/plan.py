@@ -41,7 +41,8 @@ class Plan:
     """A run's settings, what varies between runs, how, and how many.
 
     `runs` None: all combinations of a grid. `seed`: where the draws start from, not the runs'. `about`: "layers" for the question which layers
-    to unfreeze. Made by `make`, or read by `from_json`.
+    to unfreeze. `by_chance`: a grid of which a part was wanted at first, and so is gone through by chance also where all of it is wanted now.
+    Made by `make`, or read by `from_json`.
     """
 
     config: RunConfig
@@ -53,6 +54,7 @@ class Plan:
     at_once: int | None = None
     name: str = ""
     about: Literal["settings", "layers"] = "settings"
+    by_chance: bool = False
 
     @property
     def combinations(self) -> int | None:
@@ -88,6 +90,17 @@ class Plan:
         heads = str(self.config.freeze) == "head only" and not self.config.timeline.changes and self.config.augmentation == "none"
         of_heads = heads and self.config.feature_cache != "off" and not any(map(self.varies, ("freeze", "timeline", "augmentation", "feature_cache")))
         return max(1, cores()) if of_heads else 1
+
+    @property
+    def whole_grid(self) -> bool:
+        """Whether every combination is tried, in order: then its runs can be repeated with other seeds, and nothing else can be added."""
+        return self.method == "grid" and not self.by_chance and self.total == self.combinations
+
+    def with_seeds(self, more: int) -> Plan:
+        """The same grid with `more` seeds behind those that it has. What was drawn keeps its number: a grid has its seeds outermost."""
+        before = next((vary.listed or () for vary in self.vary if vary.field == "seed"), (self.config.seed,))
+        after = Vary("seed", (*before, *range(max(before) + 1, max(before) + 1 + more)))
+        return replace(self, vary=(after, *(vary for vary in self.vary if vary.field != "seed")), runs=None)
 
     def varies(self, field: str) -> bool:
         """Whether a field is one of those that vary."""

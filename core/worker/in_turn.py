@@ -17,7 +17,7 @@ from core.machine.hardware import device_of
 from core.machine.home import Home
 from core.machine.settings import Settings, read_settings
 from core.records.events import EpochRow, RunStatus
-from core.store import RunStore, StoreError
+from core.store import RunStore, StoreError, membership
 from core.store.saving import log
 from core.sweeps import engine, moving
 from core.sweeps.engine import Past
@@ -53,7 +53,7 @@ def next_run(home: Home, ended: str) -> str | None:
     return following
 
 
-def judge(store: RunStore, run_id: str) -> Callable[[EpochRow], bool]:
+def judge(home: Home, store: RunStore, run_id: str) -> Callable[[EpochRow], bool]:
     """For a run of a sweep that gives up early what does worse: whether it is to end after an epoch. For any other: never."""
     member = store.member(run_id)
     plan = Plan.from_json(store.sweep(member.sweep_id).plan) if member else None
@@ -69,6 +69,7 @@ def judge(store: RunStore, run_id: str) -> Callable[[EpochRow], bool]:
         if not engine.gives_up(plan, others, Past(member.given, RunStatus.RUNNING, None, tuple(seen))):
             return False
         store.set_pruned(run_id, row.epoch)
+        membership.keep_beside(store, home.run_folder(run_id), run_id)
         log(f"Given up after epoch {row.epoch}: other runs of the sweep did better by then ({plan.pruner}).")
         return True
 

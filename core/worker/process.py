@@ -20,7 +20,7 @@ from core.config import ConfigError
 from core.machine.home import Home
 from core.machine.leaving import leave
 from core.records.events import RunStatus
-from core.store import RunStore, StoreError
+from core.store import RunStore, StoreError, membership
 from core.store.patience import open_patiently
 from core.store.saving import log
 from core.worker import in_turn
@@ -39,7 +39,8 @@ def work(home: Home, run_id: str) -> RunStatus:
     if not _may_begin(store, run_id, me):
         return store.run(run_id).status
     worker = Worker(home, store, run_id)
-    worker.gives_up = in_turn.judge(store, run_id)
+    membership.keep_beside(store, home.run_folder(run_id), run_id)
+    worker.gives_up = in_turn.judge(home, store, run_id)
     worker.store.set_process(run_id, me.pid, me.create_time())
     handlers = {signal.SIGTERM: worker.interrupt_soon, signal.SIGINT: worker.stop_soon}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.commands.cli import main
-from core.comparing import imported
+from core.comparing import imported, sent
 from core.comparing.imported import curve_of, meaning_of, steps_of_an_epoch
 from core.config import ConfigError
 from core.machine.home import Home
@@ -56,6 +56,26 @@ def test_a_file_that_is_still_written_gives_what_is_there_and_the_rest_later(tmp
     (after,) = imported.read(tmp_path)
     assert len(after.curves[0].step) == 20
     assert imported.id_of(before.source, before.name) == imported.id_of(after.source, after.name)
+
+
+def test_what_a_browser_sends_is_read_by_folder_leads_nowhere_else_and_is_gone_afterwards(home: Home, tmp_path: Path) -> None:
+    content = events(tmp_path).read_bytes()
+    table = b"step,loss\n1,2.0\n2,1.0\n"
+    files = {"exp/a/events.out.tfevents.1": content, "exp/b/events.out.tfevents.1": content[:300], "../../loss <b>.csv": table, "/empty.csv": b""}
+    folder = sent.lay_out(home, files.items())
+    assert folder.parent == home.cache
+    assert {path.parent.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == {"exp/a", "exp/b", sent.ALONE}
+    found = sent.read(folder)
+    sources = ["exp/a", "exp/b", "loss <b>.csv"]
+    assert [one.source for one in found] == [f"sent by a browser: {source}" for source in sources]
+    assert "empty.csv" in found[0].said[-1]
+    assert "could not be read" in found[1].said[0]
+    sent.throw_away(home.cache)
+    sent.throw_away(folder)
+    assert home.cache.is_dir()
+    assert not folder.exists()
+    with pytest.raises(ConfigError, match="nothing was sent"):
+        sent.read(folder)
 
 
 @pytest.mark.parametrize("at", [0.0, 0.3, 0.99])

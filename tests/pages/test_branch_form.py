@@ -72,7 +72,15 @@ def test_the_form_has_what_the_parent_has_and_says_where_the_branch_begins(share
 
 def test_what_a_branch_cannot_change_is_refused_beside_its_field_and_put_back_at_one_press(shared_services: Services, parent: str) -> None:
     app = form(parent, 72)
-    widget(app, "Seed").set_value(5).run()
+    held = [
+        label
+        for label in ("Model", "Image size", "Seed", "Loss", "Device", "Learning rate", "Batch size", "Optimizer")
+        if widget(app, label).disabled
+    ]
+    assert held == ["Model", "Image size", "Seed", "Loss", "Device"]
+    app.session_state["setup_seed"] = 5.0  # as a link has it
+    app.run()
+    assert not widget(app, "Seed").disabled, "what has to be mended can be"
     assert "the batches go on in the parent's order" in errors(app)
     press(app, "Start the branch")
     assert "Nothing was started" in errors(app)

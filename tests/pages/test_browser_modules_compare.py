@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,46 @@ def test_imported_curves_are_drawn_beside_what_they_mean(modules: Modules) -> No
         return [line("validation_accuracy"), line("memory"), line("norm", "fc"), line("norm", "other"), line("loss"),
           compare_lines.lineOf(run, "memory", "epoch").x];"""
     assert modules.run("compare_lines compare_history", script) == [[0.4, 0.9], [1, 2], [3, 4], None, None, [None, None]]
+
+
+def test_many_raw_lines_of_a_colour_are_one_trace_and_no_point_of_one_is_joined_to_another(modules: Modules) -> None:
+    script = """
+        const steps = { step: [1, 2], low: [1, 1], high: [3, 3] };
+        const lines = called.map((name, at) => ({ id: name, name, members: [at], color: colours[at % 2], dash: "solid",
+          found: { best: 1 }, line: { x: [1, 2], y: [at + 1, at + 2], step: [1, 2] } }));
+        const how = { name: "loss", metric: compare_lines.METRICS.loss, put: (values) => values, along: (line) => line.x, hover: "%{y}",
+          runs: called.map(() => ({ steps, curves: [], unit: 1 })), smoothing, shown: called.length, looks, background: "#ffffff" };
+        const traces = compare_traces.tracesOf(lines, how), stars = compare_traces.starsOf(lines, how);
+        const [x, y, names] = ["x", "y", "name"].map((part) => traces.map((trace) => trace[part]));
+        return { x, y, names, stars: [stars.x, stars.y] };"""
+
+    def drawn(count: int, smoothing: float) -> Any:
+        called, colours = [f"{HOSTILE}{place}" for place in range(count)], ["#000000", "#ff0000"]
+        return modules.run("compare_lines compare_traces looks", script, called=called, colours=colours, smoothing=smoothing)
+
+    many = drawn(8, 0.5)
+    assert len(many["y"]) == 2 + 8
+    assert many["y"][0] == [1, 2, None, 3, 4, None, 5, 6, None, 7, 8]
+    assert [len(each) for each in many["x"]] == [len(each) for each in many["y"]]
+    assert all("<img" not in name for name in many["names"])
+    assert len(drawn(8, 0)["y"]) == 8, "a line that is not smoothed is its own raw line"
+    few = drawn(2, 0.5)
+    assert len(few["y"]) == 2 * 2 + 2 + 2, "each with the band of its summaries"
+    assert few["stars"] == [[2, 2], [2, 3]]
+
+
+def test_a_part_of_the_axis_is_told_from_other_events(modules: Modules) -> None:
+    events = [
+        {"xaxis.range[0]": 1, "xaxis.range[1]": 5},
+        {"xaxis.range": [2, 3]},
+        {"xaxis.autorange": True},
+        {"yaxis.range[0]": 1},
+        {"autosize": True},
+    ]
+    found = modules.run(
+        "compare_traces", "return events.map((each) => compare_traces.rangeOf(each) ?? (each['xaxis.autorange'] ? 'all' : 'no'));", events=events
+    )
+    assert found == [[1, 5], [2, 3], "all", "no", "no"]
 
 
 def test_lanes_join_neighbours_of_one_story_and_speak(modules: Modules) -> None:

@@ -13,12 +13,13 @@ import pytest
 
 from core.comparing import imported
 from core.comparing.imported import Imported, curve_of
+from core.lab.comparing import ComparingDesk, answer
 from core.records.labels import LabelChange
 from pages._parts.compare import curve_routes
 from pages._parts.compare.subject import ids_asked, subject
 from pages._parts.shared.services import Services
 from tests.comparing.compare_cases import MadeRun
-from tests.pages.pages_cases import healthy, open_page, press, shown, widget
+from tests.pages.pages_cases import errors, healthy, open_page, press, shown, widget
 from tests.support import PATIENCE
 
 HOSTILE = '"q" <img src=x> *bold* :red[x] $x$'
@@ -92,6 +93,26 @@ def test_imported_curves_stand_beside_runs_and_what_was_not_read_is_said(shared_
     assert imported.listed(shared_services.home) == {}
     press(app, "Undo")
     assert list(imported.listed(shared_services.home)) == [id]
+
+
+def test_files_are_sent_from_the_browser_and_compared(shared_services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = shared_services.home
+
+    def at_once(_desk: ComparingDesk, client: str, path: str, name: str, number: int, sent: bool = False) -> list[str]:
+        return answer(home, {"question": "curves", "path": path, "name": name, "sent": sent}, lambda: False, lambda *_: None)
+
+    monkeypatch.setattr(ComparingDesk, "curves", at_once)
+    app = open_page("compare.py")
+    files, folder = app.file_uploader
+    healthy(folder.set_value([("exp/notes.md", b"# no", "text/plain")]).run())
+    assert "None of these files is an event file" in errors(app)
+    files, folder = app.file_uploader
+    healthy(files.set_value([(f"{HOSTILE}.csv", b"step,loss\n1,2.0\n2,1.0\n", "text/csv")]).run())
+    ((id, one),) = imported.listed(home).items()
+    assert one.source == f"sent by a browser: {HOSTILE.replace(':', '_')}.csv"
+    assert app.query_params["runs"] in (id, [id])
+    assert not app.file_uploader[0].value, "the field is empty again"
+    assert list(home.cache.glob("sent-curves-*")) == []
 
 
 def test_names_in_the_chart_tell_runs_apart_and_groups_are_repeats(shared_services: Services) -> None:

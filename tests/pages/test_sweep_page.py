@@ -120,6 +120,23 @@ def test_what_came_out_is_shown_while_it_goes_on_and_can_be_stopped_resumed_and_
     assert len(store.members(sweep_id)) == 11
 
 
+def test_a_full_grid_says_so_and_offers_further_seeds_and_a_form_with_its_values(shared_services: Services) -> None:
+    store = shared_services.store
+    sweep_id, _ = moving.begin(store, make(BASE, parse_all(["optimizer=AdamW|SGD"]), name=HOSTILE))
+    for member in store.members(sweep_id):
+        finished(store, member.run_id, 0.5)
+    app = open_page("sweep.py", sweep=sweep_id)
+    assert "All 2 combinations are in it." in shown(app)
+    assert "2 runs a seed" in shown(app)
+    app = healthy(button(app, "sweep_add").click().run())
+    assert [member.given.get("seed", BASE.seed) for member in store.members(sweep_id)] == [BASE.seed] * 2 + [BASE.seed + 1] * 2
+    assert len(app.get("plotly_chart")) == 3, "runs from before the seeds have their place on its axis"
+    app = healthy(button(app, "sweep_like_this").click().run())
+    assert field(app, "Values of optimizer").value == "AdamW|SGD"
+    assert field(app, "Name").value == HOSTILE
+    assert app.session_state["setup_model"] == "small_cnn"
+
+
 def test_the_best_settings_fill_the_form(shared_services: Services) -> None:
     sweep_id = sweep_of(shared_services.store, [0.8, 0.9])
     best = shared_services.store.members(sweep_id)[1].given

@@ -9,7 +9,8 @@ import pytest
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
 from core.records.events import CommandKind, Reuse, RunStatus
-from core.store import RunStore
+from core.store import RunStore, membership, recovery
+from core.store.run_folder import RunFolder
 from core.sweeps import depths, engine, moving
 from core.sweeps.outcome import as_json, outcome
 from core.sweeps.plan import Plan, make
@@ -113,12 +114,60 @@ def test_more_runs_by_chance_go_on_with_the_draws_and_a_full_grid_says_why_not(s
     assert [member.number for member in found] == [0, 1, 2, 3, 4]
     assert len({member.given["learning_rate"] for member in found}) == 5
     grid, _ = moving.begin(store, plan("seed=0|1"))
-    with pytest.raises(ConfigError, match="all 2 combinations of this grid are in it"):
+    with pytest.raises(ConfigError, match="all 2 combinations of this grid are in it; repeat them with further seeds"):
         moving.add_more(store, grid, 1)
+    with pytest.raises(ConfigError, match="add runs to it instead"):
+        moving.add_seeds(store, sweep_id, 1)
     with pytest.raises(ConfigError, match="must be 1 to"):
         moving.add_more(store, sweep_id, 0)
     with pytest.raises(KeyError, match="There is no sweep"):
         moving.add_more(store, "sweep-nothing", 1)
+
+
+def test_a_full_grid_is_repeated_with_further_seeds_and_what_it_has_stays(store: RunStore) -> None:
+    sweep_id, _ = moving.begin(store, plan("optimizer=SGD|AdamW", config=HEADS.replace(seed=7)))
+    for member in store.members(sweep_id):
+        finished(store, member.run_id, 0.5)
+    moving.add_seeds(store, sweep_id, 2)
+    found = outcome(store, sweep_id)
+    assert [(entry.given["seed"], entry.given["optimizer"]) for entry in found.entries] == [(s, o) for s in (7, 8, 9) for o in ("SGD", "AdamW")]
+    assert [entry.number for entry in found.entries] == list(range(6))
+    assert all(store.run(entry.run_id).config.seed == entry.given["seed"] for entry in found.entries)
+    moving.add_seeds(store, sweep_id, 1)
+    assert [entry.given["seed"] for entry in outcome(store, sweep_id).entries] == [7, 7, 8, 8, 9, 9, 10, 10]
+    with pytest.raises(ConfigError, match="must be 1 to 100 more"):
+        moving.add_seeds(store, sweep_id, 0)
+
+
+def test_of_a_part_of_a_grid_the_rest_can_be_added_and_no_combination_comes_twice(store: RunStore) -> None:
+    sweep_id, _ = moving.begin(store, plan("seed=0..2", "optimizer=SGD|AdamW", runs=2))
+    moving.add_more(store, sweep_id, 2)
+    moving.add_more(store, sweep_id, 50)
+    given = [(member.given["seed"], member.given["optimizer"]) for member in store.members(sweep_id)]
+    assert len(given) == len(set(given)) == 6
+    with pytest.raises(ConfigError, match="all 6 combinations of this grid are in it; begin another"):
+        moving.add_more(store, sweep_id, 1)
+
+
+def test_runs_that_are_taken_in_again_are_the_sweep_that_they_were(home: Home, store: RunStore) -> None:
+    sweep_id, _ = moving.begin(store, plan("optimizer=SGD|AdamW", name="""it's <b>"one"</b>"""))
+    for member, accuracy in zip(store.members(sweep_id), (0.5, 0.75), strict=True):
+        finished(store, member.run_id, accuracy)
+        folder = home.run_folder(member.run_id)
+        RunFolder(folder).begin()
+        RunFolder(folder).renew(lambda run_id=member.run_id: store.columns(run_id), now=True)  # type: ignore[misc]
+        membership.keep_beside(store, folder, member.run_id)
+    before = as_json(outcome(store, sweep_id))
+    store.delete_run(store.members(sweep_id)[0].run_id)
+    store.forget_sweep(sweep_id)
+    store.delete_run(before["best"]["run_id"])
+    for lying in recovery.found(home, store):
+        recovery.take_in(store, lying)
+    assert as_json(outcome(store, sweep_id)) == before
+    damaged = home.run_folder(before["best"]["run_id"]) / membership.NAME
+    for text in ("", "[]", '{"sweep": 1}', '{"sweep": {"id": 1, "created": "x"}, "given": {}, "pruned": null}'):
+        damaged.write_text(text)
+        assert membership.read_beside(damaged.parent) is None
 
 
 @needs_optuna

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from core.comparing import imported
+from core.comparing import event_files, imported
+from core.comparing import sent as sent_files
 from core.config import ConfigError
 from core.config.limits import LONGEST_NAME
 from core.machine.home import Home
@@ -19,7 +21,7 @@ from pages._parts.shared.services import Services
 
 _CLIENT, _ASKED, _NUMBER, _REMOVED = "curves_client", "curves_asked", "curves_number", "curves_removed"
 LARGEST_UPLOAD = 50
-"""MB of one file that a browser sends; larger ones are read from the disk."""
+"""MB of one file that a browser sends; larger ones are read from the disk, by their path."""
 
 
 def show(shared: Services, subject: Subject) -> None:
@@ -28,19 +30,21 @@ def show(shared: Services, subject: Subject) -> None:
         for said in one.said:
             st.warning(f"{words.plain(one.name)}: {words.plain(said)}", icon=":material/healing:")
     with st.expander("Curves from elsewhere", icon=":material/upload_file:", key="compare_import"):
-        st.caption(
-            "A folder of TensorBoard event files, or a CSV file with a column for the step. They are read and kept; the files stay as they are."
-        )
+        st.caption("TensorBoard event files, or CSV files with a column for the step. What they hold is read and kept; the files stay as they are.")
         left, right = st.columns(2, vertical_alignment="bottom")
         path = left.text_input("Path on this machine", key="curves_path", placeholder="~/runs/experiment, or metrics.csv")
         name = right.text_input("Call it", key="curves_name", max_chars=LONGEST_NAME, placeholder="As the folder or file is called")
         st.button("Read", key="curves_read", icon=":material/download:", disabled=not path.strip(), on_click=_ask, args=(path, name))
-        sent = st.file_uploader(
-            "Or send a CSV file from this browser", ["csv", "tsv", "txt"], accept_multiple_files=False, key=f"curves_sent_{_number()}",
-            max_upload_size=LARGEST_UPLOAD, help="Of event files, give the path of their folder.",
+        left, right = st.columns(2)
+        about = "CSV files, or event files of TensorBoard. Event files that are sent together are one training: send a folder to keep them apart."
+        files = left.file_uploader(
+            "Or send files from this browser", accept_multiple_files=True, key=f"curves_sent_{_number()}", max_upload_size=LARGEST_UPLOAD, help=about
+        )
+        folder = right.file_uploader(
+            "Or send a folder", accept_multiple_files="directory", key=f"curves_folder_{_number()}", max_upload_size=LARGEST_UPLOAD,
+            help="All event files and CSV files in it are read; each folder with event files is a training.",
         )  # fmt: skip
-        if sent is not None:
-            _keep_sent(shared.home, subject, sent.name, sent.getvalue(), name)
+        _take(shared.home, [*files, *folder], name)
         _listed(shared, subject)
     asked = st.session_state.get(_ASKED)
     if asked is not None:
@@ -51,35 +55,37 @@ def _number() -> int:
     return int(st.session_state.get(_NUMBER, 0))
 
 
-def _ask(path: str, name: str) -> None:
-    st.session_state[_NUMBER] = _number() + 1
-    st.session_state[_ASKED] = (path, name, _number())
+def _ask(path: str, name: str, sent: bool = False) -> None:
+    st.session_state[_NUMBER] = _number() + 1  # where files are sent, the fields are empty again
+    st.session_state[_ASKED] = (path, name, _number(), sent)
 
 
-def _read(shared: Services, subject: Subject, path: str, name: str, number: int) -> None:
+def _take(home: Home, files: Sequence[UploadedFile], name: str) -> None:
+    """Have files read that the browser sent; what is neither CSV nor an event file, in a folder that has much else, is left out."""
+    wanted = [file for file in files if event_files.is_one(Path(file.name)) or Path(file.name).suffix.lower() in (".csv", ".tsv", ".txt")]
+    if not files:
+        return
+    if not wanted:
+        st.error("None of these files is an event file (called events.out.tfevents...) or a CSV file.", icon=":material/error:")
+        return
     try:
-        place = str(pasted(path, "curves"))
+        folder = sent_files.lay_out(home, ((file.name, file.getvalue()) for file in wanted))
+    except OSError as error:
+        st.error(words.plain(f"The files cannot be kept while they are read: {error}"), icon=":material/error:")
+        return
+    _ask(str(folder), name, sent=True)
+
+
+def _read(shared: Services, subject: Subject, path: str, name: str, number: int, sent: bool) -> None:
+    try:
+        place = path if sent else str(pasted(path, "curves"))
     except ConfigError as error:
         st.error(words.plain(words.refusal(error)), icon=":material/error:")
         return
-    ids = awaited(lambda client: shared.lab.comparing.curves(client, place, name.strip(), number), _CLIENT, "Reading curves")
+    ids = awaited(lambda client: shared.lab.comparing.curves(client, place, name.strip(), number, sent), _CLIENT, "Reading curves")
     if ids:
         st.session_state.pop(_ASKED, None)
         _put_beside(subject, ids)
-
-
-def _keep_sent(home: Home, subject: Subject, file: str, content: bytes, name: str) -> None:
-    """Curves from a file that the browser sent: it is small, so it is read here and now."""
-    with tempfile.TemporaryDirectory(prefix="thaw-curves-") as folder:
-        path = Path(folder) / (Path(file.replace("\\", "/")).name[-LONGEST_NAME:] or "curves.csv")
-        path.write_bytes(content)
-        try:
-            found = imported.read(path, name.strip())
-        except ConfigError as error:
-            st.error(words.plain(words.refusal(error)), icon=":material/error:")
-            return
-    st.session_state[_NUMBER] = _number() + 1  # the field is empty again
-    _put_beside(subject, imported.keep(home, [imported.sent(one, file) for one in found]))
 
 
 def _put_beside(subject: Subject, ids: list[str]) -> None:

@@ -102,7 +102,7 @@ def show(begun: Begun, config: RunConfig | None, errors: Mapping[str, str]) -> d
         )
         st.caption(words.plain(does) + (f" {_anew(other)}" if _anew(other) else ""))
         names = ", ".join(words.field(field) for field in forking.CHANGEABLE)
-        st.caption(words.plain(f"A branch can change {names}; everything else is as in its parent."))
+        st.caption(words.plain(f"A branch can change {names}; everything else is as in its parent, and cannot be touched below."))
         row = st.container(horizontal=True)
         row.button("Set up a run of its own instead", icon=":material/call_split:", key="branch_drop", on_click=_drop)
         if wrong:
@@ -110,6 +110,11 @@ def show(begun: Begun, config: RunConfig | None, errors: Mapping[str, str]) -> d
             args = ({field: getattr(begun.before, field) for field in wrong},)
             row.button("Put back what it cannot change", icon=":material/undo:", key="branch_put_back", help=about, on_click=_put_back, args=args)
     return {**errors, **wrong}
+
+
+def cannot_change(field: str) -> bool:
+    """Whether a field of the form stays as the parent has it."""
+    return forking.refused(field) is not None
 
 
 def start(shared: Services, begun: Begun) -> str:

@@ -52,6 +52,7 @@ def show(shared: Services) -> None:
         st.title("Set up a run", anchor=False)
     else:
         form.errors = branch.show(begun, config, form.errors)
+        form.cannot_change = branch.cannot_change
     if draft.NOWHERE in (said := draft.notes()):
         st.warning(words.plain(said[draft.NOWHERE]), icon=":material/link_off:")
     if set_from_run := draft.marked():

@@ -59,7 +59,7 @@ def training(fields: Fields) -> None:
         fields.say("batch_size", "images in one step" + _steps() if st.session_state[key("accumulate")] == 1 else "images computed at once")
     with fields.field(fourth, "accumulate"):
         label, about = words.field("accumulate"), ABOUT_ACCUMULATE
-        st.number_input(label, step=1.0, format="%g", key=key("accumulate"), help=about, persist_state="session")
+        st.number_input(label, step=1.0, format="%g", key=key("accumulate"), help=about, **fields.kept("accumulate"))
         fields.say("accumulate", _update())
     fields.leave_room("learning_rate")
     fields.leave_room("batch_size")
@@ -70,19 +70,19 @@ def training(fields: Fields) -> None:
         name = st.selectbox("Optimizer", list(OPTIMIZERS), key=key("optimizer"), on_change=_suit_learning_rate, persist_state="session")
         fields.say("optimizer", OPTIMIZERS[name].about)
     with fields.field(right, "loss"):
-        name = st.selectbox("Loss", list(LOSSES), key=key("loss"), persist_state="session")
+        name = st.selectbox("Loss", list(LOSSES), key=key("loss"), **fields.kept("loss"))
         fields.say("loss", LOSSES[name].about)
     first, second, third = st.columns(3)
     with fields.field(first, "clip_norm"):
         label, about = words.field("clip_norm"), ABOUT_CLIPPING
-        st.number_input(label, step=0.5, format="%g", placeholder="any", key=key("clip_norm"), help=about, persist_state="session")
+        st.number_input(label, step=0.5, format="%g", placeholder="any", key=key("clip_norm"), help=about, **fields.kept("clip_norm"))
         fields.say("clip_norm", "a longer one, all layers together, is scaled down to it (clipping)")
     with fields.field(second, "device"):
         labels = _devices(fields)
-        name = st.selectbox("Device", list(labels), key=key("device"), persist_state="session")
+        name = st.selectbox("Device", list(labels), key=key("device"), **fields.kept("device"))
         fields.say("device", words.plain(labels[name]))
     with fields.field(third, "seed"):
-        st.number_input("Seed", step=1.0, format="%g", key=key("seed"), persist_state="session")
+        st.number_input("Seed", step=1.0, format="%g", key=key("seed"), **fields.kept("seed"))
         fields.say("seed", "where all chance starts from: same seed and settings on the same machine, same run")
 
 
@@ -104,7 +104,7 @@ def more_settings(fields: Fields) -> None:
         _options(fields, "loss_options")
         left, right = st.columns(2)
         with fields.field(left, "schedule"):
-            st.selectbox("Schedule", list(SCHEDULES), key=key("schedule"), persist_state="session")
+            st.selectbox("Schedule", list(SCHEDULES), key=key("schedule"), **fields.kept("schedule"))
             fields.say("schedule", words.plain(rate_hint.schedule(rate_hint.usable())))
         augmentation_choice.ask_augmentation(fields, right)
         _options(fields, "schedule_options")
@@ -113,12 +113,12 @@ def more_settings(fields: Fields) -> None:
             st.number_input("Validation share", step=0.05, format="%g", key=key("validation_share"), persist_state="session")
             fields.say("validation_share", "share of the training images held back to measure progress, 0 to 0.9")
         with fields.field(right, "early_stopping"):
-            st.number_input("Early stopping", step=1.0, format="%g", placeholder="never", key=key("early_stopping"), persist_state="session")
+            st.number_input("Early stopping", step=1.0, format="%g", placeholder="never", key=key("early_stopping"), **fields.kept("early_stopping"))
             fields.say("early_stopping", "epochs without a better validation loss before the run stops")
         left, right = st.columns(2)
         with fields.field(left, "class_weights"):
             names, about = list(CLASS_WEIGHTS), ABOUT_CLASS_WEIGHTS
-            name = st.selectbox(words.field("class_weights"), names, key=key("class_weights"), help=about, persist_state="session")
+            name = st.selectbox(words.field("class_weights"), names, key=key("class_weights"), help=about, **fields.kept("class_weights"))
             fields.say("class_weights", CLASS_WEIGHTS[name])
         with fields.field(right, "doubles"):
             name = st.selectbox(words.field("doubles"), list(DOUBLES), key=key("doubles"), help=ABOUT_DOUBLES, persist_state="session")
@@ -126,18 +126,18 @@ def more_settings(fields: Fields) -> None:
         left, right = st.columns(2)
         with fields.field(left, "watch_budget"):
             label = f"{words.field('watch_budget')} (%)"
-            st.number_input(label, step=0.5, format="%g", key=key("watch_budget"), persist_state="session")
+            st.number_input(label, step=0.5, format="%g", key=key("watch_budget"), **fields.kept("watch_budget"))
             fields.say("watch_budget", "of the time that watching may cost; past it, it measures less often")
         with fields.field(right, "watch_every"):
-            st.number_input("Watch every", step=5.0, format="%g", key=key("watch_every"), persist_state="session")
+            st.number_input("Watch every", step=5.0, format="%g", key=key("watch_every"), **fields.kept("watch_every"))
             fields.say("watch_every", "steps between two looks at weight changes and frozen layers")
         with fields.field(st.container(), "checkpoint_minutes"):
             label = f"{words.field('checkpoint_minutes')} (min)"
-            st.number_input(label, step=1.0, format="%g", key=key("checkpoint_minutes"), persist_state="session")
+            st.number_input(label, step=1.0, format="%g", key=key("checkpoint_minutes"), **fields.kept("checkpoint_minutes"))
             fields.say("checkpoint_minutes", "at most between two checkpoints, from which a run goes on that was interrupted; one at epoch ends too")
         _forgetting(fields)
         with fields.field(st.container(), "fault"):
-            name = st.selectbox(words.field("fault"), list(FAULTS), key=key("fault"), persist_state="session")
+            name = st.selectbox(words.field("fault"), list(FAULTS), key=key("fault"), **fields.kept("fault"))
             fields.say("fault", FAULTS[name])
 
 
@@ -145,10 +145,10 @@ def _forgetting(fields: Fields) -> None:
     """Whether what the weights knew before is measured, and where the pictures of that lie."""
     left, right = st.columns(2)
     with fields.field(left, "forgetting"):
-        st.checkbox(words.field("forgetting"), key=key("forgetting"), help=ABOUT_FORGETTING, persist_state="session")
+        st.checkbox(words.field("forgetting"), key=key("forgetting"), help=ABOUT_FORGETTING, **fields.kept("forgetting"))
         fields.say("forgetting", "how well the old task is still done, and how far each layer is from where it started")
     with fields.field(right, "old_task"):
-        st.text_input(words.field("old_task"), key=key("old_task"), placeholder="none", help=ABOUT_OLD_TASK, persist_state="session")
+        st.text_input(words.field("old_task"), key=key("old_task"), placeholder="none", help=ABOUT_OLD_TASK, **fields.kept("old_task"))
         fields.say("old_task", "for weights of no run of Thaw; empty: the run's own test pictures, or the drift alone")
 
 

@@ -72,7 +72,7 @@ def ask_model(fields: Fields, place: DeltaGenerator) -> None:
             key=key("model"),
             on_change=suit_model,
             args=(fields.shared,),
-            persist_state="session",
+            **fields.kept("model"),
         )
         fields.say("model", words.plain(find_model(name).about))
 
@@ -82,10 +82,15 @@ def ask_starting_weights(fields: Fields, place: DeltaGenerator) -> None:
     with fields.field(place, "starting_weights"):
         kinds = ["random", "pretrained", FILE]
         kind = st.radio(
-            words.field("starting_weights"), kinds, key=key("starting_weights"), on_change=weights_chosen, horizontal=True, persist_state="session"
+            words.field("starting_weights"),
+            kinds,
+            key=key("starting_weights"),
+            on_change=weights_chosen,
+            horizontal=True,
+            **fields.kept("starting_weights"),
         )
         if kind == FILE:
-            st.text_input("Weights file", key=key("starting_weights", "path"), placeholder="/path/to/weights.pth", persist_state="session")
+            st.text_input("Weights file", key=key("starting_weights", "path"), placeholder="/path/to/weights.pth", **fields.kept("starting_weights"))
         model = st.session_state[key("model")]
         there = trained.where(fields.shared, model)
         fields.say("starting_weights", words.plain(_about_weights(kind, model, there == "here")))
@@ -97,7 +102,7 @@ def ask_starting_weights(fields: Fields, place: DeltaGenerator) -> None:
 def ask_image_size(fields: Fields, place: DeltaGenerator) -> None:
     """How large the images are that it sees: it decides shapes and costs."""
     with fields.field(place, "image_size"):
-        st.number_input("Image size", step=8.0, format="%g", key=key("image_size"), persist_state="session")
+        st.number_input("Image size", step=8.0, format="%g", key=key("image_size"), **fields.kept("image_size"))
         entry = find_model(st.session_state[key("model")])
         fields.say("image_size", f"px a side, every image becomes such a square; usual for {words.plain(entry.label)}: {entry.usual:,} px")
 

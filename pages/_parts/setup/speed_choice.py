@@ -57,27 +57,27 @@ def ask_speed(fields: Fields) -> None:
             captions = list(_WAYS.values())
             speed = st.radio(
                 "Speed", list(_WAYS), captions=captions, key=key("speed"), on_change=_leave_to_measuring, label_visibility="collapsed",
-                persist_state="session",
+                **fields.kept("speed"),
             )  # fmt: skip
             fields.say("speed")
         left, right = st.columns(2)
         if _is_asked("precision", speed):
             with fields.field(left, "precision"):
-                precision = st.selectbox("Precision", list(PRECISIONS), key=key("precision"), persist_state="session")
+                precision = st.selectbox("Precision", list(PRECISIONS), key=key("precision"), **fields.kept("precision"))
                 fields.say("precision", _PRECISION[precision])
         if _is_asked("memory_format", speed):
             with fields.field(right, "memory_format"):
-                layout = st.selectbox("Memory format", list(_FORMATS), key=key("memory_format"), persist_state="session")
+                layout = st.selectbox("Memory format", list(_FORMATS), key=key("memory_format"), **fields.kept("memory_format"))
                 fields.say("memory_format", _FORMATS[layout])
         for name, about in (("fused_optimizer", _about_fused()), ("compile_model", _COMPILING), ("fold_norms", _FOLDING)):
             if _is_asked(name, speed):
                 with fields.field(st.container(), name):
-                    st.checkbox(words.field(name), key=key(name), disabled=_is_out_of_reach(name), persist_state="session")
+                    st.checkbox(words.field(name), key=key(name), disabled=_is_out_of_reach(name) or fields.fixed(name), persist_state="session")
                     fields.say(name, about)
         with fields.field(st.container(), "threads"):
             many = f"all {cores()} cores" if cores() > 1 else "1 core"
             empty = many if speed == "exact" else "measured too"
-            st.number_input("Threads", step=1.0, format="%g", placeholder=empty, key=key("threads"), persist_state="session")
+            st.number_input("Threads", step=1.0, format="%g", placeholder=empty, key=key("threads"), **fields.kept("threads"))
             fields.say("threads", f"processor threads that training uses; empty: {empty}; with another number a step's last digits may differ")
 
 
@@ -93,24 +93,31 @@ def ask_reuse(fields: Fields) -> None:
             captions = [about for _, about in _KEPT.values()]
             kept = st.radio(
                 words.field("feature_cache"), list(_KEPT), captions=captions, format_func=lambda name: _KEPT[name][0], key=key("feature_cache"),
-                persist_state="session",
+                **fields.kept("feature_cache"),
             )  # fmt: skip
             fields.say("feature_cache")
         left, right = st.columns(2)
         with fields.field(left, "feature_cache_gigabytes"):
             label = f"{words.field('feature_cache_gigabytes')} (GB)"
             unused = kept == "off" and "feature_cache_gigabytes" not in fields.errors
-            st.number_input(label, step=1.0, format="%g", key=key("feature_cache_gigabytes"), disabled=unused, persist_state="session")
+            st.number_input(
+                label,
+                step=1.0,
+                format="%g",
+                key=key("feature_cache_gigabytes"),
+                disabled=unused or fields.fixed("feature_cache_gigabytes"),
+                persist_state="session",
+            )
             fields.say("feature_cache_gigabytes", "the most they may take on disk; where they would need more, none are kept, and the run says so")
         with fields.field(right, "fixed_views"):
             about, useful = _about_views(augmentation_choice.chosen_entry(), kept)
-            empty = not useful and st.session_state[key("fixed_views")] is None
+            empty = fields.fixed("fixed_views") or not useful and st.session_state[key("fixed_views")] is None
             st.number_input(
                 "Fixed views", step=1.0, format="%g", placeholder="always new", key=key("fixed_views"), disabled=empty, persist_state="session"
             )
             fields.say("fixed_views", about)
         with fields.field(st.container(), "frozen_randomness"):
-            st.checkbox(words.field("frozen_randomness"), key=key("frozen_randomness"), persist_state="session")
+            st.checkbox(words.field("frozen_randomness"), key=key("frozen_randomness"), **fields.kept("frozen_randomness"))
             fields.say("frozen_randomness", _RANDOMNESS)
 
 

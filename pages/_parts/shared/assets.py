@@ -19,8 +19,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _PARTS = Path(__file__).parent.parent
 _STREAMLIT = Path(str(distribution("streamlit").locate_file("streamlit/static")))
 
-AHEAD: Mapping[str, Sequence[str]] = {"/autograd": ("slow_motion", "grad_graph", "virtual_table.js", "looks.js", "server_gone.js")}
+AHEAD: Mapping[str, Sequence[str]] = {
+    "/autograd": ("slow_motion", "grad_graph", "virtual_table.js", "looks.js", "server_gone.js"),
+    "/compare": ("compare_chart", "looks.js", "scales.js", "plotly_loader.js", "plotly.min.js"),
+    "/runs": ("runs_table", "virtual_table.js", "looks.js"),
+}
 """Pages whose scripts are named to the browser together with the page: folders of components, and single files."""
+
+_PLAIN = ("plotly.min.js",)
+"""Scripts that are no modules."""
 
 FILES: Mapping[str, Path] = {
     "plotly.min.js": Path(str(distribution("plotly").locate_file("plotly/package_data/plotly.min.js"))),
@@ -89,8 +96,9 @@ class Ahead:
 @cache
 def ahead(page: str) -> str:
     """The `Link` header of a page of `AHEAD`: its scripts, and the part of Streamlit that mounts components. KeyError for another page."""
-    named = [address(path.name) for each in AHEAD[page] for path in _scripts(each)]
-    return ", ".join(f"<{each}>; rel=modulepreload" for each in [*_mounting(), *named])
+    names = [path.name for each in AHEAD[page] for path in _scripts(each)]
+    modules = [f"<{each}>; rel=modulepreload" for each in [*_mounting(), *(address(name) for name in names if name not in _PLAIN)]]
+    return ", ".join([*modules, *(f"<{address(name)}>; rel=preload; as=script" for name in names if name in _PLAIN)])
 
 
 def _scripts(name: str) -> list[Path]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -26,12 +27,22 @@ class Fields:
         self._slots: dict[str, DeltaGenerator] = {}
         self._marked = draft.marked()
         self._rooms: dict[str, DeltaGenerator] = {}
+        self.cannot_change: Callable[[str], object] = lambda name: None
+        """Whether a field is as it is, whatever a person wants; something true: it is."""
 
     @contextmanager
     def field(self, place: DeltaGenerator, name: str) -> Iterator[None]:
         """A widget and the line below it, close together."""
         with place.container(gap="xxsmall", key=f"field_{name}"):
             yield
+
+    def fixed(self, name: str) -> bool:
+        """Whether a field's widget is there to be read alone. One whose value cannot be used is not: it has to be mended."""
+        return bool(self.cannot_change(name)) and name not in self.errors
+
+    def kept(self, name: str) -> dict[str, Any]:
+        """What a field's widget is given beside its own: it keeps its value for the session, and may be fixed."""
+        return {"persist_state": "session", "disabled": self.fixed(name)}
 
     def say(self, name: str, about: str = "") -> None:
         """Room below a widget for what it means, or for what is wrong with its value."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from core.config import ConfigError, RunConfig
@@ -16,9 +18,12 @@ from pages._parts.shared.once import Click
 from pages._parts.shared.services import Services
 from pages._parts.sweeps import state
 
-_FAILED = "sweep_failed"
+_FAILED, _ASKED = "sweep_failed", "sweep_asked"
 _SHOWN = 5
 """Settings that are shown before they begin."""
+
+_TOLD = 50
+"""Settings between two words on how many were looked at."""
 
 ABOUT_VALUES = (
     "Values with | between them, or a range with .. between its ends: `1e-4..1e-1 log` spreads it by its logarithm, `in 5` makes five values of it."
@@ -116,9 +121,10 @@ def _begin(shared: Services, plan: Plan | None, wrong: dict[str, str]) -> None:
     row = st.container(horizontal=True, vertical_alignment="center", key="sweep_go")
     label = "Begin" if plan is None else f"Begin {plan.total:,} run{'' if plan.total == 1 else 's'}"
     row.button(
-        label, type="primary", icon=":material/play_arrow:", key="sweep_begin", disabled=plan is None or not sure, on_click=_start,
-        args=(shared, plan, Click()),
+        label, type="primary", icon=":material/play_arrow:", key="sweep_begin", disabled=plan is None or not sure, on_click=_ask_to_begin,
+        args=(plan, Click()),
     )  # fmt: skip
+    _start(shared)
 
 
 def _preview(plan: Plan) -> None:
@@ -137,31 +143,45 @@ def _preview(plan: Plan) -> None:
         st.caption("  \n".join(words.plain(line) for line in ["The first:", *lines, *more]))
 
 
-def _start(shared: Services, plan: Plan | None, click: Click) -> None:
-    """Begin the sweep, and show it. What stands in the way of all of its runs is said above the button."""
+def _ask_to_begin(plan: Plan | None, click: Click) -> None:
+    st.session_state[_ASKED] = (plan, click)
+
+
+def _start(shared: Services) -> None:
+    """Begin the sweep that was asked for, and show it. What stands in the way of all of its runs is said above the button."""
+    plan, click = st.session_state.pop(_ASKED, (None, Click()))
     if plan is None:
         return
+    bar = st.progress(0.0, "Looking at the settings of each run") if plan.total > _TOLD else None
+
+    def told(done: int) -> None:
+        if bar is not None and done % _TOLD == 0:
+            bar.progress(min(1.0, done / plan.total), f"Looking at the settings of each run: {done:,} of {plan.total:,}. Nothing has begun yet.")
+
     if not click.made:
         try:
-            click.made = begin(shared, plan)
+            click.made = begin(shared, plan, told)
         except ConfigError as error:
             st.session_state[_FAILED] = f"{words.field(error.field)}: {error.message}"
-            return
         except (LabError, OSError) as error:
             st.session_state[_FAILED] = str(error)
-            return
-    st.query_params.from_dict({"sweep": click.made})
+    if click.made:
+        st.query_params.from_dict({"sweep": click.made})
+    st.rerun()
 
 
-def begin(shared: Services, plan: Plan) -> str:
-    """Queue the runs of a sweep, each looked at as one that the form starts; the sweep's id. Raises ConfigError, LabError and OSError."""
+def begin(shared: Services, plan: Plan, progress: Callable[[int], None] = lambda done: None) -> str:
+    """Queue the runs of a sweep, each looked at as one that the form starts; the sweep's id. Raises ConfigError, LabError and OSError.
+
+    `progress` is told how many were looked at.
+    """
 
     def checked(config: RunConfig) -> RunConfig:
         config = checks.check(shared, config)
         checks.check_layers(config, checks.layers(shared, config.dataset, config.model, config.image_size, head_options(config)))
         return config
 
-    sweep_id, _ = moving.begin(shared.store, plan, checked)
+    sweep_id, _ = moving.begin(shared.store, plan, checked, progress)
     try:
         shared.supervisor.look_after()
     except OSError:  # they are in the queue, and the next look comes soon

@@ -60,6 +60,18 @@ def open_plan() -> None:
     st.session_state[_SEEN] = in_url
 
 
+def fill(plan: Plan) -> None:
+    """Have the widgets say what a sweep was asked. For callbacks."""
+    state = st.session_state
+    state[key("fields")] = [vary.field for vary in plan.vary]
+    for vary in plan.vary:
+        state[key(vary.field)] = vary.said
+    state[key("method")], state[key("pruner")] = plan.method, plan.pruner
+    state[key("runs")] = None if plan.method == "grid" else float(plan.runs or 0) or None
+    state[key("called")] = plan.name
+    state[_SEEN] = dict.fromkeys(("vary", "method", "runs", "pruner", "called"), "")
+
+
 def in_url() -> dict[str, str]:
     """What the URL keeps of it."""
     state = st.session_state

@@ -2,14 +2,13 @@
 // server, with a cursor for each run; both may change at any time without the other.
 
 const beside = (name) => import(`./${name}.js${new URL(import.meta.url).search}`);
-const [{ RunCurves, cursorOf }, { METRICS, ends, lineOf, smoothed, together, unitOf }, { drawLanes }] =
-  await Promise.all(["compare_history", "compare_lines", "compare_lanes"].map(beside));
+const [{ RunCurves, cursorOf }, { METRICS, ends, lineOf, together, unitOf }, { drawLanes }, { rangeOf, starsOf, tracesOf }] =
+  await Promise.all(["compare_history", "compare_lines", "compare_lanes", "compare_traces"].map(beside));
 
 const HOME = new URL("..", import.meta.url);
 const RECONNECT_AFTER = 1000; // milliseconds
 const BAD_QUESTION = 4400; // close code of the /curves route
 const REDRAW_AFTER = 700; // milliseconds between two drawings of what grows
-const BAND_OF = 6; // runs up to which lowest and highest of each summary are drawn
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const GONE = { deleted: "deleted", bin: "in the bin", unreadable: "cannot be read" };
 
@@ -35,7 +34,7 @@ const PAGE = `
 
 class CompareChart {
   constructor(root, looks, scales, loadPlotly) {
-    Object.assign(this, { root, looks, scales, loadPlotly, asked: null, runs: [], hidden: new Set(), drawn: 0 });
+    Object.assign(this, { root, looks, scales, loadPlotly, asked: null, runs: [], hidden: new Set(), drawn: 0, range: null, zooms: 0 });
     root.innerHTML = PAGE;
     root.chart = this; // for measuring (bench/runs.py)
     this.key = root.querySelector(".thaw-cmp-key");
@@ -55,8 +54,9 @@ class CompareChart {
       for (const { target, isIntersecting } of entries) {
         const name = target.dataset.metric;
         if (!isIntersecting) this.inSight.delete(name);
-        else { this.inSight.add(name); if (this.stale.has(name)) this.drawPanel(name); }
+        else this.inSight.add(name);
       }
+      this.drawPanels();
     }, { rootMargin: "150px" });
     this.onVisible = () => { if (!document.hidden) this.draw(); };
     document.addEventListener("visibilitychange", this.onVisible);
@@ -85,6 +85,7 @@ class CompareChart {
     address.protocol = address.protocol.replace("http", "ws");
     const socket = new WebSocket(address);
     this.socket = socket;
+    this.root.toggleAttribute("data-waits", !Object.keys(cursor).length); // there is room for charts before it is known which
     socket.onopen = () => this.say("live", "Live");
     socket.onmessage = ({ data }) => { if (socket === this.socket) this.receive(JSON.parse(data)); };
     socket.onclose = ({ code }) => {
@@ -97,6 +98,7 @@ class CompareChart {
 
   receive({ parts }) {
     for (const part of parts) this.runs[part.run]?.take(part);
+    this.root.removeAttribute("data-waits");
     const going = this.runs.filter(({ at }) => ["queued", "preparing", "running", "paused"].includes(at?.[5])).length;
     this.say("live", going ? `Live: ${going} ${going === 1 ? "run goes" : "runs go"} on` : "Complete");
     this.root.dataset.steps = JSON.stringify(this.runs.map(({ lastStep }) => lastStep));
@@ -150,23 +152,24 @@ class CompareChart {
 
   draw() {
     if (!this.Plotly || this.closed || document.hidden || !this.view) return;
-    this.drawn = performance.now();
     this.colours = this.looks.readColours(this.root);
     const entries = this.entries();
     this.drawKey(entries);
     const shown = entries.filter(({ id }) => !this.hidden.has(id));
     const names = [...Object.keys(METRICS), ...this.view.more].filter((name) => this.any(name));
     this.reserve(names);
+    if (names.length) this.drawn = performance.now(); // the first curves wait for nothing
     this.found = new Map(names.map((name) => [name, shown.map((entry) => this.lineFor(name, entry)).filter(Boolean)]));
     this.shown = shown.length;
     this.stale = new Set(names);
-    for (const name of names) if (this.inSight.has(name)) this.drawPanel(name);
+    this.drawPanels();
     const { escaped, cut, count } = this.looks;
     const colours = new Map(entries.flatMap(({ members, color }) => members.map((place) => [place, color])));
     const lanes = this.view.runs.map(({ name }, place) => ({ name, curves: this.runs[place], colour: colours.get(place) }));
     drawLanes(this.root.querySelector(".thaw-cmp-lanes > div"), lanes, { escaped, cut, count });
     this.root.querySelector(".thaw-cmp-lanes").hidden = !this.runs.some(({ lanes }) => lanes.length);
-    this.root.querySelector(".thaw-cmp-bar p").textContent = names.length ? "" : "Curves appear here once one of the runs has taken its first step.";
+    const waits = this.root.hasAttribute("data-waits") ? "Curves are on their way." : "Curves appear here once one of the runs has taken its first step.";
+    this.root.querySelector(".thaw-cmp-bar p").textContent = names.length ? "" : waits;
     this.table();
     this.root.dataset.panels = names.join();
     this.root.dataset.lines = [...this.found.values()].reduce((sum, lines) => sum + lines.length, 0);
@@ -222,9 +225,21 @@ class CompareChart {
     return found ? { ...entry, line, found, panel: METRICS[name]?.title ?? name, percent: METRICS[name]?.percent ?? false } : null;
   }
 
+  // Draw what is in sight and not as it should be, one panel at a time: in between the page answers to whoever scrolls or types.
+  drawPanels() {
+    clearTimeout(this.next);
+    if (!this.Plotly || this.closed || !this.found) return;
+    const due = () => [...this.stale].filter((name) => this.inSight.has(name));
+    const [first] = due();
+    if (first !== undefined) this.drawPanel(first);
+    const left = due().length;
+    this.root.dataset.due = left;
+    if (left) this.next = setTimeout(() => this.drawPanels());
+  }
+
   drawPanel(name) {
     this.stale.delete(name);
-    const { view, colours } = this;
+    const { view } = this;
     const metric = METRICS[name] ?? { title: name, note: "from imported curves", better: null, log: true };
     const panel = this.root.querySelector(`[data-metric="${CSS.escape(name)}"]`);
     const [divisor, unit] = view.axis === "time" ? unitOf(this.longest()) : [1, ""];
@@ -232,23 +247,13 @@ class CompareChart {
     const log = view.log && metric.log;
     const put = (values) => values.map((value) => (value === null || (log && value <= 0) ? null : value * factor));
     const along = (line) => (divisor === 1 ? line.x : line.x.map((value) => (value === null ? null : value / divisor)));
-    const hover = `%{y:.4g}${metric.percent ? " %" : ""}`;
     const there = this.found.get(name).filter(({ line }) => line.x.some((x) => x !== null));
     const without = this.found.get(name).length - there.length;
-    const stars = { x: [], y: [], text: [], color: [] };
-    const traces = there.flatMap((entry) => this.traces(name, metric, entry, along(entry.line), put, hover));
-    if (metric.better) {
-      for (const { line, found, color, name: called } of there) {
-        stars.x.push(along(line)[found.best]);
-        stars.y.push(put(line.y)[found.best]);
-        stars.text.push(this.looks.escaped(this.looks.cut(called, 60)));
-        stars.color.push(color);
-      }
-      traces.push({
-        x: stars.x, y: stars.y, text: stars.text, type: "scatter", mode: "markers", name: "best", cliponaxis: false,
-        marker: { symbol: "star", size: 11, color: stars.color, line: { color: colours.background, width: 1 } }, hovertemplate: `best of %{text}: ${hover}<extra></extra>`,
-      });
-    }
+    const how = {
+      name, metric, put, along, runs: this.runs, smoothing: view.smoothing, shown: this.shown, looks: this.looks, background: this.colours.background,
+      hover: `%{y:.4g}${metric.percent ? " %" : ""}`,
+    };
+    const traces = [...tracesOf(there, how), ...(metric.better ? [starsOf(there, how)] : [])];
     const heading = name === "norm" ? `${metric.title} of ${view.layer}` : metric.title;
     panel.querySelector("h3").textContent = heading;
     const axisWords = { step: "step", epoch: "epoch", time: `time since the first step (${unit})` }[view.axis];
@@ -256,48 +261,42 @@ class CompareChart {
     const plot = panel.querySelector(".thaw-cmp-plot");
     plot.setAttribute("aria-label", `${heading} over ${axisWords}, ${there.length} lines; the table below the charts has their values`);
     const logged = log ? this.scales.logAxis(there.flatMap(({ line }) => put(line.y))) : null;
+    const fresh = !plot.on;
     this.Plotly.react(plot, traces, this.layout(name, axisWords, metric, logged, this.shown), {
-      displaylogo: false, displayModeBar: "hover", modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]], doubleClick: "autosize",
+      displaylogo: false, displayModeBar: "hover", modeBarButtons: [["zoom2d", "pan2d", "autoScale2d", "toImage"]], doubleClick: "autosize",
       toImageButtonOptions: { filename: `compare-${name}`, scale: 2 },
     });
+    if (fresh) plot.on("plotly_relayout", (changed) => this.zoomed(name, rangeOf(changed)));
   }
 
-  // The traces of one entry: its band, its raw line, faint where a smoothed one is drawn over it.
-  traces(name, metric, { id, name: called, members, color, dash, line }, x, put, hover) {
-    const faint = this.looks.faded;
-    const smooth = metric.smooth && this.view.smoothing > 0;
-    const base = { x, type: "scatter", mode: "lines", name: this.looks.escaped(this.looks.cut(called, 60)), legendgroup: id, connectgaps: false };
-    const traces = [];
-    const band = (low, high, share) => {
-      const edge = { ...base, hoverinfo: "skip", line: { width: 0 } };
-      traces.push({ ...edge, y: put(low) }, { ...edge, y: put(high), fill: "tonexty", fillcolor: faint(color, share) });
-    };
-    const { steps, curves, unit } = this.runs[members[0]];
-    if (line.low) band(line.low, line.high, 0.18);
-    else if (name === "loss" && this.shown <= BAND_OF && !curves.length && steps.low.some((low, at) => low !== steps.high[at])) band(steps.low, steps.high, 0.08);
-    if (!metric.smooth && line.x.length > 60) { // of a line that stays where it is, its ends
-      const kept = line.y.map((value, at) => value !== line.y[at - 1] || value !== line.y[at + 1]);
-      const only = (values) => values.filter((_, at) => kept[at]);
-      return [...traces, { ...base, x: only(x), y: put(only(line.y)), line: { color, width: 2, dash }, hovertemplate: hover }];
-    }
-    const marks = metric.smooth ? {} : { mode: "lines+markers", marker: { size: 4, color } };
-    const raw = smooth ? { line: { color: faint(color, 0.28), width: 1 }, hoverinfo: "skip" } : { line: { color, width: 2, dash }, hovertemplate: hover };
-    traces.push({ ...base, ...marks, y: put(line.y), ...raw });
-    if (smooth) traces.push({ ...base, y: put(smoothed(line.step, line.y, this.view.smoothing, unit)), line: { color, width: 2, dash }, hovertemplate: hover });
-    return traces;
+  // Somebody has chosen a part of the axis in one panel: all of them show it.
+  zoomed(name, range) {
+    if (range === undefined) return;
+    this.range = range && { along: this.along, ends: range };
+    this.zooms += 1; // otherwise Plotly keeps what was done in a panel before
+    for (const other of this.found.keys()) if (other !== name) this.stale.add(other);
+    this.drawPanels();
   }
+
+  // What the axis means: a part of one means nothing on another.
+  get along() { return `${this.view.axis} ${this.view.logx}`; }
 
   layout(name, axisWords, metric, log, count) {
     const { view, colours } = this;
-    const axis = { gridcolor: colours.grid, linecolor: colours.grid, zeroline: false, ticks: "", automargin: true };
-    const kind = `${view.axis} ${view.logx} ${Boolean(log)}`; // a zoom on one kind of axis means nothing on another
+    // Without ticklabeloverflow each label is measured, and that is a third of the time that it takes to draw twenty lines.
+    const axis = { gridcolor: colours.grid, linecolor: colours.grid, zeroline: false, ticks: "", ticklabeloverflow: "allow" };
+    const kind = `${this.along} ${Boolean(log)}`; // a zoom on one kind of axis means nothing on another
+    const ends = this.range?.along === this.along ? this.range.ends : null;
     const plot = this.root.querySelector(`[data-metric="${CSS.escape(name)}"] .thaw-cmp-plot`);
     return {
       height: 270, ...this.looks.widthOf(plot), margin: { l: 52, r: 14, t: 8, b: 40 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
       font: { family: colours.font, size: 12, color: colours.text }, uirevision: kind, hovermode: count > 8 ? "closest" : "x unified", dragmode: "zoom",
       hoverlabel: { bgcolor: colours.background, bordercolor: colours.grid, font: { color: colours.text, family: colours.font }, namelength: 40 },
-      xaxis: { ...axis, title: { text: axisWords, standoff: 6, font: { size: 12 } }, type: view.logx ? "log" : "linear", ...(view.axis === "step" ? { tickformat: ",d" } : {}) },
-      yaxis: { ...axis, nticks: 6, ...(metric.percent ? { ticksuffix: " %" } : {}), ...(name === "rate" ? { rangemode: "tozero", exponentformat: "e" } : {}), ...(log ? log.axis : {}) },
+      xaxis: {
+        ...axis, title: { text: axisWords, standoff: 6, font: { size: 12 } }, type: view.logx ? "log" : "linear", ...(view.axis === "step" ? { tickformat: ",d" } : {}),
+        ...(ends ? { range: ends, autorange: false } : { autorange: true }), uirevision: `${kind} ${this.zooms}`,
+      },
+      yaxis: { ...axis, automargin: true, nticks: 6, ...(metric.percent ? { ticksuffix: " %" } : {}), ...(name === "rate" ? { rangemode: "tozero", exponentformat: "e" } : {}), ...(log ? log.axis : {}) },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colours.muted, activecolor: colours.text },
     };
   }
