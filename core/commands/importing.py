@@ -40,7 +40,9 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
     parser.add_argument("--rename", metavar="OLD=NEW", action="append", default=[], help="call a class otherwise; two of one name are merged")
     parser.add_argument("--leave-out", metavar="CLASS", action="append", default=[], help="do not take this class")
     parser.add_argument("--no-splits", action="store_true", help="leave aside which pictures the source puts into train, validation and test")
-    parser.add_argument("--groups", choices=("none", "folder", "stem"), default="none", help="which pictures belong together, by their names")
+    parser.add_argument(
+        "--groups", choices=("none", "burst", "folder", "stem"), default="burst", help="which pictures belong together, by their names"
+    )
     parser.add_argument("--label", metavar="CLASS", default="", help="of which class pictures are that lie in no class folders")
     parser.add_argument("--note", metavar="TEXT", default="", help="what to say of this version")
 

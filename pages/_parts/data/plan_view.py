@@ -26,7 +26,12 @@ from pages._parts.shared.services import Services
 TICK = 0.5
 """Seconds between looks while a large source is looked through."""
 
-GROUPS: Mapping[str, str] = {"none": "nothing", "stem": "names that differ in their last number", "folder": "pictures of one folder"}
+GROUPS: Mapping[str, str] = {
+    "burst": "bursts of the webcam, else nothing",
+    "none": "nothing",
+    "stem": "names that differ in their last number",
+    "folder": "pictures of one folder",
+}
 
 _looks: Looks[Plan | ConfigError] = Looks(at_most=0.5)
 _READING, _LABEL, _SPLITS, _GROUPS = "data_plan_reading", "data_plan_label", "data_plan_splits", "data_plan_groups"
