@@ -105,6 +105,7 @@ def _of_table(tree: Tree, path: Path, corrections: Corrections, progress: Progre
     table = tables.table_of(tree, path)
     walk = _everything(tree, progress)
     known = tables.Index(tree, sorted(path for files in walk.files.values() for path in files))
+    table = tables.unfolded(table, corrections.columns, known)
     columns = tables.choose(table, corrections.columns, known)
     tables.check_labels(table, columns)
     matched = tables.match(table, columns, known, path.parent)
@@ -124,6 +125,7 @@ def _of_rows(tree: RowsTree, corrections: Corrections) -> Recognised:
     """The pictures that lie in the rows of a table."""
     table, known, given = tree.table, tables.Index(tree, tree.pictures), corrections.columns
     given = replace(given, file=tree.column, label=given.label or tree.labels, split=given.split or tree.splits)
+    table = tables.unfolded(table, given, known)
     columns = tables.choose(table, given, known)
     tables.check_labels(table, columns)
     matched = tables.match(table, columns, known)
