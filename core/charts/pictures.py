@@ -68,7 +68,7 @@ def sides_figure(widths: Sequence[int], heights: Sequence[int]) -> go.Figure:
     pairs, counts = np.unique(np.column_stack([widths, heights]), axis=0, return_counts=True)
     most = np.argsort(-counts, kind="stable")[:1_500]
     pairs, counts = pairs[most], counts[most]
-    sizes = 6 + 20 * np.sqrt(counts / counts.max())
+    sizes = 6 + 20 * np.sqrt(counts / counts.sum())
     figure = go.Figure(
         go.Scatter(
             x=pairs[:, 0], y=pairs[:, 1], mode="markers", marker={"size": sizes, "opacity": 0.55}, customdata=counts,

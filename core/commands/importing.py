@@ -114,7 +114,8 @@ class _Teller:
             said = progress.text
         else:
             left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
-            said = f"{progress.text}: {progress.done:,} of {progress.of:,}, {progress.rate:,.0f} a second{left}"
+            rate = f", {progress.rate:,.0f} a second" if progress.rate else ""
+            said = f"{progress.text}: {progress.done:,} of {progress.of:,}{rate}{left}"
         if sys.stderr.isatty():
             print(f"\r\033[K{said}", end="", file=sys.stderr, flush=True)
         elif progress.text != self._last:

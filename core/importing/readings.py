@@ -248,7 +248,9 @@ def _sentence(layout: Layout, pictures: Sequence[Planned]) -> str:
     if not layout.split:
         return f"Each folder in {where} is a class: {counted}."
     counts = Counter(planned.split for planned in pictures)
-    parts = ", ".join(f"{layout.named(part)} {part} ({counts[part]:,})" for part in PARTS if part in layout.parts)
+    parts = ", ".join(
+        f"{layout.named(part)} {'are' if len(layout.parts[part]) > 1 else 'is'} {part} ({counts[part]:,})" for part in PARTS if part in layout.parts
+    )
     return f"The folders say which pictures are in which split: {parts}. {counted}."
 
 
