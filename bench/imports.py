@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -62,12 +61,13 @@ def measure(folder: Path, rounds: int) -> Iterator[str]:
     files = sorted(pictures.rglob("*.jpg"))
     decoding, importing, adding, memory = [], [], [], []
     work: dict[str, list[float]] = {"decoding": [], "importing": []}
-    home = folder / "home"
-    for _ in range(rounds):
+    for number in range(rounds):
+        # Nothing is deleted in between: ext4 gives out no inode that was free for less than five minutes, and passes over all of these for
+        # each file that is made. A home of 10,000 pictures, deleted just before, made a file cost 0.9 ms in place of 0.06 ms.
+        home = folder / f"home-{number}"
         before = time.process_time()
         decoding.append(_decoded(files))
         work["decoding"].append(time.process_time() - before)
-        shutil.rmtree(home, ignore_errors=True)
         seconds, computed, peak = _run("import", str(pictures), "--name", "mine", "--home", str(home))
         work["importing"].append(computed)
         importing.append(seconds)

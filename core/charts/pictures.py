@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,15 +28,14 @@ def balance_figure(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) 
     total = np.sum([list(each) for each in counts.values()], axis=0)
     many = len(classes) > MOST
     order = np.argsort(-total, kind="stable") if many else np.arange(len(classes))
-    across = list(range(1, len(classes) + 1)) if many else [_short(name) for name in classes]
     figure = go.Figure(
         [
             go.Bar(
-                x=across,
+                x=list(range(1, len(classes) + 1)),  # not the names: Plotly makes numbers of '1' and '10', dates of '2024-05'
                 y=[int(counts[split][label]) for label in order],
                 name=SPLITS[split],
                 marker_pattern={"shape": PATTERNS[split], "fillmode": "overlay", "size": 6, "solidity": 0.15},
-                customdata=[classes[label] for label in order],
+                customdata=[escape(classes[label]) for label in order],
                 hovertemplate="%{customdata}: %{y:,}<extra>%{fullData.name}</extra>",
             )
             for split in counts
@@ -45,6 +45,8 @@ def balance_figure(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) 
         barmode="stack", bargap=0.25 if not many else 0, height=300, margin={"l": 8, "r": 8, "t": 8, "b": 8}, yaxis_title="Pictures",
         xaxis_title=f"{len(classes):,} classes, largest first" if many else None, legend={"orientation": "h", "y": 1.12}, showlegend=len(counts) > 1,
     )  # fmt: skip
+    if not many:
+        figure.update_xaxes(tickvals=list(range(1, len(classes) + 1)), ticktext=[escape(_short(name)) for name in classes])
     return figure
 
 
@@ -68,7 +70,7 @@ def sides_figure(widths: Sequence[int], heights: Sequence[int]) -> go.Figure:
     pairs, counts = np.unique(np.column_stack([widths, heights]), axis=0, return_counts=True)
     most = np.argsort(-counts, kind="stable")[:1_500]
     pairs, counts = pairs[most], counts[most]
-    sizes = 6 + 20 * np.sqrt(counts / counts.max())
+    sizes = 6 + 20 * np.sqrt(counts / counts.sum())
     figure = go.Figure(
         go.Scatter(
             x=pairs[:, 0], y=pairs[:, 1], mode="markers", marker={"size": sizes, "opacity": 0.55}, customdata=counts,

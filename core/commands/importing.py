@@ -40,7 +40,9 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
     parser.add_argument("--rename", metavar="OLD=NEW", action="append", default=[], help="call a class otherwise; two of one name are merged")
     parser.add_argument("--leave-out", metavar="CLASS", action="append", default=[], help="do not take this class")
     parser.add_argument("--no-splits", action="store_true", help="leave aside which pictures the source puts into train, validation and test")
-    parser.add_argument("--groups", choices=("none", "folder", "stem"), default="none", help="which pictures belong together, by their names")
+    parser.add_argument(
+        "--groups", choices=("none", "burst", "folder", "stem"), default="burst", help="which pictures belong together, by their names"
+    )
     parser.add_argument("--label", metavar="CLASS", default="", help="of which class pictures are that lie in no class folders")
     parser.add_argument("--note", metavar="TEXT", default="", help="what to say of this version")
 
@@ -112,7 +114,8 @@ class _Teller:
             said = progress.text
         else:
             left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
-            said = f"{progress.text}: {progress.done:,} of {progress.of:,}, {progress.rate:,.0f} a second{left}"
+            rate = f", {progress.rate:,.0f} a second" if progress.rate else ""
+            said = f"{progress.text}: {progress.done:,} of {progress.of:,}{rate}{left}"
         if sys.stderr.isatty():
             print(f"\r\033[K{said}", end="", file=sys.stderr, flush=True)
         elif progress.text != self._last:

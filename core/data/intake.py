@@ -123,7 +123,15 @@ def readable(file: File) -> Iterator[None]:
     except DECODING_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's; Pillow's own have no number
             raise UnreadableImage(error.strerror or type(error).__name__, "out of reach") from None
-        raise UnreadableImage(str(error).split("\n")[0][:80] or type(error).__name__, "damaged") from None
+        raise UnreadableImage(_first_line(error), "damaged") from None
+
+
+def _first_line(error: Exception, most: int = 80) -> str:
+    """What an error says, in a line that ends with a word."""
+    line = str(error).split("\n")[0]
+    if len(line) <= most:
+        return line or type(error).__name__
+    return f"{line[:most].rpartition(' ')[0] or line[:most]} ..."
 
 
 def _pixels(error: Image.DecompressionBombError) -> str:

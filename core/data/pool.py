@@ -8,6 +8,7 @@ is killed leaves what it had finished; whoever wants to add takes a lock, so two
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -121,10 +122,12 @@ class Pool:
 
     def _indices(self) -> Iterator[tuple[Path, NDArray[Any]]]:
         """The pixels' file and the index of each shard."""
-        for path in sorted(self.folder.glob("*.index")):
-            pixels = path.with_suffix(".uint8")
+        patterns = (f"*{_unsettled()}", "*.index")  # of a shard that has both, for a moment, the latter counts
+        told = {path.stem: path for pattern in patterns for path in self.folder.glob(pattern)}
+        for stem in sorted(told):
+            pixels = self.folder / f"{stem}.uint8"
             with suppress(OSError, ValueError):  # forgotten just now, or damaged
-                index = np.frombuffer(path.read_bytes(), _RECORD)
+                index = np.frombuffer(_read(told[stem]), _RECORD)
                 if pixels.stat().st_size >= int((index["offset"] + 3 * index["side"].astype(np.int64) ** 2).max(initial=0)):
                     yield pixels, index
 
@@ -159,21 +162,63 @@ class Writer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self._end()
+            _settle_later(self._folder)
         else:
             self._open.__exit__(kind, error, trace)
 
     def _begin(self) -> BinaryIO:
         self._path = self._folder / f"{time.time_ns():016x}-{os.getpid()}.uint8"
-        self._file = self._open.enter_context(written_whole(self._path))
+        self._file = self._open.enter_context(written_whole(self._path, settled=not _boot()))
         return self._file
 
     def _end(self) -> None:
         if self._file is None:
             return
         self._open.close()
-        with written_whole(self._path.with_suffix(".index")) as index:
+        with written_whole(self._path.with_suffix(_unsettled()), settled=not _boot()) as index:
             index.write(np.array(self._records, _RECORD).tobytes())
         self._file, self._records, self._bytes = None, [], 0
+
+
+def settle(folder: Path) -> None:
+    """Have on the disk what was added to a pool since the machine was started, and take the marks off. What cannot be had there is forgotten."""
+    for marked in sorted(folder.glob(f"*{_unsettled()}")) if _boot() else ():
+        try:
+            with marked.with_suffix(".uint8").open("rb+") as pixels:
+                os.fsync(pixels.fileno())
+            with written_whole(marked.with_suffix(".index")) as index:
+                index.write(marked.read_bytes())
+        except OSError:  # forgotten meanwhile, or a disk that fails
+            pass
+        with suppress(OSError):
+            marked.unlink()
+
+
+def _settle_later(folder: Path) -> None:
+    """`settle` while whoever decoded goes on."""
+    threading.Thread(target=settle, args=(folder,), name="settling", daemon=True).start()
+
+
+def _boot() -> str:
+    """What tells this start of the machine from all others; "" where the system does not say it: there each shard is waited for."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    except OSError:
+        return ""
+
+
+def _unsettled() -> str:
+    """The ending of an index whose pixels may not be on the disk yet."""
+    boot = _boot()
+    return f".index-{boot}" if boot else ".index"
+
+
+def _read(index: Path) -> bytes:
+    """An index, or what it has become just now: one without the mark."""
+    try:
+        return index.read_bytes()
+    except FileNotFoundError:
+        return index.with_suffix(".index").read_bytes()
 
 
 def _mapped(path: Path) -> NDArray[np.uint8] | None:
@@ -204,7 +249,8 @@ def forget_oldest(decoded: Path, keep: Sequence[Pool], room: int | None = None) 
             # A run that has it mapped keeps its pages. Windows refuses instead, then it stays.
             with suppress(OSError):
                 path.unlink()
-                path.with_suffix(".index").unlink(missing_ok=True)
+                for index in (path.with_suffix(".index"), path.with_suffix(_unsettled())):
+                    index.unlink(missing_ok=True)
                 freed += status.st_size
     _remove_left_over(decoded)
     return freed
@@ -224,8 +270,8 @@ def _remove_left_over(decoded: Path) -> None:
     for path in [*old, *(path.with_suffix(".json") for path in old)]:
         with suppress(OSError):
             path.unlink()
-    for path in [*decoded.glob("*/.*.partial-*"), *decoded.glob("*/*.uint8")]:
+    for path in [*decoded.glob("*/.*.partial-*"), *decoded.glob("*/*.uint8"), *decoded.glob("*/*.index-*")]:
         with suppress(OSError):
-            lone = path.suffix != ".uint8" or not path.with_suffix(".index").is_file()
+            lone = path.suffix not in (".uint8", _unsettled()) or not any(path.with_suffix(end).is_file() for end in (".index", _unsettled()))
             if lone and time.time() - path.stat().st_mtime > DAY:
                 path.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import os
 import re
+import shutil
 import stat
 import tarfile
 import threading
@@ -13,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from core.config.errors import ConfigError
 from core.data import endings
@@ -89,6 +91,15 @@ class ArchiveTree(Tree):
     def size(self, path: Path) -> int:
         """See `Tree`."""
         return self._files[str(path)].size
+
+    @property
+    def files(self) -> list[Path]:
+        """All files, wherever they lie, links aside."""
+        return [Path(path) for path, listed in self._files.items() if not listed.link]
+
+    def copy(self, path: Path, stream: BinaryIO) -> None:
+        """Write a file to `stream`, a piece at a time. Raises `ERRORS`."""
+        raise NotImplementedError
 
     def _number(self, path: Path) -> int:
         """The place of a file in the list of the archive."""
@@ -173,6 +184,11 @@ class ZipTree(ArchiveTree):
         except ERRORS as error:
             raise _damaged(error) from None
 
+    def copy(self, path: Path, stream: BinaryIO) -> None:
+        """See `ArchiveTree`."""
+        with self._archive.open(self._list[self._number(path)]) as member:
+            shutil.copyfileobj(member, stream, 1 << 20)
+
     def _head(self, file: Path) -> bytes:
         with self._archive.open(self._list[self._number(file)]) as stream:
             return stream.read(12)
@@ -221,6 +237,12 @@ class TarTree(ArchiveTree):
         except ERRORS as error:
             raise _damaged(error) from None
 
+    def copy(self, path: Path, stream: BinaryIO) -> None:
+        """See `ArchiveTree`."""
+        with self._lock:
+            if member := self._archive.extractfile(self._members[self._number(path)]):
+                shutil.copyfileobj(member, stream, 1 << 20)
+
     def contents(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Read]]:
         """See `Tree`: each is read before the next is asked for."""
         for path in sorted(paths, key=self._number):
@@ -248,7 +270,7 @@ class TarTree(ArchiveTree):
                 continue
             refused = "" if info.isreg() or info.issym() or info.islnk() else "it is no regular file"
             refused = "it is stored in pieces (sparse), as no picture is" if info.issparse() else refused
-            refused = _too_large(info.size) or refused
+            refused = _too_large(info.name, info.size) or refused
             if info.isreg() and not refused and not self.is_picture(info.name) and len(self._heads) < 2_000:
                 stream = self._archive.extractfile(info)
                 self._heads[number] = stream.read(12) if stream else b""
@@ -290,7 +312,7 @@ _REMEDIES = {_ENCRYPTED: "unpack the archive with its password, and give the fol
 def _of_zip(number: int, info: zipfile.ZipInfo) -> _Member:
     name = info.orig_filename if "\0" in info.orig_filename else info.filename
     kind = stat.S_IFMT(info.external_attr >> 16)
-    refused = _ENCRYPTED if info.flag_bits & 1 else _too_large(info.file_size)
+    refused = _ENCRYPTED if info.flag_bits & 1 else _too_large(info.filename, info.file_size)
     if not refused and info.file_size > RATIO_FROM and info.file_size > MOST_RATIO * max(info.compress_size, 1):
         refused = f"it unpacks to {info.file_size / max(info.compress_size, 1):,.0f} times its size in the archive, as no picture does"
     if kind not in (0, stat.S_IFREG, stat.S_IFLNK):
@@ -298,7 +320,9 @@ def _of_zip(number: int, info: zipfile.ZipInfo) -> _Member:
     return _Member(number, name, info.file_size, refused, link=kind == stat.S_IFLNK)
 
 
-def _too_large(size: int) -> str:
+def _too_large(name: str, size: int) -> str:
+    if name.casefold().endswith(".parquet"):  # it may hold many pictures: see `rows_inside`
+        return ""
     return f"it has {size / 1e6:,.0f} MB, more than {MOST_BYTES / 1e6:,.0f} MB" if size > MOST_BYTES else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from core.data.layouts import LayoutQuestion
 from core.data.sources import Progress
 from core.importing import readings, rows_inside, tables
 from core.importing.archives import open_tree
+from core.importing.bursts import kept_together
 from core.importing.recognised import TABLE, ClassFound, Corrections, Plan, Planned, Recognised
 from core.importing.trees import Tree
 from core.versions import edits, naming
@@ -41,7 +42,10 @@ def recognised(source: Path, corrections: Corrections, progress: Progress = lamb
     """As `plan`, with the pictures; the source is open within the block."""
     rows = rows_inside.tree_of(source, corrections.file_column) if corrections.reading in ("", TABLE) else None
     table = source.name if rows is None and source.is_file() and source.name.casefold().endswith(tables.ENDINGS) else ""
-    with rows or open_tree(source.parent if table else source) as tree:
+    with ExitStack() as opened:
+        tree = opened.enter_context(rows or open_tree(source.parent if table else source))
+        if corrections.reading in ("", TABLE):
+            tree = opened.enter_context(rows_inside.unpacked(tree, corrections.file_column)) or tree
         progress("looking through the source", None)
         reading = corrections.reading or (f"{TABLE}={table}" if table else "")
         try:
@@ -79,17 +83,20 @@ def _corrected(found: Recognised, corrections: Corrections) -> Recognised:
     becomes = {name: corrections.rename.get(name, name).strip() for name in names if name not in corrections.leave_out}
     naming.checked_classes(sorted(set(becomes.values())))
     counts: dict[str, Counter[str]] = {name: Counter() for name in names}
-    taken = []
+    taken: list[Planned] = []
     for planned in found.pictures:
         split = planned.split if corrections.own_splits else ""
         counts[planned.label][split] += 1
         if planned.label in becomes:
             group = planned.group or edits.group_of(found.tree.name(planned.path), corrections.groups)
             taken.append(Planned(planned.path, becomes[planned.label], split, group))
+    burst = ""
+    if corrections.groups == "burst" and not (found.plan.columns and found.plan.columns.group):
+        taken, burst = kept_together(taken)
     classes = tuple(ClassFound(name, becomes.get(name, ""), dict(counts[name])) for name in names)
     size = sum(found.tree.size(planned.path) for planned in taken)
     groups = len({planned.group for planned in taken if planned.group})
-    said = replace(found.plan, classes=classes, groups=groups, bytes=size, notes=(*found.plan.notes, *_remarks(taken)))
+    said = replace(found.plan, classes=classes, groups=groups, bytes=size, notes=(*found.plan.notes, *([burst] if burst else []), *_remarks(taken)))
     return replace(found, plan=replace(said, problem=_problem(said)), pictures=tuple(taken))
 
 

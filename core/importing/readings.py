@@ -105,6 +105,7 @@ def _of_table(tree: Tree, path: Path, corrections: Corrections, progress: Progre
     table = tables.table_of(tree, path)
     walk = _everything(tree, progress)
     known = tables.Index(tree, sorted(path for files in walk.files.values() for path in files))
+    table = tables.unfolded(table, corrections.columns, known)
     columns = tables.choose(table, corrections.columns, known)
     tables.check_labels(table, columns)
     matched = tables.match(table, columns, known, path.parent)
@@ -124,6 +125,7 @@ def _of_rows(tree: RowsTree, corrections: Corrections) -> Recognised:
     """The pictures that lie in the rows of a table."""
     table, known, given = tree.table, tables.Index(tree, tree.pictures), corrections.columns
     given = replace(given, file=tree.column, label=given.label or tree.labels, split=given.split or tree.splits)
+    table = tables.unfolded(table, given, known)
     columns = tables.choose(table, given, known)
     tables.check_labels(table, columns)
     matched = tables.match(table, columns, known)
@@ -246,7 +248,9 @@ def _sentence(layout: Layout, pictures: Sequence[Planned]) -> str:
     if not layout.split:
         return f"Each folder in {where} is a class: {counted}."
     counts = Counter(planned.split for planned in pictures)
-    parts = ", ".join(f"{layout.named(part)} {part} ({counts[part]:,})" for part in PARTS if part in layout.parts)
+    parts = ", ".join(
+        f"{layout.named(part)} {'are' if len(layout.parts[part]) > 1 else 'is'} {part} ({counts[part]:,})" for part in PARTS if part in layout.parts
+    )
     return f"The folders say which pictures are in which split: {parts}. {counted}."
 
 

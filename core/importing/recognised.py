@@ -43,7 +43,7 @@ class Corrections:
     rename: Mapping[str, str] = field(default_factory=dict)
     leave_out: Sequence[str] = ()
     own_splits: bool = True
-    groups: edits.Ways = "none"
+    groups: edits.Ways = "burst"
     label: str = ""
 
     @property

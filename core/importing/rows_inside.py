@@ -6,18 +6,24 @@ They are read a few rows at a time. Only the columns beside the pictures are rea
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from core.config.errors import ConfigError
 from core.config.limits import quoted
 from core.data import endings
+from core.data.endings import is_system
 from core.data.folders import Entry, shown
 from core.data.intake import UnreadableImage
 from core.data.layouts import split_kind
+from core.importing.archives import ERRORS, ArchiveTree
 from core.importing.tables import MOST_ROWS, Table, as_text
 from core.importing.trees import Read, Tree, checked
 
@@ -25,6 +31,9 @@ MOST_GROUP = 4_000_000_000
 """Bytes of the pictures of one row group, unpacked: what a library that writes Parquet keeps together."""
 
 MOST_FILES = 1_000
+
+SPARE = 50_000_000
+"""Bytes that are left free where files of an archive are unpacked."""
 
 AT_ONCE = 8
 """Rows whose pictures are in memory at a time."""
@@ -157,6 +166,41 @@ def tree_of(source: Path, column: str = "") -> RowsTree | None:
         paths = [source] if source.name.casefold().endswith(".parquet") and source.is_file() else []
     found = [rows for path in paths[:MOST_FILES] if (rows := _looked_at(path)) is not None]
     return RowsTree(source, found, column) if found else None
+
+
+@contextmanager
+def unpacked(tree: Tree, column: str = "") -> Iterator[RowsTree | None]:
+    """As `tree_of`, for Parquet files in an archive without pictures beside them: they lie unpacked in a temporary folder within the block.
+
+    Raises:
+        ConfigError: as `tree_of`; on `source`, where there is no room for them, or one is damaged.
+    """
+    files = tree.files if isinstance(tree, ArchiveTree) else []
+    tables = sorted(path for path in files if path.name.casefold().endswith(".parquet") and not is_system(path.name))[:MOST_FILES]
+    if not tables or any(tree.is_picture(path.name) and not is_system(path.name) for path in files):
+        yield None
+        return
+    with TemporaryDirectory(prefix="thaw-") as place:
+        found = [rows for number, path in enumerate(tables) if (rows := _looked_at(_copied(tree, path, Path(place, str(number))))) is not None]
+        yield RowsTree(tree.path, found, column) if found else None
+
+
+def _copied(tree: Tree, path: Path, folder: Path) -> Path:
+    """A file of an archive, unpacked: what it is called may say which split its rows are of."""
+    assert isinstance(tree, ArchiveTree)
+    remedy = "unpack the archive where there is room, and give the folder"
+    free = shutil.disk_usage(folder.parent).free
+    if tree.size(path) > free - SPARE:
+        what = f"{tree.name(path)} unpacks to {tree.size(path) / 1e6:,.0f} MB, and {max(free - SPARE, 0) / 1e6:,.0f} MB are free in {folder.parent}"
+        raise ConfigError("source", f"{what}; {remedy}")
+    folder.mkdir()
+    target = folder / re.sub(r"[^\w.-]", "_", path.name)[-100:]
+    try:
+        with target.open("wb") as stream:
+            tree.copy(path, stream)
+    except ERRORS as error:
+        raise ConfigError("source", f"{tree.name(path)} cannot be unpacked ({shown(str(error))[:120]}); {remedy}, or pack it anew") from None
+    return target
 
 
 def _beside_each_other(folder: Path) -> list[Path]:

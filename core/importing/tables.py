@@ -25,6 +25,9 @@ MOST_ROWS = 1_000_000
 LOOKED_AT = 2_000
 """Rows that are looked at to find out which column names the files."""
 
+FLAGGED = "class (its column says 1)"
+"""The label of a table that has a column for each class, as `unfolded` makes it."""
+
 ROLES = ("file", "label", "split", "group")
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -138,6 +141,40 @@ def choose(table: Table, given: Columns, known: Index) -> Columns:
     if found["split"] and not given.split and not _says_splits(table, found["split"]):
         found["split"] = ""
     return Columns(**found)
+
+
+def unfolded(table: Table, given: Columns, known: Index) -> Table:
+    """A table that has a column for each class (0 or 1, "one-hot") with a column `FLAGGED` more, which names the class; others as they are.
+
+    A row that says 1 twice becomes two, one that says it nowhere has no label: `match` refuses both, each with its reason.
+    """
+    named = [_by_name(table, role) for role in ("label", "split", "group")]
+    if given.label not in ("", FLAGGED) or (named[0] and not given.label):
+        return table
+    try:
+        file = table.column(given.file) if given.file else table.column(_file_column(table, known))
+    except ConfigError:  # `choose` says it
+        return table
+    taken = {file, *(table.column(name) for name in (*named[1:], given.split, given.group) if name)}
+    flags = [place for place, name in enumerate(table.columns) if place not in taken and _is_flag(name, {row[place].strip() for row in table.rows})]
+    if len(flags) < 2:
+        return table
+    rows = []
+    for row in table.rows:
+        classes = [table.columns[place] for place in flags if row[place].strip().casefold() in _YES] or [""]
+        rows += [(*row, name) for name in classes]
+    names = some([quoted(table.columns[place]) for place in flags], 4)
+    note = f"{table.file} has a column for each class ({names}): a picture is of the one that says 1."
+    return Table(table.file, (*table.columns, FLAGGED), tuple(rows), (*table.notes, note))
+
+
+_YES, _NO = frozenset(("1", "1.0", "true")), frozenset(("", "0", "0.0", "false"))
+
+
+def _is_flag(name: str, values: set[str]) -> bool:
+    """Whether a column says of each row whether it is of the class that it is called by. `is_train` speaks of a split."""
+    said = {value.casefold() for value in values}
+    return said <= _YES | _NO and bool(said & _YES) and not split_kind(_plain(name).removeprefix("is_"))
 
 
 class Index:
@@ -303,6 +340,8 @@ def _file_column(table: Table, known: Index) -> str:
 
 
 def _label_column(table: Table, found: Mapping[str, str]) -> str:
+    if FLAGGED in table.columns:
+        return FLAGGED
     named = _by_name(table, "label")
     if named and named not in found.values():
         return named

@@ -15,7 +15,7 @@ from core.versions import naming
 from core.versions.version import SPLITS, Item, Version
 
 Edited = tuple[tuple[str, ...], tuple[Item, ...]]
-Ways = Literal["folder", "stem", "none"]
+Ways = Literal["none", "burst", "folder", "stem"]
 
 
 def relabel(version: Version, pictures: Set[str], label: str) -> Edited:
@@ -80,7 +80,7 @@ def group(version: Version, way: Ways) -> Edited:
 
     Args:
         way: "folder", the folder that a picture lies in (`cats/patient7/2.jpg`); "stem", the file's name without the number at its end
-            (`patient7_002.jpg`, a burst, frames of a video); "none", no groups.
+            (`patient7_002.jpg`, a burst, frames of a video); "burst", the same for bursts of the screen's webcam alone; "none", no groups.
     """
     return version.classes, tuple(item._replace(group=group_of(item.name, way)) for item in version.items)
 
@@ -90,10 +90,14 @@ def group_of(name: str, way: Ways) -> str:
     folder, _, file = name.rpartition("/")
     if way == "folder":
         return folder
-    if way == "none":
+    if way == "none" or (way == "burst" and not _BURST.match(file)):
         return ""
     stem = file.rpartition(".")[0] or file
     return re.sub(r"[\W_]*(frame|img|image|pic)?[\W_]*\d+\W*$", "", stem, flags=re.IGNORECASE)
+
+
+_BURST = re.compile(r"webcam-\d{17}_\d+\b")
+"""What `webcam.js` calls the pictures of a burst: its moment, and their number in it."""
 
 
 def _each(version: Version, pictures: Set[str], changed: Callable[[Item], Item]) -> tuple[Item, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +27,12 @@ from core.machine.home import Home
 
 SIDE = 16
 QUIET = images.How(SIDE)
+
+
+@pytest.fixture(autouse=True)
+def settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread is left that a test would have to wait for."""
+    monkeypatch.setattr(pool, "_settle_later", pool.settle)
 
 
 def paint(path: Path, number: int, size: tuple[int, int] = (40, 32)) -> Path:
@@ -169,7 +176,7 @@ def _die_at(home: Home, files: list[Path], last: Path) -> None:
 
 
 def _shards(home: Home) -> int:
-    return len(list((home.cache / "decoded").glob("*/*.index")))
+    return len(list((home.cache / "decoded").glob("*/*.index*")))
 
 
 def test_two_processes_that_ask_at_once_decode_each_picture_once(tmp_path: Path, home: Home) -> None:
@@ -230,6 +237,29 @@ def test_an_index_that_is_damaged_or_whose_pixels_are_cut_off_counts_for_nothing
     next(cut.folder.glob("*.uint8")).write_bytes(b"short")
     next(damaged.folder.glob("*.index")).write_bytes(b"no index")
     assert [len(one.missing(["ab" * 32])) for one in three_pools] == [1, 1, 0]
+
+
+def test_pixels_that_are_not_on_the_disk_yet_are_believed_until_the_machine_is_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_settle_later", lambda folder: None)
+    monkeypatch.setattr(pool, "_boot", lambda: "first")
+    one = Pool(tmp_path / "decoded" / "one")
+    for digest in ("ab" * 32, "cd" * 32):
+        with one.adding(quiet), one.writer() as writer:
+            writer.add(digest, Pixels(np.zeros((10, 10, 3), np.uint8), 10, 0.0, False))
+    assert one.missing(["ab" * 32, "cd" * 32]) == []
+    lost = min(one.folder.glob("*.index-first"))
+    kept = lost.with_name("kept")
+    lost.rename(kept)
+    pool.settle(one.folder)
+    kept.rename(lost)
+
+    monkeypatch.setattr(pool, "_boot", lambda: "second")
+    assert one.missing(["ab" * 32, "cd" * 32]) == [0], "the other one was settled, and has no mark any more"
+    old = time.time() - 2 * pool.DAY
+    for path in one.folder.glob("*"):
+        os.utime(path, (old, old))
+    forget_oldest(one.folder.parent, keep=[])
+    assert sorted(path.suffix for path in one.folder.iterdir() if path.suffix) == [".index", ".uint8"], "what nobody believes any more is gone"
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.config import ConfigError
+from core.data.own import divided
 from core.importing.plan import Corrections, Plan, plan
 from core.machine.home import Home
 from tests.importing.importing_cases import PACKERS, classes, folder, imported, picture, tarred, zipped
@@ -149,6 +150,21 @@ def test_groups_come_from_names_and_torn_ones_are_said(tmp_path: Path, home: Hom
     assert any("2 groups are in more than one split (p1, p2)" in note for note in found.notes)
     version, _ = imported(home, tmp_path / "data", groups="stem", own_splits=False)
     assert {item.group for item in version.items} == {"p1", "p2"}
+
+
+@pytest.mark.parametrize(("bursts", "together"), [(2, False), (4, True)])
+def test_a_burst_of_the_webcam_is_kept_together_where_a_run_can_still_be_measured(tmp_path: Path, home: Home, bursts: int, together: bool) -> None:
+    shots = {
+        f"{label}/webcam-2026113002201{place}{burst:03}_{number:03}.jpg": picture(100 * burst + 10 * place + number, "JPEG", (8, 8))
+        for burst in range(bursts) for place, label in enumerate(("ball", "clock")) for number in range(5)
+    }  # fmt: skip
+    version, report = imported(home, folder(tmp_path / "classes", shots))
+    assert len({item.group for item in version.items}) == (2 * bursts if together else 1)
+    said = "Pictures of 8 bursts of the webcam" if together else r"Too few bursts of the webcam to set whole ones aside (ball 2, clock 2)"
+    assert any(said in note for note in report.notes)
+    parts = divided(version)
+    assert not together or not {item.group for item in parts["test"]} & {item.group for item in parts["train"]}
+    assert not any(item.group for item in imported(home, tmp_path / "classes", "apart", groups="none")[0].items)
 
 
 def test_classes_that_differ_in_case_alone_are_said(tmp_path: Path) -> None:

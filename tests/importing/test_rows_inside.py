@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from core.data.layouts import CLASSES
 from core.importing import rows_inside
 from core.importing.plan import Corrections, plan
 from core.machine.home import Home
-from tests.importing.importing_cases import folder, imported, picture, reasons, zipped
+from tests.importing.importing_cases import Files, folder, imported, picture, reasons, tarred, zipped
 
 NAMES = json.dumps({"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}, "image": {"_type": "Image"}}}})
 
@@ -82,10 +83,27 @@ def test_files_of_pictures_that_cannot_be_used_are_refused(tmp_path: Path, conte
         plan(folder(tmp_path, {"all.parquet": content}) / "all.parquet")
 
 
-def test_a_file_that_keeps_far_too_much_together_is_refused_and_one_in_an_archive_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("packed", [zipped, tarred])
+def test_files_in_an_archive_are_read_and_nothing_is_left_of_them(
+    tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch, packed: Callable[[Path, Files], Path]
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    inside = {
+        f"set/data/{part}-00000.parquet": rows(PICTURES[first:last], label=LABELS[first:last])
+        for part, first, last in (("train", 0, 4), ("test", 4, 6))
+    }
+    version, report = imported(home, packed(tmp_path / "packed", {**inside, "__MACOSX/data/._train.parquet": b"junk", "README.md": b"x"}))
+    assert (version.classes, version.counts["train"], version.counts["test"]) == (("cat", "dog"), (2, 2), (1, 1))
+    assert report.skipped == []
+    assert list((tmp_path / "temporary").iterdir()) == []
+    monkeypatch.setattr(rows_inside, "SPARE", 10**18)
+    with pytest.raises(ConfigError, match="unpacks to 0 MB, and 0 MB are free in .*; unpack the archive where there is room"):
+        plan(packed(tmp_path / "again", inside))
+
+
+def test_a_file_that_keeps_far_too_much_together_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"all.parquet": rows(PICTURES, label=LABELS)}
-    with pytest.raises(ConfigError, match=r"What is packed in it \(all.parquet\) is not looked into: unpack it"):
-        plan(zipped(tmp_path / "packed", files))
     monkeypatch.setattr(rows_inside, "MOST_GROUP", 1_000)
     with pytest.raises(ConfigError, match="in one row group, more than 0 GB; write it anew with smaller ones"):
         plan(folder(tmp_path / "data", files))

@@ -11,6 +11,7 @@ import pytest
 
 from core.config import ConfigError
 from core.importing.plan import Corrections, plan
+from core.importing.tables import FLAGGED
 from core.machine.home import Home
 from tests.importing.importing_cases import PACKERS, folder, imported, picture, reasons, zipped
 
@@ -138,6 +139,17 @@ def test_tables_that_say_nothing_are_refused_with_a_remedy(tmp_path: Path, conte
     with pytest.raises(ConfigError, match=said) as caught:
         plan(zipped(tmp_path / "data", {**PICTURES, "labels.csv": content}), Corrections(reading="table=labels.csv"))
     assert caught.value.field in ("source", "columns")
+
+
+def test_a_column_for_each_class_is_read_and_a_row_of_none_or_two_refused(tmp_path: Path, home: Home) -> None:
+    rows = b"image,Cat,Dog,is_train,age\n0.png,1.0,0.0,1,3\n1.png,0,1,1,5\n2.png,1,1,0,3\n3.png,0,,0,1\n"
+    data = zipped(tmp_path / "data", {**PICTURES, "labels.csv": rows})
+    version, report = imported(home, data)
+    assert [(item.name, item.label) for item in version.items] == [("images/0.png", "Cat"), ("images/1.png", "Dog")]
+    assert reasons(report) == {"images/2.png": "the table gives it 'Cat', 'Dog'", "3.png": "the table gives it no label"}
+    assert any("has a column for each class ('Cat', 'Dog'): a picture is of the one that says 1" in note for note in report.notes)
+    assert plan(data, Corrections(label_column="age")).becoming == ("1", "3", "5"), "another column can be named"
+    assert plan(data, Corrections(label_column=FLAGGED)).becoming == ("Cat", "Dog")
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:

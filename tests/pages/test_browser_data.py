@@ -85,7 +85,7 @@ def test_dragged_files_become_classes_a_dataset_and_a_run(server: Server, page: 
     expect(page.get_by_text("2 classes · 60 pictures")).to_be_visible()
 
     page.get_by_role("button", name="Look at what it is").click()
-    expect(page.get_by_role("heading", name="Each folder in classes/ is a class")).to_be_visible()
+    expect(page.get_by_role("heading", name="The classes that you made: 'blue', 'red'.")).to_be_visible()
     called = page.get_by_role("textbox", name="Name of the dataset")
     expect(called).to_have_value("blue and red")
     called.fill("two colours")

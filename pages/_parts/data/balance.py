@@ -69,8 +69,15 @@ def _shapes(version: Version) -> None:
         sides_figure([item.width for item in known], [item.height for item in known]), key="data_sides", config={"displayModeBar": False}
     )
     square = int(((found > 0.95) & (found < 1.05)).sum())
-    common = ", ".join(f"{size} ({count:,})" for size, count in sizes(version, 4))
-    st.markdown(words.plain(f"{square:,} of {len(found):,} pictures are square or nearly so. The commonest sizes: {common}."))
+    st.markdown(words.plain(f"{square:,} of {len(found):,} pictures are square or nearly so. {common_sizes(version)}"))
+
+
+def common_sizes(version: Version) -> str:
+    """Which sizes, in pixels, many pictures have."""
+    common = [(size, count) for size, count in sizes(version, 4) if count > 1]
+    if not common:
+        return "No two are of one size."
+    return f"The commonest sizes: {', '.join(f'{size} px ({count:,})' for size, count in common)}."
 
 
 def _fit(shared: Services, version: Version) -> None:

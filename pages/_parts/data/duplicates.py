@@ -55,14 +55,14 @@ def show(shared: Services, version: Version) -> None:
     if st.session_state.get(_KIND) not in counts:
         st.session_state[_KIND] = next(iter(counts))
     st.segmented_control("What is wrong", list(counts), key=_KIND, required=True, format_func=lambda each: TITLES[each][0])
-    st.caption(" · ".join(f"{TITLES[each][0].lower()}: {count:,}" for each, count in counts.items()))
+    st.caption(" · ".join(f"{TITLES[each][0]}: {'1 group' if count == 1 else f'{count:,} groups'}" for each, count in counts.items()))
     kind = str(st.session_state[_KIND])
     st.markdown(TITLES[kind][1])
     groups = found.of(kind)
     editable = version.number == shelf.newest(shared.home, version.dataset).number
-    if editable:
+    if editable and len(groups) > 1:
         _all_at_once(shared, version, kind, groups)
-    else:
+    elif not editable:
         st.info("An older version stays as it is; restore it to change it.", icon=":material/history:")
     at = {group.pictures: number for number, group in enumerate(found.groups)}
     rows = [row(version, group, at[group.pictures], kind, editable) for group in groups[:SENT]]

@@ -10,6 +10,7 @@ import streamlit as st
 from core.config import ConfigError
 from core.importing import desk
 from core.importing.desk import Job
+from core.importing.job import sweep_all
 from core.importing.recognised import Corrections, Plan
 from core.machine.home import Home
 from core.staging import staging
@@ -107,7 +108,8 @@ def _progress(shared: Services, job: str) -> None:
     told = words.plain(words.sentence(state.text).rstrip("."))
     if state.of:
         left = f" · {words.duration(state.seconds_left)} left" if state.seconds_left is not None else ""
-        told += f": {state.done:,} of {state.of:,} pictures · {state.rate:,.0f} a second{left}"
+        rate = f" · {state.rate:,.0f} a second" if state.rate else ""
+        told += f": {state.done:,} of {state.of:,} pictures{rate}{left}"
     st.progress(min(1.0, share), text=told)
     st.button("Cancel", key="data_import_cancel", icon=":material/close:", on_click=desk.cancel, args=(shared.home, job))
     st.caption("It goes on while you look at other pages, or close this one. Nothing is kept of one that is cancelled.")
@@ -138,6 +140,7 @@ def _not_done(shared: Services, state: Job) -> None:
     if state.state == "cancelled":
         st.info("The import was cancelled, and nothing of it was kept.", icon=":material/close:")
     else:
+        sweep_all(shared.home)  # one that was killed could not tidy up
         st.error(words.plain(words.sentence(state.message)), title="Nothing was imported", icon=":material/error:")
     here = _staging_of(shared.home, state.id)
     st.button("Back to the plan", key="data_import_back", icon=":material/arrow_back:", on_click=_back, args=(shared, state.id, here))

@@ -68,7 +68,7 @@ def _dataset(version: Version, items: Sequence[Item], found: Loading) -> None:
     left, right = st.columns([3, 9], gap="large")
     item = items[found.index]
     with left:
-        st.html(drawn.tiles([drawn.Tile(item.label, item.name, found.picture)], found.sample_shape[-1] <= drawn.SIDE))
+        st.html(drawn.tiles([drawn.Tile(item.label, item.name, found.picture)], found.sample_shape[-1] <= drawn.SIDE, alone=True))
     with right:
         st.number_input("index", 0.0, float(found.length - 1), step=1.0, format="%g", key=_INDEX)
         st.markdown(f"`len(dataset)` is **{found.length:,}**.")

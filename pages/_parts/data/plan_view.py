@@ -11,6 +11,8 @@ from typing import Any
 import streamlit as st
 
 from core.config import ConfigError
+from core.config.limits import quoted
+from core.data.folders import some
 from core.importing.plan import plan
 from core.importing.recognised import FLAT, Corrections, Plan
 from core.importing.tables import ROLES
@@ -26,9 +28,15 @@ from pages._parts.shared.services import Services
 TICK = 0.5
 """Seconds between looks while a large source is looked through."""
 
-GROUPS: Mapping[str, str] = {"none": "nothing", "stem": "names that differ in their last number", "folder": "pictures of one folder"}
+GROUPS: Mapping[str, str] = {
+    "burst": "bursts of the webcam, else nothing",
+    "none": "nothing",
+    "stem": "names that differ in their last number",
+    "folder": "pictures of one folder",
+}
 
 _looks: Looks[Plan | ConfigError] = Looks(at_most=0.5)
+_UNSPLIT = "Pictures of no split"
 _READING, _LABEL, _SPLITS, _GROUPS = "data_plan_reading", "data_plan_label", "data_plan_splits", "data_plan_groups"
 
 
@@ -48,7 +56,7 @@ def show(shared: Services, here: str) -> None:
     elif isinstance(found, ConfigError):
         _refused(shared, here, corrections, found)
     else:
-        _draw(shared, here, corrections, found)
+        _draw(shared, here, source, corrections, found)
 
 
 def _find(source: Path, corrections: Corrections) -> Plan | ConfigError:
@@ -111,11 +119,13 @@ def _ask_label(shared: Services, here: str, corrections: Corrections) -> None:
     )
 
 
-def _draw(shared: Services, here: str, corrections: Corrections, found: Plan) -> None:
+def _draw(shared: Services, here: str, source: Path, corrections: Corrections, found: Plan) -> None:
     if found.question:
         st.warning(words.plain(words.sentence(found.question)), title="It can be read in more than one way", icon=":material/rule_folder:")
     else:
-        st.markdown(f"#### {words.plain(found.sentence)}")
+        made_here = source == staging.folder(shared.home, here) / "classes"  # its person made no folders
+        sentence = f"The classes that you made: {some([quoted(each.name) for each in found.classes], 6)}." if made_here else found.sentence
+        st.markdown(f"#### {words.plain(sentence)}")
         splits = ", ".join(f"{count:,} {split or 'not split yet'}" for split, count in found.splits.items())
         st.caption(f"{found.images:,} pictures, {telling.size(found.bytes)} · {words.plain(splits)}")
     _ask_reading(shared, here, corrections, found)
@@ -173,16 +183,16 @@ def _ask_classes(shared: Services, here: str, corrections: Corrections, found: P
     used = [split for split in (*SPLITS, "") if any(each.counts.get(split) for each in found.classes)]
     if base_key not in st.session_state or key not in st.session_state:
         rows = [{"Take": bool(each.becomes), "Class": each.name, "Becomes": each.becomes or each.name} for each in found.classes]
-        counts = [{split or "no split": each.counts.get(split, 0) for split in used} for each in found.classes]
+        counts = [{split or _UNSPLIT: each.counts.get(split, 0) for split in used} for each in found.classes]
         st.session_state[base_key] = [{**row, **count} for row, count in zip(rows, counts, strict=True)]
     st.data_editor(
         st.session_state[base_key],
         key=key,
         hide_index=True,
         num_rows="fixed",
-        disabled=["Class", *[split or "no split" for split in used]],
+        disabled=["Class", *[split or _UNSPLIT for split in used]],
         width="stretch",
-        height=min(38 * (len(names) + 1) + 4, 460),
+        height=min(35 * (len(names) + 1) + 3, 460),
         on_change=_edit_classes,
         args=(shared, here, corrections, key, names),
     )

@@ -61,7 +61,7 @@ async def arrive(request: Request) -> Response:
     said = int(request.headers.get("content-length") or 0)
     free = shutil.disk_usage(home.path).free
     if said > LARGEST or said > free - SPARE:
-        return _refused(507, f"{name}: {said / 1e6:,.0f} MB do not fit, {free / 1e6:,.0f} MB are free where Thaw keeps its data; free some space")
+        return _refused(507, f"its {said / 1e6:,.0f} MB do not fit, {free / 1e6:,.0f} MB are free where Thaw keeps its data; free some space")
     place = (home, request.path_params["staging"], request.query_params.get("class"), name)
     if 0 < said <= CHUNK:  # most pictures: one step in a thread in place of four
         data = await request.body()

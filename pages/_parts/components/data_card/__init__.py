@@ -76,9 +76,14 @@ def names(classes: Sequence[str]) -> str:
     return _list([f'<li><span class="name" title="{escape(name)}">{escape(name)}</span></li>' for name in classes], "names")
 
 
-def tiles(shown: Sequence[Tile], pixelated: bool) -> str:
-    """Pictures side by side. `pixelated`: each of their pixels is to be seen."""
-    return _card("".join(map(_tile, shown)), "ul", f"tiles{' pixelated' if pixelated else ''}", ' aria-label="Pictures as the model will see them"')
+def tiles(shown: Sequence[Tile], pixelated: bool, alone: bool = False) -> str:
+    """Pictures side by side. `pixelated`: each of their pixels is to be seen; `alone`: a single one, as large as there is room for."""
+    return _card(
+        "".join(map(_tile, shown)),
+        "ul",
+        f"tiles{' pixelated' if pixelated else ''}{' single' if alone else ''}",
+        ' aria-label="Pictures as the model will see them"',
+    )
 
 
 def waiting(count: int) -> str:

@@ -155,7 +155,7 @@ class Gallery {
   // Where tiles are
 
   laid(anew = false) {
-    const width = this.view.clientWidth;
+    const width = this.space.clientWidth; // within the padding of what scrolls
     if (!width || !this.list) return;
     this.columns = Math.max(1, Math.floor((width + GAP) / (TILE + GAP)));
     this.step = (width + GAP) / this.columns;
