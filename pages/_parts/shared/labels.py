@@ -61,8 +61,7 @@ def head(shared: Services, titled: str | None = None) -> None:
     Args:
         titled: the run whose heading is on this page, and with it the way back for that one.
     """
-    if titled is None:
-        st.html(_LISTS)
+    st.html(_LISTS)
     undo(shared, titled)
     asked: _Asked | None = st.session_state.get(_ASKED)
     if asked is None:
