@@ -50,6 +50,14 @@ def test_text_can_be_read_in_both_themes(name: str) -> None:
         assert contrast(theme[colour], ground) >= 4.5, colour
 
 
+def test_the_outline_of_what_is_not_chosen_is_seen() -> None:
+    sheet = (ROOT / "pages/_parts/shared/screens.css").read_text()
+    found = re.search(r"stRadioOption.*border-color: light-dark\((#\w{6}), (#\w{6})\)", sheet)
+    assert found is not None
+    for place, name in enumerate(("light", "dark"), 1):
+        assert min(contrast(found[place], THEME[name][ground]) for ground in ("backgroundColor", "secondaryBackgroundColor")) >= 3
+
+
 def test_what_is_said_while_the_server_is_gone_can_be_read_without_its_theme() -> None:
     sheet = (ROOT / "pages/_parts/components/server_gone/server_gone.css").read_text()
     ground, text = (re.search(rf"[ ;]{name}: light-dark\((#\w{{6}}), (#\w{{6}})\)", sheet) for name in ("background", "color"))
