@@ -52,9 +52,13 @@ class _Collecting(Walk):
     """A walk that keeps which pictures are left out, and why."""
 
     refused: list[Refused]
+    table: Path | None = None
+    """What says what the pictures show: no picture, and not left out either."""
 
     def leave(self, reason: str, name: str, entry: Any) -> None:
         """See `Walk`."""
+        if self.table is not None and Path(entry.path) == self.table:
+            return
         super().leave(reason, name, entry)
         said = _LEFT.get(reason)
         if said and isinstance(self.folders, Tree):
@@ -103,7 +107,7 @@ def _of_layout(tree: Tree, layout: Layout, table: Path | None, progress: Progres
 
 def _of_table(tree: Tree, path: Path, corrections: Corrections, progress: Progress) -> Recognised:
     table = tables.table_of(tree, path)
-    walk = _everything(tree, progress)
+    walk = _everything(tree, progress, path)
     known = tables.Index(tree, sorted(path for files in walk.files.values() for path in files))
     table = tables.unfolded(table, corrections.columns, known)
     columns = tables.choose(table, corrections.columns, known)
@@ -166,12 +170,12 @@ def _flat(tree: Tree, corrections: Corrections, progress: Progress) -> Recognise
     return Recognised(plan, tree, pictures, tuple(walk.refused))
 
 
-def _everything(tree: Tree, progress: Progress) -> _Collecting:
+def _everything(tree: Tree, progress: Progress, table: Path | None = None) -> _Collecting:
     """All pictures of a tree, wherever they lie."""
     top = tree.root.parent
     layout = Layout(tree.root, {"train": (top,)}, (shown(tree.root.name),), (tree.root.name,))
     walk = _Collecting(layout, progress, folders=tree, strict=False)
-    walk.refused = []
+    walk.refused, walk.table = [], table
     files = walk.files.setdefault((top, tree.root.name), [])
     below = [tree.root]
     while below:
