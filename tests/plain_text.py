@@ -21,6 +21,7 @@ NUMBERS_AND_OWN_WORDS = {
     # words.py
     "plain", "code", "percent", "figure", "duration", "ago", "field",
     # of numbers, dates and our own words alone
+    "counted_pictures",
     "amount", "difference", "in_other_words", "interval", "len", "milliseconds", "p_value", "size", "where_hot", "cores", "round", "min", "max",
     "sum",
     "int", "calibration", "python_version",

@@ -79,7 +79,10 @@ class Doubts:
     @property
     def sentence(self) -> str:
         """How many there are, and how sure that is."""
-        if self.model.startswith(RUN):
+        judge = "run" if self.model.startswith(RUN) else "head"
+        if not self.found:
+            return f"None of {self.judged:,} labels is doubted. The {judge} that judges them agrees with {100 * self.right:.1f} % of them."
+        if judge == "run":
             what = f"{len(self.found):,} of {self.judged:,} labels of the validation pictures are doubted"
             return f"{what}. The run agrees with {100 * self.right:.1f} % of them, so some of its doubts are its own mistakes."
         low, high = min(self.counts), max(self.counts)

@@ -219,6 +219,11 @@ def shown(name: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in os.fsencode(name).decode("utf-8", "replace"))
 
 
+def counted_pictures(count: int) -> str:
+    """So many of them: '1 picture', '1,200 pictures'."""
+    return "1 picture" if count == 1 else f"{count:,} pictures"
+
+
 def some(names: Sequence[str], shown_at_most: int = 3) -> str:
     """The first of some names, and how many more there are."""
     rest = len(names) - shown_at_most

@@ -19,7 +19,7 @@ from PIL import Image
 
 from core.data.decoding import FORMATS, File, Fit, fitted, sparing_notes
 from core.data.endings import is_picture
-from core.data.folders import Folders, shown, some
+from core.data.folders import Folders, counted_pictures, shown, some
 from core.data.intake import UnreadableImage, check_size, decode, readable
 from core.data.layouts import Layout, Part
 from core.data.sources import Source
@@ -184,7 +184,7 @@ def oddities(classes: Sequence[str], counts: Mapping[Part, Sequence[int]], batch
     every = learn + validate + test
     said = []
     if batch is not None and batch > learn.sum():
-        said.append(f"{_pictures_of(int(learn.sum()))} to learn from, fewer than one batch of {batch:,}.")
+        said.append(f"{counted_pictures(int(learn.sum()))} to learn from, fewer than one batch of {batch:,}.")
     if len(lone := [name for name, count in zip(classes, every, strict=True) if count == 1]):
         said.append(f"A single picture of {some(lone)}: it can be learned from, not measured.")
     for what, which, there in (("validate", "validation", validate), ("test", "test", test)):
@@ -204,7 +204,3 @@ def damage(sights: Sequence[Sight]) -> str:
     """That some of the pictures that were looked at cannot be read, as a sentence; empty where all can."""
     broken = [f"{sight.name} ({sight.problem})" for sight in sights if sight.damaged]
     return f"{len(broken)} of the {len(sights)} pictures that were looked at cannot be read and will be left out: {some(broken)}." if broken else ""
-
-
-def _pictures_of(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count:,} pictures"

@@ -186,8 +186,9 @@ def settle(folder: Path) -> None:
         try:
             with marked.with_suffix(".uint8").open("rb+") as pixels:
                 os.fsync(pixels.fileno())
+            told = marked.read_bytes()  # gone, where the shard was forgotten meanwhile
             with written_whole(marked.with_suffix(".index")) as index:
-                index.write(marked.read_bytes())
+                index.write(told)
         except OSError:  # forgotten meanwhile, or a disk that fails
             pass
         with suppress(OSError):

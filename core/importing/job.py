@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config.errors import Cancelled, ConfigError
-from core.data.folders import shown
+from core.data.folders import counted_pictures, shown
 from core.data.intake import UnreadableImage
 from core.importing.pictures import Taken, take
 from core.importing.plan import Corrections, Planned, Recognised, recognised
@@ -287,7 +287,7 @@ def _commit(home: Home, name: str, staging: Path, found: Recognised, items: list
             place = folder / shelf.place_of(item.sha256, item.ending)
             place.parent.mkdir(parents=True, exist_ok=True)
             (staging / shelf.place_of(item.sha256, item.ending)).replace(place)
-        said = note or f"{len(new):,} {'picture' if len(new) == 1 else 'pictures'} added from {Path(found.plan.source).name}."
+        said = note or f"{counted_pictures(len(new))} added from {Path(found.plan.source).name}."
         classes, every = edits.add(last, new)
         return shelf.write_into(
             folder, classes, every, said, last.number, fit=last.fit, split_note=last.split_note or _split_note(every), report=report.to_json()

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.config.errors import ConfigError
 from core.config.limits import quoted
-from core.data.folders import shown, some
+from core.data.folders import counted_pictures, shown, some
 from core.data.layouts import CLASSES, PARTS, Choice, Layout, LayoutQuestion, layout_in
 from core.data.sources import Progress
 from core.data.stock import Walk
@@ -52,9 +52,13 @@ class _Collecting(Walk):
     """A walk that keeps which pictures are left out, and why."""
 
     refused: list[Refused]
+    table: Path | None = None
+    """What says what the pictures show: no picture, and not left out either."""
 
     def leave(self, reason: str, name: str, entry: Any) -> None:
         """See `Walk`."""
+        if self.table is not None and Path(entry.path) == self.table:
+            return
         super().leave(reason, name, entry)
         said = _LEFT.get(reason)
         if said and isinstance(self.folders, Tree):
@@ -103,7 +107,7 @@ def _of_layout(tree: Tree, layout: Layout, table: Path | None, progress: Progres
 
 def _of_table(tree: Tree, path: Path, corrections: Corrections, progress: Progress) -> Recognised:
     table = tables.table_of(tree, path)
-    walk = _everything(tree, progress)
+    walk = _everything(tree, progress, path)
     known = tables.Index(tree, sorted(path for files in walk.files.values() for path in files))
     table = tables.unfolded(table, corrections.columns, known)
     columns = tables.choose(table, corrections.columns, known)
@@ -141,7 +145,7 @@ def _of_matched(tree: Tree, table: Table, columns: Columns, matched: Matched, re
     used += [f"{quoted(columns.split)} its split"] if columns.split else []
     used += [f"{quoted(columns.group)} its group"] if columns.group else []
     classes = sorted({row.label for row in matched.rows}, key=naming.people_order)
-    sentence = f"{reading.meaning}: {', '.join(used)}. {_counted(len(pictures))} of {len(classes):,} classes ({some(classes, 4)})."
+    sentence = f"{reading.meaning}: {', '.join(used)}. {counted_pictures(len(pictures))} of {len(classes):,} classes ({some(classes, 4)})."
     if all(tables._number(name) is not None for name in classes):
         matched.notes.append(f"The labels are numbers ({some(classes, 4)}): classes are called so, and can be renamed.")
     sentence = sentence[0].upper() + sentence[1:] if isinstance(tree, RowsTree) else sentence
@@ -160,18 +164,18 @@ def _flat(tree: Tree, corrections: Corrections, progress: Progress) -> Recognise
     label = corrections.label.strip()
     pictures = tuple(Planned(path, label, "", "") for path in files)
     said = tuple(left.sentence for left in walk.left_out())
-    every = "The picture is" if len(pictures) == 1 else f"All {_counted(len(pictures))} are"
+    every = "The picture is" if len(pictures) == 1 else f"All {counted_pictures(len(pictures))} are"
     sentence = f"{every} taken as of the class {quoted(label)}."
     plan = Plan("", tree.kind, sentence, FLAT, (Choice(FLAT, f"all pictures are of the class {label}"),), left_out=said)
     return Recognised(plan, tree, pictures, tuple(walk.refused))
 
 
-def _everything(tree: Tree, progress: Progress) -> _Collecting:
+def _everything(tree: Tree, progress: Progress, table: Path | None = None) -> _Collecting:
     """All pictures of a tree, wherever they lie."""
     top = tree.root.parent
     layout = Layout(tree.root, {"train": (top,)}, (shown(tree.root.name),), (tree.root.name,))
     walk = _Collecting(layout, progress, folders=tree, strict=False)
-    walk.refused = []
+    walk.refused, walk.table = [], table
     files = walk.files.setdefault((top, tree.root.name), [])
     below = [tree.root]
     while below:
@@ -243,7 +247,7 @@ def _meaning(layout: Layout) -> str:
 
 def _sentence(layout: Layout, pictures: Sequence[Planned]) -> str:
     classes = list(dict.fromkeys(sorted((planned.label for planned in pictures), key=naming.people_order)))
-    counted = f"{_counted(len(pictures))} of {len(classes):,} classes ({some(classes, 4)})"
+    counted = f"{counted_pictures(len(pictures))} of {len(classes):,} classes ({some(classes, 4)})"
     where = layout.named("train")
     if not layout.split:
         return f"Each folder in {where} is a class: {counted}."
@@ -252,7 +256,3 @@ def _sentence(layout: Layout, pictures: Sequence[Planned]) -> str:
         f"{layout.named(part)} {'are' if len(layout.parts[part]) > 1 else 'is'} {part} ({counts[part]:,})" for part in PARTS if part in layout.parts
     )
     return f"The folders say which pictures are in which split: {parts}. {counted}."
-
-
-def _counted(number: int) -> str:
-    return "1 picture" if number == 1 else f"{number:,} pictures"

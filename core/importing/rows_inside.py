@@ -6,6 +6,7 @@ They are read a few rows at a time. Only the columns beside the pictures are rea
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
+
+import psutil
 
 from core.config.errors import ConfigError
 from core.config.limits import quoted
@@ -180,9 +183,21 @@ def unpacked(tree: Tree, column: str = "") -> Iterator[RowsTree | None]:
     if not tables or any(tree.is_picture(path.name) and not is_system(path.name) for path in files):
         yield None
         return
-    with TemporaryDirectory(prefix="thaw-") as place:
+    _sweep()
+    with TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as place:
         found = [rows for number, path in enumerate(tables) if (rows := _looked_at(_copied(tree, path, Path(place, str(number))))) is not None]
         yield RowsTree(tree.path, found, column) if found else None
+
+
+_PREFIX = "thaw-rows-"
+
+
+def _sweep() -> None:
+    """Remove what processes left unpacked that were killed."""
+    for left in Path(gettempdir()).glob(f"{_PREFIX}*-*"):
+        process = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _copied(tree: Tree, path: Path, folder: Path) -> Path:

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 from core.config import ConfigError
 from core.config.limits import quoted
+from core.data.folders import counted_pictures
 from core.machine.files import written_whole
 from core.machine.home import Home
 from core.staging.file_names import class_name, file_name, inner_path
@@ -212,7 +213,7 @@ def take_out(home: Home, staging: str, class_: str, names: tuple[str, ...] | Non
                 moved += 1
         if names is None:
             before.rmdir()
-        told = f"the class {before.name}" if names is None else "1 picture" if moved == 1 else f"{moved:,} pictures"
+        told = f"the class {before.name}" if names is None else counted_pictures(moved)
         with written_whole(out / "what.json") as written:
             written.write(json.dumps({"class": before.name, "told": told}).encode())
     _touch(place)

@@ -30,6 +30,8 @@ def split_up(version: Version, shares: Mapping[str, float], seed: int, by_group:
     units.sort(key=len, reverse=True)  # whatever is large is placed while there is room for it
     places = _placed(version.items, units, shares, stratified)
     _see_that_classes_train(version.items, units, places)
+    if stratified:
+        _see_that_classes_are_measured(version.items, units, places, [split for split in SPLITS[1:] if shares.get(split)])
     split_of = {member: places[number] for number, unit in enumerate(units) for member in unit}
     return version.classes, tuple(item._replace(split=split_of[number]) for number, item in enumerate(version.items))
 
@@ -108,3 +110,28 @@ def _see_that_classes_train(items: Sequence[Item], units: Sequence[Sequence[int]
             (number for number, unit in enumerate(units) if any(items[member].label == label for member in unit)), key=lambda at: len(units[at])
         )
         places[smallest] = "train"
+
+
+def _see_that_classes_are_measured(items: Sequence[Item], units: Sequence[Sequence[int]], places: list[str], splits: Sequence[str]) -> None:
+    """Move the smallest group of a class into a split that has none of it, where at least two of each of its classes are left to train on.
+
+    Of four bursts of a class, three would train and one validate, and nothing would test: shares count for less than that.
+    """
+    having: dict[str, list[int]] = defaultdict(list)
+    labels = [sorted({items[place].label for place in unit}) for unit in units]
+    for number, found in enumerate(labels):
+        for label in found:
+            having[label].append(number)
+    training = Counter(label for number, found in enumerate(labels) if places[number] == "train" for label in found)
+    for label, split in ((label, split) for label in sorted(having) for split in splits):
+        if any(places[number] == split for number in having[label]):
+            continue
+        spare = [
+            number
+            for number in having[label]
+            if places[number] == "train" and len(units[number]) > 1 and all(training[each] > 2 for each in labels[number])
+        ]
+        if spare:
+            smallest = min(spare, key=lambda number: len(units[number]))
+            places[smallest] = split
+            training.subtract(labels[smallest])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,7 @@ def test_labels_are_doubted_among_the_pictures_that_a_run_was_validated_on(
     assert [(doubt.picture, doubt.label, doubt.guesses[0][0]) for doubt in found.found] == [(30, "b", "a")]
     assert (found.judged, found.counts, found.model) == (20, (1,), asked)
     assert found.sentence.startswith("1 of 20 labels of the validation pictures are doubted. The run agrees with 95.0 % of them")
+    assert replace(found, found=()).sentence == "None of 20 labels is doubted. The run that judges them agrees with 95.0 % of them."
     assert doubts.kept(home, made, asked) == found
 
     def corrected() -> Version:

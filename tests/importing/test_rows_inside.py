@@ -87,7 +87,7 @@ def test_files_of_pictures_that_cannot_be_used_are_refused(tmp_path: Path, conte
 def test_files_in_an_archive_are_read_and_nothing_is_left_of_them(
     tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch, packed: Callable[[Path, Files], Path]
 ) -> None:
-    (tmp_path / "temporary").mkdir()
+    (tmp_path / "temporary/thaw-rows-99999999-left/0").mkdir(parents=True)  # of a process that was killed
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     inside = {
         f"set/data/{part}-00000.parquet": rows(PICTURES[first:last], label=LABELS[first:last])

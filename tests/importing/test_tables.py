@@ -147,6 +147,7 @@ def test_a_column_for_each_class_is_read_and_a_row_of_none_or_two_refused(tmp_pa
     version, report = imported(home, data)
     assert [(item.name, item.label) for item in version.items] == [("images/0.png", "Cat"), ("images/1.png", "Dog")]
     assert reasons(report) == {"images/2.png": "the table gives it 'Cat', 'Dog'", "3.png": "the table gives it no label"}
+    assert report.left_out == ("Pictures that labels.csv does not name were left out: 1.",), "and not the table itself"
     assert any("has a column for each class ('Cat', 'Dog'): a picture is of the one that says 1" in note for note in report.notes)
     assert plan(data, Corrections(label_column="age")).becoming == ("1", "3", "5"), "another column can be named"
     assert plan(data, Corrections(label_column=FLAGGED)).becoming == ("Cat", "Dog")

@@ -86,3 +86,16 @@ def test_how_it_was_split_is_said() -> None:
 )  # fmt: skip
 def test_groups_come_from_names(name: str, way: str, group: str) -> None:
     assert group_of(name, way) == group  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("groups", "train"), [(3, {3, 2}), (4, {2}), (5, {3}), (20, {14, 13})])
+def test_few_groups_of_a_class_are_in_every_split_as_long_as_two_are_left_to_train_on(groups: int, train: set[int]) -> None:
+    made = version([*pictures("ball", 10 * groups, groups), *pictures("clock", 10 * groups, groups)])
+    for seed in range(5):
+        _, placed = split_up(made, SHARES, seed)
+        found = {(item.label, item.split): set[str]() for item in placed}
+        for item in placed:
+            found[item.label, item.split].add(item.group)
+        assert {len(found[label, "train"]) for label in ("ball", "clock")} <= train
+        assert len(found) == 6 or groups == 3
+        assert torn_groups(placed) == []

@@ -75,7 +75,7 @@ def _wall(shared: Services, version: Version, found: Doubts) -> None:
     here = asked(version, found, said)
     editable = version.number == shelf.newest(shared.home, version.dataset).number
     if not here:
-        st.success("No label is doubted that nobody has looked at.", icon=":material/check_circle:")
+        st.success("You have looked at every label that is doubted." if found.found else "No label is doubted.", icon=":material/check_circle:")
     else:
         rows = [_row(version, doubt, said) for doubt in here]
         doubt_wall(

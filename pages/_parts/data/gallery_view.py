@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.config import ConfigError
 from core.config.limits import quoted
+from core.data.folders import counted_pictures
 from core.versions import Version, edits, shelf
 from pages._parts.components.gallery import gallery
 from pages._parts.data import changing, chosen, picture_routes
@@ -50,7 +51,7 @@ def edited(shared: Services, shown: Version, edit: list[Any]) -> None:
     except (ConfigError, ValueError, IndexError):
         return  # a tab from before a restart: the page is drawn anew, and shows what there is
     keys = frozenset(item.key for item in items)
-    many = "1 picture" if len(items) == 1 else f"{len(items):,} pictures"
+    many = counted_pictures(len(items))
     match what, rest:
         case "relabel", [str(label)] if label in version.classes:
             changing.change(shared, version, lambda before: edits.relabel(before, keys, label), f"{many} relabelled as {quoted(label)}.")

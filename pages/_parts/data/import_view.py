@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.config import ConfigError
+from core.data.folders import counted_pictures
 from core.importing import desk
 from core.importing.desk import Job
 from core.importing.job import sweep_all
@@ -36,7 +37,7 @@ def ask(shared: Services, here: str, corrections: Corrections, found: Plan) -> N
         if _NAME not in st.session_state:
             st.session_state[_NAME] = staging.remembered(shared.home, here).get("name") or proposed(found)
         row.text_input("Name of the dataset", key=_NAME, max_chars=naming.LONGEST, on_change=_named, args=(shared, here), width=360)
-    count = f"{found.images:,} {'picture' if found.images == 1 else 'pictures'}"
+    count = counted_pictures(found.images)
     row.button(
         f"Add {count} to {words.plain(add)}" if add else f"Import {count}",
         type="primary",
@@ -119,8 +120,7 @@ def _done(shared: Services, state: Job) -> None:
     if here := _staging_of(shared.home, state.id):
         staging.throw_away(shared.home, here)
     report = dict(state.report)
-    images = int(report.get("images", 0))
-    count = f"{images:,} {'picture' if images == 1 else 'pictures'}"
+    count = counted_pictures(int(report.get("images", 0)))
     is_new = state.version == 1
     where = f"are in {state.name}, version 1" if is_new else f"came to {state.name}, which is version {state.version:,} now"
     st.success(words.plain(f"{count} {where}."), icon=":material/check_circle:")

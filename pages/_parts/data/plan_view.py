@@ -192,7 +192,6 @@ def _ask_classes(shared: Services, here: str, corrections: Corrections, found: P
         num_rows="fixed",
         disabled=["Class", *[split or _UNSPLIT for split in used]],
         width="stretch",
-        height=min(35 * (len(names) + 1) + 3, 460),
         on_change=_edit_classes,
         args=(shared, here, corrections, key, names),
     )
