@@ -113,6 +113,8 @@ def test_files_are_sent_from_the_browser_and_compared(shared_services: Services,
     assert one.source == f"sent by a browser: {HOSTILE.replace(':', '_')}.csv"
     assert app.query_params["runs"] in (id, [id])
     assert not app.file_uploader[0].value, "the field is empty again"
+    assert "those of imported curves are below their charts" in shown(app)
+    assert "1 curve, 2 points" in shown(app)
     assert list(home.cache.glob("sent-curves-*")) == []
 
 
