@@ -17,6 +17,9 @@ WIDE = 30.0
 FEW = 6
 """So many different numbers are places on an axis, each with its own."""
 
+FROM_LOW_TO_HIGH = ((0.0, "#78828c"), (0.5, "#1f8fd0"), (1.0, "#d06a00"))
+"""Colours that can be seen on a light and on a dark page: the ends of Plotly's own scales vanish on one of the two."""
+
 MANY_WORDS = 24
 """Characters of a value on an axis; what is longer is cut."""
 
@@ -93,7 +96,7 @@ def parallel(axes: Sequence[Axis], colour: Axis) -> go.Figure:
     figure = go.Figure(
         go.Parcoords(
             dimensions=[*map(_dimension, axes), _numbers(colour)],
-            line={"color": list(colour.values), "colorscale": "Viridis", "showscale": False},
+            line={"color": list(colour.values), "colorscale": FROM_LOW_TO_HIGH, "showscale": False},
             labelfont={"size": 13},
             tickfont={"size": 12},
         )

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from core.commands import Parsers, settings
@@ -219,7 +220,7 @@ def _tell(store: RunStore, sweep_id: str, as_json: bool) -> int:
     """Print what came out, the best first."""
     from core.sweeps import depths
     from core.sweeps.outcome import as_json as told
-    from core.sweeps.outcome import outcome, ranked
+    from core.sweeps.outcome import best_first, outcome
 
     found = outcome(store, sweep_id)
     answer = depths.answer(found) if found.plan.about == "layers" else None
@@ -227,8 +228,7 @@ def _tell(store: RunStore, sweep_id: str, as_json: bool) -> int:
         take = {} if answer is None or answer.take is None else {"take": answer.depths[answer.take].freeze}
         print(json.dumps({**told(found), "said": answer.sentence if answer else found.sentence, **take}), flush=True)
     else:
-        best = ranked(found.entries)
-        for entry in (*best, *(each for each in found.entries if each not in best)):
+        for entry in chain(*best_first(found.entries)):
             print(_row(entry))
         print(answer.sentence if answer else found.sentence)
         print(*(f"{line}\n" for line in found.refused), sep="", end="")

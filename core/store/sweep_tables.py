@@ -6,10 +6,12 @@ A run knows nothing of its sweep, and no worker writes here but to say that it h
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from core.config.limits import quoted
@@ -47,12 +49,36 @@ class SweepMember:
     pruned: int | None
 
 
+@dataclass(frozen=True)
+class SweepStanding:
+    """A run of a sweep and what it has come to, as its row says it: accuracies from 0 to 1, Unix times, seconds without pauses.
+
+    `learning` numbers of the model learn; None: not known yet. `whole`: its settings can be read.
+    """
+
+    member: SweepMember
+    status: str
+    epoch: int
+    error: str | None
+    ended: float | None
+    seconds: float | None
+    validation_accuracy: float | None
+    test_accuracy: float | None
+    learning: int | None
+    validation_samples: int
+    whole: bool
+
+
 Draw = tuple[int, Mapping[str, Any], str]
 """A number, what the run is given, and its whole config as JSON."""
 
 _ROW = "id, created, plan, stopped, at_once, tried, refused, trouble"
 _MEMBER = "run, sweep, number, given, pruned"
 _LED = "json_valid(plan) AND json_extract(plan, '$.method') NOT IN ('grid', 'random')"
+_RESULT = "CASE WHEN json_valid(result) THEN json_extract(result, '$.{}') END AS {}"
+_STANDING = "run, sweep, number, given, pruned, status, epoch, error, ended, active_seconds, plan, json_valid(config) AS whole, " + ", ".join(
+    _RESULT.format(name, name) for name in ("validation_accuracy", "test_accuracy", "seconds")
+)
 _HERE = "EXISTS (SELECT 1 FROM runs WHERE runs.id = sweep_runs.run AND binned IS NULL)"
 
 
@@ -109,6 +135,11 @@ class SweepTables(Database):
         """The runs of a sweep that are not in the bin, in the order in which they were drawn. Raises KeyError where there is no such sweep."""
         self.sweep(sweep_id)
         return [_member(row) for row in self._read(f"SELECT {_MEMBER} FROM sweep_runs WHERE sweep = ? AND {_HERE} ORDER BY number", (sweep_id,))]
+
+    def standings(self, sweep_id: str) -> list[SweepStanding]:
+        """The members of a sweep with what each has come to. Reads few columns: a sweep of 10,000 runs is looked at every two seconds."""
+        query = f"SELECT {_STANDING} FROM sweep_runs JOIN runs ON runs.id = run WHERE sweep = ? AND binned IS NULL ORDER BY number"
+        return [_standing(row) for row in self._read(query, (sweep_id,))]
 
     def member(self, run_id: str) -> SweepMember | None:
         """Which sweep a run is of, and as which; None: of none."""
@@ -185,3 +216,26 @@ def _sweep(row: sqlite3.Row) -> SweepRow:
 
 def _member(row: sqlite3.Row) -> SweepMember:
     return SweepMember(row["run"], row["sweep"], row["number"], json.loads(row["given"]), row["pruned"])
+
+
+def _standing(row: sqlite3.Row) -> SweepStanding:
+    learning, samples = _learning(row["plan"]) if isinstance(row["plan"], str) else (None, 0)
+    error = None if row["error"] is None else str(row["error"])
+    seconds = _number(row["seconds"]) or _number(row["active_seconds"]) or None
+    accuracies = _number(row["validation_accuracy"]), _number(row["test_accuracy"])
+    epoch, whole = int(_number(row["epoch"]) or 0), bool(row["whole"])
+    return SweepStanding(_member(row), str(row["status"]), epoch, error, _number(row["ended"]), seconds, *accuracies, learning, samples, whole)
+
+
+@lru_cache(maxsize=64)
+def _learning(plan: str) -> tuple[int | None, int]:
+    """How many numbers learn, and how many pictures validate; runs of a sweep have few plans between them."""
+    try:
+        found = json.loads(plan)
+        return sum(int(layer["count"]) for layer in found["layers"] if not layer["frozen"]), int(found["validation_samples"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None, 0
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

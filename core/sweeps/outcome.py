@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.records.events import RunStatus
-from core.store import Run, RunStore
-from core.store.sweep_tables import SweepRow
+from core.store import RunStore
+from core.store.sweep_tables import SweepRow, SweepStanding
 from core.sweeps import drawing
 from core.sweeps.moving import finished
 from core.sweeps.plan import Plan
@@ -33,9 +33,7 @@ class Entry:
     validation_samples: int = 0
     epoch: int = 0
     error: str | None = None
-    started: float | None = None
     ended: float | None = None
-    seconds_left: float | None = None
 
     @property
     def said(self) -> str:
@@ -124,6 +122,13 @@ def ranked(entries: Sequence[Entry]) -> list[Entry]:
     return sorted(measured, key=lambda entry: (-(entry.validation_accuracy or 0.0), entry.seconds or math.inf, entry.number))
 
 
+def best_first(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """The runs of `ranked`, and the others in the order in which they were drawn."""
+    best = ranked(entries)
+    among = {entry.run_id for entry in best}
+    return best, [entry for entry in entries if entry.run_id not in among]
+
+
 def margin_of(accuracy: float, samples: int) -> float:
     """By how much two accuracies near this one, each of so many pictures, may differ by chance: 95 % of differences are smaller (normal law).
 
@@ -136,39 +141,26 @@ def outcome(store: RunStore, sweep_id: str) -> Outcome:
     """How far a sweep is. Raises KeyError where there is none, and ConfigError where it cannot be read."""
     row = store.sweep(sweep_id)
     plan = Plan.from_json(row.plan)
-    members = store.members(sweep_id)
-    ids = [member.run_id for member in members]
-    runs = {run.id: run for run in store.entries(limit=len(ids) + 1, among=ids)}
     same = {vary.field: getattr(plan.config, vary.field) for vary in plan.vary}  # what varies only since seeds were added
-    entries = []
-    for member in members:
-        run = runs.get(member.run_id)
-        given = {**same, **member.given}
-        if isinstance(run, Run):
-            entries.append(_entry(run, member.number, given, member.pruned))
-        elif run is not None:
-            entries.append(Entry(member.run_id, member.number, given, RunStatus.FAILED, error=run.reason))
-    return Outcome(row, plan, tuple(entries))
+    return Outcome(row, plan, tuple(_entry(each, {**same, **each.member.given}) for each in store.standings(sweep_id)))
 
 
-def _entry(run: Run, number: int, given: dict[str, Any], pruned: int | None) -> Entry:
-    result = run.result
+def _entry(run: SweepStanding, given: dict[str, Any]) -> Entry:
+    known = run.status in set(RunStatus) and run.whole
     return Entry(
-        run.id,
-        number,
+        run.member.run_id,
+        run.member.number,
         given,
-        run.status,
-        pruned,
-        result.validation_accuracy if result else None,
-        result.test_accuracy if result else None,
-        result.seconds if result else run.active_seconds or None,
-        sum(layer.count for layer in run.plan.layers if not layer.frozen) if run.plan else None,
-        run.plan.validation_samples if run.plan else 0,
+        RunStatus(run.status) if known else RunStatus.FAILED,
+        run.member.pruned,
+        run.validation_accuracy,
+        run.test_accuracy,
+        run.seconds,
+        run.learning,
+        run.validation_samples,
         run.epoch,
-        run.error,
-        run.started,
+        run.error if known else "its settings or its status are damaged, or of a newer Thaw",
         run.ended,
-        run.seconds_left,
     )
 
 

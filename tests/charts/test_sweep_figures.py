@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import tomllib
 
-from core.charts.sweeps import Axis, Point, accuracy_against, parallel
+from core.charts.sweeps import FROM_LOW_TO_HIGH, Axis, Point, accuracy_against, parallel
+from tests.support import ROOT
+
+SHARES = (0.2126, 0.7152, 0.0722)
 
 
 def test_the_best_is_a_star_and_spread_is_drawn_where_there_is_any() -> None:
@@ -29,6 +33,18 @@ def test_words_few_numbers_and_logarithms_have_axes_of_their_own() -> None:
     assert list(seeds.ticktext) == ["0", "1", "2"]
     assert list(logs.values) == [math.log10(rate) for rate in rates]
     assert (colour.range[0], colour.range[1]) == (50.0, 100.0)
+
+
+def test_every_line_can_be_seen_on_a_light_and_on_a_dark_page() -> None:
+    def light(colour: str) -> float:  # relative luminance, WCAG 2
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        return sum(share * (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4) for share, part in zip(SHARES, parts, strict=True))
+
+    themes = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
+    for page in (themes["light"]["backgroundColor"], themes["dark"]["backgroundColor"]):
+        for _, colour in FROM_LOW_TO_HIGH:
+            darker, lighter = sorted((light(page), light(colour)))
+            assert (lighter + 0.05) / (darker + 0.05) >= 3, (colour, page)
 
 
 def test_one_value_alone_still_has_an_axis() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from core.store import RunStore
 from core.sweeps import engine, moving
 from core.sweeps.plan import make
 from core.sweeps.vary import parse_all
-from tests.support import nursery, wait_until
+from tests.support import ROOT, nursery, wait_until
 from tests.sweeps.sweep_cases import finished
 
 TINY = [
@@ -100,6 +102,8 @@ def test_a_sweep_is_queued_listed_shown_stopped_and_told_as_one_json_object(home
     } | {"trainable_parameters": shown["runs"][0]["trainable_parameters"]}  # fmt: skip
     assert sweep(home, "--list") == 0
     assert name in capsys.readouterr().out
+    assert sweep(home, "--more", sweep_id, "--seeds", "1", "--queue") == 0
+    assert [member.given.get("seed") for member in store.members(sweep_id)] == [None, None, 1, 1]
 
 
 def test_a_real_sweep_ends_with_one_json_object(home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,16 +118,33 @@ def test_a_real_sweep_ends_with_one_json_object(home: Home, capsys: pytest.Captu
     assert "2 of 2" in told.err
 
 
-def test_a_sweep_whose_worker_and_server_are_gone_goes_on_with_the_next(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+BEGINS = """
+import sys, time
+from core.worker.supervisor import this_process
+from core.machine.home import Home
+from core.records.events import RunStatus
+from core.store import RunStore
+store = RunStore(Home.from_environment(sys.argv[1]).database)
+pid, started = this_process()
+run_id = store.claim(f"{pid} {started!r} server", 1, lambda asked: "cpu")
+assert store.take_up(run_id, pid, started)
+store.set_status(run_id, RunStatus.RUNNING)
+print(run_id, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_sweep_whose_worker_and_server_are_killed_goes_on_with_the_next(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run at hand is lost, and goes on with the sweep; the others never knew."""
     from core.worker.supervisor import Supervisor
 
     plan = make(RunConfig(model="small_cnn", image_size=8), parse_all(["seed=0..2"]))
     sweep_id, _ = moving.begin(store, plan)
     ids = [member.run_id for member in store.members(sweep_id)]
-    assert store.claim("4194304 1.0 gone", 1, lambda asked: "cpu") == ids[0]
-    assert store.take_up(ids[0], 4194304, 1.0)  # a pid that no process has
-    store.set_status(ids[0], RunStatus.RUNNING)
+    with subprocess.Popen([sys.executable, "-c", BEGINS, str(home.path)], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == ids[0]
+        process.kill()
     later = Supervisor(home, RunStore(home.database))
     begun: list[str] = []
     monkeypatch.setattr(later, "_begin", begun.append)

@@ -17,6 +17,7 @@ from core.lab.comparing import ComparingDesk, answer
 from core.records.labels import LabelChange
 from pages._parts.compare import curve_routes
 from pages._parts.compare.subject import ids_asked, subject
+from pages._parts.shared import assets
 from pages._parts.shared.services import Services
 from tests.comparing.compare_cases import MadeRun
 from tests.pages.pages_cases import errors, healthy, open_page, press, shown, widget
@@ -112,6 +113,8 @@ def test_files_are_sent_from_the_browser_and_compared(shared_services: Services,
     assert one.source == f"sent by a browser: {HOSTILE.replace(':', '_')}.csv"
     assert app.query_params["runs"] in (id, [id])
     assert not app.file_uploader[0].value, "the field is empty again"
+    assert "those of imported curves are below their charts" in shown(app)
+    assert "1 curve, 2 points" in shown(app)
     assert list(home.cache.glob("sent-curves-*")) == []
 
 
@@ -122,6 +125,13 @@ def test_names_in_the_chart_tell_runs_apart_and_groups_are_repeats(shared_servic
     shown = subject(shared_services, (*ids, "gone")).shown()
     assert len({run.name for run in shown}) == 3
     assert [run.group for run in shown] == ["1", "1", ""]
+
+
+def test_the_scripts_of_the_chart_are_named_with_its_page_and_plotly_is_no_module() -> None:
+    named = assets.ahead("/compare")
+    for name in ("compare_chart.js", "compare_lines.js", "compare_traces.js", "scales.js"):
+        assert f"<{assets.address(name)}>; rel=modulepreload" in named
+    assert f"<{assets.address('plotly.min.js')}>; rel=preload; as=script" in named
 
 
 def test_the_table_of_all_runs_has_them_all(shared_services: Services) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from core.records.events import CommandKind, Reuse, RunStatus
 from core.store import RunStore, membership, recovery
 from core.store.run_folder import RunFolder
 from core.sweeps import depths, engine, moving
-from core.sweeps.outcome import as_json, outcome
+from core.sweeps.outcome import as_json, best_first, outcome
 from core.sweeps.plan import Plan, make
 from core.sweeps.vary import parse_all
 from core.worker.supervisor import Supervisor
@@ -211,6 +212,22 @@ def test_what_came_out_names_the_best_and_what_cannot_be_told_from_it(store: Run
     left = outcome(store, sweep_id)
     assert left.best is not None
     assert left.best.run_id == ids[2]
+
+
+def test_a_run_whose_row_is_damaged_is_said_to_have_failed_and_spoils_no_other(home: Home, store: RunStore) -> None:
+    sweep_id, _ = moving.begin(store, plan("optimizer=SGD|AdamW|Adam"))
+    first, second, third = (member.run_id for member in store.members(sweep_id))
+    for run_id in (first, second, third):
+        finished(store, run_id, 0.5)
+    with sqlite3.connect(home.database) as connection:
+        connection.execute("UPDATE runs SET config = '{' WHERE id = ?", (first,))
+        connection.execute("UPDATE runs SET plan = '[1]', result = '{\"validation_accuracy\": \"x\"}' WHERE id = ?", (second,))
+    connection.close()
+    found = outcome(store, sweep_id)
+    assert [(str(entry.status), entry.learning) for entry in found.entries] == [("failed", 80), ("finished", None), ("finished", 80)]
+    assert "damaged" in (found.entries[0].error or "")
+    best, rest = best_first(found.entries)
+    assert [entry.run_id for entry in (*best, *rest)] == [third, first, second]
 
 
 def test_the_answer_to_which_layers_claims_no_winner_within_chance(store: RunStore) -> None:

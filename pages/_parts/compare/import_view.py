@@ -102,9 +102,8 @@ def _listed(shared: Services, subject: Subject) -> None:
     for id, one in imported.listed(shared.home).items():
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"curves_{id}"):
             points = sum(len(curve.step) for curve in one.curves)
-            about = (
-                f"{words.plain(one.name)} · {len(one.curves):,} curves, {points:,} points · {words.code(one.source)} · read {words.ago(one.read_at)}"
-            )
+            holds = f"{len(one.curves):,} curve{'' if len(one.curves) == 1 else 's'}, {points:,} point{'' if points == 1 else 's'}"
+            about = f"{words.plain(one.name)} · {holds} · {words.code(one.source)} · read {words.ago(one.read_at)}"
             st.markdown(about, width="stretch")
             if id not in subject.ids:
                 st.button("Compare", key=f"curves_add_{id}", type="tertiary", on_click=put, args=((*subject.ids, id),))

@@ -35,6 +35,8 @@ def came_to(subject: Subject) -> None:
             pd.DataFrame(rows), hide_index=True, alt="What each run came to",
             column_config={"Open": st.column_config.LinkColumn(display_text="Open")},
         )  # fmt: skip
+    else:
+        st.caption("The best and the last values of runs of Thaw stand here; those of imported curves are below their charts.")
     for group in subject.found.spreads():
         best, test = group["best_validation_accuracy"], group["test_accuracy"]
         said = f"{len(group['runs'])} runs differ in their seed alone ({', '.join(map(str, group['seeds']))})"

@@ -12,7 +12,7 @@ from core.charts.sweeps import Axis, Point, accuracy_against, parallel
 from core.config import ConfigError
 from core.sweeps import moving
 from core.sweeps.moving import MOST_SEEDS
-from core.sweeps.outcome import Entry, Outcome, outcome, ranked
+from core.sweeps.outcome import Entry, Outcome, best_first, outcome, ranked
 from core.sweeps.plan import ASKED_FIRST, Plan
 from pages._parts.shared import draft, words
 from pages._parts.shared.once import Click
@@ -194,9 +194,8 @@ def _told(run: Entry) -> str:
 def _table(found: Outcome) -> None:
     """Every run, the best first, with the way to its page."""
     st.subheader("Runs", anchor=False)
-    best = ranked(found.entries)
-    rest = [entry for entry in found.entries if entry not in best]
-    rows = [_row(entry, number + 1 if entry in best else None) for number, entry in enumerate([*best, *rest])]
+    best, rest = best_first(found.entries)
+    rows = [*(_row(entry, number) for number, entry in enumerate(best, 1)), *(_row(entry, None) for entry in rest)]
     percent = st.column_config.NumberColumn(format="%.1f %%", width="small")
     st.dataframe(
         rows,
