@@ -31,7 +31,7 @@ class WholeBatch:
         self._on = False
         for layer in model.modules():
             if isinstance(layer, _BatchNorm):
-                layer.forward = partial(self._forward, layer, layer.forward)  # type: ignore[method-assign]
+                layer.forward = partial(self._forward, layer, layer.forward)
 
     @contextmanager
     def on(self, wanted: bool = True) -> Iterator[None]:

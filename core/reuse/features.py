@@ -173,7 +173,7 @@ class Table:
     def look_again(self) -> None:
         """Take notice of the rows that other processes have written since, and settled."""
         if self._file is not None:
-            self._filled |= torch.from_numpy(self._file.marks().astype(bool))
+            self._filled = self._filled | torch.from_numpy(self._file.marks().astype(bool))
             self.sizes |= self._file.sizes()
 
     def delete(self) -> None:
