@@ -110,7 +110,7 @@ def check_shared(config: RunConfig) -> None:
 def _counted(wanted: int, there: int, what: str, of: str) -> int:
     if wanted > there:
         most = f"use {there} or less" if there > 1 else "use 1"
-        raise ConfigError("devices", f"{wanted} {what} are more than this machine's {there} {of}; {most}, or all")
+        raise ConfigError("devices", f"{wanted} {what} are more than this machine has {of} ({there}); {most}, or all")
     return wanted
 
 

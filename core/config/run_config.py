@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from core.config import devices as on_devices
+from core.config.devices import canonical, check_shared
 from core.config.errors import ConfigError as ConfigError  # what a config raises is imported from here
 from core.config.limits import LONGEST_NAME, LONGEST_PATH, LONGEST_TEXT, MOST_PARTS, TooMuch, check_size, quoted, read_json
 from core.config.plans import FreezePlan, Multipliers, Timeline
@@ -44,7 +44,7 @@ EXAMPLES: Mapping[str, str] = {
     "batch_size": "32",
     "epochs": "5",
     "device": "auto",
-    "devices": "2",
+    "devices": "1",
     "restarts": "1",
     "silence_seconds": "25",
     "precision": "float32",
@@ -248,7 +248,7 @@ class RunConfig(BaseModel):
             raise ValueError("must be a number")
         return value
 
-    _devices = field_validator("devices", mode="before")(on_devices.canonical)
+    _devices = field_validator("devices", mode="before")(canonical)
 
     @field_validator("old_task", mode="before")
     @classmethod
@@ -269,7 +269,7 @@ class RunConfig(BaseModel):
                     shown = json.dumps(value) if isinstance(value, bool) else repr(value)
                     remedy = f"set speed to exact, or {field} to {EXAMPLES[field]}"
                     raise ConfigError(field, f"{shown} cannot be chosen where speed is automatic, which decides that itself; {remedy}")
-        on_devices.check_shared(self)
+        check_shared(self)
         if self.fold_norms and self.feature_cache == "off":
             remedy = "set feature_cache to exact, or fold_norms to false"
             raise ConfigError("fold_norms", f"true has nothing to fold into: only layers that are computed once and kept are folded; {remedy}")
