@@ -31,7 +31,7 @@ class WholeBatch:
         self._on = False
         for layer in model.modules():
             if isinstance(layer, _BatchNorm):
-                layer.forward = partial(self._forward, layer, layer.forward)
+                setattr(layer, "forward", partial(self._forward, layer, layer.forward))  # noqa: B010  a method of this layer alone
 
     @contextmanager
     def on(self, wanted: bool = True) -> Iterator[None]:

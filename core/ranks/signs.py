@@ -11,7 +11,7 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,9 @@ STARTING, TRAINING, LEFT, PARTED, FAILED = range(5)
 """Phases. LEFT: ended in good order; PARTED: it ended since another one was gone; FAILED: by an error of its own, which its log has."""
 
 PHASES = ("starting", "training", "ended", "ended with the others", "failed")
+
+STRAGGLES = 0.2
+"""Share of a step that others wait for a rank, from which on it is said that it is slow."""
 
 SHARE = 0.1
 """How much the newest step counts in a mean."""
@@ -83,6 +86,18 @@ def _sign(rank: int, row: dict[str, float]) -> Sign:
     phase = PHASES[int(row["phase"])] if 0 <= row["phase"] < len(PHASES) else "unknown"
     whole = {name: int(row[name]) for name in ("pid", "step", "memory", "bytes", "meetings", "attempt")}
     return Sign(rank=rank, alive=row["alive"], step_seconds=row["step_seconds"], waiting_seconds=row["waiting_seconds"], phase=phase, **whole)
+
+
+def slowest(rows: Sequence[Sign]) -> str:
+    """Whom the others wait for, in a sentence; empty where nobody waits for long, or nobody has trained yet."""
+    if len(rows) < 2 or not all(row.step_seconds > 0 for row in rows):
+        return ""
+    last = min(rows, key=lambda row: row.waiting_seconds)
+    waited = max(row.waiting_seconds for row in rows) - last.waiting_seconds
+    step = max(row.step_seconds for row in rows)
+    if waited < STRAGGLES * step:
+        return ""
+    return f"Rank {last.rank} is the slowest: others wait {1e3 * waited:.3g} ms of each step of {1e3 * step:.3g} ms for it"
 
 
 class Signs:

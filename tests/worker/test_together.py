@@ -158,3 +158,28 @@ def test_commands_reach_all_ranks(place: Place) -> None:
     assert run.plan is not None
     learning = sum(layer.count for layer in run.plan.layers if not layer.name.startswith(("stage1", "stage2")))
     assert {row.bytes for row in signs.read(place.home.run_folder(run_id))} == {4 * (learning + 3)}
+
+
+def test_a_rank_that_is_killed_at_once_is_named(place: Place) -> None:
+    """As soon as it has given its first sign of life, so before or soon after the first step."""
+    run_id = place.begin(epochs=500, timeline="")
+    folder = place.home.run_folder(run_id)
+    rows = wait_until(lambda: [row for row in signs.read(folder) if row.rank == 1 and row.pid], timeout=120, what="the first sign of life")
+    os.kill(rows[0].pid, signal.SIGKILL)
+    run = place.ended(run_id)
+    assert run.status is RunStatus.FAILED
+    assert run.error is not None
+    assert run.error.startswith("Rank 1 of 2 on ")
+    assert "is gone without a word" in run.error
+
+
+def test_kept_features_are_shared(place: Place) -> None:
+    """Each rank computes a share of the pictures, and serves from then on what all have computed; the last batch has one picture for each."""
+    run = place.ended(place.begin(epochs=3, timeline="", freeze="head only", batch_size=1148 // 2, clip_norm=None))
+    assert run.status is RunStatus.FINISHED, run.error
+    reuse = place.store.reuse(run.id)
+    assert reuse is not None
+    assert (reuse.state, reuse.kept) == ("serving", reuse.pictures)
+    audit = place.store.audit(run.id)
+    assert audit is not None
+    assert audit.across.endswith("tensors equal on 2 ranks at step 9")
