@@ -46,7 +46,7 @@ class WholeBatch:
         if not self._on or not layer.training:
             return alone(inputs)
         layer._check_input_dim(inputs)
-        given: tuple[Tensor, Tensor, Tensor] = _Normalised.apply(inputs, layer.weight, layer.bias, layer.eps, self._gather)  # type: ignore[no-untyped-call]
+        given: tuple[Tensor, Tensor, Tensor] = _Normalised.apply(inputs, layer.weight, layer.bias, layer.eps, self._gather)
         output, mean, spread = given
         if layer.track_running_stats and layer.running_mean is not None and layer.running_var is not None:
             with torch.no_grad():

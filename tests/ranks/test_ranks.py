@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,9 @@ def side_by_side(ranks: int, work: Callable[[int, Callable[[Tensor], list[Tensor
 
 @pytest.mark.parametrize(("shape", "kind"), [((8, 3, 4, 5), nn.BatchNorm2d), ((8, 3), nn.BatchNorm1d)])
 @pytest.mark.parametrize("sizes", [(4, 4), (5, 2, 1)])
-def test_batch_norm_over_ranks_is_batch_norm_over_the_whole_batch(shape: tuple[int, ...], kind: type[nn.Module], sizes: tuple[int, ...]) -> None:
+def test_batch_norm_over_ranks_is_batch_norm_over_the_whole_batch(
+    shape: tuple[int, ...], kind: type[nn.BatchNorm1d | nn.BatchNorm2d], sizes: tuple[int, ...]
+) -> None:
     """Outputs, gradients of inputs, weight and bias, running statistics: for parts of any size, a single picture too.
 
     The numbers lie far from 0, where a sum of squares would cancel.
@@ -67,9 +70,7 @@ def test_batch_norm_over_ranks_is_batch_norm_over_the_whole_batch(shape: tuple[i
 
     def layer() -> nn.Module:
         made = kind(3)
-        with torch.no_grad():
-            made.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
-            made.bias.copy_(torch.tensor([0.1, 0.2, 0.3]))
+        made.load_state_dict({**made.state_dict(), "weight": torch.tensor([0.5, 1.0, 2.0]), "bias": torch.tensor([0.1, 0.2, 0.3])})
         return made
 
     def work(rank: int, gather: Callable[[Tensor], list[Tensor]]) -> Any:
@@ -84,14 +85,14 @@ def test_batch_norm_over_ranks_is_batch_norm_over_the_whole_batch(shape: tuple[i
     expected = whole(given)
     (expected * slope).sum().backward()
     found = side_by_side(len(sizes), work)
-    close = {"rtol": 1e-4, "atol": 1e-4}
-    torch.testing.assert_close(torch.cat([output for output, _, _ in found]), expected.detach(), **close)
-    torch.testing.assert_close(torch.cat([gradient for _, gradient, _ in found]), given.grad, **close)
+    close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-4)
+    close(torch.cat([output for output, _, _ in found]), expected.detach())
+    close(torch.cat([gradient for _, gradient, _ in found]), given.grad)
     for name in ("weight", "bias"):
-        torch.testing.assert_close(sum(getattr(mine, name).grad for _, _, mine in found), getattr(whole, name).grad, **close)
+        close(sum(getattr(mine, name).grad for _, _, mine in found), getattr(whole, name).grad)
     for _, _, mine in found:
         for name, buffer in whole.named_buffers():
-            torch.testing.assert_close(dict(mine.named_buffers())[name], buffer, **close)
+            close(dict(mine.named_buffers())[name], buffer)
 
 
 def test_batch_norm_is_left_alone_elsewhere() -> None:

@@ -88,10 +88,10 @@ def test_two_devices_do_what_one_does(place: Place, shared: Run) -> None:
     one, two = (np.concatenate([block.loss for block in blocks]) for blocks in (here, there))
     assert len(one) == len(two) == 36
     np.testing.assert_allclose(two, one, rtol=1e-3)
-    rates = [np.concatenate([block.learning_rate for block in blocks]) for blocks in (here, there)]
-    np.testing.assert_array_equal(*rates)
+    slow, fast = (np.concatenate([block.learning_rate for block in blocks]) for blocks in (here, there))
+    np.testing.assert_array_equal(slow, fast)
     for name, expected in place.weights(alone).items():
-        torch.testing.assert_close(place.weights(shared.id)[name], expected, rtol=1e-3, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(place.weights(shared.id)[name], expected, rtol=1e-3, atol=2e-4)
     results = [place.store.run(run_id).result for run_id in (alone, shared.id)]
     assert results[0] is not None
     assert results[1] is not None
