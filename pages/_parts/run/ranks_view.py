@@ -36,8 +36,8 @@ def show(shared: Services, run: Run) -> None:
             st.caption(":material/hub: Devices: the processes that share this run are still to come.")
         return
     sent = max(row.bytes for row in rows)
-    each = f" · each sends {telling.size(sent)} a step: the gradients of what learns" if sent else ""
-    st.markdown(f":material/hub: **{len(rows)} devices share this run**{words.plain(each)}")
+    each = f" · each sends {words.plain(telling.size(sent))} a step: the gradients of what learns" if sent else ""
+    st.markdown(f":material/hub: **{len(rows)} devices share this run**{each}")
     if run.status.active and (slow := signs.slowest(rows)):
         st.warning(words.plain(slow + "."), icon=":material/hourglass_top:")
     config = {name: st.column_config.Column(help=about) for name, about in COLUMNS.items()}
