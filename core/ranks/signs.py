@@ -103,6 +103,8 @@ def slowest(rows: Sequence[Sign]) -> str:
 class Signs:
     """A rank's own row. A thread says twice a second that the process lives, and ends the process when its `parent` is gone.
 
+    That it does after the last sign too: a rank that is done waits for its parent to take notice.
+
     Raises:
         OSError: the file is not there, or cannot be mapped.
     """
@@ -150,10 +152,14 @@ class Signs:
         self._over.set()
 
     def _live(self) -> None:
-        while not self._over.wait(EVERY):
+        while True:
+            time.sleep(EVERY)
             if self._parent is not None and os.getppid() != self._parent:
                 os._exit(1)  # whoever started the ranks is gone: the run is lost, and may begin elsewhere
-            self._say()
+            if not self._over.is_set():
+                self._say()
+            elif self._parent is None:
+                return
 
     def _say(self) -> None:
         self.set("memory", self._process.memory_info().rss)

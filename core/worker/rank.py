@@ -11,6 +11,7 @@ import sys
 import traceback
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
 
 import torch
 from torch._C._distributed_c10d import PrefixStore, TCPStore
@@ -58,7 +59,7 @@ def main(home_path: str, run_id: str, port: int, places: tuple[str, ...], parent
         group = Group(rank, len(places), store, mine, device)
         mine.phase(signs.TRAINING)
         try:
-            _lead(home, run_id, group, attempt) if rank == 0 else follow(home, open_patiently(home.database), run_id, group)
+            _lead(home, run_id, group, attempt, parent) if rank == 0 else follow(home, open_patiently(home.database), run_id, group)
             phase, status = signs.LEFT, 0
         except Parted as error:
             over = group.said(OVER)
@@ -88,15 +89,21 @@ def log_of(folder: Path, rank: int) -> Path:
     return folder / ("worker.log" if rank == 0 else f"rank-{rank}.log")
 
 
-def _lead(home: Home, run_id: str, group: Group, attempt: int) -> None:
+def _lead(home: Home, run_id: str, group: Group, attempt: int, parent: int) -> None:
     again = ""
     if attempt:
         from core.worker.together import why_again
 
         again = why_again(home.run_folder(run_id), attempt)
     worker = LeadingWorker(home, open_patiently(home.database), run_id, group, again)
-    for number, handler in ((signal.SIGTERM, worker.interrupt_soon), (signal.SIGINT, worker.stop_soon)):
-        signal.signal(number, handler)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getppid() != parent:  # torch has the system send SIGINT when the agent dies: then the run is lost, and may have begun elsewhere
+            os._exit(1)
+        worker.stop_soon(number, frame)
+
+    signal.signal(signal.SIGTERM, worker.interrupt_soon)
+    signal.signal(signal.SIGINT, stop)
     worker.run()
 
 

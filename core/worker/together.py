@@ -178,7 +178,7 @@ class _Watcher(threading.Thread):
             return self._late(row)
         if row.phase == "failed":
             return "failed"
-        if not _lives(row.pid):
+        if not lives(row.pid):
             return "is gone without a word (killed, or out of memory)"
         if time.time() - row.alive > self._silence:
             with suppress(OSError):
@@ -210,7 +210,8 @@ class _Watcher(threading.Thread):
         return f"Rank {number} of {self._ranks} on {platform.node()} {how} {when}.\n\n{tail or 'Its log is empty.'}"
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

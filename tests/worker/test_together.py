@@ -17,6 +17,7 @@ from core.ranks import signs
 from core.records.events import CommandKind, RunStatus
 from core.store import Run, RunStore
 from core.worker.supervisor import Supervisor
+from core.worker.together import lives
 from core.worker.worker import Worker
 from tests.support import end_processes_of, nursery, wait_until
 
@@ -183,3 +184,13 @@ def test_kept_features_are_shared(place: Place) -> None:
     audit = place.store.audit(run.id)
     assert audit is not None
     assert audit.across.endswith("tensors equal on 2 ranks at step 9")
+
+
+def test_ranks_end_with_the_process_that_watches_over_them(place: Place) -> None:
+    """Killed, it leaves nobody behind who would go on with a run that is lost."""
+    run_id = place.begin(epochs=500, timeline="")
+    place.trains(run_id)
+    pids = [row.pid for row in signs.read(place.home.run_folder(run_id))]
+    os.kill(place.store.columns(run_id)["pid"], signal.SIGKILL)
+    wait_until(lambda: not any(lives(pid) for pid in pids), timeout=20, what="the end of the ranks")
+    assert place.ended(run_id).status is RunStatus.LOST
