@@ -36,6 +36,7 @@ from bench import (
     opening,
     peers,
     pictures,
+    ranks,
     reports,
     runs,
     screens,
@@ -69,6 +70,7 @@ BENCHES: dict[str, Bench] = {
     "imports": ("Importing pictures against decoding them", imports.measure),
     "runs": ("A table of 500 runs, and 20 long ones over each other", runs.measure),
     "sweeps": ("Sixteen heads, and which layers to unfreeze, against the bare loop", sweeps.measure),
+    "ranks": ("Two devices that share a step", ranks.measure),
     "screens": ("Where the charts of a run's page stand", screens.measure),
 }
 

@@ -22,6 +22,7 @@ ROOMS = (
     "code",
     "signals",
     "reuse",
+    "ranks",
     "training",
     "doctor",
     "measuring",

@@ -24,6 +24,7 @@ TORCH_FREE = (
     "core.config.limits",
     "core.config.errors",
     "core.config.plans",
+    "core.config.devices",
     "core.config",
     "core.records.events",
     "core.records.findings",
@@ -45,6 +46,7 @@ TORCH_FREE = (
     "core.worker.supervisor",
     "core.lab.lab",
     "core.machine.hardware",
+    "core.ranks.signs",
     "core.records.cost",
     "core.lab.cost_desk",
     "core.store.checkpoint",
@@ -201,7 +203,7 @@ def test_processes_are_started_in_one_file() -> None:
         ("core/records/events.py", ()),
         ("core/records/findings.py", ()),
         ("core/config/plans.py", ("core.config.errors", "core.config.limits")),
-        ("core/config/run_config.py", ("core.config.errors", "core.config.limits", "core.config.plans")),
+        ("core/config/run_config.py", ("core.config.devices", "core.config.errors", "core.config.limits", "core.config.plans")),
     ],
 )
 def test_the_contract_modules_import_nothing_of_the_project_but_each_other(name: str, below: tuple[str, ...]) -> None:

@@ -11,11 +11,12 @@ from core.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from core.catalog.schedules import SCHEDULES
 from core.catalog.weight_kinds import kind_of
 from core.config import ConfigError, RunConfig
+from core.config.devices import check_batch, places
 from core.config.entry import Entry, by_name, check_options, find, suggest
 from core.config.limits import quoted
 from core.data.augmentations import AugmentationEntry, find_augmentation
 from core.data.datasets import DATASETS, FOLDER, find_dataset
-from core.machine.hardware import cores, cpp_compiler
+from core.machine.hardware import cores, cpp_compiler, device_of
 from core.machine.paths import is_there, pasted
 from core.networks.model_entries import ModelEntry
 from core.networks.models import find_model
@@ -52,6 +53,8 @@ def check(config: RunConfig) -> RunConfig:
     _check_together(config, optimizer, augmentation)
     _check_forgetting(config)
     _check_steps(config)
+    if device_of(config.device) == "cpu":  # what GPUs there are is for `core.worker.assembly.check` to find out
+        check_batch(len(places(config.devices, "cpu", cores(), 0)), config.batch_size)
     return config.replace(
         dataset=_dataset(config.dataset),
         model=model.name,

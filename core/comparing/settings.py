@@ -8,7 +8,17 @@ from typing import Any
 
 SEED = "seed"
 
-ABOUT_THE_MACHINE = ("device", "threads", "watch_every", "watch_budget", "checkpoint_minutes", "feature_cache_gigabytes")
+ABOUT_THE_MACHINE = (
+    "device",
+    "devices",
+    "restarts",
+    "silence_seconds",
+    "threads",
+    "watch_every",
+    "watch_budget",
+    "checkpoint_minutes",
+    "feature_cache_gigabytes",
+)
 """Fields that change how a run is made and watched, but not what it learns: runs that differ in these alone are still repeats."""
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from core.config.devices import canonical, check_shared
 from core.config.errors import ConfigError as ConfigError  # what a config raises is imported from here
 from core.config.limits import LONGEST_NAME, LONGEST_PATH, LONGEST_TEXT, MOST_PARTS, TooMuch, check_size, quoted, read_json
 from core.config.plans import FreezePlan, Multipliers, Timeline
@@ -43,6 +44,9 @@ EXAMPLES: Mapping[str, str] = {
     "batch_size": "32",
     "epochs": "5",
     "device": "auto",
+    "devices": "1",
+    "restarts": "1",
+    "silence_seconds": "25",
     "precision": "float32",
     "augmentation": "none",
     "seed": "0",
@@ -155,6 +159,13 @@ class RunConfig(BaseModel):
     batch_size: int = Field(32, ge=1, le=65536, description="Images in one training step")
     epochs: int = Field(5, ge=1, le=100_000, description="Times that the whole training set is seen")
     device: str = Field("auto", min_length=1, description="auto, cpu, cuda:0, cuda:1, ..., mps")
+    devices: str = Field("1", description="Devices that share each step: how many, all, or GPUs such as 0, 2; on the processor, processes")
+    restarts: int = Field(
+        0, ge=0, le=100, description="How often a run on several devices goes on by itself from its last checkpoint after a failure"
+    )
+    silence_seconds: float = Field(
+        25.0, ge=2, le=3600, allow_inf_nan=False, description="Seconds without a sign of life after which one of several devices counts as lost"
+    )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Number format of the forward pass: float32 is exact, the others are faster on some hardware"
     )
@@ -227,7 +238,7 @@ class RunConfig(BaseModel):
     @field_validator(
         "image_size", "learning_rate", "momentum", "weight_decay", "batch_size", "epochs", "seed", "validation_share", "early_stopping",
         "head_dropout", "head_hidden", "watch_every", "accumulate", "clip_norm", "threads", "feature_cache_gigabytes", "fixed_views", "watch_budget",
-        "checkpoint_minutes",
+        "checkpoint_minutes", "restarts", "silence_seconds",
         mode="before",
     )  # fmt: skip
     @classmethod
@@ -236,6 +247,8 @@ class RunConfig(BaseModel):
         if isinstance(value, bool):
             raise ValueError("must be a number")
         return value
+
+    _devices = field_validator("devices", mode="before")(canonical)
 
     @field_validator("old_task", mode="before")
     @classmethod
@@ -256,6 +269,7 @@ class RunConfig(BaseModel):
                     shown = json.dumps(value) if isinstance(value, bool) else repr(value)
                     remedy = f"set speed to exact, or {field} to {EXAMPLES[field]}"
                     raise ConfigError(field, f"{shown} cannot be chosen where speed is automatic, which decides that itself; {remedy}")
+        check_shared(self)
         if self.fold_norms and self.feature_cache == "off":
             remedy = "set feature_cache to exact, or fold_norms to false"
             raise ConfigError("fold_norms", f"true has nothing to fold into: only layers that are computed once and kept are folded; {remedy}")

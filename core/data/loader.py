@@ -49,12 +49,13 @@ class Batch:
     """Some samples: labels int64 [N], and images uint8 [N, 3, S, S] that are read when they are first asked for.
 
     `pictures` int64 [N] tells pictures apart: of one dataset and its augmentation, the same number always means the same pixels.
-    None where each picture is new.
+    None where each picture is new. `read_some` reads those of a piece of the batch alone, where that gives the same pixels.
     """
 
     labels: Tensor
     pictures: Tensor | None
     read: Callable[[], Tensor]
+    read_some: Callable[[slice], Tensor] | None = None
 
     @cached_property
     def images(self) -> Tensor:
@@ -78,10 +79,15 @@ class Batch:
             return (self,)
         number = math.ceil(len(self) / most)
         places = torch.arange(len(self)).tensor_split(number if most == 1 else min(number, len(self) // 2))
-        return tuple(self._part(slice(int(place[0]), int(place[-1]) + 1)) for place in places)
+        return tuple(self.some(slice(int(place[0]), int(place[-1]) + 1)) for place in places)
 
-    def _part(self, place: slice) -> Batch:
-        return Batch(self.labels[place], None if self.pictures is None else self.pictures[place], lambda: self.images[place])
+    def some(self, place: slice) -> Batch:
+        """The samples of a piece of the batch, which begins and ends at these places (step 1)."""
+        pictures, few, first = None if self.pictures is None else self.pictures[place], self.read_some, place.start
+        if few is None:
+            return Batch(self.labels[place], pictures, lambda: self.images[place])
+        inside = lambda piece: few(slice(first + piece.start, first + piece.stop))  # noqa: E731
+        return Batch(self.labels[place], pictures, lambda: few(place), inside)
 
 
 class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -135,7 +141,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def batch(self, labels: Tensor, chosen: Tensor) -> Batch:
         """The samples whose places in the store are `chosen`, int64 [N], and whose labels these are."""
-        return Batch(labels, chosen, lambda: self._read(chosen))
+        return Batch(labels, chosen, lambda: self._read(chosen), lambda place: self._read(chosen[place]))
 
     def _read(self, chosen: Tensor) -> Tensor:
         # Whole pictures are copied: an index copies number by number, which takes ten times as long.
@@ -234,7 +240,8 @@ class Collate:
         store, size = len(self.dataset.images), self.dataset.image_size
         if augmentation.fixed_views:
             view = (self.epoch - 1) % augmentation.fixed_views
-            return Batch(batch.labels, places + view * store, lambda: self._one_by_one(batch, places, view))
+            few: Callable[[slice], Tensor] = lambda piece: self._one_by_one(batch.some(piece), places[piece], view)  # noqa: E731
+            return Batch(batch.labels, places + view * store, lambda: self._one_by_one(batch, places, view), few)
 
         def generator() -> torch.Generator:
             return generator_for(self.seed, self.epoch, number)

@@ -27,6 +27,8 @@ LEFT_OUT = (
     "watch_every",
     "watch_budget",
     "checkpoint_minutes",
+    "restarts",
+    "silence_seconds",
     "forgetting",
     "old_task",
 )

@@ -9,8 +9,9 @@ from pathlib import Path
 import psutil
 import torch
 
-from core.config import ConfigError
-from core.machine.hardware import Device, Machine
+from core.config import ConfigError, RunConfig
+from core.config import devices as on_devices
+from core.machine.hardware import Device, Machine, cores
 
 
 def available() -> tuple[Device, ...]:
@@ -38,6 +39,15 @@ def resolve(name: str) -> torch.device:
         listed = ", ".join(f"{device.name} ({device.label})" for device in devices)
         raise ConfigError("device", f"{name!r} is not on this machine; it has {listed}")
     return torch.device(wanted)
+
+
+def places(config: RunConfig) -> tuple[str, ...]:
+    """The device of each process of a run: one, or as many as its `devices` says.
+
+    Raises:
+        ConfigError: on `device` or `devices`, they are not on this machine.
+    """
+    return on_devices.places(config.devices, str(resolve(config.device)), cores(), torch.cuda.device_count())
 
 
 def machine() -> Machine:

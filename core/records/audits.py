@@ -50,7 +50,7 @@ VERIFIED, WAITING, LEARNING = "frozen and verified", "frozen, waiting for a firs
 def headline(report: AuditReport, step: int = 0) -> str:
     """The proof in one line: '0 of 11,176,512 frozen values changed, complete, after step 480 · 60 frozen and verified, 2 learning'.
 
-    `step` is where the run is: a look that is older says so.
+    `step` is where the run is: a look that is older says so. Where several devices share the run, what they found when they compared follows.
     """
     counts = Counter(in_short(row) for row in report.rows)
     order = [*(fault.short for fault in FAULTS.values()), VERIFIED, WAITING, LEARNING]
@@ -58,6 +58,7 @@ def headline(report: AuditReport, step: int = 0) -> str:
     when = f"complete, after step {report.step:,}" if report.complete else f"so far, after step {report.step:,}"
     if step > report.step and not report.complete:
         when += f" of {step:,} (the next look follows)"
+    verdicts += f" · {report.across}" if report.across else ""
     if not report.frozen_values:
         return f"nothing is frozen ({when}) · {verdicts}"
     return f"{report.values_changed:,} of {report.frozen_values:,} frozen values changed, {when} · {verdicts}"

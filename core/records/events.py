@@ -233,11 +233,15 @@ class AuditRow:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """The freeze audit after `step` steps. `complete`: every tensor was compared just now; else a few at each look, in turn."""
+    """The freeze audit after `step` steps. `complete`: every tensor was compared just now; else a few at each look, in turn.
+
+    `across`: what came out when the devices that share the run compared their tensors; empty: there is one.
+    """
 
     step: int
     complete: bool
     rows: tuple[AuditRow, ...]
+    across: str = ""
 
     @property
     def frozen_values(self) -> int:

@@ -170,6 +170,12 @@ class Table:
             if wait:
                 self.settle(wait=True)
 
+    def look_again(self) -> None:
+        """Take notice of the rows that other processes have written since, and settled."""
+        if self._file is not None:
+            self._filled = self._filled | torch.from_numpy(self._file.marks().astype(bool))
+            self.sizes |= self._file.sizes()
+
     def delete(self) -> None:
         """Forget all of it."""
         self.settle(wait=True)

@@ -11,7 +11,7 @@ import hashlib
 import platform
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -79,6 +79,8 @@ class Partition:
         self.news = False
         """Whether `tell` has something new to say."""
         self.threads = AllThreads()
+        self.together: Callable[[], object] | None = None
+        """Waits for the other ranks that share the tables on this machine, so that each finds in a pass what others kept in those before."""
         self._translator = Translator() if compiled else None
         self._whole = self._translator.translated(model) if self._translator else model
         self._learning = self._what_learns()
@@ -102,7 +104,11 @@ class Partition:
         self._calls, self._check_at, self._unchecked = 0, self._random.randrange(len(loader)), True
         self.news = True
         for table in self._tables.values():
-            table.settle()
+            table.settle(wait=self.together is not None)
+        if self.together is not None:
+            self.together()
+            for table in self._tables.values():
+                table.look_again()
         if way := self._ways.get(what):
             way.all_there = way.table is not None and way.table.has(way.pictures)
 

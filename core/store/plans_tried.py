@@ -10,7 +10,20 @@ from core.store.run_store import RunStore
 LOOKED_AT = 1_000
 """The newest runs that are looked at."""
 
-_FREE = ("freeze", "seed", "threads", "device", "watch_budget", "watch_every", "checkpoint_minutes", "forgetting", "old_task")
+_FREE = (
+    "freeze",
+    "seed",
+    "threads",
+    "device",
+    "devices",
+    "restarts",
+    "silence_seconds",
+    "watch_budget",
+    "watch_every",
+    "checkpoint_minutes",
+    "forgetting",
+    "old_task",
+)
 """The fields that may differ: the plan and the seed, and what changes no more than the last digits or nothing at all."""
 
 

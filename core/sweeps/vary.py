@@ -23,7 +23,7 @@ WHOLE = tuple(name for name, field in RunConfig.model_fields.items() if "int" in
 """The fields that take whole numbers alone."""
 
 FRACTIONS = ("learning_rate", "momentum", "weight_decay", "head_dropout", "validation_share", "clip_norm", "watch_budget", "feature_cache_gigabytes",
-             "checkpoint_minutes")  # fmt: skip
+             "checkpoint_minutes", "silence_seconds")  # fmt: skip
 """The fields that take any number within limits."""
 
 MAY_BE_EMPTY = tuple(name for name, field in RunConfig.model_fields.items() if field.default is None)

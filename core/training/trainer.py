@@ -129,6 +129,9 @@ class Trainer:
         early_stopping: epochs without a lower validation loss after which training ends with the best weights; None: never.
     """
 
+    ranks = 1
+    """Devices that share the training."""
+
     def __init__(
         self,
         *,
@@ -216,7 +219,7 @@ class Trainer:
 
     def _train_epoch(self, epoch: int) -> Generator[Report, None, Score]:
         if not self.place.batches:
-            self.tally = Tally(self.device, self._weight)
+            self.tally = self._new_tally()
         tally = self.tally
         self.freezing.train()
         self.partition.begin("train", self.train)
@@ -248,6 +251,9 @@ class Trainer:
             yield StepReport(self.step, epoch, len(batch), learning_rate, loss, norms, self._frozen, sample, values)
             self.stages.done("recording")
         return tally.score()
+
+    def _new_tally(self) -> Tally:
+        return Tally(self.device, self._weight)
 
     def _gradients(self, batch: Batch, tally: Tally) -> Tensor:
         """Fill `.grad` with d loss / d parameter of the whole batch, unscaled, and return the loss, cut off from the graph."""

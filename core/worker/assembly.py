@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from core.catalog import decay, losses, optimizers
 from core.catalog.batches import check_batches
 from core.catalog.check import check_compiling
 from core.config import RunConfig
+from core.config.devices import check_batch
 from core.data.leakage import with_doubles_as_asked
 from core.doctor import Doctor, Facts
 from core.machine import devices
@@ -24,6 +26,8 @@ from core.measuring.threads import Threads, may_be_chosen
 from core.model import anatomy, weights
 from core.model.steering import Steering
 from core.networks import models
+from core.ranks import telling
+from core.ranks.group import Group
 from core.records.events import Layer, RunPlan
 from core.records.layers import ParameterInfo, blocks, check_timeline, frozen_parameters, head_options, multipliers_by_parameter
 from core.records.speed import Tuning, applied
@@ -34,6 +38,7 @@ from core.reuse.way import Keeping
 from core.signals.watch import Watch
 from core.store.saving import log
 from core.training import breaking
+from core.training.over_ranks import RankTrainer
 from core.training.steps import FORMATS, THREADS
 from core.training.trainer import Trainer
 
@@ -70,6 +75,8 @@ def check(config: RunConfig, home: Home) -> RunConfig:
     """
     config = catalog.check(config)
     check_compiling(config, devices.resolve(config.device).type)
+    if (ranks := len(devices.places(config))) > 1:
+        check_batch(ranks, config.batch_size)
     classes = len(catalog.class_names(config.dataset, home.data))
     description = anatomy.describe(config.model, classes, config.image_size, head_options(config))
     frozen_parameters(config.freeze, description.parameters)
@@ -79,7 +86,9 @@ def check(config: RunConfig, home: Home) -> RunConfig:
     return config
 
 
-def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, share: None, goes_on: GoesOn | None = None) -> Assembly:
+def assemble(
+    config: RunConfig, home: Home, progress: Progress = lambda text, share: None, goes_on: GoesOn | None = None, group: Group | None = None
+) -> Assembly:
     """Everything that `config` names, made and put together; downloads what is missing.
 
     Seeds torch's global generator, so that two calls with equal configs give equal weights, batches and losses.
@@ -87,12 +96,13 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     Args:
         progress: told what is being done, and the share of it that is done (0 to 1) where that is known.
         goes_on: the run goes on from a checkpoint, which brings its weights: none are loaded, and nothing is measured again.
+        group: this process is one of several that share the run; None: it has it alone.
 
     Raises:
         ConfigError: anything that the config asks for cannot be had.
     """
     config = check(config, home)
-    device = devices.resolve(config.device)
+    device = group.device if group else devices.resolve(config.device)
     progress("reading the data", None)
     images = breaking.break_data(data.prepare(config, home, progress, listed=True), config)
     images = with_doubles_as_asked(images, config, home.cache, progress)
@@ -112,15 +122,16 @@ def assemble(config: RunConfig, home: Home, progress: Progress = lambda text, sh
     if config.speed == "automatic":
         found = (goes_on and goes_on.tuning) or tuning.choose(config, home, model, layers, images.train, device, progress)
         config = applied(config, found.way)
-    use_threads(config.threads or THREADS)
+    use_threads(max(1, (config.threads or THREADS) // (group.ranks if group else 1)))
     model = model.to(memory_format=FORMATS[config.memory_format])
 
     class_weights = losses.class_weights(config, images.train.class_counts(len(images.classes)))
-    trainer = trainer_of(config, home, model, layers, images, device, class_weights)
+    trainer = trainer_of(config, home, model, layers, images, device, class_weights, group)
     breaking.break_training(trainer, config)
     weighed = [class_weights_in_words(images.classes, class_weights)] if class_weights else []
-    plan = _plan(config, trainer, layers, images, (*images.notes, *read, *weighed))
-    if may_be_chosen(asked, device):
+    shared = [telling.shared(trainer.model, config.batch_size, group.ranks, device.type)] if group else []
+    plan = _plan(config, trainer, layers, images, (*images.notes, *read, *weighed, *shared))
+    if may_be_chosen(asked, device) and group is None:
         trainer.partition.threads = Threads(trainer, plan.total_steps, say=log)
     return Assembly(trainer, plan, _facts(config, trainer, images, layers, at_random), images, found)
 
@@ -133,8 +144,9 @@ def trainer_of(
     images: data.Data,
     device: torch.device,
     class_weights: Sequence[float],
+    group: Group | None = None,
 ) -> Trainer:
-    """The loop over a model that is on its device, with what watches it and what is computed once."""
+    """The loop over a model that is on its device, with what watches it and what is computed once; with a `group`, that of one of its ranks."""
     normalise = data.Normalise(*catalog.find_model(config.model).normalise, config.memory_format == "channels_last")
     keeping = Keeping(
         None if config.feature_cache == "off" else home.features,
@@ -142,7 +154,8 @@ def trainer_of(
         half=config.feature_cache == "float16",
         fold=config.fold_norms,
     )
-    return Trainer(
+    kind = partial(RankTrainer, group, config.seed) if group else Trainer
+    return kind(
         steering=Steering(model, layers, config, len(images.train)),
         watch=Watch(config.watch_every, config.watch_budget),
         loss=losses.build(config, class_weights),
@@ -154,7 +167,7 @@ def trainer_of(
             device,
             keeping=keeping,
             about=f"{config.precision} {config.memory_format}",
-            most=config.batch_size,
+            most=config.batch_size // (group.ranks if group else 1),
             compiled=config.compile_model,
         ),
         train=images.train,

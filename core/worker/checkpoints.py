@@ -100,7 +100,7 @@ class RunCheckpoints:
         small = small_state(trainer)
         content = {
             "format": FORMAT, "small": small, "run": dict(run),
-            "where": here(trainer.device, trainer.partition.threads.base), "learned": sorted(self._learned),
+            "where": here(trainer.device, trainer.partition.threads.base, trainer.ranks), "learned": sorted(self._learned),
             "next_pictures": trainer.train.places(trainer.place.epoch, trainer.place.batches),
             "shapes": {name: tuple(each.shape) for name, each in trainer.model.named_parameters()}, "best": self._best_with(trainer),
         }  # fmt: skip

@@ -26,7 +26,7 @@ from core.sweeps.plan import Plan
 
 def may_share(config: RunConfig) -> bool:
     """Whether another run may follow in the process of one with this config."""
-    return not config.compile_model and config.speed == "exact"
+    return not config.compile_model and config.speed == "exact" and config.devices == "1"
 
 
 def next_run(home: Home, ended: str) -> str | None:

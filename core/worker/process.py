@@ -17,6 +17,8 @@ from pathlib import Path
 import psutil
 
 from core.config import ConfigError
+from core.machine import devices
+from core.machine.children import can_fork
 from core.machine.home import Home
 from core.machine.leaving import leave
 from core.records.events import RunStatus
@@ -27,8 +29,13 @@ from core.worker import in_turn
 from core.worker.worker import Worker
 
 
-def work(home: Home, run_id: str) -> RunStatus:
-    """Do the run `run_id` in this process; SIGINT means stop and save, SIGTERM (the machine goes down) make a checkpoint and end as interrupted.
+def work(home: Home, run_id: str, forks: bool = False) -> RunStatus:
+    """Do the run `run_id` in this process, or have it done by one for each of its devices.
+
+    SIGINT means stop and save, SIGTERM (the machine goes down) make a checkpoint and end as interrupted.
+
+    Args:
+        forks: this process has computed nothing with torch yet.
 
     Raises:
         ConfigError: what the config asks for cannot be had; the store has it too.
@@ -38,6 +45,11 @@ def work(home: Home, run_id: str) -> RunStatus:
     # Before the worker is made: it empties files that another process may be writing.
     if not _may_begin(store, run_id, me):
         return store.run(run_id).status
+    if len(places := _places(store, run_id)) > 1:
+        from core.worker import together  # torch's agent is for runs that need it
+
+        store.set_process(run_id, me.pid, me.create_time())
+        return together.share(home, store, run_id, places, forks)
     worker = Worker(home, store, run_id)
     membership.keep_beside(store, home.run_folder(run_id), run_id)
     worker.gives_up = in_turn.judge(home, store, run_id)
@@ -49,6 +61,18 @@ def work(home: Home, run_id: str) -> RunStatus:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+def _places(store: RunStore, run_id: str) -> tuple[str, ...]:
+    """The devices that the run asks for. Raises ConfigError where they are not on this machine; the store has it too."""
+    config = store.run(run_id).config
+    if config.devices == "1":
+        return ("",)
+    try:
+        return devices.places(config)
+    except ConfigError as error:
+        store.end(run_id, RunStatus.FAILED, error=str(error))
+        raise
 
 
 def _may_begin(store: RunStore, run_id: str, me: psutil.Process) -> bool:
@@ -81,12 +105,14 @@ def main() -> int:
         _log_to(home.run_folder(run_id) / "worker.log")
     # The page and its server come first; training takes what is left.
     os.nice(5)
+    fresh = not arguments.standby  # a standby worker has warmed up by computing
     while True:
         try:
-            status = work(home, run_id)
+            status = work(home, run_id, forks=fresh and can_fork())
         except (ConfigError, StoreError) as error:
             log(str(error))
             status = RunStatus.FAILED
+        fresh = False
         following = in_turn.next_run(home, run_id)
         if following is None:
             return 0 if status is not RunStatus.FAILED else 1

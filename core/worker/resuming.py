@@ -146,7 +146,7 @@ def refuse_other_bits(loaded: Loaded, trainer: Trainer, accept: bool) -> list[st
     Raises:
         ConfigError: on `accept_other_bits`, something does, and it was not accepted.
     """
-    others = other_bits(dict(loaded.content["where"]), here(trainer.device, trainer.partition.threads.base))
+    others = other_bits(dict(loaded.content["where"]), here(trainer.device, trainer.partition.threads.base, trainer.ranks))
     if others and not accept:
         remedy = "continue it as it was, or accept that with --accept-other-bits"
         raise ConfigError("accept_other_bits", f"the run would go on with other bits than before: {'; '.join(others)}; {remedy}")

@@ -83,6 +83,7 @@ class Worker:
         self._changes_made = 0
         self._may_be_put_back = False
         self._to_redo: deque[tuple[int, str]] = deque()
+        self._rest: Callable[[float], object] = time.sleep
         self.forgetting = Forgetting(self.store, run_id, self.config, self.folder)
         self.gives_up: Callable[[EpochRow], bool] = lambda epoch: False
         """Asked after each epoch whether the run is to end early, since others of its sweep do better."""
@@ -106,7 +107,7 @@ class Worker:
         """
         try:
             return self._run()
-        except _Stopped:
+        except Stopped:
             self.store.end(self.run_id, self._how_it_stopped)
             return self._how_it_stopped
         except ConfigError as error:
@@ -164,11 +165,11 @@ class Worker:
     def _begin(self) -> tuple[Assembly, Audit, Recorder]:
         """Put together what trains, stand where an earlier process left off, and say so in the store: the first step can come."""
         self.store.set_status(self.run_id, RunStatus.PREPARING, "starting")
-        request = self.store.resume_request(self.run_id)
+        request = self._request()
         self._may_be_put_back = request is not None  # until it is changed, a run that cannot go on is left as it was
         loaded = newest(self.folder) if request else None
         run = self.store.run(self.run_id)
-        assembly = with_steps(assemble(self.config, self.home, self._preparing, GoesOn(self.store.tuning(self.run_id)) if loaded else None), run.fork)
+        assembly = with_steps(self._assemble(GoesOn(self.store.tuning(self.run_id)) if loaded else None), run.fork)
         trainer = assembly.trainer
         fork = beginning(run, loaded) if loaded else None
         if assembly.tuning is not None:
@@ -198,6 +199,12 @@ class Worker:
         self.checkpoints.follow(trainer)
         self.store.set_findings(self.run_id, doctor.diagnosis())
         return assembly, audit, recorder
+
+    def _request(self) -> ResumeRequest | None:
+        return self.store.resume_request(self.run_id)
+
+    def _assemble(self, goes_on: GoesOn | None) -> Assembly:
+        return assemble(self.config, self.home, self._preparing, goes_on)
 
     def _go_on(self, request: ResumeRequest, loaded: Loaded, assembly: Assembly, audit: Audit, recorder: Recorder, fork: Fork | None) -> None:
         """Stand where the checkpoint was taken, and say how that was proved. `fork`: the run branches off there."""
@@ -267,7 +274,7 @@ class Worker:
             self._redo(trainer, recorder, audit)
             try:
                 self._obey(trainer, recorder, audit)
-            except _Stopped:
+            except Stopped:
                 if not isinstance(report, TrainedReport | FinalReport):
                     self._checkpoint(trainer, recorder, audit)
                 self._profiles.end(trainer, self.step, self.config.batch_size, self._reuse.last)
@@ -311,10 +318,10 @@ class Worker:
         """Carry out what was asked for since the last look, a pause included. Without a trainer, all that can be done is to stop.
 
         Raises:
-            _Stopped: the run is to end now.
+            Stopped: the run is to end now.
         """
         if self._stopping:
-            raise _Stopped
+            raise Stopped
         if time.monotonic() - self._last_look < COMMAND_SECONDS:
             return
         paused = False
@@ -351,10 +358,10 @@ class Worker:
                         refused = f"the model has no parameter {command.payload!r}; use a name that the layer table lists"
                 self.store.acknowledge(command, self.step, refused)
             if self._stopping:
-                raise _Stopped
+                raise Stopped
             if not paused:
                 return
-            time.sleep(COMMAND_SECONDS)
+            self._rest(COMMAND_SECONDS)
 
     def _redo(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> None:
         """Make the changes again that a person made after the checkpoint, each before the step at which it held."""
@@ -389,5 +396,5 @@ class Worker:
             self.store.set_status(self.run_id, RunStatus.RUNNING, f"measuring on the {report.what} set", report.batch / report.batches)
 
 
-class _Stopped(Exception):
+class Stopped(Exception):
     """The run was asked to stop."""

@@ -37,6 +37,9 @@ DEFAULTS = {
     "precision": "float32", "seed": 0, "watch_every": 10, "validation_share": 0.2, "doubles": "keep", "accumulate": 1,
     "memory_format": "contiguous", "frozen_randomness": True, "feature_cache_gigabytes": 8.0, "watch_budget": 0.02,
     "checkpoint_minutes": 5.0,
+    "devices": "1",
+    "restarts": 0,
+    "silence_seconds": 25.0,
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
+from core.ranks import signs
 from core.records.events import EpochRow, Layer, RunPlan, RunResult, RunStatus, StepRow
 from core.records.findings import Diagnosis, Finding, Remedy
 from core.records.summaries import Summarizer
@@ -183,3 +184,36 @@ def test_a_chip_tells_its_finding_only_once_it_is_open(shared_services: Services
     app = open_page("train.py", run=run_id)
     assert "A cause." not in shown(app)
     assert "A cause." in shown(opened(app, f"chip_warning_plateau_{run_id}"))
+
+
+def test_each_device_of_a_shared_run_is_seen(shared_services: Services) -> None:
+    run_id = begun(shared_services, devices="2")
+    folder = shared_services.home.run_folder(run_id)
+    assert any("still to come" in caption.value for caption in open_page("train.py", run=run_id).caption)
+    signs.make(folder, 2)
+    mine = signs.Signs(folder, 1)
+    mine.phase(signs.TRAINING)
+    mine.set("bytes", 20_532)
+    mine.stepped(7, 0.04)
+    app = open_page("train.py", run=run_id)
+    mine.close(signs.LEFT)
+    table = next(frame.value for frame in app.dataframe if "Rank" in frame.value)
+    assert table["State"].tolist() == ["not begun", "training"]
+    assert table["Step time (ms)"].tolist()[1] == 40.0
+    assert any("2 devices share this run" in text.value and "21 kB a step" in text.value for text in app.markdown)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "one device takes whole batches"),
+        ({"devices": "2", "device": "cpu", "accumulate": "3"}, "2 devices x 16 pictures x 3 = 96 pictures in one step"),
+        ({"devices": "2", "device": "cpu", "batch_size": "33"}, "33 cannot be cut into 2 equal parts"),
+        ({"devices": "512", "device": "cpu"}, "32 is smaller than the number of devices (512)"),
+        ({"devices": "<b>two</b>"}, "Must be a number of devices"),
+    ],
+)
+def test_the_form_says_how_a_batch_is_cut(shared_services: Services, given: dict[str, str], said: str) -> None:
+    app = open_page("train.py", **{**SMALL, **given})
+    told = "\n".join(part.value for part in (*app.caption, *app.error, *app.warning))
+    assert said in told

@@ -26,6 +26,7 @@ from pages._parts.run import (  # fmt: skip
     findings_view,
     head_view,
     profile_view,
+    ranks_view,
     requests_view,
     resume_view,
     reuse_view,
@@ -95,6 +96,8 @@ def _below(shared: Services, run: Run) -> None:
         branch_view.show(shared, run)
     alone(export_view.show, shared, run)
     alone(audit_view.show, shared, run, every=audit_view.TICK if active else None)
+    if run.config.devices != "1":
+        alone(ranks_view.show, shared, run, every=ranks_view.TICK if active else None)
     alone(reuse_view.show, shared, run, every=reuse_view.TICK if active else None)
     alone(profile_view.show, shared, run, every=profile_view.TICK if active else None)
     with st.container():

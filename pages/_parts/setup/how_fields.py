@@ -8,7 +8,7 @@ from core.catalog import LOSSES, OPTIMIZERS, SCHEDULES
 from core.catalog.rate_advice import ABOUT_RATE
 from core.config import CLASS_WEIGHTS, DOUBLES, FAULTS
 from core.records.cost import steps_per_epoch
-from pages._parts.setup import augmentation_choice, checks, rate_finder, rate_hint
+from pages._parts.setup import augmentation_choice, checks, devices_fields, rate_finder, rate_hint
 from pages._parts.shared import draft, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, option
@@ -40,7 +40,7 @@ ABOUT_OLD_TASK = (
 
 _FURTHER = {
     "momentum", "weight_decay", "schedule", "augmentation", "validation_share", "early_stopping", "class_weights", "doubles",
-    "watch_budget", "watch_every", "checkpoint_minutes", "forgetting", "old_task", "fault", *draft.OPTIONS,
+    "watch_budget", "watch_every", "checkpoint_minutes", "forgetting", "old_task", "fault", *devices_fields.AGAIN, *draft.OPTIONS,
 }  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def training(fields: Fields) -> None:
     with fields.field(right, "loss"):
         name = st.selectbox("Loss", list(LOSSES), key=key("loss"), **fields.kept("loss"))
         fields.say("loss", LOSSES[name].about)
-    first, second, third = st.columns(3)
+    first, second, third, fourth = st.columns(4)
     with fields.field(first, "clip_norm"):
         label, about = words.field("clip_norm"), ABOUT_CLIPPING
         st.number_input(label, step=0.5, format="%g", placeholder="any", key=key("clip_norm"), help=about, **fields.kept("clip_norm"))
@@ -81,7 +81,8 @@ def training(fields: Fields) -> None:
         labels = _devices(fields)
         name = st.selectbox("Device", list(labels), key=key("device"), **fields.kept("device"))
         fields.say("device", words.plain(labels[name]))
-    with fields.field(third, "seed"):
+    devices_fields.ask_devices(fields, third)
+    with fields.field(fourth, "seed"):
         st.number_input("Seed", step=1.0, format="%g", key=key("seed"), **fields.kept("seed"))
         fields.say("seed", "where all chance starts from: same seed and settings on the same machine, same run")
 
@@ -135,6 +136,7 @@ def more_settings(fields: Fields) -> None:
             label = f"{words.field('checkpoint_minutes')} (min)"
             st.number_input(label, step=1.0, format="%g", key=key("checkpoint_minutes"), **fields.kept("checkpoint_minutes"))
             fields.say("checkpoint_minutes", "at most between two checkpoints, from which a run goes on that was interrupted; one at epoch ends too")
+        devices_fields.ask_failures(fields)
         _forgetting(fields)
         with fields.field(st.container(), "fault"):
             name = st.selectbox(words.field("fault"), list(FAULTS), key=key("fault"), **fields.kept("fault"))

@@ -1,0 +1,61 @@
+"""On how many devices a run trains, and what becomes of it where one of them fails."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.config import ConfigError
+from core.config import devices as on_devices
+from core.machine.hardware import cores, device_of
+from pages._parts.shared import draft, words
+from pages._parts.shared.draft import key
+from pages._parts.shared.fields import Fields
+
+ABOUT = (
+    "How many devices share each step, all of them, or GPUs by their numbers, such as 0, 2. On the processor, so many processes. Each takes its part "
+    "of the batch, and gradients are those of the whole batch, so the run is the same as on one device but for rounding."
+)
+
+AGAIN = {"restarts", "silence_seconds"}
+"""The fields that are about failures."""
+
+
+def ask_devices(fields: Fields, place: DeltaGenerator) -> None:
+    """How many."""
+    with fields.field(place, "devices"):
+        st.text_input(words.field("devices"), key=key("devices"), help=ABOUT, **fields.kept("devices"))
+        fields.say("devices", words.plain(shared()))
+
+
+def ask_failures(fields: Fields) -> None:
+    """What becomes of a run on several devices where one fails."""
+    left, right = st.columns(2)
+    with fields.field(left, "restarts"):
+        st.number_input(words.field("restarts"), step=1.0, format="%g", key=key("restarts"), **fields.kept("restarts"))
+        fields.say("restarts", "times that a run on several devices goes on by itself from its last checkpoint, after one of them failed")
+    with fields.field(right, "silence_seconds"):
+        st.number_input(f"{words.field('silence_seconds')} (s)", step=5.0, format="%g", key=key("silence_seconds"), **fields.kept("silence_seconds"))
+        fields.say("silence_seconds", "without a sign of life, after which one of several devices counts as lost")
+
+
+def shared() -> str:
+    """How a batch is cut, by what the form says now."""
+    batch_size, accumulate, device = draft.number("batch_size", 0), draft.number("accumulate", 1), device_of(str(draft.values()["device"]))
+    try:
+        devices = on_devices.canonical(draft.values()["devices"])
+        if devices == "1":
+            return (
+                f"one device takes whole batches{', up to ' + str(cores()) + ' processes can share them' if device == 'cpu' and cores() > 1 else ''}"
+            )
+        if devices == "all" and device != "cpu":
+            return "all GPUs of this machine share each batch"
+        ranks = len(on_devices.places(devices, device, cores(), 0)) if device == "cpu" else on_devices.number(devices, 1)
+        if not isinstance(batch_size, int) or batch_size < 1:
+            return f"{ranks} devices share each batch"
+        on_devices.check_batch(ranks, batch_size)
+    except (ConfigError, ValueError) as error:
+        return error.message if isinstance(error, ConfigError) else str(error)
+    times = f" x {accumulate:,}" if isinstance(accumulate, int) and accumulate > 1 else ""
+    whole = batch_size * (accumulate if times and isinstance(accumulate, int) else 1)
+    return f"{ranks} devices x {batch_size // ranks:,} pictures{times} = {whole:,} pictures in one step"

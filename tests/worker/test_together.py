@@ -1,0 +1,196 @@
+"""Runs that several processes share, for real: started as a server starts them, forked, on the processor."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.config import RunConfig
+from core.machine.home import Home
+from core.ranks import signs
+from core.records.events import CommandKind, RunStatus
+from core.store import Run, RunStore
+from core.worker.supervisor import Supervisor
+from core.worker.together import lives
+from core.worker.worker import Worker
+from tests.support import end_processes_of, nursery, wait_until
+
+CONFIG = RunConfig(
+    dataset="digits", model="small_cnn", image_size=16, batch_size=64, epochs=2, seed=3, threads=2, learning_rate=0.01, optimizer="SGD",
+    timeline="step 12: stage1; 2: !stage1", clip_norm=5.0, watch_every=5,
+)  # fmt: skip
+"""BatchNorm that learns, a freeze change in the middle of an epoch and back, clipping, a last batch (62 pictures of 64) and 18 steps an epoch."""
+
+
+class Place:
+    """A home with somebody who starts runs in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.home = Home(path)
+        self.store = RunStore(self.home.database)
+        self.supervisor = Supervisor(self.home, self.store, nursery())
+
+    def begin(self, **changes: object) -> str:
+        """Start a run on two devices."""
+        return self.supervisor.start(CONFIG.replace(**{"devices": 2, **changes}))
+
+    def ended(self, run_id: str) -> Run:
+        """The run, once it has ended."""
+
+        def over() -> bool:
+            self.supervisor.look_after()
+            return not self.store.run(run_id).status.active
+
+        wait_until(over, timeout=180, what=f"the end of {run_id}")
+        return self.store.run(run_id)
+
+    def trains(self, run_id: str) -> None:
+        """Wait for a run's first step: before it, commands are refused."""
+        wait_until(lambda: self.store.run(run_id).status is RunStatus.RUNNING, timeout=120, what="the first step")
+
+    def paused(self, run_id: str) -> None:
+        """Have a run pause as soon as it trains, and wait for it."""
+        self.trains(run_id)
+        self.store.request(run_id, CommandKind.PAUSE)
+        wait_until(lambda: self.store.run(run_id).status is RunStatus.PAUSED, timeout=120, what="the pause")
+
+    def weights(self, run_id: str) -> dict[str, torch.Tensor]:
+        """What a run ended with."""
+        return torch.load(self.home.run_folder(run_id) / "weights.pth", weights_only=True)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A home of this module."""
+    made = Place(tmp_path_factory.mktemp("ranks"))
+    yield made
+    end_processes_of(made.home.path)
+
+
+@pytest.fixture(scope="module")
+def shared(place: Place) -> Run:
+    """A run on two devices that nothing happened to."""
+    run = place.ended(place.begin())
+    assert run.status is RunStatus.FINISHED, run.error
+    return run
+
+
+def test_two_devices_do_what_one_does(place: Place, shared: Run) -> None:
+    """Losses and weights are equal but for rounding: sums of float32 are added in another order, which 36 steps of training carry on."""
+    alone = place.store.create_run(CONFIG)
+    assert Worker(place.home, place.store, alone).run() is RunStatus.FINISHED
+    here, there = (place.store.blocks(run_id) for run_id in (alone, shared.id))
+    one, two = (np.concatenate([block.loss for block in blocks]) for blocks in (here, there))
+    assert len(one) == len(two) == 36
+    np.testing.assert_allclose(two, one, rtol=1e-3)
+    slow, fast = (np.concatenate([block.learning_rate for block in blocks]) for blocks in (here, there))
+    np.testing.assert_array_equal(slow, fast)
+    for name, expected in place.weights(alone).items():
+        torch.testing.assert_close(place.weights(shared.id)[name], expected, rtol=1e-3, atol=2e-4)
+    results = [place.store.run(run_id).result for run_id in (alone, shared.id)]
+    assert results[0] is not None
+    assert results[1] is not None
+    assert results[1].train_loss == pytest.approx(results[0].train_loss, rel=1e-3)
+    assert results[1].test_accuracy == pytest.approx(results[0].test_accuracy, abs=0.01)
+
+
+def test_the_audit_is_over_all_ranks(place: Place, shared: Run) -> None:
+    """At the end each tensor, running statistics too, was compared."""
+    audit = place.store.audit(shared.id)
+    assert audit is not None
+    assert audit.across == f"{len(place.weights(shared.id))} tensors equal on 2 ranks at step 36"
+
+
+def test_only_what_learns_is_sent(place: Place, shared: Run) -> None:
+    """Four bytes a number that learns, and three numbers more: the loss, the right answers, and whether to meet."""
+    assert shared.plan is not None
+    learning = sum(layer.count for layer in shared.plan.layers)
+    rows = signs.read(place.home.run_folder(shared.id))
+    assert [row.phase for row in rows] == ["ended", "ended"]
+    assert [row.bytes for row in rows] == [4 * (learning + 3)] * 2
+    assert [row.step for row in rows] == [36, 36]
+
+
+def test_a_killed_rank_is_begun_again_with_the_same_bits(place: Place, shared: Run) -> None:
+    """The run goes on from its checkpoint, and ends as the one that nothing happened to: so the same ranks twice give the same bits."""
+    run_id = place.begin(restarts=1)
+    place.paused(run_id)
+    os.kill(signs.read(place.home.run_folder(run_id))[1].pid, signal.SIGKILL)
+    run = place.ended(run_id)
+    assert run.status is RunStatus.FINISHED, run.error
+    again = place.store.continued(run_id)
+    assert "begun again (1 of at most 1) by itself: Rank 1 of 2 on" in again[0]
+    assert "is gone without a word" in again[0]
+    assert signs.read(place.home.run_folder(run_id))[1].attempt == 1
+    for name, expected in place.weights(shared.id).items():
+        assert torch.equal(place.weights(run_id)[name], expected), name
+
+
+def test_a_stopped_rank_is_named(place: Place) -> None:
+    """SIGSTOP: it lives and does nothing. Without restarts the run ends, in words; a change that was asked for before reached both ranks."""
+    run_id = place.begin(silence_seconds=2, epochs=500, timeline="")
+    place.paused(run_id)
+    os.kill(signs.read(place.home.run_folder(run_id))[1].pid, signal.SIGSTOP)
+    run = place.ended(run_id)
+    assert run.status is RunStatus.FAILED
+    assert run.error is not None
+    assert run.error.startswith("Rank 1 of 2 on ")
+    assert "gave no sign of life for 2 s" in run.error
+
+
+def test_commands_reach_all_ranks(place: Place) -> None:
+    """A change and a stop: the ranks agree on what learns and on every tensor at the end."""
+    run_id = place.begin(epochs=500, timeline="", feature_cache="off")
+    place.trains(run_id)
+    command = place.store.request(run_id, CommandKind.CHANGE, "stage1, stage2")
+    wait_until(lambda: next(each for each in place.store.commands(run_id) if each.id == command).applied_at_step is not None, timeout=120)
+    place.store.request(run_id, CommandKind.STOP)
+    run = place.ended(run_id)
+    assert run.status is RunStatus.STOPPED, run.error
+    audit = place.store.audit(run_id)
+    assert audit is not None
+    assert "tensors equal on 2 ranks" in audit.across
+    assert run.plan is not None
+    learning = sum(layer.count for layer in run.plan.layers if not layer.name.startswith(("stage1", "stage2")))
+    assert {row.bytes for row in signs.read(place.home.run_folder(run_id))} == {4 * (learning + 3)}
+
+
+def test_a_rank_that_is_killed_at_once_is_named(place: Place) -> None:
+    """As soon as it has given its first sign of life, so before or soon after the first step."""
+    run_id = place.begin(epochs=500, timeline="")
+    folder = place.home.run_folder(run_id)
+    rows = wait_until(lambda: [row for row in signs.read(folder) if row.rank == 1 and row.pid], timeout=120, what="the first sign of life")
+    os.kill(rows[0].pid, signal.SIGKILL)
+    run = place.ended(run_id)
+    assert run.status is RunStatus.FAILED
+    assert run.error is not None
+    assert run.error.startswith("Rank 1 of 2 on ")
+    assert "is gone without a word" in run.error
+
+
+def test_kept_features_are_shared(place: Place) -> None:
+    """Each rank computes a share of the pictures, and serves from then on what all have computed; the last batch has one picture for each."""
+    run = place.ended(place.begin(epochs=3, timeline="", freeze="head only", batch_size=1148 // 2, clip_norm=None))
+    assert run.status is RunStatus.FINISHED, run.error
+    reuse = place.store.reuse(run.id)
+    assert reuse is not None
+    assert (reuse.state, reuse.kept) == ("serving", reuse.pictures)
+    audit = place.store.audit(run.id)
+    assert audit is not None
+    assert audit.across.endswith("tensors equal on 2 ranks at step 9")
+
+
+def test_ranks_end_with_the_process_that_watches_over_them(place: Place) -> None:
+    """Killed, it leaves nobody behind who would go on with a run that is lost."""
+    run_id = place.begin(epochs=500, timeline="")
+    place.trains(run_id)
+    pids = [row.pid for row in signs.read(place.home.run_folder(run_id))]
+    os.kill(place.store.columns(run_id)["pid"], signal.SIGKILL)
+    wait_until(lambda: not any(lives(pid) for pid in pids), timeout=20, what="the end of the ranks")
+    assert place.ended(run_id).status is RunStatus.LOST
