@@ -1,4 +1,6 @@
-"""The end of a process that has imported much: as the interpreter's own, without taking every module apart first."""
+"""Where a process of its own writes what it says, and its end where it has imported much: as the interpreter's own, without taking every module
+apart first.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import atexit
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -27,3 +30,16 @@ def leave(status: int | None) -> NoReturn:
     except (OSError, ValueError):  # whoever read them has gone
         os._exit(120)  # as the interpreter has it
     os._exit(status or 0)
+
+
+def log_to(path: Path) -> None:
+    """From here on this process writes standard output and errors at the end of this file. Its folder is made where it is missing.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)

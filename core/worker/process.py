@@ -12,7 +12,6 @@ import argparse
 import os
 import signal
 import sys
-from pathlib import Path
 
 import psutil
 
@@ -20,7 +19,7 @@ from core.config import ConfigError
 from core.machine import devices
 from core.machine.children import can_fork
 from core.machine.home import Home
-from core.machine.leaving import leave
+from core.machine.leaving import leave, log_to
 from core.records.events import RunStatus
 from core.store import RunStore, StoreError, membership
 from core.store.patience import open_patiently
@@ -102,7 +101,7 @@ def main() -> int:
         run_id = sys.stdin.readline().strip()
         if not run_id:
             return 0
-        _log_to(home.run_folder(run_id) / "worker.log")
+        log_to(home.run_folder(run_id) / "worker.log")
     # The page and its server come first; training takes what is left.
     os.nice(5)
     fresh = not arguments.standby  # a standby worker has warmed up by computing
@@ -117,7 +116,7 @@ def main() -> int:
         if following is None:
             return 0 if status is not RunStatus.FAILED else 1
         run_id = following
-        _log_to(home.run_folder(run_id) / "worker.log")
+        log_to(home.run_folder(run_id) / "worker.log")
 
 
 def _warm_up() -> None:
@@ -130,14 +129,6 @@ def _warm_up() -> None:
     optimizer = torch.optim.AdamW(model.parameters())
     torch.nn.functional.cross_entropy(model(torch.zeros(2, 3, 8, 8)), torch.zeros(2, dtype=torch.long)).backward()
     optimizer.step()
-
-
-def _log_to(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
 
 
 if __name__ == "__main__":

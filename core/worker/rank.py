@@ -18,6 +18,7 @@ from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 from core.config import ConfigError
 from core.machine.home import Home
+from core.machine.leaving import log_to
 from core.ranks import signs
 from core.ranks.group import PARTED_STATUS, Group, Parted
 from core.ranks.signs import Signs
@@ -48,7 +49,7 @@ def main(home_path: str, run_id: str, port: int, places: tuple[str, ...], parent
     mine.set("attempt", attempt)
     mine.phase(signs.STARTING)
     if rank:
-        _log_to(log_of(folder, rank))
+        log_to(log_of(folder, rank))
     phase, status = signs.FAILED, 1
     try:
         found = TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=FIND_SECONDS))
@@ -105,11 +106,3 @@ def _lead(home: Home, run_id: str, group: Group, attempt: int, parent: int) -> N
     signal.signal(signal.SIGTERM, worker.interrupt_soon)
     signal.signal(signal.SIGINT, stop)
     worker.run()
-
-
-def _log_to(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
