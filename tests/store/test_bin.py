@@ -167,10 +167,19 @@ def test_sizes_by_kind_and_freeing_the_kept_epochs(home: Home, store: RunStore) 
     assert run_bytes(folder) == {**sizes, "epochs": 0}
     written(home.features / "table", 8192)
     for number, path in enumerate(
-        ("cache/decoded/a/0.uint8", "cache/thumbs/0.png", "data/x", "datasets/cats/0.jpg", "staging/a/b.jpg", "datasets/.bin/1/0.jpg"), 3
+        (
+            "cache/decoded/a/0.uint8",
+            "cache/thumbs/0.png",
+            "data/x",
+            "datasets/cats/0.jpg",
+            "staging/a/b.jpg",
+            "curves/a.npz",
+            "datasets/.bin/1/0.jpg",
+        ),
+        3,
     ):
         written(home.path / path, 4096 * number)
-    names = ("features", "pictures", "previews", "data", "own", "uploads", "bin")
+    names = ("features", "pictures", "previews", "data", "own", "uploads", "curves", "bin")
     assert shared_bytes(home) == {name: 4096 * number for number, name in enumerate(names, 2)}
     assert folder_bytes(home.path / "nowhere") == 0
 
