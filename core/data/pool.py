@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -200,6 +201,7 @@ def _settle_later(folder: Path) -> None:
     threading.Thread(target=settle, args=(folder,), name="settling", daemon=True).start()
 
 
+@cache
 def _boot() -> str:
     """What tells this start of the machine from all others; "" where the system does not say it: there each shard is waited for."""
     try:

@@ -13,14 +13,13 @@ from dataclasses import field as default
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
 from core.config.errors import ConfigError
 from core.importing.plan import Corrections
 from core.machine.children import Interpreters
 from core.machine.files import written_whole
 from core.machine.home import Home
 from core.machine.jobs import Starter
+from core.machine.living import lives
 
 REQUEST, STATUS, CANCEL, LOG = "request.json", "status.json", "cancel", "log"
 MODULE = "core.importing.runner"
@@ -148,7 +147,6 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 def _lives(status: Mapping[str, Any]) -> bool:
     try:
-        process = psutil.Process(int(status["pid"]))
-        return abs(process.create_time() - float(status["started"])) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, LookupError, ValueError):
+        return lives(int(status["pid"]), float(status["started"]))
+    except (LookupError, ValueError):
         return False

@@ -23,6 +23,7 @@ from core.machine.children import Interpreters
 from core.machine.hardware import device_of
 from core.machine.home import Home
 from core.machine.jobs import WORKER, Child, Starter
+from core.machine.living import last_lines, lives
 from core.machine.settings import Settings, read_settings
 from core.records.events import CommandKind, RunStatus
 from core.store import RunStore, StoreError, Working, recovery
@@ -261,11 +262,8 @@ class Supervisor:
 
     def log_tail(self, run_id: str, lines: int = 40) -> str:
         """The last lines of what the run's process printed; empty if it printed nothing."""
-        log = self.home.run_folder(run_id) / "worker.log"
         try:
-            with log.open("rb") as file:
-                file.seek(max(0, log.stat().st_size - 64_000))
-                return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+            return last_lines(self.home.run_folder(run_id) / "worker.log", lines)
         except FileNotFoundError:
             return ""
 
@@ -334,19 +332,13 @@ def _lives(pid: int | None, started: float | None, folder: Path | None = None) -
     """
     if pid is None or started is None:
         return False
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return abs(process.create_time() - started) < 1.0 or (folder is not None and _works_in(process, folder))
-    except psutil.Error:
-        return False
+    return lives(pid, started) or (folder is not None and lives(pid) and _works_in(pid, folder))
 
 
-def _works_in(process: psutil.Process, folder: Path) -> bool:
+def _works_in(pid: int, folder: Path) -> bool:
     """Whether a process writes the log of the run in `folder`, as each does that a server has started. False where the system does not tell."""
     try:
-        return Path(f"/proc/{process.pid}/fd/1").readlink() == (folder / "worker.log").resolve()
+        return Path(f"/proc/{pid}/fd/1").readlink() == (folder / "worker.log").resolve()
     except OSError:
         return False
 
@@ -355,7 +347,7 @@ def _may_still_come(run: Working) -> bool:
     """Whether a claimed run may still get its process: the claimer lives, and has not had time enough."""
     pid, _, rest = str(run.claimed_by).partition(" ")
     try:
-        lives = _lives(int(pid), float(rest.partition(" ")[0]))
+        still = _lives(int(pid), float(rest.partition(" ")[0]))
     except ValueError:  # of another Thaw
-        lives = False
-    return lives and 0 <= time.time() - (run.claimed_at or 0.0) < LAUNCH_SECONDS
+        still = False
+    return still and 0 <= time.time() - (run.claimed_at or 0.0) < LAUNCH_SECONDS

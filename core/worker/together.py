@@ -32,6 +32,7 @@ from torch.distributed.elastic.rendezvous.dynamic_rendezvous import DynamicRende
 from core.config import RunConfig
 from core.machine.files import written_whole
 from core.machine.home import Home
+from core.machine.living import last_lines, lives
 from core.ranks import signs
 from core.ranks.group import PARTED_STATUS
 from core.ranks.signs import Sign
@@ -210,17 +211,8 @@ class _Watcher(threading.Thread):
         return f"Rank {number} of {self._ranks} on {platform.node()} {how} {when}.\n\n{tail or 'Its log is empty.'}"
 
 
-def lives(pid: int) -> bool:
-    """Whether there is such a process that has not ended."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
 def _tail(path: Path) -> str:
     try:
-        content = path.read_bytes()[-64_000:]
+        return last_lines(path, LOG_LINES)
     except OSError:
         return ""
-    return "\n".join(content.decode(errors="replace").splitlines()[-LOG_LINES:])

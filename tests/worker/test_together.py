@@ -13,11 +13,11 @@ import torch
 
 from core.config import RunConfig
 from core.machine.home import Home
+from core.machine.living import lives
 from core.ranks import signs
 from core.records.events import CommandKind, RunStatus
 from core.store import Run, RunStore
 from core.worker.supervisor import Supervisor
-from core.worker.together import lives
 from core.worker.worker import Worker
 from tests.support import end_processes_of, nursery, wait_until
 

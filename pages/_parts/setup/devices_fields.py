@@ -45,9 +45,8 @@ def shared() -> str:
     try:
         devices = on_devices.canonical(draft.values()["devices"])
         if devices == "1":
-            return (
-                f"one device takes whole batches{', up to ' + str(cores()) + ' processes can share them' if device == 'cpu' and cores() > 1 else ''}"
-            )
+            more = f", up to {cores()} processes can share them" if device == "cpu" and cores() > 1 else ""
+            return f"one device takes whole batches{more}"
         if devices == "all" and device != "cpu":
             return "all GPUs of this machine share each batch"
         ranks = len(on_devices.places(devices, device, cores(), 0)) if device == "cpu" else on_devices.number(devices, 1)
@@ -56,6 +55,6 @@ def shared() -> str:
         on_devices.check_batch(ranks, batch_size)
     except (ConfigError, ValueError) as error:
         return error.message if isinstance(error, ConfigError) else str(error)
-    times = f" x {accumulate:,}" if isinstance(accumulate, int) and accumulate > 1 else ""
-    whole = batch_size * (accumulate if times and isinstance(accumulate, int) else 1)
-    return f"{ranks} devices x {batch_size // ranks:,} pictures{times} = {whole:,} pictures in one step"
+    times = accumulate if isinstance(accumulate, int) and accumulate > 1 else 1
+    said = f" x {times:,}" if times > 1 else ""
+    return f"{ranks} devices x {batch_size // ranks:,} pictures{said} = {batch_size * times:,} pictures in one step"

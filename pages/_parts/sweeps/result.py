@@ -112,23 +112,22 @@ def _more(shared: Services, found: Outcome) -> None:
             times = sum(entry.given.get("seed") == found.entries[0].given.get("seed") for entry in found.entries) if found.entries else 0
             said = f"All {plan.combinations or 0:,} combinations are in it. Other seeds repeat each of them and show what chance does to it"
             st.caption(f"{said}: {times:,} runs a seed.")
-            seeds = st.number_input("Further seeds", 1.0, float(MOST_SEEDS), 1.0, 1.0, "%.0f", key="sweep_more_seeds")
-            st.button(
-                "Add them", icon=":material/add:", key="sweep_add", on_click=careful(_add),
-                args=(shared, sweep_id, moving.add_seeds, int(seeds or 1), Click()),
-            )  # fmt: skip
+            _add_some(shared, sweep_id, "seeds", MOST_SEEDS, 1.0, moving.add_seeds)
         elif plan.method == "grid" and found.row.tried >= (plan.combinations or 0):
             st.caption(f"All {plan.combinations or 0:,} combinations are in it.")
         else:
-            runs = st.number_input("Further runs", 1.0, float(ASKED_FIRST), 8.0, 1.0, "%.0f", key="sweep_more_runs")
-            st.button(
-                "Add them", icon=":material/add:", key="sweep_add", on_click=careful(_add),
-                args=(shared, sweep_id, moving.add_more, int(runs or 1), Click()),
-            )  # fmt: skip
+            _add_some(shared, sweep_id, "runs", ASKED_FIRST, 8.0, moving.add_more)
         if st.button(
             "Other values", icon=":material/tune:", key="sweep_like_this", help="Set up a sweep like this one", on_click=_like, args=(plan,)
         ):
             st.rerun(scope="app")
+
+
+def _add_some(shared: Services, sweep_id: str, what: str, most: int, usual: float, add: Callable[..., object]) -> None:
+    """How many further `what`, and the button that has `add` add them."""
+    count = st.number_input(f"Further {what}", 1.0, float(most), usual, 1.0, "%.0f", key=f"sweep_more_{what}")
+    args = (shared, sweep_id, add, int(count or 1), Click())
+    st.button("Add them", icon=":material/add:", key="sweep_add", on_click=careful(_add), args=args)
 
 
 def _like(plan: Plan) -> None:
