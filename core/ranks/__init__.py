@@ -5,6 +5,7 @@
   learn is never sent. A collective that cannot be had raises `Parted`, which is no `Exception`: nobody takes it for a failure of their own.
 - `norms`: BatchNorm that learns sees the whole batch, as on one device.
 - `signs`: each rank's signs of life, in a file that all of them map into memory: writing one costs nothing.
+- `notes`: which rank was gone in an earlier attempt, and how.
 
 Which pictures belong to a step, and in which order, is decided as on one device; each rank takes its part of them (`group.Group.part`).
 Chance in a step (dropout) is a function of (seed, step, rank), so that no rank's generator need be kept in a checkpoint.

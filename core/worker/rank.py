@@ -19,7 +19,7 @@ from torch._C._distributed_c10d import PrefixStore, TCPStore
 from core.config import ConfigError
 from core.machine.home import Home
 from core.machine.leaving import log_to
-from core.ranks import signs
+from core.ranks import notes, signs
 from core.ranks.group import PARTED_STATUS, Group, Parted
 from core.ranks.signs import Signs
 from core.store.patience import open_patiently
@@ -91,11 +91,7 @@ def log_of(folder: Path, rank: int) -> Path:
 
 
 def _lead(home: Home, run_id: str, group: Group, attempt: int, parent: int) -> None:
-    again = ""
-    if attempt:
-        from core.worker.together import why_again
-
-        again = why_again(home.run_folder(run_id), attempt)
+    again = notes.why_again(home.run_folder(run_id), attempt) if attempt else ""
     worker = LeadingWorker(home, open_patiently(home.database), run_id, group, again)
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -10,7 +10,6 @@ All of it listens on 127.0.0.1 alone: the store that the ranks find each other b
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import signal
@@ -30,10 +29,9 @@ from torch.distributed.elastic.rendezvous.c10d_rendezvous_backend import C10dRen
 from torch.distributed.elastic.rendezvous.dynamic_rendezvous import DynamicRendezvousHandler
 
 from core.config import RunConfig
-from core.machine.files import written_whole
 from core.machine.home import Home
 from core.machine.living import last_lines, lives
-from core.ranks import signs
+from core.ranks import notes, signs
 from core.ranks.group import PARTED_STATUS
 from core.ranks.signs import Sign
 from core.records.events import RunStatus
@@ -52,9 +50,6 @@ CLOSE_SECONDS = 5
 
 LOG_LINES = 20
 
-NOTES = "ranks.json"
-"""In the run's folder: which rank was gone in each attempt, and how."""
-
 
 def share(home: Home, store: RunStore, run_id: str, places: tuple[str, ...], forks: bool) -> RunStatus:
     """Have run `run_id` done by a process for each of `places`, and say how it ended.
@@ -70,7 +65,7 @@ def share(home: Home, store: RunStore, run_id: str, places: tuple[str, ...], for
     patient = PatientStore(store, run_id, folder)
     watcher = _Watcher(folder, len(places), config)
     signs.make(folder, len(places))
-    (folder / NOTES).unlink(missing_ok=True)
+    notes.forget(folder)
     listening = socket.create_server(("127.0.0.1", 0))
     port = int(listening.getsockname()[1])
     meeting = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False, multi_tenant=True, master_listen_fd=listening.detach())
@@ -117,14 +112,6 @@ def _spec(config: RunConfig, run_id: str, meeting: Store, arguments: tuple[Any, 
         monitor_interval=AGENT_SECONDS,
         local_addr="127.0.0.1",
     )
-
-
-def why_again(folder: Path, attempt: int) -> str:
-    """Why the group was begun again for its `attempt`-th time, in a sentence."""
-    with suppress(OSError, ValueError, KeyError):
-        notes = json.loads((folder / NOTES).read_text())
-        return f"begun again ({attempt} of at most {notes['restarts']}) by itself: {notes[str(attempt - 1)].splitlines()[0]}"
-    return f"begun again ({attempt}) by itself after a failure"
 
 
 class _Watcher(threading.Thread):
@@ -200,9 +187,7 @@ class _Watcher(threading.Thread):
     def _keep(self, row: Sign, how: str) -> None:
         self._notes[row.attempt] = self._sentence(row.rank, how, signs.read(self._folder))
         self._began = time.monotonic()
-        notes = {"restarts": self._restarts, **{str(attempt): text for attempt, text in self._notes.items()}}
-        with suppress(OSError), written_whole(self._folder / NOTES, settled=False) as file:
-            file.write(json.dumps(notes).encode())
+        notes.keep(self._folder, self._restarts, self._notes)
 
     def _sentence(self, number: int, how: str, rows: tuple[Sign, ...]) -> str:
         step = rows[number].step if number < len(rows) else 0
