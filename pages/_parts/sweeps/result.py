@@ -125,7 +125,7 @@ def _more(shared: Services, found: Outcome) -> None:
 
 def _add_some(shared: Services, sweep_id: str, what: str, most: int, usual: float, add: Callable[..., object]) -> None:
     """How many further `what`, and the button that has `add` add them."""
-    count = st.number_input(f"Further {what}", 1.0, float(most), usual, 1.0, "%.0f", key=f"sweep_more_{what}")
+    count = st.number_input(f"Further {words.plain(what)}", 1.0, float(most), usual, 1.0, "%.0f", key=f"sweep_more_{what}")
     args = (shared, sweep_id, add, int(count or 1), Click())
     st.button("Add them", icon=":material/add:", key="sweep_add", on_click=careful(_add), args=args)
 
