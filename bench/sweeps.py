@@ -7,8 +7,12 @@ computes every layer in every step and records nothing; its epochs are alike, so
 
 from __future__ import annotations
 
+import dataclasses
+import statistics
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -46,17 +50,21 @@ def measure(folder: Path, rounds: int) -> list[str]:
     classes = len(catalog.class_names(config.dataset, folder))
     described = anatomy.describe(config.model, classes, config.image_size, head_options(config))
     layers = depths.question(config, depths.depths(described), 2, DEPTH_EPOCHS)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     began = starter(folder / "nursery.log")
     try:
-        for name, plan, bare_ones in (
-            (f"16 heads, {HEAD_EPOCHS} epochs each", heads, [{"optimizer": name} for name in ("AdamW", "SGD")]),
-            (f"which layers: 4 depths, 2 seeds, {DEPTH_EPOCHS} epochs each", layers, [{"freeze": value} for value in layers.vary[0].values]),
+        for name, plans, bare_ones in (
+            (f"16 heads, {HEAD_EPOCHS} epochs each", [heads], [{"optimizer": name} for name in ("AdamW", "SGD")]),
+            (
+                f"which layers: 4 depths, 2 seeds, {DEPTH_EPOCHS} epochs each",
+                [layers, dataclasses.replace(layers, config=layers.config.replace(speed="automatic"))],
+                [{"freeze": value} for value in layers.vary[0].values],
+            ),
         ):
-            rows.append(_compared(name, plan, bare_ones, folder, began, max(1, rounds // 2)))
+            rows += _compared(name, plans, bare_ones, folder, began, max(1, rounds // 2))
     finally:
         began.close()
-    titles = ["resnet18, digits 64 px, exact", "bare loop, s (scaled up)", "Thaw, s", "times as fast, median (lowest to highest)"]
+    titles = ["resnet18, digits 64 px", "speed", "bare loop, s (scaled up)", "Thaw, s", "times as fast, median (lowest to highest)"]
     return table(titles, rows)
 
 
@@ -64,23 +72,35 @@ def _config(freeze: str, epochs: int) -> RunConfig:
     return RunConfig(dataset="digits", image_size=64, model="resnet18", freeze=freeze, epochs=epochs, device="cpu")  # type: ignore[arg-type]
 
 
-def _compared(name: str, plan: Plan, bare_ones: Sequence[dict[str, str]], folder: Path, began: Starter, rounds: int) -> tuple[str, ...]:
-    pairs = []
+def _compared(
+    name: str, plans: Sequence[Plan], bare_ones: Sequence[dict[str, str]], folder: Path, began: Starter, rounds: int
+) -> list[tuple[str, ...]]:
+    """A row for each of `plans`, which ask for the same runs at several speeds."""
+    taken: dict[str, list[float]] = {}
     for number in range(rounds):
-        home = Home.from_environment(str(folder / f"{plan.about}-{number}"))
-        sides = {}
-        for who in ("thaw", "bare") if number % 2 else ("bare", "thaw"):
-            if who == "thaw":
-                sides[who] = thaw(plan, home, began)
-            else:
-                each = [bare(plan.config.replace(**given), home) for given in bare_ones]
-                sides[who] = sum(each) / len(each) * plan.total
-        pairs.append((sides["bare"], sides["thaw"]))
-    bares, ours = zip(*pairs, strict=True)
-    return (name, f"{median(bares):.0f}", f"{median(ours):.1f}", spread([theirs / mine for theirs, mine in pairs], 1))
+        turns: list[tuple[str, Callable[[Home], float]]] = [
+            ("bare", partial(_bare_ones, plans[0], bare_ones)),
+            *((plan.config.speed, partial(thaw, plan, began)) for plan in plans),
+        ]
+        for who, work in turns if number % 2 else reversed(turns):
+            seconds = work(Home.from_environment(str(folder / f"{plans[0].about}-{who}-{number}")))
+            taken.setdefault(who, []).append(seconds)
+            print(f"{time.strftime('%H:%M:%S')} {name}, round {number + 1}, {who}: {seconds:.1f} s", file=sys.stderr, flush=True)
+    return [
+        (
+            name, plan.config.speed, f"{median(taken['bare']):.0f}", f"{median(taken[plan.config.speed]):.1f}",
+            spread([theirs / ours for theirs, ours in zip(taken["bare"], taken[plan.config.speed], strict=True)], 1),
+        )
+        for plan in plans
+    ]  # fmt: skip
 
 
-def thaw(plan: Plan, home: Home, began: Starter) -> float:
+def _bare_ones(plan: Plan, given: Sequence[dict[str, str]], home: Home) -> float:
+    """Seconds of all runs of `plan`, from one of each of those in `given`."""
+    return statistics.fmean(bare(plan.config.replace(**each), home) for each in given) * plan.total
+
+
+def thaw(plan: Plan, began: Starter, home: Home) -> float:
     """Seconds from the click to the end of the last run, all of which came to their end."""
     while not getattr(began, "ready", True):
         time.sleep(LOOK_SECONDS)
