@@ -258,7 +258,8 @@ def test_a_finding_about_the_data_is_mended_at_one_click(
 
 
 def test_the_form_shows_what_each_fit_does_to_ones_own_picture(shared_services: Services, tmp_path: Path) -> None:
-    assert "A drawn picture, 144 x 72 px." in shown(open_page("train.py", **SMALL))
+    assert "Its pictures are squares of 8 px" in shown(open_page("train.py", **SMALL)), "which way is chosen makes no difference then"
+    assert "A drawn picture, 144 x 72 px." in shown(open_page("train.py", **SMALL, dataset="Flowers102"))
     for name in ("a", "b"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         Image.new("RGB", (30, 30)).save(tmp_path / "photos" / name / "even.png")

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.config import FITS, ConfigError
 from core.data import own
-from core.data.datasets import folder_of
+from core.data.datasets import DATASETS, folder_of
 from core.data.decoding import Fit
 from core.data.fit_example import FitExample, fit_example
 from core.data.folders import shown
@@ -40,9 +40,15 @@ def ask_fit(fields: Fields, place: DeltaGenerator) -> None:
 
 
 def show_fits(place: DeltaGenerator) -> None:
-    """What each fit makes of one picture and what is lost of it: one of the folder that was typed, or of a dataset of one's own, if there is one."""
+    """What each fit makes of one picture and what is lost of it: one of the folder that was typed, or of a dataset of one's own, if there is one.
+
+    Of a dataset of squares: that it makes no difference.
+    """
     folder = _folder()
     dataset = str(st.session_state[key("dataset")])
+    if (entry := DATASETS.get(dataset)) and entry.pixels:
+        place.caption(f"Its pictures are squares of {entry.pixels:,} px: all of each is seen, whatever is chosen here.")
+        return
     found = _example(folder, _changed(folder), dataset if own.parse(dataset) else "")
     draw(place, found, str(st.session_state[key("fit")]))
 
