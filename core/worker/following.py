@@ -33,6 +33,8 @@ def follow(home: Home, store: RunStore, run_id: str, group: Group) -> None:
     trainer = _assembled(home, store, run_id, group, int(begins_at) if begins_at else None)
     if compare(group, trainer.model, trainer.step).differing:
         return  # the first rank says so
+    if not _hears(group, trainer):
+        return
     for _ in trainer.run():
         if trainer.meets and not _hears(group, trainer):
             return

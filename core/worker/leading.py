@@ -92,6 +92,8 @@ class LeadingWorker(Worker):
         self.group.say(READY, str(points[0].step) if trainer.step and points else "")
         try:
             self._compare(trainer)
+            super()._redo(trainer, recorder, audit)
+            self._tell(trainer)
             return super()._train(trainer, recorder, audit)
         except Parted:
             recorder.flush()

@@ -233,9 +233,9 @@ class Worker:
         recorder.not_a_step()  # nor is it what watching costs
 
     def _train(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> tuple[RunStatus, Score | None]:
-        doctor = recorder.doctor
+        doctor, last_save = recorder.doctor, time.monotonic()
         test: Score | None = None
-        last_save = time.monotonic()
+        self._redo(trainer, recorder, audit)  # what was asked for in the very moment of the checkpoint
         for report in trainer.run():
             match report:
                 case StepReport():

@@ -156,8 +156,11 @@ def test_run_killed_while_it_is_measured_goes_on(home: Home, store: RunStore, mo
     same(home, store, one, other)
 
 
-def test_changes_that_a_person_made_after_the_checkpoint_are_made_again(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asked for at step 3 of a run whose last checkpoint is of step 2 or before: they hold from the same step on."""
+@pytest.mark.parametrize("newest", [4, 5])
+def test_changes_that_a_person_made_after_the_checkpoint_are_made_again(
+    home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch, newest: int
+) -> None:
+    """Asked for behind step 5 of a run whose last checkpoint is of the step before, or of the pause in which it was asked for."""
     runs = []
     for killed in (False, True):
         run_id = store.create_run(RunConfig(**SMALL, optimizer="SGD"))
@@ -169,7 +172,11 @@ def test_changes_that_a_person_made_after_the_checkpoint_are_made_again(home: Ho
             for report in real(self):
                 if isinstance(report, StepReport) and report.step == 5:
                     worker._last_look = 0.0  # look for commands behind this step
+                    if newest == 5:
+                        store.request(run_id, CommandKind.PAUSE)
                     store.request(run_id, CommandKind.CHANGE, "head only, learning_rate=0.02")
+                    if newest == 5:
+                        store.request(run_id, CommandKind.RESUME)
                 yield report
 
         monkeypatch.setattr(Trainer, "run", run)
@@ -179,10 +186,10 @@ def test_changes_that_a_person_made_after_the_checkpoint_are_made_again(home: Ho
                 worker.run()
             worker.checkpoints.wait()
             store.lose(run_id, "killed")
-            kept = [point.step for point in resume_points(home.run_folder(run_id))]
             for point in resume_points(home.run_folder(run_id)):  # back to before the change
-                if point.step >= 5 and len(kept) > 1:
+                if point.step > newest:
                     point.path.unlink()
+            assert resume_points(home.run_folder(run_id))[0].step == newest
             monkeypatch.setattr(Trainer, "run", real)
             assert go_on(home, store, run_id) is RunStatus.FINISHED, store.run(run_id).error
         else:
