@@ -147,12 +147,12 @@ def test_lanes_join_neighbours_of_one_story_and_speak(modules: Modules) -> None:
 TABLE = """
     document.body.innerHTML = "<div></div>";
     window.sent = [];
-    const row = (id, called, status, tags, best, bestEpoch) =>
-      [id, called, false, tags, "", status, "digits", null, "resnet18", "head only", best, bestEpoch, best, 9, null, 61, "cpu", 1795991570, 0];
+    const row = (id, called, status, tags, best, bestEpoch, sweep = "") => [id, called, false, tags, "", status, "digits", null, "resnet18",
+      "head only", best, bestEpoch, best, 9, null, 61, "cpu", 1795991570, 0, 0.001, sweep];
     window.view = new runs_table.RunsTable(document.body.firstChild, virtual_table.VirtualTable, looks);
     view.send = (what, value) => sent.push([what, value]);
     view.take(JSON.stringify({ most: 2, rows: [row("c", hostile, "running", ["one"], 0.5, 3), row("b", "b", "finished", [], 0.9, 1),
-      row("a", "a", "finished", ["one", "two"], null, null)] }));"""
+      row("a", "a", "finished", ["one", "two"], null, null, hostile)] }));"""
 SHOWN = "() => [...document.querySelectorAll('tr[data-key]')].map((line) => line.dataset.key)"
 
 
@@ -166,6 +166,9 @@ def test_the_table_of_runs_is_sorted_filtered_and_chosen_from(modules: Modules) 
     page.get_by_label("Tag").select_option("one")
     assert page.evaluate(SHOWN) == ["c", "a"]
     page.get_by_label("Tag").select_option("")
+    page.get_by_label("Sweep").select_option(HOSTILE)
+    assert page.evaluate(SHOWN) == ["a"]
+    page.get_by_label("Sweep").select_option("")
     compare = page.locator("[data-act=compare]")
     assert compare.is_disabled()
     for id in ("a", "c"):
