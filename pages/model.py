@@ -50,7 +50,7 @@ def learning(table: LayerTable, begun: branch.Begun | None) -> None:
     fields.errors |= checks.rule_errors(table, fields.errors) | branch.refusals(begun, config)
     if begun is not None:
         fields.cannot_change = branch.cannot_change
-        st.subheader(branch.title(begun), anchor=False)
+        st.subheader(words.plain(branch.of_what(begun)), anchor=False)
         branch.show(begun, config)
     usable = None if fields.errors else config
     frozen = freezing.shown_frozen(table)

@@ -84,9 +84,9 @@ def _begun(shared: Services, asked: str) -> Begun:
     return Begun(run, int(found[2]), before, planned.fork)
 
 
-def title(begun: Begun) -> str:
-    """Of what it is a branch, made plain."""
-    return words.plain(f"Fork from step {begun.fork.step:,} of {naming.called(begun.run)}")
+def of_what(begun: Begun) -> str:
+    """Of what it is a branch, not made plain."""
+    return f"Fork from step {begun.fork.step:,} of {naming.called(begun.run)}"
 
 
 def refusals(begun: Begun | None, config: RunConfig | None) -> dict[str, str]:

@@ -51,7 +51,7 @@ def show(shared: Services) -> None:
     if begun is None:
         st.title("Set up a run", anchor=False)
     else:
-        st.title(branch.title(begun), anchor=False)
+        st.title(words.plain(branch.of_what(begun)), anchor=False)
         branch.show(begun, config)
         form.errors |= branch.refusals(begun, config)
         form.cannot_change = branch.cannot_change

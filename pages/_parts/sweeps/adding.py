@@ -40,7 +40,7 @@ def ask(found: Outcome) -> None:
 def _how_many(found: Outcome, what: str, most: int, usual: int, runs_each: int) -> None:
     """How many further `what`, each so many runs, and the button that asks for them; many are asked about first."""
     start = float(min(usual, most))
-    count = int(st.number_input(f"Further {what}", 1.0, float(most), start, 1.0, "%.0f", key=f"sweep_more_{what}") or 1)
+    count = int(st.number_input(f"Further {words.plain(what)}", 1.0, float(most), start, 1.0, "%.0f", key=f"sweep_more_{what}") or 1)
     runs = count * runs_each
     sure = runs < ASKED_FIRST or st.checkbox(f"Yes, add {runs:,} runs", key="sweep_more_sure")
     args = (found.row.id, what, count, runs, Click())
