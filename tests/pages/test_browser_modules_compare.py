@@ -196,3 +196,34 @@ def test_what_is_chosen_and_sorted_is_there_after_a_reload_and_a_deleted_run_is_
     assert page.evaluate("[...view.chosen]") == []
     assert "No run matches" in page.locator("tbody").inner_text()
     page.evaluate("sessionStorage.clear()")
+
+
+def test_curves_that_were_asked_for_ahead_are_taken_by_the_chart_of_these_runs_and_of_no_others(modules: Modules) -> None:
+    script = """
+        const real = window.WebSocket, made = [];
+        window.WebSocket = class {
+          static OPEN = 1;
+          constructor(address) { made.push(this); this.address = address; this.readyState = 1; }
+          close() { this.readyState = 3; }
+        };
+        const chart = (...ids) => {
+          document.body.innerHTML = '<div><div class="thaw-cmp"></div></div>';
+          const data = { runs: ids.map((id) => ({ id, name: id, group: "" })), axis: "step", smoothing: 0, layer: "", more: [], seeds: true };
+          compare_chart.mount({ data, parentElement: document.body.firstChild }, looks, scales, { loadPlotly: () => new Promise(() => {}) });
+          return document.querySelector(".thaw-cmp");
+        };
+        const found = [];
+        compare_chart.expect(["a", "b"]);
+        made[0].onmessage({ data: '{"parts": []}' });
+        found.push(chart("c", "d").dataset.steps ?? null, made.length);
+        const root = chart("a", "b");
+        found.push(root.dataset.steps, made.length, root.querySelector(".thaw-cmp-link").dataset.state, root.chart.socket === made[0]);
+        chart("a", "b");
+        found.push(made.length);
+        compare_chart.expect(["a", "b"]);
+        made.at(-1).close();
+        chart("a", "b");
+        found.push(made.length, new URL(made[0].address).searchParams.get("runs"));
+        window.WebSocket = real;
+        return found;"""
+    assert modules.run("compare_chart looks scales", script) == [None, 2, "[0,0]", 2, "live", True, 3, 5, "a,b"]

@@ -49,7 +49,11 @@ export class RunsTable {
     });
     for (const type of ["click", "input"]) root.addEventListener(type, () => this.keep());
     root.querySelector("[data-act=none]").onclick = () => { this.chosen.clear(); this.show(); root.querySelector(".thaw-runs-table input").focus(); };
-    root.querySelector("[data-act=compare]").onclick = () => this.send?.("compare", this.rows.filter(({ id }) => this.chosen.has(id)).map(({ id }) => id).reverse());
+    root.querySelector("[data-act=compare]").onclick = () => {
+      const ids = this.rows.filter(({ id }) => this.chosen.has(id)).map(({ id }) => id).reverse();
+      this.chart?.expect(ids);
+      this.send?.("compare", ids);
+    };
   }
 
   take(text) {
@@ -115,6 +119,7 @@ export class RunsTable {
     (window.requestIdleCallback ?? setTimeout)(async () => {
       try {
         const modules = await Promise.all(this.next.modules.map((path) => import(new URL(path, HOME))));
+        this.chart = modules[0];
         await modules.at(-1).loadPlotly(this.next.plotly);
       } catch { this.prepared = false; } // the comparison says what it could not load
     });
