@@ -12,6 +12,7 @@ import argparse
 import importlib.metadata
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -132,4 +133,5 @@ def machine() -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what was begun is ended, as with Ctrl-C
     sys.exit(main())

@@ -36,6 +36,7 @@ from core.sweeps.plan import Plan, make
 from core.sweeps.vary import parse_all
 from core.worker.assembly import assemble
 from core.worker.supervisor import Supervisor
+from tests.support import end_processes_of
 
 HEAD_EPOCHS, DEPTH_EPOCHS = 20, 5
 BARE_EPOCHS = 2
@@ -106,12 +107,15 @@ def thaw(plan: Plan, began: Starter, home: Home) -> float:
         time.sleep(LOOK_SECONDS)
     store = RunStore(home.database)
     supervisor = Supervisor(home, store, began)
-    timer = Timer()
-    sweep_id, _ = moving.begin(store, plan)
-    while store.open_members(sweep_id):
-        supervisor.look_after()
-        time.sleep(LOOK_SECONDS)
-    seconds, _ = timer.seconds()
+    try:
+        timer = Timer()
+        sweep_id, _ = moving.begin(store, plan)
+        while store.open_members(sweep_id):
+            supervisor.look_after()
+            time.sleep(LOOK_SECONDS)
+        seconds, _ = timer.seconds()
+    finally:
+        end_processes_of(home.path)  # a run outlives whoever began it, and nobody wants these
     found = outcome(store, sweep_id)
     if any(entry.status != "finished" for entry in found.entries):
         raise SystemExit(f"a run of the sweep did not come to its end: {[str(entry.status) for entry in found.entries]}")

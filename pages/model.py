@@ -5,6 +5,7 @@ import streamlit as st
 from core.config import RunConfig
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.setup import (
+    branch,
     checks,
     cost_view,
     course,
@@ -25,6 +26,7 @@ from pages._parts.shared.services import services
 from pages._parts.sweeps import which_layers
 
 shared = services()
+go_on()  # before the address is written anew: it says which run was started
 draft.open_draft()
 
 LEARNING = "learning"
@@ -39,13 +41,17 @@ def switches(table: LayerTable) -> None:
 
 
 @st.fragment(key=LEARNING)
-def learning(table: LayerTable) -> None:
-    """What learns, when, how fast and at what cost, for a model with these layers."""
+def learning(table: LayerTable, begun: branch.Begun | None) -> None:
+    """What learns, when, how fast and at what cost, for a model with these layers; of a branch, what it can change of that."""
     go_on()
     layer_rules.desk().remember(table.description.model)
     fields = Fields(shared)
     config, fields.errors = checks.checked(shared)
-    fields.errors |= checks.rule_errors(table, fields.errors)
+    fields.errors |= checks.rule_errors(table, fields.errors) | branch.refusals(begun, config)
+    if begun is not None:
+        fields.cannot_change = branch.cannot_change
+        st.subheader(words.plain(branch.of_what(begun)), anchor=False)
+        branch.show(begun, config)
     usable = None if fields.errors else config
     frozen = freezing.shown_frozen(table)
 
@@ -73,21 +79,20 @@ def learning(table: LayerTable) -> None:
         if not fields.has_room_for(name):
             st.error(f"{words.field(name)}: {words.plain(message)}", icon=":material/error:")
     code(usable, table)
-    next_step(fields, usable)
+    next_step(fields, usable, "Start training" if begun is None else "Start the branch")
     judging.judge(fields, usable, table, part_of_page=True)
     fields.show_errors()
-    draft.keep_in_url()
+    draft.keep_in_url(branch.in_url())
 
 
-def next_step(fields: Fields, config: RunConfig | None) -> None:
+def next_step(fields: Fields, config: RunConfig | None, label: str) -> None:
     """The way on, at the lower edge of the window (`screens.css`): what is decided here goes on for some screens."""
     row = st.container(horizontal=True, vertical_alignment="center", key="model_go")
     wrong = [f":red[:material/error:] {words.field(name)}: {words.plain(message)}" for name, message in fields.errors.items()]
     row.markdown(wrong[0] if wrong else "" if config is None else words.plain(words.subject(config)), width="stretch")
-    row.page_link(TRAIN_PAGE, label="Other settings on Train", icon=":material/tune:", query_params={draft.SET_UP: "1"})
-    row.button(
-        "Start training", type="primary", icon=":material/play_arrow:", disabled=config is None, on_click=start_from_elsewhere, args=(shared, Click())
-    )
+    back = {draft.SET_UP: "1", **branch.in_url()}
+    row.page_link(TRAIN_PAGE, label="Other settings on Train", icon=":material/tune:", query_params=back)
+    row.button(label, type="primary", icon=":material/play_arrow:", disabled=config is None, on_click=start_from_elsewhere, args=(shared, Click()))
 
 
 def code(config: RunConfig | None, table: LayerTable) -> None:
@@ -103,16 +108,21 @@ def code(config: RunConfig | None, table: LayerTable) -> None:
             show_code(config, table)
 
 
+branch.open_link(shared)
 fields = Fields(shared)
-_, fields.errors = checks.checked(shared)
+config, fields.errors = checks.checked(shared)
+begun = branch.of_draft(shared)
 
 st.title("Model", anchor=False)
+if begun is not None:
+    fields.errors |= branch.refusals(begun, config)
+    fields.cannot_change = branch.cannot_change
 model, dataset, size, weights = st.columns([4, 4, 3, 4])
 model_choice.ask_model(fields, model)
 model_choice.ask_dataset(fields, dataset)
 model_choice.ask_image_size(fields, size)
 model_choice.ask_starting_weights(fields, weights)
-draft.keep_in_url()
+draft.keep_in_url(branch.in_url())
 suit_model.notes()
 table = model_choice.look(fields)
 fields.show_errors()
@@ -120,4 +130,4 @@ if table is None:
     st.info("The layers appear here once dataset, model and image size fit together.", icon=":material/account_tree:")
 else:
     st.markdown(model_choice.facts(table))
-    learning(table)
+    learning(table, begun)

@@ -35,6 +35,7 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
     runs.add_argument("--dataset", metavar="NAME", default="", help="those on this dataset")
     runs.add_argument("--model", metavar="NAME", default="", help="those of this model")
     runs.add_argument("--tag", metavar="TEXT", action="append", default=[], help="those with this tag; may be given several times")
+    runs.add_argument("--sweep", metavar="SWEEP", default="", help="those of this sweep, by its id or its name")
     about = "created, name, status, dataset, model, best, validation, test, time or epochs; --sort=-best turns it round (default: created)"
     runs.add_argument("--sort", metavar="FIELD", default="created", help=about)
     show = commands.add_parser("show", parents=[shared, as_json])
@@ -49,7 +50,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
 
 
 def _runs(home: Home, limit: int, arguments: argparse.Namespace) -> int:
-    wanted = Wanted(tuple(arguments.status), arguments.dataset, arguments.model, tuple(arguments.tag), arguments.sort)
+    wanted = Wanted(tuple(arguments.status), arguments.dataset, arguments.model, tuple(arguments.tag), arguments.sort, arguments.sweep)
     store = RunStore(home.database)
     Supervisor(home, store).reconcile()
     among = store.matching(arguments.find, arguments.starred) if arguments.find or arguments.starred else None

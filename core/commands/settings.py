@@ -62,6 +62,10 @@ def config(arguments: argparse.Namespace, home: Home) -> RunConfig:
 
     if values.get("model") in (saved := networks.saved(home)):
         values["model"] = saved[values["model"]]
+    if values.get("starting_weights"):
+        from core.store import run_weights
+
+        values["starting_weights"] = run_weights.file_of(home, values["starting_weights"])
     if arguments.unfreeze_at:
         values["timeline"] = "; ".join([str(values.get("timeline") or ""), *map(_unfreeze_at, arguments.unfreeze_at)])
     if arguments.lr_multiplier:

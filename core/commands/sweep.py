@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from core.sweeps.drawing import Check
     from core.sweeps.outcome import Outcome
     from core.sweeps.plan import Plan
+    from core.sweeps.vary import Vary
     from core.worker.supervisor import Supervisor
 
 NAMES = ("sweep",)
@@ -111,7 +114,8 @@ def _asked(home: Home, arguments: argparse.Namespace) -> Plan:
     if not arguments.which_layers:
         if arguments.seeds is not None:
             raise ConfigError("seeds", "belongs to --which-layers; write --vary 'seed=0..4' for five seeds of each run")
-        return make(config, parse_all(arguments.vary), arguments.method, arguments.pruner, runs, at_once, arguments.name, config.seed)
+        vary = _with_files(home, parse_all(arguments.vary))
+        return make(config, vary, arguments.method, arguments.pruner, runs, at_once, arguments.name, config.seed)
     if arguments.vary or arguments.runs or arguments.method:
         given = "vary" if arguments.vary else "runs" if arguments.runs else "method"
         raise ConfigError(given, "does not go with --which-layers, which decides that itself; leave one of the two out")
@@ -124,6 +128,16 @@ def _asked(home: Home, arguments: argparse.Namespace) -> Plan:
     found = depths.depths(anatomy.describe(config.model, classes, config.image_size, head_options(config)))
     seeds = settings.whole_number("seeds", arguments.seeds, 1, depths.MOST_SEEDS, 2) if arguments.seeds is not None else depths.SEEDS
     return depths.question(config, found, seeds, config.epochs)
+
+
+def _with_files(home: Home, vary: Sequence[Vary]) -> tuple[Vary, ...]:
+    """The same with a path in place of each run to start from. Raises ConfigError on `starting_weights`."""
+    from core.store import run_weights
+
+    def put(each: Vary) -> Vary:
+        return replace(each, values=tuple(run_weights.file_of(home, str(value)) for value in each.values))
+
+    return tuple(put(each) if each.field == run_weights.FIELD else each for each in vary)
 
 
 def _ask_first(plan: Plan, yes: bool) -> None:

@@ -47,6 +47,8 @@ def row_of(run: ListedRun) -> dict[str, Any]:
         "seconds": run.active_seconds,
         "device": run.device or None,
         "created": run.created,
+        "sweep": run.sweep or None,
+        "sweep_name": run.sweep_name,
     }
 
 
@@ -88,6 +90,8 @@ class Wanted:
     model: str = ""
     tags: tuple[str, ...] = ()
     sort: str = "created"
+    sweep: str = ""
+    """Id or name of the sweep that they are of."""
 
     def __post_init__(self) -> None:
         known = (*RunStatus, "unreadable")
@@ -108,8 +112,16 @@ class Wanted:
             (not self.status or row["status"] in self.status)
             and (not self.dataset or _same(self.dataset, row["dataset"]))
             and (not self.model or _same(self.model, row["model"]))
+            and (not self.sweep or self.sweep == row["sweep"] or _same(self.sweep, row["sweep_name"]))
             and all(tag.casefold() in have for tag in self.tags)
         )
+
+
+def sweeps_called(rows: Collection[Row]) -> dict[str, str]:
+    """What each sweep of these rows is called in a list: its name, with the id behind it where two have the same; of one without a name its id."""
+    names = {row["sweep"]: row["sweep_name"] for row in rows if row["sweep"]}
+    told = list(names.values())
+    return {sweep: sweep if not name else f"{name} · {sweep}" if told.count(name) > 1 else name for sweep, name in names.items()}
 
 
 def _same(one: str, other: str) -> bool:

@@ -122,7 +122,9 @@ class RunConfig(BaseModel):
 
     dataset: str = Field("digits", min_length=1, description="A catalogue name, or folder:PATH for a folder of class folders")
     model: str = Field("resnet18", min_length=1, description="A torchvision classification model, small_cnn, mlp, or a network of your own")
-    starting_weights: str = Field("random", min_length=1, description="random, pretrained, or the path of a weights file of PyTorch or safetensors")
+    starting_weights: str = Field(
+        "random", min_length=1, description="random, pretrained, the path of a weights file of PyTorch or safetensors, or the id of a run: its newest"
+    )
     image_size: int = Field(64, ge=8, le=1024, description="Side of the square that every image becomes, in pixels")
     fit: Literal["crop", "squash", "pad"] = Field(
         "crop",

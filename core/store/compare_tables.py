@@ -6,7 +6,7 @@ A table of 500 runs reads no config with its checks and no plan whole: both take
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ from core.store.label_tables import LABELS, labels_of
 _TEXT = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.{1}') END"
 _COLUMNS = (
     "id, created, status, step, epoch, active_seconds, started, ended, error, config, "
-    f"{_TEXT.format('plan', 'device')} AS device, {_TEXT.format('result', 'test_accuracy')} AS test_accuracy, {LABELS}"
+    f"{_TEXT.format('plan', 'device')} AS device, {_TEXT.format('result', 'test_accuracy')} AS test_accuracy, {LABELS}, "
+    "(SELECT sweep FROM sweep_runs WHERE run = runs.id) AS sweep"
 )
 
 
@@ -50,6 +51,9 @@ class ListedRun:
     best: Reached | None
     last: Reached | None
     labels: Labels = NONE
+    sweep: str = ""
+    """The id of the sweep that it is of; empty: of none."""
+    sweep_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,11 @@ class CompareTables(Database):
             chosen, values = "AND id IN (SELECT value FROM json_each(?))", [json.dumps(list(among))]
         rows = self._read(f"SELECT {_COLUMNS} FROM runs WHERE binned IS NULL {chosen} ORDER BY created DESC, id DESC", values)
         best, last = self._reached("best"), self._reached("last")
-        return [_listed(row, best.get(row["id"]), last.get(row["id"])) for row in rows]
+        named = self._sweep_names() if any(row["sweep"] for row in rows) else {}
+        return [_listed(row, best.get(row["id"]), last.get(row["id"]), named) for row in rows]
+
+    def _sweep_names(self) -> dict[str, str]:
+        return {str(row["id"]): str(row["name"] or "") for row in self._read(f"SELECT id, {_TEXT.format('plan', 'name')} AS name FROM sweeps")}
 
     def standing(self, ids: Collection[str]) -> dict[str, Standing]:
         """How far each of these runs is just now; those that are gone are left out. One small read, however many there are."""
@@ -143,7 +151,7 @@ def _four(blob: Any) -> bytes:
     return blob if isinstance(blob, bytes) and len(blob) == 4 else _NOT_THERE
 
 
-def _listed(row: Any, best: Reached | None, last: Reached | None) -> ListedRun:
+def _listed(row: Any, best: Reached | None, last: Reached | None, sweeps: Mapping[str, str]) -> ListedRun:
     try:
         config = json.loads(row["config"])
     except (ValueError, TypeError, RecursionError):
@@ -153,6 +161,7 @@ def _listed(row: Any, best: Reached | None, last: Reached | None) -> ListedRun:
         str(row["id"]), number(row["created"]) or 0.0, str(row["status"]), int(number(row["step"]) or 0), int(number(row["epoch"]) or 0),
         number(row["active_seconds"]) or 0.0, number(row["ended"]), str(row["error"] or ""), config if isinstance(config, dict) else {},
         str(row["device"] or ""), number(row["test_accuracy"]), best, last, labels_of(row["labels"]),
+        str(row["sweep"] or ""), sweeps.get(row["sweep"], ""),
     )  # fmt: skip
 
 

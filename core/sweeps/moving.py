@@ -135,8 +135,8 @@ def resume(store: RunStore, sweep_id: str) -> int:
     return count
 
 
-def add_more(store: RunStore, sweep_id: str, runs: int, checked: Check = check) -> Drawn:
-    """Try `runs` further settings in a sweep, of a grid as many as are left; also one that was stopped goes on then.
+def add_more(store: RunStore, sweep_id: str, runs: int, checked: Check = check, progress: Callable[[int], None] = lambda done: None) -> Drawn:
+    """Try `runs` further settings in a sweep, of a grid as many as are left; also one that was stopped goes on then. `progress` as in `draw`.
 
     Raises:
         ConfigError: on `runs`, all combinations of the grid are there, or there would be too many; and as `begin`.
@@ -150,12 +150,12 @@ def add_more(store: RunStore, sweep_id: str, runs: int, checked: Check = check) 
         if left <= 0:
             raise ConfigError("runs", _grid_is_full(plan))
         runs = min(runs, left)
-        return _added(store, row, replace(plan, runs=row.tried + runs, by_chance=True), runs, checked)
-    return _added(store, row, replace(plan, runs=max(plan.total, members) + runs), runs, checked)
+        return _added(store, row, replace(plan, runs=row.tried + runs, by_chance=True), runs, checked, progress)
+    return _added(store, row, replace(plan, runs=max(plan.total, members) + runs), runs, checked, progress)
 
 
-def add_seeds(store: RunStore, sweep_id: str, seeds: int, checked: Check = check) -> Drawn:
-    """Repeat all runs of a grid with `seeds` further seeds; also one that was stopped goes on then.
+def add_seeds(store: RunStore, sweep_id: str, seeds: int, checked: Check = check, progress: Callable[[int], None] = lambda done: None) -> Drawn:
+    """Repeat all runs of a grid with `seeds` further seeds; also one that was stopped goes on then. `progress` as in `draw`.
 
     Raises:
         ConfigError: on `seeds`, it is no grid of which all combinations are tried, or there would be too many runs; and as `begin`.
@@ -168,7 +168,7 @@ def add_seeds(store: RunStore, sweep_id: str, seeds: int, checked: Check = check
     runs = (larger.combinations or 0) - (plan.combinations or 0)
     if not 1 <= seeds <= MOST_SEEDS or runs > MOST_RUNS - members:
         raise ConfigError("seeds", f"must be 1 to {MOST_SEEDS} more, and at most {MOST_RUNS:,} runs in all, got {seeds:,}; try 2")
-    return _added(store, row, larger, runs, checked)
+    return _added(store, row, larger, runs, checked, progress)
 
 
 def _to_add_to(store: RunStore, sweep_id: str) -> tuple[SweepRow, Plan, int]:
@@ -179,18 +179,21 @@ def _to_add_to(store: RunStore, sweep_id: str) -> tuple[SweepRow, Plan, int]:
     return row, plan, len(store.members(sweep_id))
 
 
-def _added(store: RunStore, row: SweepRow, larger: Plan, runs: int, checked: Check) -> Drawn:
+def _added(store: RunStore, row: SweepRow, larger: Plan, runs: int, checked: Check, progress: Callable[[int], None]) -> Drawn:
     """Have a sweep go on with a larger plan, by `runs` settings more."""
-    if row.stopped is not None:
-        resume(store, row.id)
     if larger.method in OF_OPTUNA:
+        if row.stopped is not None:
+            resume(store, row.id)
         store.add_to_sweep(row.id, (), row.tried, row.tried, (), larger.to_json())
         move_on(store, row.id)
         return Drawn((), (), row.tried)
-    drawn = draw(larger, runs, row.tried, checked)
+    drawn = draw(larger, runs, row.tried, checked, progress)
     if not drawn.runs:
         raise refuse_all(larger, drawn.refused, checked)
-    store.add_to_sweep(row.id, _draws(drawn), row.tried, drawn.tried, drawn.refused, larger.to_json())
+    if row.stopped is not None:
+        resume(store, row.id)
+    if not store.add_to_sweep(row.id, _draws(drawn), row.tried, drawn.tried, drawn.refused, larger.to_json()):
+        raise ConfigError("runs", "somebody else has added to this sweep, or stopped it, at the same moment: nothing was added; add them again")
     return drawn
 
 

@@ -22,6 +22,7 @@ from core.store.saving import log
 from core.sweeps import engine, moving
 from core.sweeps.engine import Past
 from core.sweeps.plan import Plan
+from core.worker.worker import Worker
 
 
 def may_share(config: RunConfig) -> bool:
@@ -51,6 +52,12 @@ def next_run(home: Home, ended: str) -> str | None:
         return None
     gc.collect()  # the run before is gone before the next one wants its memory
     return following
+
+
+def take_part(worker: Worker, store: RunStore) -> None:
+    """Let the worker of a run of a sweep, alone or the first of several, do what is asked of one: say so beside the run, end early. Else nothing."""
+    membership.keep_beside(store, worker.folder, worker.run_id)
+    worker.gives_up = judge(worker.home, store, worker.run_id)
 
 
 def judge(home: Home, store: RunStore, run_id: str) -> Callable[[EpochRow], bool]:

@@ -21,7 +21,7 @@ from core.machine.children import can_fork
 from core.machine.home import Home
 from core.machine.leaving import leave, log_to
 from core.records.events import RunStatus
-from core.store import RunStore, StoreError, membership
+from core.store import RunStore, StoreError
 from core.store.patience import open_patiently
 from core.store.saving import log
 from core.worker import in_turn
@@ -50,8 +50,7 @@ def work(home: Home, run_id: str, forks: bool = False) -> RunStatus:
         store.set_process(run_id, me.pid, me.create_time())
         return together.share(home, store, run_id, places, forks)
     worker = Worker(home, store, run_id)
-    membership.keep_beside(store, home.run_folder(run_id), run_id)
-    worker.gives_up = in_turn.judge(home, store, run_id)
+    in_turn.take_part(worker, store)
     worker.store.set_process(run_id, me.pid, me.create_time())
     handlers = {signal.SIGTERM: worker.interrupt_soon, signal.SIGINT: worker.stop_soon}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -24,6 +24,7 @@ from core.ranks.group import PARTED_STATUS, Group, Parted
 from core.ranks.signs import Signs
 from core.store.patience import open_patiently
 from core.store.saving import log
+from core.worker import in_turn
 from core.worker.following import follow
 from core.worker.leading import OVER, LeadingWorker
 
@@ -92,7 +93,9 @@ def log_of(folder: Path, rank: int) -> Path:
 
 def _lead(home: Home, run_id: str, group: Group, attempt: int, parent: int) -> None:
     again = notes.why_again(home.run_folder(run_id), attempt) if attempt else ""
-    worker = LeadingWorker(home, open_patiently(home.database), run_id, group, again)
+    store = open_patiently(home.database)
+    worker = LeadingWorker(home, store, run_id, group, again)
+    in_turn.take_part(worker, store)
 
     def stop(number: int, frame: FrameType | None) -> None:
         if os.getppid() != parent:  # torch has the system send SIGINT when the agent dies: then the run is lost, and may have begun elsewhere

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+import torch
 
 from core.commands.cli import main
 from core.config import RunConfig
@@ -59,6 +60,7 @@ def sweep(home: Home, *words: str) -> int:
         (["--show", "sweep-\"quoted' <b>"], "There is no sweep"),
         (["--more", "nothing", "--runs", "2"], "There is no sweep"),
         (["--vary", "model=resnet18|small_cnn", "--image-size", "4"], "image_size: must be 8 or more"),
+        (["--vary", "starting_weights=random|20200101-000000-abcd"], "starting_weights: there is no run 20200101-000000-abcd"),
     ],
 )
 def test_what_cannot_be_used_is_said_in_a_line_and_nothing_starts(
@@ -104,6 +106,17 @@ def test_a_sweep_is_queued_listed_shown_stopped_and_told_as_one_json_object(home
     assert name in capsys.readouterr().out
     assert sweep(home, "--more", sweep_id, "--seeds", "1", "--queue") == 0
     assert [member.given.get("seed") for member in store.members(sweep_id)] == [None, None, 1, 1]
+
+
+def test_runs_of_a_sweep_start_from_the_weights_of_a_run_that_is_named_by_its_id(home: Home, store: RunStore) -> None:
+    run_id = store.create_run(RunConfig(model="small_cnn", image_size=8))
+    weights = home.run_folder(run_id) / "weights.pth"
+    weights.parent.mkdir(parents=True)
+    torch.save({"fc.weight": torch.zeros(1)}, weights)
+    assert sweep(home, *TINY, "--vary", f"starting_weights=random|{run_id}", "--queue") == 0
+    assert sweep(home, *TINY, "--starting-weights", run_id, "--vary", "seed=1", "--queue") == 0
+    found = [store.run(member.run_id).config.starting_weights for row in reversed(store.sweeps()) for member in store.members(row.id)]
+    assert found == ["random", str(weights), str(weights)]
 
 
 def test_a_real_sweep_ends_with_one_json_object(home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

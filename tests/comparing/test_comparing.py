@@ -8,13 +8,15 @@ import sqlite3
 import pytest
 
 from core.comparing.lanes import always_frozen, lanes
-from core.comparing.rows import Wanted, in_order, row_of
+from core.comparing.rows import Wanted, in_order, row_of, sweeps_called
 from core.comparing.settings import differing, repeats, spread
 from core.comparing.summary import as_json, compared
-from core.config import ConfigError
+from core.config import ConfigError, RunConfig
 from core.machine.home import Home
 from core.records.labels import LabelChange
 from core.store import RunStore
+from core.sweeps.plan import make
+from core.sweeps.vary import parse_all
 from tests.comparing.compare_cases import MadeRun
 
 HOSTILE = '"quotes" & <img src=x onerror=alert(1)> *bold*'
@@ -73,6 +75,23 @@ def test_rows_are_filtered_and_sorted_and_what_is_not_known_comes_last() -> None
         Wanted(status=("gone",))
     with pytest.raises(ConfigError, match=r"sort: runs cannot be sorted by 'luck'"):
         Wanted(sort="luck")
+
+
+def test_a_row_names_the_sweep_that_it_is_of_and_two_of_one_name_are_told_apart(store: RunStore) -> None:
+    def sweep(name: str) -> str:
+        plan = make(RunConfig(), parse_all(["seed=0|1"]), name=name)
+        return store.create_sweep(plan.to_json(), 1, [(0, {"seed": 0}, plan.config.to_json())], 1)
+
+    ids = [sweep(name) for name in (HOSTILE, HOSTILE, "another", "")]
+    alone = MadeRun(store).id
+    rows = [row_of(run) for run in store.listed()]
+    assert [row["sweep"] for row in rows] == [None, *reversed(ids)]
+    assert sweeps_called(rows) == {ids[0]: f"{HOSTILE} · {ids[0]}", ids[1]: f"{HOSTILE} · {ids[1]}", ids[2]: "another", ids[3]: ids[3]}
+    assert [row["sweep"] for row in Wanted(sweep="ANOTHER").of(rows)] == [ids[2]]
+    assert [row["sweep"] for row in Wanted(sweep=ids[0]).of(rows)] == [ids[0]]
+    assert Wanted(sweep=alone).of(rows) == []
+    store.forget_sweep(ids[2])
+    assert all(row["sweep_name"] != "another" for row in map(row_of, store.listed()))
 
 
 def test_lanes_say_what_was_frozen_when(store: RunStore) -> None:

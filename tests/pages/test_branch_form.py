@@ -106,6 +106,26 @@ def test_an_address_that_cannot_be_followed_is_said(shared_services: Services, p
     assert app.title[0].value == "Set up a run"
 
 
+def test_the_model_screen_of_a_branch_holds_what_it_cannot_change_and_starts_it(shared_services: Services, parent: str) -> None:
+    app = form(parent, 72)
+    links = [link.proto.query_string for link in app.get("page_link") if link.proto.label == "Model screen"]
+    assert links == [f"new=1&fork={parent}%4072"]
+    app = open_page("model.py", new="1", fork=f"{parent}@72")
+    assert "Fork from step 72 of" in app.subheader[0].value
+    labels = ("Model", "Image size", "Starting weights", "Head dropout", "Hidden layer")
+    assert [label for label in labels if widget(app, label).disabled] == list(labels)
+    app.session_state["setup_head_dropout"] = 0.5  # as another tab's form, or a link, has it
+    app = healthy(app.run())
+    assert "the model was built with the parent's head" in errors(app)
+    assert not widget(app, "Head dropout").disabled, "what has to be mended can be"
+    app = press(app, "Put back what it cannot change")
+    assert not errors(app)
+    app = press(app, "Start the branch")
+    ((branch, step),) = shared_services.store.branches(parent)
+    assert step == 72
+    assert app.query_params["run"] in (branch, [branch])
+
+
 def test_pages_of_parent_and_branch_lead_to_each_other(shared_services: Services, parent: str) -> None:
     form(parent, 72)
     app = open_page("train.py", new="1", fork=f"{parent}@72")

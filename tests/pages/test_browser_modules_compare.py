@@ -147,12 +147,12 @@ def test_lanes_join_neighbours_of_one_story_and_speak(modules: Modules) -> None:
 TABLE = """
     document.body.innerHTML = "<div></div>";
     window.sent = [];
-    const row = (id, called, status, tags, best, bestEpoch) =>
-      [id, called, false, tags, "", status, "digits", null, "resnet18", "head only", best, bestEpoch, best, 9, null, 61, "cpu", 1795991570, 0];
+    const row = (id, called, status, tags, best, bestEpoch, sweep = "") => [id, called, false, tags, "", status, "digits", null, "resnet18",
+      "head only", best, bestEpoch, best, 9, null, 61, "cpu", 1795991570, 0, 0.001, sweep];
     window.view = new runs_table.RunsTable(document.body.firstChild, virtual_table.VirtualTable, looks);
     view.send = (what, value) => sent.push([what, value]);
     view.take(JSON.stringify({ most: 2, rows: [row("c", hostile, "running", ["one"], 0.5, 3), row("b", "b", "finished", [], 0.9, 1),
-      row("a", "a", "finished", ["one", "two"], null, null)] }));"""
+      row("a", "a", "finished", ["one", "two"], null, null, hostile)] }));"""
 SHOWN = "() => [...document.querySelectorAll('tr[data-key]')].map((line) => line.dataset.key)"
 
 
@@ -166,6 +166,9 @@ def test_the_table_of_runs_is_sorted_filtered_and_chosen_from(modules: Modules) 
     page.get_by_label("Tag").select_option("one")
     assert page.evaluate(SHOWN) == ["c", "a"]
     page.get_by_label("Tag").select_option("")
+    page.get_by_label("Sweep").select_option(HOSTILE)
+    assert page.evaluate(SHOWN) == ["a"]
+    page.get_by_label("Sweep").select_option("")
     compare = page.locator("[data-act=compare]")
     assert compare.is_disabled()
     for id in ("a", "c"):
@@ -193,3 +196,34 @@ def test_what_is_chosen_and_sorted_is_there_after_a_reload_and_a_deleted_run_is_
     assert page.evaluate("[...view.chosen]") == []
     assert "No run matches" in page.locator("tbody").inner_text()
     page.evaluate("sessionStorage.clear()")
+
+
+def test_curves_that_were_asked_for_ahead_are_taken_by_the_chart_of_these_runs_and_of_no_others(modules: Modules) -> None:
+    script = """
+        const real = window.WebSocket, made = [];
+        window.WebSocket = class {
+          static OPEN = 1;
+          constructor(address) { made.push(this); this.address = address; this.readyState = 1; }
+          close() { this.readyState = 3; }
+        };
+        const chart = (...ids) => {
+          document.body.innerHTML = '<div><div class="thaw-cmp"></div></div>';
+          const data = { runs: ids.map((id) => ({ id, name: id, group: "" })), axis: "step", smoothing: 0, layer: "", more: [], seeds: true };
+          compare_chart.mount({ data, parentElement: document.body.firstChild }, looks, scales, { loadPlotly: () => new Promise(() => {}) });
+          return document.querySelector(".thaw-cmp");
+        };
+        const found = [];
+        compare_chart.expect(["a", "b"]);
+        made[0].onmessage({ data: '{"parts": []}' });
+        found.push(chart("c", "d").dataset.steps ?? null, made.length);
+        const root = chart("a", "b");
+        found.push(root.dataset.steps, made.length, root.querySelector(".thaw-cmp-link").dataset.state, root.chart.socket === made[0]);
+        chart("a", "b");
+        found.push(made.length);
+        compare_chart.expect(["a", "b"]);
+        made.at(-1).close();
+        chart("a", "b");
+        found.push(made.length, new URL(made[0].address).searchParams.get("runs"));
+        window.WebSocket = real;
+        return found;"""
+    assert modules.run("compare_chart looks scales", script) == [None, 2, "[0,0]", 2, "live", True, 3, 5, "a,b"]

@@ -38,6 +38,22 @@ def test_empty_lists_say_what_comes_there(shared_services: Services) -> None:
         assert said in text
 
 
+def test_what_is_pressed_in_the_table_leads_to_a_comparison_or_a_run_and_nonsense_nowhere(shared_services: Services) -> None:
+    ids = [shared_services.store.create_run(RunConfig(seed=seed)) for seed in range(2)]
+
+    def pressed(asked: object) -> AppTest:
+        app = open_page("runs.py")
+        app.session_state["runs_table_asked"] = asked
+        return healthy(app.run())
+
+    app = pressed({"what": "compare", "ids": ids})
+    assert app.title[0].value == "Compare"
+    assert ",".join(ids) in app.query_params["runs"]
+    assert ids[0] in pressed({"what": "open", "ids": ids[:1]}).query_params["run"]
+    for asked in (None, {"what": "compare", "ids": []}, {"what": "<b>", "ids": ids}, {"what": "open", "ids": "x"}):
+        assert pressed(asked).title[0].value == "Runs"
+
+
 def test_waiting_runs_are_listed_ordered_started_and_cancelled(shared_services: Services, begun: list[str]) -> None:
     store = shared_services.store
     running = store.create_run(RunConfig(), this_process())

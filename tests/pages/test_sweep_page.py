@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from core.config import RunConfig
 from core.records.events import RunStatus
 from core.store import RunStore
 from core.sweeps import depths, engine, moving
-from core.sweeps.plan import make
+from core.sweeps.plan import Plan, make
 from core.sweeps.vary import parse_all
 from core.worker.supervisor import Supervisor
 from pages._parts.shared.services import Services
@@ -99,7 +100,9 @@ def sweep_of(store: RunStore, accuracies: list[float]) -> str:
     return sweep_id
 
 
-def test_what_came_out_is_shown_while_it_goes_on_and_can_be_stopped_resumed_and_added_to(shared_services: Services) -> None:
+def test_what_came_out_is_shown_while_it_goes_on_and_can_be_stopped_resumed_and_added_to(
+    shared_services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = shared_services.store
     sweep_id = sweep_of(store, [0.8, 0.9])
     app = open_page("sweep.py", sweep=sweep_id)
@@ -118,6 +121,17 @@ def test_what_came_out_is_shown_while_it_goes_on_and_can_be_stopped_resumed_and_
     app = healthy(app.run())
     healthy(button(app, "sweep_add").click().run())
     assert len(store.members(sweep_id)) == 11
+    app = healthy(field(app, "Further runs").set_value(250.0).run())
+    assert button(app, "sweep_add").disabled, "many are asked about first"
+    (sure,) = [box for box in app.checkbox if box.key == "sweep_more_sure"]
+    assert sure.label == "Yes, add 250 runs"
+    app = healthy(button(healthy(sure.check().run()), "sweep_add").click().run())
+    assert len(store.members(sweep_id)) == 261
+    monkeypatch.setattr(engine, "missing", lambda: "needs the package optuna")
+    store.set_sweep(sweep_id, plan=replace(Plan.from_json(store.sweep(sweep_id).plan), pruner="median").to_json())
+    app = healthy(button(healthy(field(app, "Further runs").set_value(2.0).run()), "sweep_add").click().run())
+    assert "'median' needs the package optuna" in errors(app)
+    assert len(store.members(sweep_id)) == 261
 
 
 def test_a_full_grid_says_so_and_offers_further_seeds_and_a_form_with_its_values(shared_services: Services) -> None:

@@ -15,11 +15,15 @@ from core.config import RunConfig
 from core.machine.home import Home
 from core.machine.living import lives
 from core.ranks import signs
-from core.records.events import CommandKind, RunStatus
-from core.store import Run, RunStore
+from core.records.events import CommandKind, EpochRow, RunStatus
+from core.store import Run, RunStore, membership
+from core.sweeps import engine
+from core.sweeps.plan import make
+from core.sweeps.vary import parse_all
 from core.worker.supervisor import Supervisor
 from core.worker.worker import Worker
 from tests.support import end_processes_of, nursery, wait_until
+from tests.sweeps.sweep_cases import finished
 
 CONFIG = RunConfig(
     dataset="digits", model="small_cnn", image_size=16, batch_size=64, epochs=2, seed=3, threads=2, learning_rate=0.01, optimizer="SGD",
@@ -184,6 +188,25 @@ def test_kept_features_are_shared(place: Place) -> None:
     audit = place.store.audit(run.id)
     assert audit is not None
     assert audit.across.endswith("tensors equal on 2 ranks at step 9")
+
+
+@pytest.mark.skipif(bool(engine.missing()), reason="optuna is an optional extra: requirements-sweep.txt")
+def test_a_shared_run_of_a_sweep_ends_early_where_others_did_better_and_says_beside_it_whose_it_is(place: Place) -> None:
+    config = CONFIG.replace(devices=2, epochs=50, timeline="", freeze="head only")
+    plan = make(config, parse_all(["learning_rate=1e-9..1 log"]), runs=5, pruner="median")
+    rates = enumerate((0.1, 0.2, 0.3, 0.4, 1e-9))
+    draws = [(number, {"learning_rate": rate}, config.replace(learning_rate=rate).to_json()) for number, rate in rates]
+    sweep_id = place.store.create_sweep(plan.to_json(), 1, draws, len(draws))
+    *others, last = [member.run_id for member in place.store.members(sweep_id)]
+    for run_id in others:
+        place.store.append_epoch(run_id, EpochRow(1, 1, 1.0, 0.1, 0.99, 0.1, 0.99))
+        finished(place.store, run_id, 0.99)
+    run = place.ended(last)
+    assert (run.status, run.epoch) == (RunStatus.STOPPED, 1), run.error
+    kept = membership.read_beside(place.home.run_folder(last))
+    assert kept is not None
+    assert (kept[0].id, kept[1].number, kept[1].pruned) == (sweep_id, 4, 1)
+    assert place.store.members(sweep_id)[4].pruned == 1
 
 
 def test_ranks_end_with_the_process_that_watches_over_them(place: Place) -> None:

@@ -13,16 +13,22 @@ from pages._parts.shared.store_told import careful
 
 _CHOSEN = "compare_chosen"
 
+FULL = 9
+"""From so many runs on the picker is as high as it gets. Its room is kept while Streamlit loads it: charts below are not pushed down."""
+
 
 def show(shared: Services, subject: Subject, too_many: int) -> None:
     """The picker, and what is wrong with the link that led here."""
     texts = {**subject.options, **offered(shared, subject.ids)}
     if st.session_state.get(_CHOSEN) != list(subject.ids):
         st.session_state[_CHOSEN] = list(subject.ids)
-    st.multiselect(
-        "Runs", list(texts), key=_CHOSEN, format_func=lambda id: texts[id], max_selections=MOST_RUNS, on_change=_chosen,
-        placeholder="Choose runs, or curves that were imported", help="They stand in the address: a link to this page shows the same comparison.",
-    )  # fmt: skip
+    with st.container(key="compare_pick"):
+        st.multiselect(
+            "Runs", list(texts), key=_CHOSEN, format_func=lambda id: texts[id], max_selections=MOST_RUNS, on_change=_chosen,
+            placeholder="Choose runs, or curves that were imported", help="They stand in the address: a link to this page shows the same comparison.",
+        )  # fmt: skip
+    if len(subject.ids) >= FULL:
+        st.html("<style>.st-key-compare_pick { min-height: 10.7rem; }</style>")
     if too_many:
         st.warning(f"The link names {too_many:,} more: at most {MOST_RUNS} runs are compared at a time.", icon=":material/filter_list:")
     if not subject.ids:

@@ -34,7 +34,7 @@ def _further(subject: Subject) -> tuple[str, tuple[str, ...]]:
     more = sorted({curve.name for curve in brought})
     if not layers and not more:
         return "", ()
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="compare_further"):
         layer = None
         if layers:
             about = "The gradient norms of this tensor, in all runs that have one of this name"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.comparing.rows import row_of
+from core.comparing.rows import row_of, sweeps_called
 from core.comparing.stream import MOST_RUNS
 from core.records import telling
 from core.store import Run, UnreadableRun
 from core.store.bin import KEPT_DAYS, empty, restore
 from core.store.resume_files import resume_points
 from core.store.sizes import folder_bytes
-from pages._parts.components.runs_table import runs_table
+from pages._parts.components.runs_table import pressed, runs_table
 from pages._parts.runs.finding import OTHERWISE, ask_what, looking_for
 from pages._parts.shared import asking, continuing, draft, found_on_disk, labels, naming, waiting_view, words
 from pages._parts.shared.history import TRAIN, about, history, link
@@ -39,16 +39,18 @@ def head(shared: Services) -> None:
 
 def table(shared: Services) -> None:
     """All runs as a table, those that are looked for, and the way from those that are chosen in it to a comparison."""
+    what, ids = pressed()
+    if what == "open":  # before anything is read: somebody waits for another page
+        st.switch_page(TRAIN, query_params={"run": ids[0]})
+    if what == "compare":
+        st.switch_page("compare.py", query_params={"runs": ",".join(ids)})
     found = looking_for()
     rows = [row_of(run) for run in shared.store.listed(found.among(shared))]
     if not rows:
         return
-    called = [row | {"called": row["name"] or f"{row['dataset']} with {row['model']}"} for row in rows]
-    opened, compared = runs_table(called, MOST_RUNS, key="runs_table")
-    if opened:
-        st.switch_page(TRAIN, query_params={"run": opened})
-    if compared:
-        st.switch_page("compare.py", query_params={"runs": ",".join(compared)})
+    of = sweeps_called(rows)
+    called = [row | {"called": row["name"] or f"{row['dataset']} with {row['model']}", "sweep": of.get(row["sweep"], "")} for row in rows]
+    runs_table(called, MOST_RUNS, key="runs_table")
 
 
 def going_on(shared: Services) -> None:

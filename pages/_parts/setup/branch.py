@@ -84,15 +84,21 @@ def _begun(shared: Services, asked: str) -> Begun:
     return Begun(run, int(found[2]), before, planned.fork)
 
 
-def show(begun: Begun, config: RunConfig | None, errors: Mapping[str, str]) -> dict[str, str]:
-    """The head of the form: of what it is a branch, what it changes, and the way back to a run of its own.
+def of_what(begun: Begun) -> str:
+    """Of what it is a branch, not made plain."""
+    return f"Fork from step {begun.fork.step:,} of {naming.called(begun.run)}"
 
-    Returns:
-        What is wrong, with what a branch cannot change beside its field.
-    """
-    st.title(words.plain(f"Fork from step {begun.fork.step:,} of {naming.called(begun.run)}"), anchor=False)
+
+def refusals(begun: Begun | None, config: RunConfig | None) -> dict[str, str]:
+    """What a branch cannot change and the draft has otherwise, by field, with the reason; nothing for a run of its own."""
+    other = [] if begun is None else _other(begun, draft.values() if config is None else config.model_dump())
+    return {field: f"it cannot be another in a branch: {reason}" for field in other if (reason := forking.refused(field)) is not None}
+
+
+def show(begun: Begun, config: RunConfig | None) -> None:
+    """What the branch changes of its parent, and the way back to a run of its own."""
     other = _other(begun, draft.values() if config is None else config.model_dump())
-    wrong = {field: f"it cannot be another in a branch: {reason}" for field in other if (reason := forking.refused(field)) is not None}
+    wrong = refusals(begun, config)
     changed = [words.field(field) for field in other if field not in wrong]
     with st.container(border=True, key="branch_of"):
         told = f"The branch begins {begins(begun.fork)}, with the weights and the optimizer that {begun.run.id} had there, and gets the same batches."
@@ -104,12 +110,14 @@ def show(begun: Begun, config: RunConfig | None, errors: Mapping[str, str]) -> d
         names = ", ".join(words.field(field) for field in forking.CHANGEABLE)
         st.caption(words.plain(f"A branch can change {names}; everything else is as in its parent, and cannot be touched below."))
         row = st.container(horizontal=True)
-        row.button("Set up a run of its own instead", icon=":material/call_split:", key="branch_drop", on_click=_drop)
+        pressed = row.button("Set up a run of its own instead", icon=":material/call_split:", key="branch_drop", on_click=_drop)
         if wrong:
             about = "Puts the settings back that a branch cannot change."
             args = ({field: getattr(begun.before, field) for field in wrong},)
-            row.button("Put back what it cannot change", icon=":material/undo:", key="branch_put_back", help=about, on_click=_put_back, args=args)
-    return {**errors, **wrong}
+            undo = ":material/undo:"
+            pressed |= row.button("Put back what it cannot change", icon=undo, key="branch_put_back", help=about, on_click=_put_back, args=args)
+        if pressed:  # the whole page is another one, also where this is a fragment's
+            st.rerun()
 
 
 def cannot_change(field: str) -> bool:

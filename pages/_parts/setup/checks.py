@@ -19,6 +19,7 @@ from core.helpers.helper import LabError
 from core.lab.lab import Lab
 from core.records.layers import HeadOptions, check_timeline, frozen_parameters, multipliers_by_parameter
 from core.records.starting_weights import WeightsFit
+from core.store import run_weights
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.setup import folder_view
 from pages._parts.shared import draft
@@ -45,7 +46,7 @@ def check(shared: Services, config: RunConfig) -> RunConfig:
     Raises:
         ConfigError: for the first field that does not fit.
     """
-    config = catalog.check(config)
+    config = catalog.check(run_weights.resolved(shared.home, config))
     folder_view.look(config.dataset)
     if devices := _devices(shared):
         if config.device not in ("auto", "cuda", *devices):
@@ -70,7 +71,8 @@ def file_fit(shared: Services, config: RunConfig) -> WeightsFit | None:
         LabError: the helper process failed.
     """
     client = st.session_state.setdefault(_CLIENT, uuid.uuid4().hex)
-    return shared.lab.weights(client, catalog.check(config), len(catalog.class_names(config.dataset, shared.home.data)))
+    config = catalog.check(run_weights.resolved(shared.home, config))
+    return shared.lab.weights(client, config, len(catalog.class_names(config.dataset, shared.home.data)))
 
 
 def _check_file(shared: Services, config: RunConfig) -> None:

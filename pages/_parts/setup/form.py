@@ -51,7 +51,9 @@ def show(shared: Services) -> None:
     if begun is None:
         st.title("Set up a run", anchor=False)
     else:
-        form.errors = branch.show(begun, config, form.errors)
+        st.title(words.plain(branch.of_what(begun)), anchor=False)
+        branch.show(begun, config)
+        form.errors |= branch.refusals(begun, config)
         form.cannot_change = branch.cannot_change
     if draft.NOWHERE in (said := draft.notes()):
         st.warning(words.plain(said[draft.NOWHERE]), icon=":material/link_off:")
@@ -141,7 +143,7 @@ class Form(Fields):
         with st.container(border=True, gap="xsmall", key="set_on_model"):
             row = st.container(horizontal=True, vertical_alignment="center")
             row.markdown("**When, how fast, and which head**", width="stretch")
-            row.page_link(MODEL_PAGE, label="Model screen", icon=":material/account_tree:", query_params={draft.SET_UP: "1"})
+            row.page_link(MODEL_PAGE, label="Model screen", icon=":material/account_tree:", query_params={draft.SET_UP: "1", **branch.in_url()})
             if not any(said.values()):
                 st.caption("The same layers all along, one learning rate for all of them, a head of a single layer.")
             for name, text in said.items():
@@ -206,7 +208,7 @@ def go_on() -> None:
     """Go to the run that has been started, or to the form, which says why it could not be."""
     if st.session_state.pop(_GO_ON, False):
         run_id = st.query_params.get("run")
-        st.switch_page(TRAIN_PAGE, query_params={"run": run_id} if run_id else {draft.SET_UP: "1"})
+        st.switch_page(TRAIN_PAGE, query_params={"run": run_id} if run_id else {draft.SET_UP: "1", **branch.in_url()})
 
 
 def _start(shared: Services, click: Click) -> None:

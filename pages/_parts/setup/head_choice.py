@@ -23,19 +23,12 @@ def ask_head(fields: Fields, table: LayerTable) -> None:
     fixed = not possible and not st.session_state[key("head_dropout")] and st.session_state[key("head_hidden")] is None
     why = "" if possible else "not for this model: its head is no single layer that another could replace"
     with fields.field(dropout, "head_dropout"):
-        st.number_input("Head dropout", step=0.1, format="%g", key=key("head_dropout"), disabled=fixed, on_change=st.rerun, persist_state="session")
+        kept = fields.kept("head_dropout", fixed)
+        st.number_input("Head dropout", step=0.1, format="%g", key=key("head_dropout"), on_change=st.rerun, **kept)
         fields.say("head_dropout", why or "chance of each number that goes into the last layer to be dropped while training, 0 to 1")
     with fields.field(hidden, "head_hidden"):
-        st.number_input(
-            "Hidden layer",
-            step=64.0,
-            format="%g",
-            placeholder="none",
-            key=key("head_hidden"),
-            disabled=fixed,
-            on_change=st.rerun,
-            persist_state="session",
-        )
+        kept = fields.kept("head_hidden", fixed)
+        st.number_input("Hidden layer", step=64.0, format="%g", placeholder="none", key=key("head_hidden"), on_change=st.rerun, **kept)
         fields.say("head_hidden", why or f"units of a layer before the last{_inputs(description.head)}; empty: none")
 
 

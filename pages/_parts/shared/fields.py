@@ -40,9 +40,9 @@ class Fields:
         """Whether a field's widget is there to be read alone. One whose value cannot be used is not: it has to be mended."""
         return bool(self.cannot_change(name)) and name not in self.errors
 
-    def kept(self, name: str) -> dict[str, Any]:
-        """What a field's widget is given beside its own: it keeps its value for the session, and may be fixed."""
-        return {"persist_state": "session", "disabled": self.fixed(name)}
+    def kept(self, name: str, disabled: bool = False) -> dict[str, Any]:
+        """What a field's widget is given beside its own: it keeps its value for the session, and may be fixed, or `disabled` for another reason."""
+        return {"persist_state": "session", "disabled": disabled or self.fixed(name)}
 
     def say(self, name: str, about: str = "") -> None:
         """Room below a widget for what it means, or for what is wrong with its value."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -11,20 +10,16 @@ import streamlit as st
 from core.charts.sweeps import Axis, Point, accuracy_against, parallel
 from core.config import ConfigError
 from core.sweeps import moving
-from core.sweeps.moving import MOST_SEEDS
 from core.sweeps.outcome import Entry, Outcome, best_first, outcome, ranked
-from core.sweeps.plan import ASKED_FIRST, Plan
 from pages._parts.shared import draft, words
-from pages._parts.shared.once import Click
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
 from pages._parts.shared.store_told import careful
-from pages._parts.sweeps import answer_view, state
+from pages._parts.sweeps import adding, answer_view
 from pages._parts.sweeps.listing import badge, title_of
 
 TICK = 2.0
 _USE = "sweep_use"
-_MORE_FAILED = "sweep_more_failed"
 _WAS_GOING = "sweep_was_going"
 
 
@@ -89,9 +84,8 @@ def _head(shared: Services, found: Outcome) -> None:
             )  # fmt: skip
         elif _can_go_on(found):
             st.button("Go on", icon=":material/play_arrow:", key="sweep_go_on", on_click=careful(_go_on), args=(shared, found.row.id))
-        _more(shared, found)
-    if failed := st.session_state.pop(_MORE_FAILED, ""):
-        st.error(words.plain(failed), icon=":material/error:")
+        adding.ask(found)
+    adding.carry_out(shared, found.row.id)
 
 
 def _can_go_on(found: Outcome) -> bool:
@@ -101,51 +95,6 @@ def _can_go_on(found: Outcome) -> bool:
 
 def _go_on(shared: Services, sweep_id: str) -> None:
     moving.resume(shared.store, sweep_id)
-    shared.supervisor.look_after()
-
-
-def _more(shared: Services, found: Outcome) -> None:
-    """Further runs; of a grid of which all is tried, further seeds; and the way to a sweep like this one with other values."""
-    plan, sweep_id = found.plan, found.row.id
-    with st.popover("Add runs", icon=":material/add:", key="sweep_more"):
-        if plan.whole_grid:
-            times = sum(entry.given.get("seed") == found.entries[0].given.get("seed") for entry in found.entries) if found.entries else 0
-            said = f"All {plan.combinations or 0:,} combinations are in it. Other seeds repeat each of them and show what chance does to it"
-            st.caption(f"{said}: {times:,} runs a seed.")
-            _add_some(shared, sweep_id, "seeds", MOST_SEEDS, 1.0, moving.add_seeds)
-        elif plan.method == "grid" and found.row.tried >= (plan.combinations or 0):
-            st.caption(f"All {plan.combinations or 0:,} combinations are in it.")
-        else:
-            _add_some(shared, sweep_id, "runs", ASKED_FIRST, 8.0, moving.add_more)
-        if st.button(
-            "Other values", icon=":material/tune:", key="sweep_like_this", help="Set up a sweep like this one", on_click=_like, args=(plan,)
-        ):
-            st.rerun(scope="app")
-
-
-def _add_some(shared: Services, sweep_id: str, what: str, most: int, usual: float, add: Callable[..., object]) -> None:
-    """How many further `what`, and the button that has `add` add them."""
-    count = st.number_input(f"Further {words.plain(what)}", 1.0, float(most), usual, 1.0, "%.0f", key=f"sweep_more_{what}")
-    args = (shared, sweep_id, add, int(count or 1), Click())
-    st.button("Add them", icon=":material/add:", key="sweep_add", on_click=careful(_add), args=args)
-
-
-def _like(plan: Plan) -> None:
-    """Fill the form of sweeps with what this one was asked."""
-    draft.set_up(plan.config)
-    state.fill(plan)
-    st.query_params.from_dict({draft.SET_UP: "1"})
-
-
-def _add(shared: Services, sweep_id: str, add: Callable[..., object], count: int, click: Click) -> None:
-    if click.made:
-        return
-    click.made = sweep_id
-    try:
-        add(shared.store, sweep_id, count)
-    except ConfigError as error:
-        st.session_state[_MORE_FAILED] = words.sentence(error.message)
-        return
     shared.supervisor.look_after()
 
 

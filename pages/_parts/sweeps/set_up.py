@@ -152,15 +152,9 @@ def _start(shared: Services) -> None:
     plan, click = st.session_state.pop(_ASKED, (None, Click()))
     if plan is None:
         return
-    bar = st.progress(0.0, "Looking at the settings of each run") if plan.total > _TOLD else None
-
-    def told(done: int) -> None:
-        if bar is not None and done % _TOLD == 0:
-            bar.progress(min(1.0, done / plan.total), f"Looking at the settings of each run: {done:,} of {plan.total:,}. Nothing has begun yet.")
-
     if not click.made:
         try:
-            click.made = begin(shared, plan, told)
+            click.made = begin(shared, plan, bar(plan.total, "Nothing has begun yet."))
         except ConfigError as error:
             st.session_state[_FAILED] = f"{words.field(error.field)}: {error.message}"
         except (LabError, OSError) as error:
@@ -170,20 +164,38 @@ def _start(shared: Services) -> None:
     st.rerun()
 
 
+def bar(total: int, so_far: str) -> Callable[[int], None]:
+    """What shows how many of so many runs were looked at, once it is told; of few of them nothing. `so_far`: what has come of it meanwhile."""
+    if total <= _TOLD:
+        return lambda done: None
+    shown = st.progress(0.0, "Looking at the settings of each run")
+
+    def told(done: int) -> None:
+        if done % _TOLD == 0:
+            shown.progress(min(1.0, done / total), f"Looking at the settings of each run: {done:,} of {total:,}. {so_far}")
+
+    return told
+
+
 def begin(shared: Services, plan: Plan, progress: Callable[[int], None] = lambda done: None) -> str:
     """Queue the runs of a sweep, each looked at as one that the form starts; the sweep's id. Raises ConfigError, LabError and OSError.
 
     `progress` is told how many were looked at.
     """
+    sweep_id, _ = moving.begin(shared.store, plan, checker(shared), progress)
+    try:
+        shared.supervisor.look_after()
+    except OSError:  # they are in the queue, and the next look comes soon
+        pass
+    return sweep_id
+
+
+def checker(shared: Services) -> drawing.Check:
+    """What is asked of each run's settings before it is queued, as of one that the form starts. Raises ConfigError and LabError."""
 
     def checked(config: RunConfig) -> RunConfig:
         config = checks.check(shared, config)
         checks.check_layers(config, checks.layers(shared, config.dataset, config.model, config.image_size, head_options(config)))
         return config
 
-    sweep_id, _ = moving.begin(shared.store, plan, checked, progress)
-    try:
-        shared.supervisor.look_after()
-    except OSError:  # they are in the queue, and the next look comes soon
-        pass
-    return sweep_id
+    return checked

@@ -12,7 +12,36 @@ const REDRAW_AFTER = 700; // milliseconds between two drawings of what grows
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const GONE = { deleted: "deleted", bin: "in the bin", unreadable: "cannot be read" };
 
+const KEPT_FOR = 15_000; // milliseconds that curves wait for the chart that they were asked for ahead of
+
 const charts = new WeakMap();
+let early = null; // {address, socket, messages}
+
+// Ask for the curves of these runs before the page that shows them is there: while it is made, they are read.
+export function expect(ids) {
+  early?.socket.close();
+  const address = addressOf(ids, "", [], {});
+  const mine = { address, socket: new WebSocket(address), messages: [] };
+  mine.socket.onmessage = ({ data }) => mine.messages.push(data);
+  early = mine;
+  setTimeout(() => { if (early === mine) { early = null; mine.socket.close(); } }, KEPT_FOR);
+}
+
+// What was asked for ahead, if it is this and still comes in; it is the caller's then.
+function taken(address) {
+  if (early?.address !== address || early.socket.readyState > WebSocket.OPEN) return null;
+  const mine = early;
+  early = null;
+  return mine;
+}
+
+function addressOf(ids, layer, more, cursor) {
+  const query = new URLSearchParams({ runs: ids.join(","), layer, more: JSON.stringify(more) });
+  if (Object.keys(cursor).length) query.set("cursor", JSON.stringify(cursor));
+  const address = new URL(`curves?${query}`, HOME);
+  address.protocol = address.protocol.replace("http", "ws");
+  return address.href;
+}
 
 export function mount({ data, parentElement }, looks, scales, { loadPlotly }) {
   const root = parentElement.querySelector(".thaw-cmp");
@@ -31,6 +60,11 @@ const PAGE = `
   <details class="thaw-cmp-ends"><summary>Lowest, highest and last value of every line</summary><div tabindex="0" role="group" aria-label="Table of values"><table>
     <thead><tr><th scope="col">Run</th><th scope="col">Line</th><th scope="col">Lowest</th><th scope="col">at step</th><th scope="col">Highest</th><th scope="col">at step</th><th scope="col">Last</th></tr></thead>
     <tbody></tbody></table></div></details>`;
+
+const inWindow = (element) => {
+  const { top, bottom } = element.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+};
 
 class CompareChart {
   constructor(root, looks, scales, loadPlotly) {
@@ -56,6 +90,7 @@ class CompareChart {
         if (!isIntersecting) this.inSight.delete(name);
         else this.inSight.add(name);
       }
+      this.looked = true;
       this.drawPanels();
     }, { rootMargin: "150px" });
     this.onVisible = () => { if (!document.hidden) this.draw(); };
@@ -79,11 +114,8 @@ class CompareChart {
     clearTimeout(this.retry);
     const ids = this.view.runs.map(({ id }) => id);
     const cursor = cursorOf(ids, this.runs);
-    const query = new URLSearchParams({ runs: ids.join(","), layer: this.view.layer, more: JSON.stringify(this.view.more) });
-    if (Object.keys(cursor).length) query.set("cursor", JSON.stringify(cursor));
-    const address = new URL(`curves?${query}`, HOME);
-    address.protocol = address.protocol.replace("http", "ws");
-    const socket = new WebSocket(address);
+    const address = addressOf(ids, this.view.layer, this.view.more, cursor);
+    const { socket, messages } = taken(address) ?? { socket: new WebSocket(address), messages: [] };
     this.socket = socket;
     this.root.toggleAttribute("data-waits", !Object.keys(cursor).length); // there is room for charts before it is known which
     socket.onopen = () => this.say("live", "Live");
@@ -94,6 +126,8 @@ class CompareChart {
       this.say("lost", "Reconnecting");
       this.retry = setTimeout(() => this.open(), RECONNECT_AFTER);
     };
+    if (socket.readyState === WebSocket.OPEN) socket.onopen();
+    for (const data of messages) this.receive(JSON.parse(data));
   }
 
   receive({ parts }) {
@@ -162,17 +196,22 @@ class CompareChart {
     this.found = new Map(names.map((name) => [name, shown.map((entry) => this.lineFor(name, entry)).filter(Boolean)]));
     this.shown = shown.length;
     this.stale = new Set(names);
-    this.drawPanels();
-    const { escaped, cut, count } = this.looks;
-    const colours = new Map(entries.flatMap(({ members, color }) => members.map((place) => [place, color])));
-    const lanes = this.view.runs.map(({ name }, place) => ({ name, curves: this.runs[place], colour: colours.get(place) }));
-    drawLanes(this.root.querySelector(".thaw-cmp-lanes > div"), lanes, { escaped, cut, count });
+    this.below = () => this.drawLanes(entries);
     this.root.querySelector(".thaw-cmp-lanes").hidden = !this.runs.some(({ lanes }) => lanes.length);
+    if (!names.length) this.looked = true;
+    this.drawPanels();
     const waits = this.root.hasAttribute("data-waits") ? "Curves are on their way." : "Curves appear here once one of the runs has taken its first step.";
     this.root.querySelector(".thaw-cmp-bar p").textContent = names.length ? "" : waits;
     this.table();
     this.root.dataset.panels = names.join();
     this.root.dataset.lines = [...this.found.values()].reduce((sum, lines) => sum + lines.length, 0);
+  }
+
+  drawLanes(entries) {
+    const { escaped, cut, count } = this.looks;
+    const colours = new Map(entries.flatMap(({ members, color }) => members.map((place) => [place, color])));
+    const lanes = this.view.runs.map(({ name }, place) => ({ name, curves: this.runs[place], colour: colours.get(place) }));
+    drawLanes(this.root.querySelector(".thaw-cmp-lanes > div"), lanes, { escaped, cut, count });
   }
 
   any(name) { return this.runs.some((run) => lineOf(run, name, "step", this.view.layer)); }
@@ -191,6 +230,7 @@ class CompareChart {
       panel.innerHTML = '<header><h3></h3><small></small></header><div class="thaw-cmp-plot" role="img"></div>';
       panel.querySelector("h3").textContent = METRICS[name]?.title ?? name;
       this.sight.observe(panel);
+      this.looked = false; // until the browser has said which of them are in sight
       return panel;
     }));
     for (const [name, panel] of kept) if (!names.includes(name)) {
@@ -225,23 +265,27 @@ class CompareChart {
     return found ? { ...entry, line, found, panel: METRICS[name]?.title ?? name, percent: METRICS[name]?.percent ?? false } : null;
   }
 
-  // Draw what is in sight and not as it should be, one panel at a time: in between the page answers to whoever scrolls or types.
+  // Draw what is in sight and not as it should be, one panel at a time: in between the page answers to whoever scrolls or types. What is in the
+  // window comes first, then what is near it, then the lanes below.
   drawPanels() {
     clearTimeout(this.next);
     if (!this.Plotly || this.closed || !this.found) return;
-    const due = () => [...this.stale].filter((name) => this.inSight.has(name));
-    const [first] = due();
+    const near = [...this.stale].filter((name) => this.inSight.has(name));
+    const due = near.filter((name) => inWindow(this.panel(name)));
+    const first = due.shift() ?? near[0];
     if (first !== undefined) this.drawPanel(first);
-    const left = due().length;
-    this.root.dataset.due = left;
-    if (left) this.next = setTimeout(() => this.drawPanels());
+    else if (this.looked) { this.below?.(); this.below = null; }
+    this.root.dataset.due = due.length;
+    if (near.length || (this.looked && this.below)) this.next = setTimeout(() => this.drawPanels());
   }
+
+  panel(name) { return this.root.querySelector(`[data-metric="${CSS.escape(name)}"]`); }
 
   drawPanel(name) {
     this.stale.delete(name);
     const { view } = this;
     const metric = METRICS[name] ?? { title: name, note: "from imported curves", better: null, log: true };
-    const panel = this.root.querySelector(`[data-metric="${CSS.escape(name)}"]`);
+    const panel = this.panel(name);
     const [divisor, unit] = view.axis === "time" ? unitOf(this.longest()) : [1, ""];
     const factor = metric.percent ? 100 : 1;
     const log = view.log && metric.log;
@@ -287,9 +331,10 @@ class CompareChart {
     const axis = { gridcolor: colours.grid, linecolor: colours.grid, zeroline: false, ticks: "", ticklabeloverflow: "allow" };
     const kind = `${this.along} ${Boolean(log)}`; // a zoom on one kind of axis means nothing on another
     const ends = this.range?.along === this.along ? this.range.ends : null;
-    const plot = this.root.querySelector(`[data-metric="${CSS.escape(name)}"] .thaw-cmp-plot`);
+    const plot = this.panel(name).querySelector(".thaw-cmp-plot");
     return {
-      height: 270, ...this.looks.widthOf(plot), margin: { l: 52, r: 14, t: 8, b: 40 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
+      // Above there is room for half a label at the end of the axis: where Plotly has to make some, it draws all of it twice.
+      height: 270, ...this.looks.widthOf(plot), margin: { l: 52, r: 14, t: 18, b: 40 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
       font: { family: colours.font, size: 12, color: colours.text }, uirevision: kind, hovermode: count > 8 ? "closest" : "x unified", dragmode: "zoom",
       hoverlabel: { bgcolor: colours.background, bordercolor: colours.grid, font: { color: colours.text, family: colours.font }, namelength: 40 },
       xaxis: {

@@ -24,27 +24,39 @@ _component = st.components.v2.component(
 _ASKED = "runs_table_asked"
 """Where the session keeps a press until it is followed."""
 
+LONGEST_ID, MOST_ASKED = 60, 200
+
 COLUMNS = (
     "run_id", "called", "starred", "tags", "note", "status", "dataset", "version", "model", "freeze", "best_validation_accuracy", "best_epoch",
-    "validation_accuracy", "last_epoch", "test_accuracy", "seconds", "device", "created", "seed", "learning_rate",
+    "validation_accuracy", "last_epoch", "test_accuracy", "seconds", "device", "created", "seed", "learning_rate", "sweep",
 )  # fmt: skip
 
 
-def runs_table(rows: Sequence[Mapping[str, Any]], most: int, key: str) -> tuple[str, list[str]]:
+NEXT = ("compare_chart.js", "looks.js", "scales.js", "plotly_loader.js")
+"""What a comparison is drawn with: loaded once two runs are chosen, so that it is there when they are compared."""
+
+
+def pressed() -> tuple[str, list[str]]:
+    """What was pressed in the table since this was asked last: ("open", [run id]), ("compare", run ids), or ("", []).
+
+    The ids come from a browser: there may be no such runs any more.
+    """
+    asked = st.session_state.pop(_ASKED, None)
+    ids = asked.get("ids") if isinstance(asked, dict) else None
+    if not isinstance(asked, dict) or not isinstance(ids, list) or not ids or asked.get("what") not in ("open", "compare"):
+        return "", []
+    return str(asked["what"]), [str(each)[:LONGEST_ID] for each in ids[:MOST_ASKED]]
+
+
+def runs_table(rows: Sequence[Mapping[str, Any]], most: int, key: str) -> None:
     """Show the rows of `core.comparing.rows`, each with what the run is `called`. At most `most` runs may be chosen for a comparison.
 
-    Returns:
-        The id of a run that somebody wants to open, empty: of none; and those that are to be compared, none: nobody asks.
+    What is pressed in it is told by `pressed`, in the run of the script that follows.
     """
-    text = json.dumps({"most": most, "rows": [[row[name] for name in COLUMNS] for row in rows]}, separators=(",", ":"))
+    ahead = {"modules": [assets.address(name) for name in NEXT], "plotly": assets.address("plotly.min.js")}
+    told = {"most": most, "ahead": ahead, "rows": [[row[name] for name in COLUMNS] for row in rows]}
 
-    def pressed() -> None:  # a callback comes first: the rest of the run may be ended half-way by the fragment's clock
+    def keep() -> None:  # a callback comes first: the rest of the run may be ended half-way by the fragment's clock
         st.session_state[_ASKED] = st.session_state[key].asked
 
-    _component(key=key, data=text.encode(), on_asked_change=pressed)
-    asked = st.session_state.pop(_ASKED, None)
-    if not isinstance(asked, dict):
-        return "", []
-    known = {row["run_id"] for row in rows}
-    ids = [str(each) for each in asked.get("ids", ()) if each in known]
-    return (ids[0], []) if asked.get("what") == "open" and ids else ("", ids)
+    _component(key=key, data=json.dumps(told, separators=(",", ":")).encode(), on_asked_change=keep)

@@ -2,8 +2,9 @@
 // and of runs that are to be compared.
 
 const KEPT = "thaw-runs-table";
-const FIELDS = ["id", "called", "starred", "tags", "note", "status", "dataset", "version", "model", "freeze", "best", "bestEpoch", "last", "lastEpoch", "test", "seconds", "device", "created", "seed", "rate"];
-const CHOICES = { status: "Status", dataset: "Dataset", model: "Model", tag: "Tag" };
+const HOME = new URL("..", import.meta.url);
+const FIELDS = ["id", "called", "starred", "tags", "note", "status", "dataset", "version", "model", "freeze", "best", "bestEpoch", "last", "lastEpoch", "test", "seconds", "device", "created", "seed", "rate", "sweep"];
+const CHOICES = { status: "Status", dataset: "Dataset", model: "Model", sweep: "Sweep", tag: "Tag" };
 
 const tables = new WeakMap();
 
@@ -30,9 +31,9 @@ export class RunsTable {
         <button type="button" data-act="compare" class="thaw-runs-compare" disabled>Compare</button></span></div>
       <div class="thaw-runs-table"></div>`;
     this.table = new VirtualTable(root.querySelector(".thaw-runs-table"), {
-      label: "All runs", placeholder: "Filter by any word", empty: "No run matches. Take a filter away.", least: "115rem", height: 420,
+      label: "All runs", placeholder: "Filter by any word", empty: "No run matches. Take a filter away.", least: "124rem", height: 420,
       key: ({ id }) => id, open: (row) => { if (row) this.send?.("open", [row.id]); },
-      text: (row) => `${row.id} ${row.called} ${row.tags.join(" ")} ${row.note} ${row.status} ${row.dataset} ${row.model} ${row.freeze} ${row.device ?? ""}`,
+      text: (row) => `${row.id} ${row.called} ${row.tags.join(" ")} ${row.note} ${row.status} ${row.dataset} ${row.model} ${row.freeze} ${row.device ?? ""} ${row.sweep}`,
       columns: this.columns(),
     });
     if (order && order.column < this.table.columns.length) {
@@ -48,14 +49,19 @@ export class RunsTable {
     });
     for (const type of ["click", "input"]) root.addEventListener(type, () => this.keep());
     root.querySelector("[data-act=none]").onclick = () => { this.chosen.clear(); this.show(); root.querySelector(".thaw-runs-table input").focus(); };
-    root.querySelector("[data-act=compare]").onclick = () => this.send?.("compare", this.rows.filter(({ id }) => this.chosen.has(id)).map(({ id }) => id).reverse());
+    root.querySelector("[data-act=compare]").onclick = () => {
+      const ids = this.rows.filter(({ id }) => this.chosen.has(id)).map(({ id }) => id).reverse();
+      this.chart?.expect(ids);
+      this.send?.("compare", ids);
+    };
   }
 
   take(text) {
     if (text === this.text) return;
     this.text = text;
-    const { most, rows } = JSON.parse(text);
+    const { most, ahead, rows } = JSON.parse(text);
     this.most = most;
+    this.next = ahead;
     this.rows = rows.map((values) => Object.fromEntries(FIELDS.map((name, at) => [name, values[at]])));
     const there = new Set(this.rows.map(({ id }) => id));
     for (const id of [...this.chosen]) if (!there.has(id)) this.chosen.delete(id);
@@ -71,13 +77,14 @@ export class RunsTable {
       if (this.filters[name] && !values.includes(this.filters[name])) this.filters[name] = "";
       select.replaceChildren(...["", ...values].map((value) => Object.assign(document.createElement("option"), { value, textContent: value || "all" })));
       select.value = this.filters[name] ?? "";
-      select.closest("label").hidden = values.length < 2 && !this.filters[name];
+      const tells = values.some((value) => this.rows.some((row) => !has(row, name, value))); // a value that all have leaves no run out
+      select.closest("label").hidden = !tells && !this.filters[name];
     }
   }
 
   show() {
     const wanted = Object.entries(this.filters).filter(([, value]) => value);
-    this.table.show(this.rows.filter((row) => wanted.every(([name, value]) => (name === "tag" ? row.tags.includes(value) : row[name] === value))));
+    this.table.show(this.rows.filter((row) => wanted.every(([name, value]) => has(row, name, value))));
     this.table.arrange(true);
     this.table.render();
     this.tell();
@@ -101,7 +108,21 @@ export class RunsTable {
     button.disabled = size < 2;
     button.textContent = size < 2 ? "Compare" : `Compare ${size} runs`;
     this.root.querySelector("[data-act=none]").hidden = !size;
+    if (size > 1) this.prepare();
     this.root.dataset.rows = this.rows.length;
+  }
+
+  // Two runs are chosen, so a comparison may follow: load what draws it while nothing else goes on.
+  prepare() {
+    if (this.prepared || !this.next) return;
+    this.prepared = true;
+    (window.requestIdleCallback ?? setTimeout)(async () => {
+      try {
+        const modules = await Promise.all(this.next.modules.map((path) => import(new URL(path, HOME))));
+        this.chart = modules[0];
+        await modules.at(-1).loadPlotly(this.next.plotly);
+      } catch { this.prepared = false; } // the comparison says what it could not load
+    });
   }
 
   keep() {
@@ -134,13 +155,15 @@ export class RunsTable {
         cell: (row) => named(row.version === null ? row.dataset : `${row.dataset}, version ${row.version}`),
       },
       plain("Model", "model", "8.5rem"), whole("Seed", "seed", "Of the order of pictures and of what begins at random"),
-      plain("Device", "device", "5rem"),
+      plain("Device", "device", "5rem"), plain("Sweep", "sweep", "9rem", "That tried it among other settings"),
       { label: "Tags", width: "8rem", sort: (row) => row.tags.join(" ").toLowerCase() || null, cell: (row) => named(row.tags.map((tag) => `#${tag}`).join(" ")) },
       plain("Note", "note", "12rem"),
       { label: "Created", width: "9.5rem", number: true, title: "In the time zone of this browser", sort: (row) => row.created, cell: (row) => moment(row.created) },
     ];
   }
 }
+
+const has = (row, name, value) => (name === "tag" ? row.tags.includes(value) : row[name] === value);
 
 function read() {
   try { return JSON.parse(sessionStorage.getItem(KEPT) ?? "{}") ?? {}; } catch { return {}; }
