@@ -41,13 +41,12 @@ def unpacked(tree: Tree, column: str = "", keep: bool = False) -> Iterator[RowsT
     Raises:
         ConfigError: as `tree_of`; on `source`, where there is no room for them, or one is damaged.
     """
-    files = tree.files if isinstance(tree, ArchiveTree) else []
-    tables = sorted(path for path in files if path.name.casefold().endswith(".parquet") and not is_system(path.name))[:MOST_FILES]
-    if not tables or any(tree.is_picture(path.name) and not is_system(path.name) for path in files):
+    tables = [path for path in tree.files(".parquet") if not is_system(path.name)] if isinstance(tree, ArchiveTree) else []
+    if not isinstance(tree, ArchiveTree) or not tables or any(tree.is_picture(path.name) and not is_system(path.name) for path in tree.files()):
         yield None
         return
     _sweep()
-    with (_kept.of if keep else _once)(tree, tables) as found:
+    with (_kept.of if keep else _once)(tree, sorted(tables)[:MOST_FILES]) as found:
         yield RowsTree(tree.path, found, column) if found else None
 
 
