@@ -28,8 +28,8 @@ MOST_MEMORY, MOST_SECONDS, LEAST_SHARE = 600, 2.0, 0.8
 """What is asked for: MB at most, seconds for a version with a few more pictures, and pictures a second as a share of what decoding them gives."""
 
 
-def make(folder: Path, count: int, first: int = 0) -> Path:
-    """`folder/CLASS/*.jpg`: pieces of 500 x 375 px of the photographs that scikit-learn brings, no two files alike.
+def make(folder: Path, count: int, first: int = 0, size: tuple[int, int] = SIZE) -> Path:
+    """`folder/CLASS/*.jpg`: pieces of `size` px of the photographs that scikit-learn brings, no two files alike.
 
     There are 400 pieces; files of the same one differ in a comment, which a decoder reads over.
     """
@@ -43,8 +43,8 @@ def make(folder: Path, count: int, first: int = 0) -> Path:
         (folder / name).mkdir(parents=True)
     for number in range(min(SCENES, count)):
         photograph = photographs[number % len(CLASSES)]
-        top, left = (int(generator.integers(0, length - side + 1)) for length, side in zip(photograph.shape, SIZE[::-1], strict=False))
-        Image.fromarray(photograph[top : top + SIZE[1], left : left + SIZE[0]]).save(path, quality=QUALITY)
+        top, left = (int(generator.integers(0, length - side + 1)) for length, side in zip(photograph.shape, size[::-1], strict=False))
+        Image.fromarray(photograph[top : top + size[1], left : left + size[0]]).save(path, quality=QUALITY)
         scenes.append(path.read_bytes())
     path.unlink()
     for number in range(count):

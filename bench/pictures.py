@@ -6,11 +6,12 @@ takes, decoding included; what ten more pictures take; and how sharp random crop
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ from core.networks.model_entries import IMAGENET
 PICTURES, WIDTH, HEIGHT = 2_000, 500, 375
 SIDE, BATCH = 224, 32
 NEW = 10
+FIRSTS = 3
+"""First epochs of each way at most: each leaves a gigabyte."""
+
 WAYS = {"no changes": "none", "flip": "flip", "random crop and flip": "crop and flip"}
 LOOKED_AT = 20
 """Batches whose sharpness is measured."""
@@ -55,27 +59,28 @@ def measure(folder: Path, rounds: int, pictures: int = PICTURES) -> Iterator[str
     home = Home.from_environment(str(folder / "home"))
     rates: list[tuple[str, ...]] = []
     firsts: list[tuple[str, ...]] = []
+    _once(photos, folder)
     for name, augmentation in WAYS.items():
-        began = time.perf_counter()
-        # A home of its own each: nothing is decoded yet.
-        data = prepared(photos, Home.from_environment(str(folder / augmentation)), augmentation)
-        _pass_of(data, 1)
-        first = time.perf_counter() - began
         loaders = {workers: tutorial(photos, augmentation, workers) for workers in (0, 2)}
-        theirs: dict[int, list[float]] = {workers: [] for workers in loaders}
-        ours = []
+        theirs: dict[int, list[Cost]] = {workers: [] for workers in loaders}
+        first, ours = [], []
         for number in range(rounds):
+            if number < FIRSTS:
+                # A home of its own each time: nothing is decoded yet.
+                data, cost = _first(photos, folder / f"{augmentation}-{number}", augmentation)
+                first.append(cost)
             for workers, loader in loaders.items():
-                theirs[workers].append(pictures / _seconds(partial(_tutorial_pass, loader)))
-            ours.append(len(data.train.images) / _seconds(partial(_pass_of, data, 2 + number)))
+                theirs[workers].append(_cost(partial(_tutorial_pass, loader)))
+            ours.append(len(data.train.images) / _cost(partial(_pass_of, data, 2 + number)).seconds)
         mine = median(ours)
-        rates.append((name, f"{mine:,.0f}", *(f"{median(each):,.0f} ({mine / median(each):.1f}x)" for each in theirs.values())))
-        firsts.append((name, f"{first:.1f}", *(f"{pictures / median(each):.1f}" for each in theirs.values())))
+        rate = {workers: pictures / median([cost.seconds for cost in each]) for workers, each in theirs.items()}
+        rates.append((name, f"{mine:,.0f}", *(f"{each:,.0f} ({mine / each:.1f}x)" for each in rate.values())))
+        firsts.append((name, *(_told(each) for each in (first, *theirs.values()))))
     yield from table(["Pictures a second", "Thaw", "tutorial", "tutorial, 2 workers"], rates)
     yield ""
-    yield from table(["Seconds of one pass, decoding included", "Thaw's first epoch", "tutorial", "tutorial, 2 workers"], firsts)
+    yield from table(["Seconds of one pass, decoding included (of a core)", "Thaw's first epoch", "tutorial", "tutorial, 2 workers"], firsts)
     yield ""
-    yield from _sharpness(photos, Home.from_environment(str(folder / "crop and flip")))
+    yield from _sharpness(photos, Home.from_environment(str(folder / "crop and flip-0")))
     yield ""
     yield from _more(photos, home, pictures)
 
@@ -107,10 +112,49 @@ def _pass_of(data: Data, epoch: int) -> None:
         assert normalise(batch.images).is_contiguous()
 
 
-def _seconds(work: Callable[[], None]) -> float:
-    began = time.perf_counter()
+class Cost(NamedTuple):
+    """Seconds of work on the clock, and those that cores computed for it, in processes of its own too: these hardly change beside other work."""
+
+    seconds: float
+    of_a_core: float
+
+
+def _cost(work: Callable[[], object]) -> Cost:
+    before, began = _computed(), time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return Cost(time.perf_counter() - began, _computed() - before)
+
+
+def _computed() -> float:
+    """Seconds that cores have computed for this process, and for those that it has seen the end of."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _told(costs: Sequence[Cost]) -> str:
+    return f"{median([cost.seconds for cost in costs]):.1f} ({median([cost.of_a_core for cost in costs]):.1f})"
+
+
+def _once(photos: Path, folder: Path) -> None:
+    """A few pictures through all of it: what is imported and set up at first is no part of an epoch."""
+    few = folder / "few"
+    for name in CLASSES:
+        (few / name).mkdir(parents=True)
+        for file in sorted((photos / name).iterdir())[:BATCH]:
+            os.link(file, few / name / file.name)
+    _first(few, folder / "few-home", "crop and flip")
+
+
+def _first(photos: Path, home: Path, augmentation: str) -> tuple[Data, Cost]:
+    """The pictures in a home in which nothing is decoded yet, and what that and the first epoch took."""
+    made: list[Data] = []
+
+    def work() -> None:
+        made.append(prepared(photos, Home.from_environment(str(home)), augmentation))
+        _pass_of(made[0], 1)
+
+    cost = _cost(work)
+    return made[0], cost
 
 
 def _sharpness(photos: Path, home: Home) -> Iterator[str]:

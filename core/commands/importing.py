@@ -51,10 +51,11 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     """Import, or say what would be. Raises ConfigError for what cannot be used."""
     from core.importing.job import take_in
     from core.importing.plan import plan
+    from core.versions import shelf
 
     source, corrections = pasted(arguments.source, "source"), _corrections(arguments)
     if arguments.look:
-        found = plan(source, corrections)
+        found = plan(source, corrections, there=shelf.read(home, arguments.name).items if arguments.add and arguments.name else ())
         print(json.dumps(found.to_json()) if arguments.json else "\n".join(_plan_lines(found)))
         return 0
     if not arguments.name:

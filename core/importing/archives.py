@@ -92,10 +92,9 @@ class ArchiveTree(Tree):
         """See `Tree`."""
         return self._files[str(path)].size
 
-    @property
-    def files(self) -> list[Path]:
-        """All files, wherever they lie, links aside."""
-        return [Path(path) for path, listed in self._files.items() if not listed.link]
+    def files(self, ending: str = "") -> list[Path]:
+        """The files whose names end so (in small letters), wherever they lie, links aside."""
+        return [Path(path) for path, listed in self._files.items() if not listed.link and listed.name.casefold().endswith(ending)]
 
     def copy(self, path: Path, stream: BinaryIO) -> None:
         """Write a file to `stream`, a piece at a time. Raises `ERRORS`."""

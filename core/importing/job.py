@@ -31,6 +31,9 @@ HANDFUL, HANDFUL_BYTES, IN_FLIGHT = 16, 4_000_000, 2
 SPARE = 50_000_000
 """Bytes that are left free on the disk."""
 
+SETTLING_SECONDS = 0.5
+"""Pause between two times that what was written is sent to the disk while pictures are taken in: waited for at the end, it took a fifth of all."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -66,7 +69,8 @@ def take_in(
     _target(home, name, add)
     with _only_one(home, name):
         name = _target(home, name, add)  # another may have made it meanwhile
-        with _kept_whole(home, name) as staging, recognised(source, corrections, lambda text, share: tell(Progress(text))) as found:
+        there = shelf.read(home, name).items if add else ()
+        with _kept_whole(home, name) as staging, recognised(source, corrections, lambda text, share: tell(Progress(text)), there) as found:
             _see_that_it_can_be(home, found, name, add)
             report = Report(found.plan.source, left_out=found.plan.left_out, skipped=list(found.refused))
             report.notes += [found.plan.sentence, *found.plan.notes]
@@ -195,7 +199,7 @@ def _taken(found: Recognised, staging: Path, report: Report, tell: Tell, cancell
                 report.traits.update(taken.traits)
                 report.images, report.bytes = report.images + 1, report.bytes + taken.size
 
-    with ThreadPoolExecutor(workers) as pool:
+    with _settling(), ThreadPoolExecutor(workers) as pool:
         try:
             for handful in _handfuls(found, list(places)):
                 look_up()
@@ -313,6 +317,22 @@ def _stamp(found: Recognised) -> int:
         return 0
     folders = {planned.path.parent for planned in found.pictures}
     return hash(tuple(sorted((str(folder), folder.stat().st_mtime_ns) for folder in folders if folder.is_dir())))
+
+
+@contextmanager
+def _settling() -> Iterator[None]:
+    """Have what is written within the block on its way to the disk meanwhile, so that little is left to wait for at its end."""
+    over = threading.Event()
+
+    def settle() -> None:
+        while hasattr(os, "sync") and not over.wait(SETTLING_SECONDS):
+            os.sync()
+
+    threading.Thread(target=settle, name="settling", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _settle_disk() -> None:

@@ -13,12 +13,12 @@ from core.config.limits import quoted
 from core.data.folders import PACKED, shown, some
 from core.data.layouts import LayoutQuestion
 from core.data.sources import Progress
-from core.importing import readings, rows_inside, tables
+from core.importing import readings, rows_inside, tables, unpacking
 from core.importing.archives import open_tree
 from core.importing.bursts import kept_together
 from core.importing.recognised import TABLE, ClassFound, Corrections, Plan, Planned, Recognised
 from core.importing.trees import Tree
-from core.versions import edits, naming
+from core.versions import Item, edits, naming
 
 __all__ = ["ClassFound", "Corrections", "Plan", "Planned", "Recognised", "plan", "recognised"]
 
@@ -26,26 +26,35 @@ MOST_REFUSED = 1_000
 """Refused files that a plan names."""
 
 
-def plan(source: Path, corrections: Corrections | None = None, progress: Progress = lambda text, share: None) -> Plan:
+def plan(
+    source: Path, corrections: Corrections | None = None, progress: Progress = lambda text, share: None, *,
+    there: Sequence[Item] = (), keep: bool = False,
+) -> Plan:  # fmt: skip
     """What `source` is recognised as. Nothing is decoded and nothing is written.
+
+    Args:
+        there: what the dataset has already that it is to be added to.
+        keep: whoever asks may ask again: see `unpacking.unpacked`.
 
     Raises:
         ConfigError: on `source`, it cannot be used at all; on `columns`, a table's columns cannot be found; on `reading` and `classes`, for
             corrections that do not fit.
     """
-    with recognised(source, corrections or Corrections(), progress) as found:
+    with recognised(source, corrections or Corrections(), progress, there, keep) as found:
         return found.plan
 
 
 @contextmanager
-def recognised(source: Path, corrections: Corrections, progress: Progress = lambda text, share: None) -> Iterator[Recognised]:
+def recognised(
+    source: Path, corrections: Corrections, progress: Progress = lambda text, share: None, there: Sequence[Item] = (), keep: bool = False
+) -> Iterator[Recognised]:  # fmt: skip
     """As `plan`, with the pictures; the source is open within the block."""
     rows = rows_inside.tree_of(source, corrections.file_column) if corrections.reading in ("", TABLE) else None
     table = source.name if rows is None and source.is_file() and source.name.casefold().endswith(tables.ENDINGS) else ""
     with ExitStack() as opened:
         tree = opened.enter_context(rows or open_tree(source.parent if table else source))
         if corrections.reading in ("", TABLE):
-            tree = opened.enter_context(rows_inside.unpacked(tree, corrections.file_column)) or tree
+            tree = opened.enter_context(unpacking.unpacked(tree, corrections.file_column, keep)) or tree
         progress("looking through the source", None)
         reading = corrections.reading or (f"{TABLE}={table}" if table else "")
         try:
@@ -58,7 +67,7 @@ def recognised(source: Path, corrections: Corrections, progress: Progress = lamb
             raise ConfigError("source", f"{error.message}{_not_looked_into(tree)}") from None
         refused = (*tree.refused, *found.refused)
         said = replace(found.plan, source=shown(str(source)), refused=refused[:MOST_REFUSED], refused_in_all=len(refused))
-        yield _corrected(Recognised(said, tree, found.pictures, refused), corrections)
+        yield _corrected(Recognised(said, tree, found.pictures, refused), corrections, there)
 
 
 def _not_looked_into(tree: Tree) -> str:
@@ -72,7 +81,7 @@ def _not_looked_into(tree: Tree) -> str:
     return f". What is packed in it ({some(packed)}) is not looked into: unpack it, and give what comes out" if packed else ""
 
 
-def _corrected(found: Recognised, corrections: Corrections) -> Recognised:
+def _corrected(found: Recognised, corrections: Corrections, there: Sequence[Item]) -> Recognised:
     """With what a person says of classes, splits and groups."""
     if found.plan.question:
         return found
@@ -92,7 +101,7 @@ def _corrected(found: Recognised, corrections: Corrections) -> Recognised:
             taken.append(Planned(planned.path, becomes[planned.label], split, group))
     burst = ""
     if corrections.groups == "burst" and not (found.plan.columns and found.plan.columns.group):
-        taken, burst = kept_together(taken)
+        taken, burst = kept_together(taken, there)
     classes = tuple(ClassFound(name, becomes.get(name, ""), dict(counts[name])) for name in names)
     size = sum(found.tree.size(planned.path) for planned in taken)
     groups = len({planned.group for planned in taken if planned.group})

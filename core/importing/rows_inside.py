@@ -6,27 +6,18 @@ They are read a few rows at a time. Only the columns beside the pictures are rea
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
-
-import psutil
 
 from core.config.errors import ConfigError
 from core.config.limits import quoted
 from core.data import endings
-from core.data.endings import is_system
 from core.data.folders import Entry, shown
 from core.data.intake import UnreadableImage
 from core.data.layouts import split_kind
-from core.importing.archives import ERRORS, ArchiveTree
 from core.importing.tables import MOST_ROWS, Table, as_text
 from core.importing.trees import Read, Tree, checked
 
@@ -35,9 +26,6 @@ MOST_GROUP = 4_000_000_000
 
 MOST_FILES = 1_000
 
-SPARE = 50_000_000
-"""Bytes that are left free where files of an archive are unpacked."""
-
 AT_ONCE = 8
 """Rows whose pictures are in memory at a time."""
 
@@ -45,7 +33,7 @@ _FROM_FILE = "split (by file)"
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """One file: its rows, the columns that hold pictures, all others that are plain, and the names of classes that are stored as numbers."""
 
     path: Path
@@ -61,7 +49,7 @@ class RowsTree(Tree):
 
     kind = "parquet"
 
-    def __init__(self, path: Path, files: Sequence[_Rows], column: str = "") -> None:
+    def __init__(self, path: Path, files: Sequence[Rows], column: str = "") -> None:
         super().__init__(path)
         self.root = Path(shown(path.name))
         self._files = files
@@ -133,7 +121,7 @@ class RowsTree(Tree):
         """The column that says what the names of the files say; "" where they say nothing."""
         return _FROM_FILE if _FROM_FILE in self.table.columns else ""
 
-    def _names(self, number: int, file: _Rows) -> list[str]:
+    def _names(self, number: int, file: Rows) -> list[str]:
         """What each picture of a file is called below the root: its own name where it has one that no other has."""
         folder = f"{shown(file.path.stem)}/" if len(self._files) > 1 else ""
         found = []
@@ -146,7 +134,7 @@ class RowsTree(Tree):
             self._at[self.root.joinpath(folder, name)] = number, row
         return found
 
-    def _plain(self, file: _Rows, column: str) -> list[str]:
+    def _plain(self, file: Rows, column: str) -> list[str]:
         names = file.named.get(column)
         values = [value for batch in _batches(file.path, [column], 10_000) for value in batch.column(0).to_pylist()]
         if names is not None:
@@ -167,55 +155,8 @@ def tree_of(source: Path, column: str = "") -> RowsTree | None:
         paths = _beside_each_other(source)
     else:
         paths = [source] if source.name.casefold().endswith(".parquet") and source.is_file() else []
-    found = [rows for path in paths[:MOST_FILES] if (rows := _looked_at(path)) is not None]
+    found = [rows for path in paths[:MOST_FILES] if (rows := looked_at(path)) is not None]
     return RowsTree(source, found, column) if found else None
-
-
-@contextmanager
-def unpacked(tree: Tree, column: str = "") -> Iterator[RowsTree | None]:
-    """As `tree_of`, for Parquet files in an archive without pictures beside them: they lie unpacked in a temporary folder within the block.
-
-    Raises:
-        ConfigError: as `tree_of`; on `source`, where there is no room for them, or one is damaged.
-    """
-    files = tree.files if isinstance(tree, ArchiveTree) else []
-    tables = sorted(path for path in files if path.name.casefold().endswith(".parquet") and not is_system(path.name))[:MOST_FILES]
-    if not tables or any(tree.is_picture(path.name) and not is_system(path.name) for path in files):
-        yield None
-        return
-    _sweep()
-    with TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as place:
-        found = [rows for number, path in enumerate(tables) if (rows := _looked_at(_copied(tree, path, Path(place, str(number))))) is not None]
-        yield RowsTree(tree.path, found, column) if found else None
-
-
-_PREFIX = "thaw-rows-"
-
-
-def _sweep() -> None:
-    """Remove what processes left unpacked that were killed."""
-    for left in Path(gettempdir()).glob(f"{_PREFIX}*-*"):
-        process = left.name.removeprefix(_PREFIX).partition("-")[0]
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _copied(tree: Tree, path: Path, folder: Path) -> Path:
-    """A file of an archive, unpacked: what it is called may say which split its rows are of."""
-    assert isinstance(tree, ArchiveTree)
-    remedy = "unpack the archive where there is room, and give the folder"
-    free = shutil.disk_usage(folder.parent).free
-    if tree.size(path) > free - SPARE:
-        what = f"{tree.name(path)} unpacks to {tree.size(path) / 1e6:,.0f} MB, and {max(free - SPARE, 0) / 1e6:,.0f} MB are free in {folder.parent}"
-        raise ConfigError("source", f"{what}; {remedy}")
-    folder.mkdir()
-    target = folder / re.sub(r"[^\w.-]", "_", path.name)[-100:]
-    try:
-        with target.open("wb") as stream:
-            tree.copy(path, stream)
-    except ERRORS as error:
-        raise ConfigError("source", f"{tree.name(path)} cannot be unpacked ({shown(str(error))[:120]}); {remedy}, or pack it anew") from None
-    return target
 
 
 def _beside_each_other(folder: Path) -> list[Path]:
@@ -227,7 +168,8 @@ def _beside_each_other(folder: Path) -> list[Path]:
         return []
 
 
-def _looked_at(path: Path) -> _Rows | None:
+def looked_at(path: Path) -> Rows | None:
+    """What a Parquet file has; None where none of its columns holds pictures, or it is no such file."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -241,7 +183,7 @@ def _looked_at(path: Path) -> _Rows | None:
         if not (pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))
     ]  # fmt: skip
     named = _class_names(file.schema_arrow.metadata or {})
-    return _Rows(path, file.metadata.num_rows, tuple(pictures), tuple(plain), named, _groups(file.metadata)) if pictures else None
+    return Rows(path, file.metadata.num_rows, tuple(pictures), tuple(plain), named, _groups(file.metadata)) if pictures else None
 
 
 def _groups(metadata: Any) -> dict[str, int]:

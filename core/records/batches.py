@@ -72,7 +72,7 @@ def about_reuse(changes: bool, two: bool, fixed_views: int | None) -> str:
         return "A picture can become only two: what frozen layers compute for both is kept."
     return (
         "Every picture is a new one each time: nothing that frozen layers compute can be kept, so each epoch goes through all of them. "
-        "Fixed views (below, at Speed) bring that back."
+        "Fixed views (at Speed) bring that back."
     )
 
 

@@ -209,12 +209,10 @@ def test_far_too_many_members_are_refused_and_a_hundred_thousand_are_not(tmp_pat
             archive.writestr(zipfile.ZipInfo(f"{'cat' if number % 2 else 'dog'}/{number}.png"), b"")
     found = plan(path)
     assert (found.images, found.becoming) == (100_000, ("cat", "dog"))
-    monkeypatch.setattr(archives, "MOST_MEMBERS", 99_999)
-    with pytest.raises(ConfigError, match="holds more than 99,999 files; pack fewer pictures at a time"):
-        plan(path)
     monkeypatch.setattr(archives, "MOST_MEMBERS", 3)
-    with pytest.raises(ConfigError, match="holds more than 3 files"):
-        plan(tarred(tmp_path / "data", classes("cat", "dog", each=3)))
+    for packed in (zipped, tarred):
+        with pytest.raises(ConfigError, match="holds more than 3 files; pack fewer pictures at a time"):
+            plan(packed(tmp_path / "data", classes("cat", "dog", each=3)))
     monkeypatch.setattr(archives, "MOST_MEMBERS", 500_000)
     monkeypatch.setattr(archives, "MOST_UNPACKED", 1_000)
     with pytest.raises(ConfigError, match=r"unpacks to 0 GB, more than 0 GB"):

@@ -12,6 +12,7 @@ from core.config import ConfigError
 from core.data.own import divided
 from core.importing.plan import Corrections, Plan, plan
 from core.machine.home import Home
+from core.versions import shelf
 from tests.importing.importing_cases import PACKERS, classes, folder, imported, picture, tarred, zipped
 
 
@@ -165,6 +166,25 @@ def test_a_burst_of_the_webcam_is_kept_together_where_a_run_can_still_be_measure
     parts = divided(version)
     assert not together or not {item.group for item in parts["test"]} & {item.group for item in parts["train"]}
     assert not any(item.group for item in imported(home, tmp_path / "classes", "apart", groups="none")[0].items)
+
+
+def test_bursts_that_are_added_count_together_with_those_that_are_there(tmp_path: Path, home: Home) -> None:
+    def shots(first: int, last: int) -> dict[str, bytes]:
+        return {
+            f"{label}/webcam-2026113002201{place}{burst:03}_{number:03}.jpg": picture(100 * burst + 10 * place + number, "JPEG", (8, 8))
+            for burst in range(first, last) for place, label in enumerate(("ball", "clock")) for number in range(2)
+        }  # fmt: skip
+
+    enough, one = folder(tmp_path / "enough", shots(0, 4)), folder(tmp_path / "one", shots(4, 5))
+    imported(home, enough)
+    assert any("Too few bursts" in note for note in plan(one).notes), "alone they would be too few"
+    version, report = imported(home, one, add=True)
+    assert len({item.group for item in version.items}) == 10
+    assert any(note.endswith("so none of them is torn into two splits.") for note in report.notes)
+
+    imported(home, folder(tmp_path / "few", shots(5, 7)), "grown")
+    said = plan(enough, there=shelf.read(home, "grown").items).notes
+    assert any("The pictures of 4 bursts that were there before are in no group: on the dataset's page, Splits can" in note for note in said)
 
 
 def test_classes_that_differ_in_case_alone_are_said(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from core.config import ConfigError
 from core.data.layouts import CLASSES
-from core.importing import rows_inside
+from core.importing import rows_inside, unpacking
 from core.importing.plan import Corrections, plan
 from core.machine.home import Home
 from tests.importing.importing_cases import Files, folder, imported, picture, reasons, tarred, zipped
@@ -97,9 +97,27 @@ def test_files_in_an_archive_are_read_and_nothing_is_left_of_them(
     assert (version.classes, version.counts["train"], version.counts["test"]) == (("cat", "dog"), (2, 2), (1, 1))
     assert report.skipped == []
     assert list((tmp_path / "temporary").iterdir()) == []
-    monkeypatch.setattr(rows_inside, "SPARE", 10**18)
+    monkeypatch.setattr(unpacking, "SPARE", 10**18)
     with pytest.raises(ConfigError, match="unpacks to 0 MB, and 0 MB are free in .*; unpack the archive where there is room"):
         plan(packed(tmp_path / "again", inside))
+
+
+def test_an_archive_that_is_looked_at_again_is_unpacked_once_and_makes_way_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary = folder(tmp_path / "temporary", {})
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    inside = {"data/train.parquet": rows(PICTURES, label=LABELS, other=LABELS[::-1])}
+    first, second = zipped(tmp_path / "first", inside), zipped(tmp_path / "second", inside)
+    assert plan(first, keep=True).becoming == ("cat", "dog")
+    (kept,) = temporary.iterdir()
+    assert plan(first, Corrections(label_column="other", rename={"0": "zero"}), keep=True).becoming == ("1", "zero")
+    assert list(temporary.iterdir()) == [kept]
+    plan(second, keep=True)
+    assert len(list(temporary.iterdir())) == 1
+    assert not kept.exists(), "the one before makes way"
+    monkeypatch.setattr(unpacking, "KEPT_SECONDS", 0.0)
+    plan(second, keep=True)
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_file_that_keeps_far_too_much_together_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

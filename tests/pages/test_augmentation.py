@@ -27,6 +27,14 @@ def test_steps_come_from_a_link_are_put_together_and_checked(shared_services: Se
     assert "augmentation makes every picture new" in shown(app)
 
 
+def test_without_random_changes_it_is_said_how_to_have_some(shared_services: Services) -> None:
+    app = open_page("train.py", **SMALL, augmentation="none")
+    app.session_state["variants"] = True
+    healthy(app.run())
+    assert any("Choose some at **Augmentation** (in More settings, above)" in each.value for each in app.info)
+    assert len(app.image) == 1, "eight equal pictures would show nothing"
+
+
 def test_variants_and_a_batch_are_shown_once_they_are_opened(shared_services: Services) -> None:
     app = open_page("train.py", **SMALL, augmentation="crop and flip")
     assert "Denormalised" not in shown(app)

@@ -64,11 +64,16 @@ def _refused(shared: Services, seen: Version, error: ConfigError | OSError, note
         newest = shelf.newest(shared.home, seen.dataset)
         if newest.parent == seen.number and newest.note == note:
             return
+    refuse(error)
+
+
+def refuse(error: ConfigError | OSError) -> None:
+    """Note why the dataset that is looked at stays as it is. For callbacks."""
     st.session_state[_REFUSED] = words.refusal(error)
 
 
 def refusal() -> None:
-    """Say why the last change was not made, if it was not."""
+    """Say why the last change was not made, or the dataset not deleted, if it was not."""
     if text := st.session_state.get(_REFUSED):
         st.error(words.plain(text), title="Nothing was changed", icon=":material/error:")
 

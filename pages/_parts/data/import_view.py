@@ -105,6 +105,7 @@ def _progress(shared: Services, job: str) -> None:
     if state is None or state.state != "working":
         st.rerun(scope="app")
     assert state is not None
+    st.markdown(f"**{words.plain(state.name)}** is being imported.")
     share = state.done / state.of if state.of else 0.0
     told = words.plain(words.sentence(state.text).rstrip("."))
     if state.of:

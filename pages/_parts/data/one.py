@@ -112,8 +112,9 @@ def _add(name: str) -> None:
 
 def _ask_delete(shared: Services, name: str) -> None:
     """Delete it: at once where no run would miss it, since that can be undone; else after a question."""
-    said = keeping.users(shared.store, name).sentence
-    if not said:
+    using = keeping.users(shared.store, name)
+    said = using.sentence
+    if not said or using.active:  # refused, where a run that goes on uses it
         delete(shared, name)
         st.rerun()
 
@@ -128,20 +129,20 @@ def delete(shared: Services, name: str) -> None:
     try:
         keeping.delete(shared.home, shared.store, name)
     except (ConfigError, OSError) as error:
-        st.session_state[_GONE] = (name, words.refusal(error))
+        changing.refuse(error)
         return
     st.session_state[_GONE] = (name, "")
     data_state.only()
 
 
 def deleted(shared: Services) -> None:
-    """Say what was deleted last, with the way back, or why it was not."""
+    """Say what was deleted last, with the way back, or why it could not be brought back."""
     found = st.session_state.get(_GONE)
     if not found or asking.is_open():
         return
     name, why = found
     if why:
-        st.error(words.plain(why), title="It was not deleted", icon=":material/error:")
+        st.error(words.plain(why), title="It was not brought back", icon=":material/error:")
         return
     row = st.container(horizontal=True, vertical_alignment="center", key="data_deleted")
     row.markdown(f":material/delete: {words.plain(name)} lies in the bin.", width="content")

@@ -18,8 +18,9 @@ from core.importing.recognised import FLAT, Corrections, Plan
 from core.importing.tables import ROLES
 from core.records import telling
 from core.staging import staging
-from core.versions import SPLITS
+from core.versions import SPLITS, Summary, shelf
 from pages._parts.data import import_view
+from pages._parts.data import state as data_state
 from pages._parts.setup.looking import Looks
 from pages._parts.shared import words
 from pages._parts.shared.places import alone
@@ -48,8 +49,9 @@ def show(shared: Services, here: str) -> None:
     except ConfigError as error:
         st.error(words.plain(words.refusal(error)), icon=":material/error:")
         return
-    key = (str(source), json.dumps(corrections.to_json(), sort_keys=True), _stamp(shared, here, source))
-    found = _looks.ask(key, lambda before: _find(source, corrections), steady=True)
+    add = _newest(shared)
+    key = (str(source), json.dumps(corrections.to_json(), sort_keys=True), _stamp(shared, here, source), add and (add.dataset, add.hash))
+    found = _looks.ask(key, lambda before: _find(shared, source, corrections, add), steady=True)
     if found is None:
         st.caption(":material/hourglass_top: Looking through what you brought. A large archive takes some seconds.")
         alone(_wait, key, every=TICK)
@@ -59,9 +61,17 @@ def show(shared: Services, here: str) -> None:
         _draw(shared, here, source, corrections, found)
 
 
-def _find(source: Path, corrections: Corrections) -> Plan | ConfigError:
+def _newest(shared: Services) -> Summary | None:
+    """Of the dataset that more pictures are brought for; None for a new one, and where it was deleted meanwhile: the import says so."""
     try:
-        return plan(source, corrections)
+        return shelf.newest(shared.home, name) if (name := data_state.get("add")) else None
+    except ConfigError:
+        return None
+
+
+def _find(shared: Services, source: Path, corrections: Corrections, add: Summary | None) -> Plan | ConfigError:
+    try:
+        return plan(source, corrections, there=shelf.read(shared.home, add.dataset, add.number).items if add else (), keep=True)
     except ConfigError as error:
         return error
     except OSError as error:

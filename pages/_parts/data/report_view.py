@@ -36,7 +36,7 @@ def draw(report: dict[str, Any]) -> None:
     """A report as sentences and a table."""
     if images := int(report.get("images", 0)):
         took = float(report.get("seconds", 0.0))
-        st.caption(f"{counted_pictures(images)}, {telling.size(int(report.get('bytes', 0)))}, read in {words.duration(took)}")
+        st.caption(f"{counted_pictures(images)}, {telling.size(int(report.get('bytes', 0)))}, read in {telling.duration(took)}")
     for text in report.get("notes", ()):
         st.markdown(f":material/info: {words.plain(str(text))}")
     for text in report.get("left_out", ()):

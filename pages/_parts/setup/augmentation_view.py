@@ -10,7 +10,7 @@ import streamlit as st
 from core.config import ConfigError, RunConfig
 from core.data.augmentations import find_augmentation
 from core.helpers.helper import LabError
-from core.records.batches import BatchSeen, Side, about_back, about_detail, about_reuse
+from core.records.batches import VARIANTS, BatchSeen, Side, about_back, about_detail, about_reuse
 from pages._parts.shared import words
 from pages._parts.shared.services import Services
 
@@ -50,9 +50,15 @@ def _variants(shared: Services, config: RunConfig) -> None:
         found = shared.lab.variants(config, int(number) - 1)
     entry = find_augmentation(config.augmentation)
     row = st.container(horizontal=True, gap="small")
-    row.image(found.before, width=SIDE, caption="before")
-    for place, picture in enumerate(found.after, 1):
+    row.image(found.before, width=SIDE, caption="before" if entry.changes else "every time")
+    for place, picture in enumerate(found.after if entry.changes else (), 1):
         row.image(picture, width=SIDE, caption=f"draw {place}")
+    if not entry.changes:
+        st.info(
+            f"No random changes are chosen, so every draw is the picture itself. Choose some at **Augmentation** (in More settings, above), or put "
+            f"steps together there: then {VARIANTS} draws of it stand here.",
+            icon=":material/flip:",
+        )
     detail = f" {about_detail(found)}" if entry.smallest_area is not None else ""
     st.caption(words.plain(f"Picture {found.number + 1:,} of {found.of:,}, class {found.label}.{detail}"))
     st.markdown(words.plain(about_reuse(entry.changes, bool(entry.variants), config.fixed_views)))

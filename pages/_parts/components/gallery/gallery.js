@@ -140,27 +140,28 @@ class Gallery {
     for (const [field, ask] of Object.entries(this.asks)) ask.value = this.filter[field];
     if (this.text.value !== this.filter.text) this.text.value = this.filter.text;
     this.places = this.list.filtered(this.filter, this.shown.classes, this.only);
-    const there = new Set(this.places);
-    for (const place of this.selected) if (!there.has(place)) this.selected.delete(place);
+    if (this.selected.size) {
+      const there = new Set(this.places);
+      for (const place of this.selected) if (!there.has(place)) this.selected.delete(place);
+    }
     this.active = Math.min(this.active, this.places.length - 1);
     const { label, split, size, text } = this.filter;
     this.clear.hidden = !(label || split !== "any" || size || text);
     const all = this.only ? `${pictures(this.only.size)} (${this.shown.only.told})` : pictures(this.list.length);
     this.told.textContent = this.places.length === (this.only?.size ?? this.list.length) ? all : `${count(this.places.length)} of ${all}`;
     this.writeUrl();
-    this.laid(true);
+    this.laid();
     this.drawActions();
   }
 
   // Where tiles are
 
-  laid(anew = false) {
+  laid() {
     const width = this.space.clientWidth; // within the padding of what scrolls
     if (!width || !this.list) return;
     this.columns = Math.max(1, Math.floor((width + GAP) / (TILE + GAP)));
     this.step = (width + GAP) / this.columns;
     this.space.style.height = `${Math.ceil(this.places.length / this.columns) * ROW}px`;
-    if (anew) this.order = new Map(this.places.map((place, at) => [place, at]));
     this.draw();
   }
 
