@@ -99,13 +99,9 @@ def _alone(home: str, plan: str, rank: int, port: int, folder: str) -> Measured:
     return _median_step(assemble(WORK.replace(freeze=plan), Home.from_environment(home))), 0
 
 
-def _group(rank: int, port: int, folder: str) -> Group:
-    store = TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=60))
-    return Group(rank, RANKS, store, Signs(Path(folder), rank), torch.device("cpu"))
-
-
 def _shared(home: str, plan: str, rank: int, port: int, folder: str) -> Measured:
-    group = _group(rank, port, folder)
+    store = TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=60))
+    group = Group(rank, RANKS, store, Signs(Path(folder), rank), torch.device("cpu"))
     assembly = assemble(WORK.replace(freeze=plan), Home.from_environment(home), group=group)
     return _median_step(assembly), group.step_bytes
 
@@ -120,7 +116,9 @@ def _median_step(assembly: Assembly) -> float:
 
 
 def _ddp(home: str, plan: str, rank: int, port: int, folder: str) -> Measured:
-    _group(rank, port, folder)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    store = TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=60))
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=RANKS)
     config = WORK.replace(freeze=plan)
     assembly = assemble(config, Home.from_environment(home))  # the same weights and pictures
     torch.set_num_threads(1)

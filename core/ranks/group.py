@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch._C._distributed_c10d import Store
 
 from core.data.loader import Batch
+from core.ranks.collectives import Collectives, Parted, Wired
+from core.ranks.memory import InMemory, may_be_shared
 from core.ranks.signs import Signs
-
-LONGEST_WAIT = 900.0
-"""Seconds that a rank waits for another one that lives: one step at most, or what the first rank does between two. The dead are found sooner."""
 
 PARTED_STATUS = 75
 """Exit status of a rank that ended since another one was gone (sysexits.h: EX_TEMPFAIL)."""
-
-
-class Parted(BaseException):
-    """The ranks cannot go on together: one is gone. Not an `Exception`: no code that saves and reports may take it for its own failure."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +50,11 @@ class Group:
         self.wants_to_meet: Callable[[], bool] = lambda: False
         """Asked of the first rank before each sum."""
         self._store = store
-        self._flat = torch.empty(0)
-        self._views: list[Tensor] = []
+        self._given: list[Tensor] = []
+        self._summed: list[Tensor] = []
         self._learning: list[nn.Parameter] = []
-        if sys.platform in ("linux", "darwin"):  # ranks of one machine talk over its loopback, whatever its name resolves to
-            os.environ["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
-        backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
         with self.together():
-            dist.init_process_group(backend, store=store, rank=rank, world_size=ranks, timeout=timedelta(seconds=LONGEST_WAIT))
+            self._collectives = _collectives(rank, ranks, store, signs, device)
 
     def together(self) -> _Together:
         """Around a collective: the time waited is kept, and what goes wrong is `Parted`."""
@@ -73,8 +62,7 @@ class Group:
 
     def close(self) -> None:
         """Leave the group. The others notice at their next collective."""
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        self._collectives.close()
 
     # Who takes what
 
@@ -105,15 +93,17 @@ class Group:
             if int(other) != int(mine):
                 raise RuntimeError(f"rank {rank} would train other tensors than rank {self.rank}: they do not share one run")
         sizes = [each.numel() for each in learning]
-        self._flat = torch.zeros(sum(sizes) + 3, device=self.device)
-        pieces = self._flat.split([*sizes, 3])
-        self._views = [piece.view(each.shape) for piece, each in zip(pieces, learning, strict=False)]
-        self.signs.set("bytes", 4 * self._flat.numel())
+        self._given, self._summed = [], []
+        with self.together():
+            self._collectives.room(sum(sizes) + 3)
+        given, summed = (flat.split([*sizes, 3]) for flat in (self._collectives.given, self._collectives.summed))
+        self._given, self._summed = ([piece.view(each.shape) for piece, each in zip(pieces, learning, strict=False)] for pieces in (given, summed))
+        self.signs.set("bytes", self.step_bytes)
 
     @property
     def step_bytes(self) -> int:
         """What each rank gives to the sum of a step: 4 bytes for each number that learns, and 12."""
-        return 4 * self._flat.numel()
+        return 4 * self._collectives.given.numel()
 
     @torch.no_grad()
     def sum(self, loss: Tensor, right: Tensor, share: float = 1.0) -> Summed:
@@ -126,52 +116,45 @@ class Group:
             right: right answers among its pictures.
             share: what gradients are multiplied by before.
         """
-        there = [(view, each.grad) for view, each in zip(self._views, self._learning, strict=True) if each.grad is not None]
-        if len(there) < len(self._views):
-            self._flat.zero_()
+        given = self._collectives.given
+        gradients = [each.grad for each in self._learning]
+        there = [gradient for gradient in gradients if gradient is not None]
+        if len(there) < len(gradients):
+            given.zero_()
         if there:
-            torch._foreach_copy_([view for view, _ in there], [gradient for _, gradient in there])
+            torch._foreach_copy_([view for view, gradient in zip(self._given, gradients, strict=True) if gradient is not None], there)
             if share != 1.0:
-                self._flat.mul_(share)
-        tail = self._flat[-3:]
+                given.mul_(share)
+        tail = given[-3:]
         tail[0], tail[1], tail[2] = loss, right, float(self.rank == 0 and self.wants_to_meet())
         with self.together():
-            dist.all_reduce(self._flat)
+            self._collectives.sum()
         if there:
-            torch._foreach_copy_([gradient for _, gradient in there], [view for view, _ in there])
-        return Summed(tail[0].clone(), tail[1].round().long(), bool(tail[2] > 0))
+            torch._foreach_copy_(there, [view for view, gradient in zip(self._summed, gradients, strict=True) if gradient is not None])
+        tail = self._collectives.summed[-3:].clone()
+        return Summed(tail[0], tail[1].round().long(), bool(tail[2] > 0))
 
-    def gather(self, tensor: Tensor) -> list[Tensor]:
-        """The same tensor of each rank, in their order."""
-        found = [torch.empty_like(tensor) for _ in range(self.ranks)]
+    def gather(self, tensor: Tensor) -> Tensor:
+        """The same tensor of each rank, stacked in their order: [ranks, ...]."""
         with self.together():
-            dist.all_gather(found, tensor.contiguous())
-        return found
+            return self._collectives.gather(tensor)
 
     def total(self, numbers: Sequence[float]) -> list[float]:
         """Sums over all ranks, in double precision."""
-        sums = torch.tensor(list(numbers), dtype=torch.float64)
-        with self.together():
-            dist.all_reduce(sums)
-        return [float(each) for each in sums.tolist()]
+        everybody: list[list[float]] = self.gather(torch.tensor(list(numbers), dtype=torch.float64)).tolist()
+        return [sum(each) for each in zip(*everybody, strict=True)]
 
     # Words
 
     def tell(self, words: Any) -> None:
         """From the first rank to the others: something that JSON can say."""
-        content = torch.frombuffer(bytearray(json.dumps(words).encode()), dtype=torch.uint8)
         with self.together():
-            dist.broadcast(torch.tensor([len(content)]), 0)
-            dist.broadcast(content, 0)
+            self._collectives.tell(json.dumps(words).encode())
 
     def hear(self) -> Any:
         """What the first rank tells."""
-        length = torch.zeros(1, dtype=torch.int64)
         with self.together():
-            dist.broadcast(length, 0)
-            content = torch.empty(int(length), dtype=torch.uint8)
-            dist.broadcast(content, 0)
-        return json.loads(content.numpy().tobytes())
+            return json.loads(self._collectives.hear())
 
     def gather_words(self, words: Any) -> list[Any]:
         """What each rank says, in their order: something that JSON can say."""
@@ -220,3 +203,11 @@ class _Together:
         self._waiting.__exit__(None, None, None)
         if isinstance(error, RuntimeError):
             raise Parted(str(error)) from error
+
+
+def _collectives(rank: int, ranks: int, store: Store, signs: Signs, device: torch.device) -> Collectives:
+    """Through memory where that can be had, else over sockets; all ranks come to the same."""
+    if device.type == "cpu" and may_be_shared():
+        with suppress(OSError):
+            return InMemory(rank, ranks, store, signs.gone)
+    return Wired(rank, ranks, store, device)

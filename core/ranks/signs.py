@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from core.machine.living import lives
+
 NAME = "ranks.signs"
 """In the run's folder."""
 
@@ -112,7 +114,8 @@ class Signs:
     def __init__(self, folder: Path, rank: int, parent: int | None = None) -> None:
         with (folder / NAME).open("r+b") as file:
             self._mapped = mmap.mmap(file.fileno(), 0)
-        self._row = np.frombuffer(self._mapped, np.float64).reshape(-1, len(COLUMNS))[rank]
+        self._rows = np.frombuffer(self._mapped, np.float64).reshape(-1, len(COLUMNS))
+        self._row = self._rows[rank]
         self._places = {name: place for place, name in enumerate(COLUMNS)}
         self._parent = parent
         self._process = psutil.Process()
@@ -125,6 +128,11 @@ class Signs:
     def set(self, name: str, value: float) -> None:
         """One number of the row."""
         self._row[self._places[name]] = value
+
+    def gone(self, rank: int) -> bool:
+        """Whether another rank, which was there, has ended or is about to."""
+        row = self._rows[rank]
+        return row[self._places["phase"]] in (LEFT, PARTED, FAILED) or not lives(int(row[self._places["pid"]]))
 
     def phase(self, phase: int) -> None:
         """Another phase begins."""

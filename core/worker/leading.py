@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from core.doctor import Doctor
 from core.machine.home import Home
+from core.ranks.collectives import Parted
 from core.ranks.digests import Compared, compare
-from core.ranks.group import Group, Parted
+from core.ranks.group import Group
 from core.records.events import AuditReport, RunStatus
 from core.store import RunStore
 from core.store.continued import ResumeRequest

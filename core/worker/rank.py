@@ -20,7 +20,8 @@ from core.config import ConfigError
 from core.machine.home import Home
 from core.machine.leaving import log_to
 from core.ranks import notes, signs
-from core.ranks.group import PARTED_STATUS, Group, Parted
+from core.ranks.collectives import Parted
+from core.ranks.group import PARTED_STATUS, Group
 from core.ranks.signs import Signs
 from core.store.patience import open_patiently
 from core.store.saving import log

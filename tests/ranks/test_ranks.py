@@ -17,15 +17,18 @@ from torch._C._distributed_c10d import HashStore
 
 from core.data.loader import Batch
 from core.ranks import signs
+from core.ranks.collectives import Parted
 from core.ranks.digests import Compared, compare
-from core.ranks.group import Group, Parted
+from core.ranks.group import Group
 from core.ranks.norms import WholeBatch
 from core.ranks.signs import Sign, Signs
 
 
-@pytest.fixture
-def group(tmp_path: Path) -> Iterator[Group]:
+@pytest.fixture(params=["in memory", "over gloo"])
+def group(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Group]:
     """One of a single rank."""
+    if request.param == "over gloo":
+        monkeypatch.setattr("core.ranks.group.may_be_shared", lambda: False)
     signs.make(tmp_path, 1)
     mine = Signs(tmp_path, 0)
     made = Group(0, 1, HashStore(), mine, torch.device("cpu"))
@@ -34,15 +37,15 @@ def group(tmp_path: Path) -> Iterator[Group]:
     mine.close(signs.LEFT)
 
 
-def side_by_side(ranks: int, work: Callable[[int, Callable[[Tensor], list[Tensor]]], Any]) -> list[Any]:
+def side_by_side(ranks: int, work: Callable[[int, Callable[[Tensor], Tensor]], Any]) -> list[Any]:
     """What `work(rank, gather)` gives in a thread for each rank."""
     barrier, given, found = threading.Barrier(ranks, timeout=60), [torch.empty(0)] * ranks, [None] * ranks
 
     def rank(number: int) -> None:
-        def gather(tensor: Tensor) -> list[Tensor]:
+        def gather(tensor: Tensor) -> Tensor:
             given[number] = tensor.clone()
             barrier.wait()
-            everybody = [each.clone() for each in given]
+            everybody = torch.stack(given)
             barrier.wait()
             return everybody
 
@@ -73,7 +76,7 @@ def test_batch_norm_over_ranks_is_batch_norm_over_the_whole_batch(
         made.load_state_dict({**made.state_dict(), "weight": torch.tensor([0.5, 1.0, 2.0]), "bias": torch.tensor([0.1, 0.2, 0.3])})
         return made
 
-    def work(rank: int, gather: Callable[[Tensor], list[Tensor]]) -> Any:
+    def work(rank: int, gather: Callable[[Tensor], Tensor]) -> Any:
         place = slice(sum(sizes[:rank]), sum(sizes[: rank + 1]))
         mine, part = layer(), inputs[place].clone().requires_grad_()
         with WholeBatch(mine, gather).on():
@@ -99,7 +102,7 @@ def test_batch_norm_is_left_alone_elsewhere() -> None:
     """Outside of a step, and where it is frozen, nobody is asked."""
     layer = nn.BatchNorm1d(2)
 
-    def never(tensor: Tensor) -> list[Tensor]:
+    def never(tensor: Tensor) -> Tensor:
         raise AssertionError
 
     together = WholeBatch(layer, never)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,8 +17,9 @@ from core.config import RunConfig
 from core.machine.home import Home
 from core.machine.living import lives
 from core.ranks import signs
-from core.records.events import CommandKind, EpochRow, RunStatus
+from core.records.events import Command, CommandKind, EpochRow, RunStatus
 from core.store import Run, RunStore, membership
+from core.store.resume_files import resume_points
 from core.sweeps import engine
 from core.sweeps.plan import make
 from core.sweeps.vary import parse_all
@@ -30,6 +33,9 @@ CONFIG = RunConfig(
     timeline="step 12: stage1; 2: !stage1", clip_norm=5.0, watch_every=5,
 )  # fmt: skip
 """BatchNorm that learns, a freeze change in the middle of an epoch and back, clipping, a last batch (62 pictures of 64) and 18 steps an epoch."""
+
+PATIENT = 300.0
+"""Seconds of silence in tests that stop a rank themselves."""
 
 
 class Place:
@@ -58,11 +64,33 @@ class Place:
         """Wait for a run's first step: before it, commands are refused."""
         wait_until(lambda: self.store.run(run_id).status is RunStatus.RUNNING, timeout=120, what="the first step")
 
-    def paused(self, run_id: str) -> None:
-        """Have a run pause as soon as it trains, and wait for it."""
+    def pauses(self, run_id: str) -> None:
+        """Have a run pause after its first steps, however few it has: until it is asked to, its second rank is stopped."""
+        folder = self.home.run_folder(run_id)
+
+        def second() -> int | None:
+            return next((row.pid for row in signs.read(folder) if row.rank == 1 and row.phase == "training"), None)
+
+        pid = cast(int, wait_until(second, timeout=120, what="the second rank", pause=lambda _: time.sleep(0.002)))
+        os.kill(pid, signal.SIGSTOP)
         self.trains(run_id)
         self.store.request(run_id, CommandKind.PAUSE)
+        os.kill(pid, signal.SIGCONT)
+
+    def paused(self, run_id: str) -> None:
+        """Wait until it has."""
+        self.pauses(run_id)
         wait_until(lambda: self.store.run(run_id).status is RunStatus.PAUSED, timeout=120, what="the pause")
+
+    def asked(self, run_id: str, kind: CommandKind, text: str = "") -> Command:
+        """Ask a run for something, and wait for its answer."""
+        number = self.store.request(run_id, kind, text)
+
+        def answered() -> Command | None:
+            found = next(each for each in self.store.commands(run_id) if each.id == number)
+            return None if found.applied_at_step is None else found
+
+        return cast(Command, wait_until(answered, timeout=120, what=f"the answer to {text or kind}"))
 
     def weights(self, run_id: str) -> dict[str, torch.Tensor]:
         """What a run ended with."""
@@ -123,7 +151,7 @@ def test_only_what_learns_is_sent(place: Place, shared: Run) -> None:
 
 def test_a_killed_rank_is_begun_again_with_the_same_bits(place: Place, shared: Run) -> None:
     """The run goes on from its checkpoint, and ends as the one that nothing happened to: so the same ranks twice give the same bits."""
-    run_id = place.begin(restarts=1)
+    run_id = place.begin(restarts=1, silence_seconds=PATIENT)
     place.paused(run_id)
     os.kill(signs.read(place.home.run_folder(run_id))[1].pid, signal.SIGKILL)
     run = place.ended(run_id)
@@ -139,7 +167,8 @@ def test_a_killed_rank_is_begun_again_with_the_same_bits(place: Place, shared: R
 def test_a_stopped_rank_is_named(place: Place) -> None:
     """SIGSTOP: it lives and does nothing. Without restarts the run ends, in words; a change that was asked for before reached both ranks."""
     run_id = place.begin(silence_seconds=2, epochs=500, timeline="")
-    place.paused(run_id)
+    place.trains(run_id)
+    assert place.asked(run_id, CommandKind.PAUSE).error is None
     os.kill(signs.read(place.home.run_folder(run_id))[1].pid, signal.SIGSTOP)
     run = place.ended(run_id)
     assert run.status is RunStatus.FAILED
@@ -149,20 +178,69 @@ def test_a_stopped_rank_is_named(place: Place) -> None:
 
 
 def test_commands_reach_all_ranks(place: Place) -> None:
-    """A change and a stop: the ranks agree on what learns and on every tensor at the end."""
+    """Changes, a look inside, a pause with its checkpoint and a stop: the ranks agree on what learns, how fast, and on every tensor at the end."""
     run_id = place.begin(epochs=500, timeline="", feature_cache="off")
     place.trains(run_id)
-    command = place.store.request(run_id, CommandKind.CHANGE, "stage1, stage2")
-    wait_until(lambda: next(each for each in place.store.commands(run_id) if each.id == command).applied_at_step is not None, timeout=120)
+    for change in ("stage1, stage2", "learning_rate=0.002, head=3"):
+        assert place.asked(run_id, CommandKind.CHANGE, change).error is None
+    plan = place.store.run(run_id).plan
+    assert plan is not None
+    assert place.asked(run_id, CommandKind.INSPECT, plan.layers[-1].name).error is None
+    assert place.asked(run_id, CommandKind.PAUSE).error is None
+    points = resume_points(place.home.run_folder(run_id))
+    assert place.asked(run_id, CommandKind.RESUME).error is None
+    wait_until(lambda: place.store.inspections_after(run_id), timeout=120, what="the look inside")
     place.store.request(run_id, CommandKind.STOP)
     run = place.ended(run_id)
     assert run.status is RunStatus.STOPPED, run.error
+    assert points
     audit = place.store.audit(run_id)
     assert audit is not None
     assert "tensors equal on 2 ranks" in audit.across
     assert run.plan is not None
     learning = sum(layer.count for layer in run.plan.layers if not layer.name.startswith(("stage1", "stage2")))
     assert {row.bytes for row in signs.read(place.home.run_folder(run_id))} == {4 * (learning + 3)}
+
+
+def test_a_rank_that_dies_in_the_middle_of_a_sum(place: Place) -> None:
+    """While the other waits for it, and a change was asked for in that very step: that is answered, and the run goes on with both."""
+    run_id = place.begin(epochs=500, timeline="", restarts=1, silence_seconds=PATIENT)
+    folder = place.home.run_folder(run_id)
+    place.trains(run_id)
+    os.kill(signs.read(folder)[1].pid, signal.SIGSTOP)
+    seen: list[int] = []
+
+    def stands() -> bool:
+        seen.append(signs.read(folder)[0].step)
+        return len(seen) > 10 and len(set(seen[-10:])) == 1
+
+    wait_until(stands, timeout=60, what="the first rank in the middle of a sum")
+    number = place.store.request(run_id, CommandKind.CHANGE, "stage1")
+    os.kill(signs.read(folder)[1].pid, signal.SIGKILL)
+    wait_until(lambda: next(each for each in place.store.commands(run_id) if each.id == number).applied_at_step is not None, timeout=120)
+    place.trains(run_id)
+    place.store.request(run_id, CommandKind.STOP)
+    run = place.ended(run_id)
+    assert run.status is RunStatus.STOPPED, run.error
+    assert "by itself: Rank 1 of 2 on" in place.store.continued(run_id)[0]
+    audit = place.store.audit(run_id)
+    assert audit is not None
+    assert "tensors equal on 2 ranks" in audit.across
+
+
+def test_the_first_rank_is_killed_while_it_saves(place: Place, shared: Run) -> None:
+    """Wherever it was: a checkpoint is there whole or not at all, and the run ends as if nothing had happened."""
+    run_id = place.begin(restarts=1, silence_seconds=PATIENT)
+    folder = place.home.run_folder(run_id)
+    place.pauses(run_id)
+    wait_until(lambda: any((folder / "checkpoints").glob("*resume-*")), timeout=120, what="a checkpoint, or a part of one", pause=lambda _: None)
+    os.kill(signs.read(folder)[0].pid, signal.SIGKILL)
+    place.store.request(run_id, CommandKind.RESUME)  # it may pause once more: whether it had said that it did, nobody knows
+    run = place.ended(run_id)
+    assert run.status is RunStatus.FINISHED, run.error
+    assert "by itself: Rank 0 of 2 on" in place.store.continued(run_id)[0]
+    for name, expected in place.weights(shared.id).items():
+        assert torch.equal(place.weights(run_id)[name], expected), name
 
 
 def test_a_rank_that_is_killed_at_once_is_named(place: Place) -> None:
@@ -207,6 +285,16 @@ def test_a_shared_run_of_a_sweep_ends_early_where_others_did_better_and_says_bes
     assert kept is not None
     assert (kept[0].id, kept[1].number, kept[1].pruned) == (sweep_id, 4, 1)
     assert place.store.members(sweep_id)[4].pruned == 1
+
+
+def test_auxiliary_heads_of_which_nobody_has_a_gradient(place: Place) -> None:
+    """A frozen GoogLeNet whose head learns: what has no gradient on any rank is nobody's, and moves on none."""
+    model = {"model": "googlenet", "starting_weights": "random", "freeze": "head only", "feature_cache": "off"}
+    run = place.ended(place.begin(epochs=1, timeline="", batch_size=512, **model))
+    assert run.status is RunStatus.FINISHED, run.error
+    audit = place.store.audit(run.id)
+    assert audit is not None
+    assert audit.across == f"{len(place.weights(run.id))} tensors equal on 2 ranks at step {run.result.steps if run.result else 0}"
 
 
 def test_ranks_end_with_the_process_that_watches_over_them(place: Place) -> None:
