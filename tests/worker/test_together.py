@@ -150,9 +150,13 @@ def test_only_what_learns_is_sent(place: Place, shared: Run) -> None:
 
 
 def test_a_killed_rank_is_begun_again_with_the_same_bits(place: Place, shared: Run) -> None:
-    """The run goes on from its checkpoint, and ends as the one that nothing happened to: so the same ranks twice give the same bits."""
+    """The run goes on from its checkpoint, and ends as the one that nothing happened to: so the same ranks twice give the same bits.
+
+    What was asked for in the pause holds on all ranks from the same step on; it is one that changes no number.
+    """
     run_id = place.begin(restarts=1, silence_seconds=PATIENT)
     place.paused(run_id)
+    asked = place.asked(run_id, CommandKind.CHANGE, f"learning_rate={CONFIG.learning_rate}")
     os.kill(signs.read(place.home.run_folder(run_id))[1].pid, signal.SIGKILL)
     run = place.ended(run_id)
     assert run.status is RunStatus.FINISHED, run.error
@@ -160,6 +164,8 @@ def test_a_killed_rank_is_begun_again_with_the_same_bits(place: Place, shared: R
     assert "begun again (1 of at most 1) by itself: Rank 1 of 2 on" in again[0]
     assert "is gone without a word" in again[0]
     assert signs.read(place.home.run_folder(run_id))[1].attempt == 1
+    assert asked.applied_at_step is not None
+    assert [row.step for row in place.store.changes_after(run_id) if row.source == "live"] == [asked.applied_at_step + 1]
     for name, expected in place.weights(shared.id).items():
         assert torch.equal(place.weights(run_id)[name], expected), name
 
