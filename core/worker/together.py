@@ -167,6 +167,8 @@ class _Watcher(threading.Thread):
         if row.phase == "failed":
             return "failed"
         if not lives(row.pid):
+            if signs.read(self._folder)[row.rank] != row:  # it has said meanwhile how it ended: looked at again
+                return ""
             return "is gone without a word (killed, or out of memory)"
         if time.time() - row.alive > self._silence:
             with suppress(OSError):

@@ -10,6 +10,7 @@ import pytest
 from core.config import ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.machine.hardware import Device, Machine
+from core.machine.home import Home
 from pages._parts.setup import checks
 from pages._parts.shared.services import Services
 
@@ -22,7 +23,7 @@ def services(*devices: str, ready: bool = True, broken: bool = False) -> Service
             raise LabError("the helper process ended")
         return Machine(tuple(Device(name, name, 2**30) for name in devices), 2, 2**30, "2.14", "0.29")
 
-    return cast(Services, SimpleNamespace(lab=SimpleNamespace(ready=ready, machine=machine)))
+    return cast(Services, SimpleNamespace(home=Home.in_use(), lab=SimpleNamespace(ready=ready, machine=machine)))
 
 
 @pytest.mark.parametrize(("device", "there"), [("auto", ("cpu",)), ("cpu", ("cpu", "cuda:0")), ("cuda", ("cpu", "cuda:0")), ("mps", ("cpu", "mps"))])

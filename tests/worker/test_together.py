@@ -23,6 +23,7 @@ from core.store.resume_files import resume_points
 from core.sweeps import engine
 from core.sweeps.plan import make
 from core.sweeps.vary import parse_all
+from core.worker import together
 from core.worker.supervisor import Supervisor
 from core.worker.worker import Worker
 from tests.support import end_processes_of, nursery, wait_until
@@ -193,13 +194,12 @@ def test_commands_reach_all_ranks(place: Place) -> None:
     assert plan is not None
     assert place.asked(run_id, CommandKind.INSPECT, plan.layers[-1].name).error is None
     assert place.asked(run_id, CommandKind.PAUSE).error is None
-    points = resume_points(place.home.run_folder(run_id))
+    wait_until(lambda: resume_points(place.home.run_folder(run_id)), timeout=60, what="the checkpoint of the pause, which a thread writes")
     assert place.asked(run_id, CommandKind.RESUME).error is None
     wait_until(lambda: place.store.inspections_after(run_id), timeout=120, what="the look inside")
     place.store.request(run_id, CommandKind.STOP)
     run = place.ended(run_id)
     assert run.status is RunStatus.STOPPED, run.error
-    assert points
     audit = place.store.audit(run_id)
     assert audit is not None
     assert "tensors equal on 2 ranks" in audit.across
@@ -247,6 +247,21 @@ def test_the_first_rank_is_killed_while_it_saves(place: Place, shared: Run) -> N
     assert "by itself: Rank 0 of 2 on" in place.store.continued(run_id)[0]
     for name, expected in place.weights(shared.id).items():
         assert torch.equal(place.weights(run_id)[name], expected), name
+
+
+def test_who_ends_with_the_others_while_it_is_looked_at_is_not_the_first_to_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row is read before it says that it ends, and its process is looked for after that."""
+    signs.make(tmp_path, 2)
+    mine = signs.Signs(tmp_path, 0)
+    mine.phase(signs.TRAINING)
+    row = signs.read(tmp_path)[0]
+
+    def gone(pid: int) -> bool:
+        mine.close(signs.PARTED)
+        return False
+
+    monkeypatch.setattr(together, "lives", gone)
+    assert together._Watcher(tmp_path, 2, CONFIG)._problem(row) == ""
 
 
 def test_a_rank_that_is_killed_at_once_is_named(place: Place) -> None:
