@@ -18,6 +18,7 @@ from core.comparing import imported
 from core.comparing.lanes import lanes
 from core.config import ConfigError
 from core.machine.home import Home
+from core.records.events import ACTIVE
 from core.store import Run, RunStore, UnreadableRun
 from core.store.compare_tables import Curve, Standing
 
@@ -99,7 +100,7 @@ def message(
 
 def active(cursor: Cursor) -> bool:
     """Whether any of the runs may have news soon."""
-    return any(at.status in ("queued", "preparing", "running", "paused") for at in cursor.values())
+    return any(at.status in ACTIVE for at in cursor.values())
 
 
 def _gone(why: str, at: At) -> tuple[dict[str, Any], At]:
@@ -112,7 +113,7 @@ def _of_run(store: RunStore, run_id: str, standing: Standing | None, before: At 
         return _gone("deleted", before or At())
     status = "bin" if standing.binned else standing.status
     # Of a run that goes on, one more look: epochs are written behind their last step.
-    if before is not None and before.status in (status, UNREADABLE) and before.seen == standing.step and not _goes_on(status):
+    if before is not None and before.status in (status, UNREADABLE) and before.seen == standing.step and status not in ACTIVE:
         return {}, before
     try:
         return _new(store, store.run(run_id), status, before, points, tensor)
@@ -120,10 +121,6 @@ def _of_run(store: RunStore, run_id: str, standing: Standing | None, before: At 
         return _gone("deleted", before or At())
     except UnreadableRun:
         return _gone(UNREADABLE, replace(before or At(), seen=standing.step))
-
-
-def _goes_on(status: str) -> bool:
-    return status in ("queued", "preparing", "running", "paused")
 
 
 def _new(store: RunStore, run: Run, status: str, before: At | None, points: int, tensor: str) -> tuple[dict[str, Any], At]:

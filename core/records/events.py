@@ -44,6 +44,10 @@ class RunStatus(StrEnum):
         return self in (RunStatus.QUEUED, RunStatus.PREPARING, RunStatus.RUNNING, RunStatus.PAUSED)
 
 
+ACTIVE: frozenset[str] = frozenset(status for status in RunStatus if status.active)
+"""For a status that was read as text, and may be none of ours."""
+
+
 class CommandKind(StrEnum):
     """What a worker can be told between two steps."""
 

@@ -6,6 +6,7 @@ import re
 
 from core.config import ConfigError, RunConfig
 from core.machine.home import Home
+from core.records.events import ACTIVE
 from core.store.run_store import RunStore
 
 FIELD = "starting_weights"
@@ -29,7 +30,7 @@ def file_of(home: Home, text: str) -> str:
         raise ConfigError(FIELD, f"run {run_id} lies in the bin; bring it back with: python -m core restore {run_id}")
     weights = (home.run_folder(run_id) / "weights.pth").absolute()
     if not weights.is_file():
-        going = store.standing([run_id])[run_id].status in ("queued", "preparing", "running", "paused")
+        going = store.standing([run_id])[run_id].status in ACTIVE
         remedy = "wait until it has" if going else "choose another run, or give the path of a weights file"
         raise ConfigError(FIELD, f"run {run_id} has kept no weights{' yet' if going else ''}; {remedy}")
     return str(weights)
