@@ -35,6 +35,7 @@ from core.config import RunConfig
 from core.data import prepare
 from core.machine import devices
 from core.machine.home import Home
+from core.machine.memory import keep_for_next_step
 from core.store import RunStore
 from core.training.audit import Audit
 from core.training.trainer import Report, StepReport
@@ -150,6 +151,7 @@ def compete(name: str, config: RunConfig, home: Home, folder: Path, workers: int
         count: find out what a bare loop has to compute, and what the GPU can do.
     """
     if name in THAW:
+        keep_for_next_step()  # as its workers do
         config = config.replace(**THAW[name])
         clock = Clock(devices.resolve(config.device))
         model, samples = thaw(config, home, clock)

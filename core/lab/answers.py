@@ -10,6 +10,7 @@ from core.config import RunConfig
 from core.config.errors import Cancelled
 from core.lab import kinds
 from core.machine.home import Home
+from core.machine.memory import keep_for_next_step
 from core.records.layers import HeadOptions
 from core.records.walkthrough import Example
 
@@ -87,6 +88,7 @@ class Answers:
     def _cost(self, config: RunConfig, classes: int, cancelled: Callable[[], bool]) -> Any:
         from core.measuring import bench as measuring
 
+        keep_for_next_step()  # as the run will that this is asked for
         self._bench = self._bench or measuring.Bench()
         try:
             return kinds.COST.dump_python(self._bench.measure(config, classes, cancelled), mode="json")

@@ -20,6 +20,7 @@ from core.machine import devices
 from core.machine.children import can_fork
 from core.machine.home import Home
 from core.machine.leaving import leave, log_to
+from core.machine.memory import keep_for_next_step
 from core.records.events import RunStatus
 from core.store import RunStore, StoreError
 from core.store.patience import open_patiently
@@ -39,6 +40,7 @@ def work(home: Home, run_id: str, forks: bool = False) -> RunStatus:
     Raises:
         ConfigError: what the config asks for cannot be had; the store has it too.
     """
+    keep_for_next_step()
     me = psutil.Process()
     store = open_patiently(home.database)
     # Before the worker is made: it empties files that another process may be writing.

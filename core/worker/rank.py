@@ -19,6 +19,7 @@ from torch._C._distributed_c10d import PrefixStore, TCPStore
 from core.config import ConfigError
 from core.machine.home import Home
 from core.machine.leaving import log_to
+from core.machine.memory import keep_for_next_step
 from core.ranks import notes, signs
 from core.ranks.collectives import Parted
 from core.ranks.group import PARTED_STATUS, Group
@@ -45,6 +46,7 @@ def main(home_path: str, run_id: str, port: int, places: tuple[str, ...], parent
     os.setsid()  # Ctrl-C at a terminal is for the process that watches: it asks the first rank to stop
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+    keep_for_next_step()
     home = Home.from_environment(home_path)
     folder = home.run_folder(run_id)
     mine = Signs(folder, rank, parent)
