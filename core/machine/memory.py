@@ -1,4 +1,4 @@
-"""What a process does with memory that it does not need just now: given back to the machine, or kept for the next step. Linux; elsewhere nothing is done."""
+"""Memory that a process does not need just now: given back to the machine, or kept for the next step. Linux; elsewhere nothing is done."""
 
 from __future__ import annotations
 

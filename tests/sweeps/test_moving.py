@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -258,3 +259,21 @@ def test_the_answer_names_a_winner_that_chance_does_not_explain_and_says_what_on
     said = depths.answer(outcome(store, sweep_id))
     assert said.sentence.startswith("'last stage' is best: 90.0 % of the validation pictures right, 30.0 points more than 'all but conv1, layer1'")
     assert "One seed each says little" in said.sentence
+
+
+def test_depths_share_the_cores_as_far_as_there_is_memory_unless_a_number_of_threads_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, asked = depths.depths(layers_of()), RunConfig(device="cpu", image_size=64)
+    for where in ("core.sweeps.depths.cores", "core.sweeps.plan.cores"):
+        monkeypatch.setattr(where, lambda: 16)
+
+    def shared(config: RunConfig, seeds: int, free: float) -> tuple[int | None, int]:
+        monkeypatch.setattr("core.sweeps.depths.psutil.virtual_memory", lambda: SimpleNamespace(available=free))
+        made = depths.question(config, found, seeds, 3)
+        return made.config.threads, made.side_by_side
+
+    assert shared(asked, 2, 64e9) == (2, 8)
+    assert shared(asked, 9, 64e9) == (1, 16)
+    assert shared(asked.replace(image_size=224, batch_size=64), 9, 32e9) == (5, 3)
+    assert shared(asked, 2, 1e8) == (16, 1)
+    assert shared(asked.replace(threads=3), 9, 64e9) == (3, 5)
+    assert shared(asked.replace(device="cuda"), 9, 64e9) == (None, 1)
