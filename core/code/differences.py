@@ -67,6 +67,7 @@ def differences(config: RunConfig, recorded: Recorded) -> tuple[str, ...]:
         "Not in this script: the precision, layout and further ways to compute that a run with speed automatic measures and chooses. "
         "What they round, it does not.": config.speed == "automatic",
         f"Not in this script: frozen BatchNorm folded into the convolution before it. {GROWS}": config.fold_norms,
+        f"Not in this script: weight gradients of convolutions on small maps as one matrix product. {GROWS}": config.im2col_gradients,
         "The run compiles only what is computed anew in each step, the script the whole model. " + GROWS: config.compile_model,
         "The run keeps 3 to 4 digits of what frozen layers give (float16), the script all of them, and over a run that "
         "difference can grow.": config.feature_cache == "float16" and frozen,

@@ -61,6 +61,7 @@ EXAMPLES: Mapping[str, str] = {
     "fused_optimizer": "false",
     "compile_model": "false",
     "fold_norms": "false",
+    "im2col_gradients": "false",
     "threads": "2",
     "frozen_randomness": "true",
     "feature_cache": "exact",
@@ -74,7 +75,7 @@ EXAMPLES: Mapping[str, str] = {
 }
 """A value for each field of a run that can be used: the remedy in an error."""
 
-MEASURED = ("precision", "memory_format", "fused_optimizer", "compile_model", "fold_norms")
+MEASURED = ("precision", "memory_format", "fused_optimizer", "compile_model", "fold_norms", "im2col_gradients")
 """What a run with `speed` automatic measures and decides by itself. Each has its exact value as default."""
 
 FAULTS: Mapping[str, str] = {
@@ -198,6 +199,9 @@ class RunConfig(BaseModel):
     fused_optimizer: bool = Field(False, description="Update all weights in one operation: faster, and rounds differently")
     compile_model: bool = Field(False, description="Translate the model with torch.compile: faster steps after a long start, and rounds differently")
     fold_norms: bool = Field(False, description="Fold frozen BatchNorm into the convolution before it: a faster first epoch, and rounds differently")
+    im2col_gradients: bool = Field(
+        False, description="Weight gradients of convolutions on small maps as one matrix product: faster on a processor, and rounds differently"
+    )
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         None, description="Processor threads that training uses; empty: all, or as automatic finds best"
     )

@@ -15,6 +15,7 @@ _MIXED = {
     "fused_optimizer": False,
     "accumulate": 1,
     "fold_norms": False,
+    "im2col_gradients": False,
 }
 
 

@@ -29,6 +29,7 @@ from core.records.speed import Way
 from core.records.telling import first_line
 from core.reuse.counts import use_threads
 from core.reuse.split import NotSplit, Split, fold_norms, split
+from core.training import im2col
 from core.training.steps import Pair, Steps
 
 BUDGET_SECONDS, BUDGET_PASSES, SHARE_OF_RUN, MOST_SECONDS = 6.0, 24, 0.05, 60.0
@@ -78,6 +79,7 @@ class Trials:
         config, views = subject.config, subject.train.views
         # Where features are kept, a picture goes through the prefix once for each of its views, and not again.
         self.share = None if config.feature_cache == "off" or views is None else min(1.0, views / config.epochs)
+        self._small_maps = False
         self._models: dict[str, tuple[nn.Module, torch.optim.Optimizer]] = {}
         self._deadline = math.inf
 
@@ -105,7 +107,8 @@ class Trials:
         self._own = best.way.threads == 1 and self.subject.device.type == "cpu"
         # Where updates take much, fusing them is tried first: it is quickly measured, and brings more than formats do.
         early = self._update_share(best) >= WORTH_TRYING
-        for variation in (*([self._fused] if early else []), self._layouts, *([] if early else [self._fused]), self._folded, self._compiled):
+        fused = [self._fused]
+        for variation in (*(fused if early else []), self._im2col, self._layouts, *([] if early else fused), self._folded, self._compiled):
             best = variation(best)
         return Found(tuple(self.ways), self._possible(), self.images, self.reference.tolerance, self.share, self.complete)
 
@@ -172,6 +175,20 @@ class Trials:
                     trials += self._tried(way, lambda way=way: self._of_format(way))  # type: ignore[misc]
         self._time(trials)
         return self._best(trials)
+
+    def _im2col(self, best: Trial) -> Trial:
+        """Other weight gradients of convolutions, where these give small maps. Before the formats, since only contiguous float32 has them."""
+        steps, (pixels, _) = best.steps, self.batches[0]
+        self._small_maps = self.subject.device.type == "cpu" and im2col.helps(steps.model, lambda: steps.live(*steps.inputs(pixels)))
+        if not self._small_maps:
+            return best
+        way = replace(best.way, im2col_gradients=True, step_seconds=None)
+
+        def make() -> Trial:
+            own = Steps(copy.deepcopy(steps.model), self._config(way), self.subject.device, self.subject.frozen)
+            return Trial(way, own, self._halves(own))
+
+        return self._added(best, way, make)
 
     def _fused(self, best: Trial) -> Trial:
         way = replace(best.way, fused_optimizer=True, step_seconds=None)
@@ -350,12 +367,17 @@ class Trials:
     def _possible(self) -> int:
         """Number of combinations there are."""
         fused = OPTIMIZERS[self.subject.config.optimizer].fused
-        yes_or_no = fused + (self.share is not None) + self._may_compile()
+        yes_or_no = fused + (self.share is not None) + self._may_compile() + self._small_maps
         return int(len(FORMATS) * len(self._precisions()) * len(self.subject.threads) * 2**yes_or_no)
 
     def _config(self, way: Way) -> RunConfig:
         return self.subject.config.replace(
-            memory_format=way.memory_format, precision=way.precision, fused_optimizer=way.fused_optimizer, fold_norms=False, compile_model=False
+            memory_format=way.memory_format,
+            precision=way.precision,
+            fused_optimizer=way.fused_optimizer,
+            im2col_gradients=way.im2col_gradients,
+            fold_norms=False,
+            compile_model=False,
         )
 
     def _go_on(self, nearly: float = 0.0) -> None:

@@ -33,7 +33,7 @@ from core.records.layers import ParameterInfo, frozen_parameters
 from core.records.speed import Tuning, Way
 from core.training.steps import THREADS
 
-VERSION = 1
+VERSION = 2
 """Of the files in which results are remembered: another one is measured again."""
 
 MARGIN = 0.03
@@ -180,7 +180,7 @@ def lasting_plan(config: RunConfig, steps_per_epoch: int) -> FreezePlan:
 
 def _changes(way: Way) -> tuple[int, int]:
     """How far a way is from exact: rounding to fewer digits weighs more than another order of sums."""
-    others = way.fused_optimizer + way.compile_model + way.fold_norms + (way.memory_format != "contiguous")
+    others = way.fused_optimizer + way.compile_model + way.fold_norms + way.im2col_gradients + (way.memory_format != "contiguous")
     return int(way.precision != "float32"), int(others)
 
 

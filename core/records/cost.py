@@ -9,7 +9,7 @@ from core.config import RunConfig
 
 MATTERS = (
     "model", "image_size", "freeze", "frozen_randomness", "head_dropout", "head_hidden", "loss", "loss_options", "optimizer", "momentum",
-    "weight_decay", "optimizer_options", "batch_size", "device", "precision", "memory_format", "fused_optimizer", "threads",
+    "weight_decay", "optimizer_options", "batch_size", "device", "precision", "memory_format", "fused_optimizer", "im2col_gradients", "threads",
 )  # fmt: skip
 """The fields of a config that a step's cost depends on."""
 

@@ -30,6 +30,7 @@ class Way:
     fused_optimizer: bool = False
     compile_model: bool = False
     fold_norms: bool = False
+    im2col_gradients: bool = False
     threads: int = 1
     step_seconds: float | None = None
     prefix_seconds: float = 0.0
@@ -46,6 +47,7 @@ class Way:
             *([self.precision] if self.precision != "float32" else []),
             *(["fused optimizer"] if self.fused_optimizer else []),
             *(["folded BatchNorm"] if self.fold_norms else []),
+            *(["im2col gradients"] if self.im2col_gradients else []),
             *(["torch.compile"] if self.compile_model else []),
         ]
         return f"{' + '.join(parts) or 'exact'}, {self.threads} thread{'' if self.threads == 1 else 's'}"
@@ -111,5 +113,6 @@ def applied(config: RunConfig, way: Way) -> RunConfig:
         fused_optimizer=way.fused_optimizer,
         compile_model=way.compile_model,
         fold_norms=way.fold_norms,
+        im2col_gradients=way.im2col_gradients,
         threads=way.threads,
     )

@@ -18,6 +18,7 @@ from core.config import RunConfig
 from core.data import Normalise
 from core.model.freezing import Freezing, trainable
 from core.networks.models import loss_and_logits
+from core.training import im2col
 from core.training.trainer import DTYPES
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -52,6 +53,8 @@ class Steps:
         self.config = config
         self.device = device
         self.model = model.to(device).to(memory_format=FORMATS[config.memory_format])
+        if config.im2col_gradients:
+            im2col.use(self.model)
         self.normalise = Normalise(*catalog.find_model(config.model).normalise, config.memory_format == "channels_last").to(device)
         self.loss = losses.build(config).to(device)  # no class weights: steps are compared with each other here, not with the run
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")

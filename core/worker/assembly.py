@@ -37,7 +37,7 @@ from core.reuse.partition import Partition
 from core.reuse.way import Keeping
 from core.signals.watch import Watch
 from core.store.saving import log
-from core.training import breaking
+from core.training import breaking, im2col
 from core.training.over_ranks import RankTrainer
 from core.training.steps import FORMATS, THREADS
 from core.training.trainer import Trainer
@@ -124,6 +124,8 @@ def assemble(
         config = applied(config, found.way)
     use_threads(max(1, (config.threads or THREADS) // (group.ranks if group else 1)))
     model = model.to(memory_format=FORMATS[config.memory_format])
+    if config.im2col_gradients:
+        im2col.use(model)
 
     class_weights = losses.class_weights(config, images.train.class_counts(len(images.classes)))
     trainer = trainer_of(config, home, model, layers, images, device, class_weights, group)

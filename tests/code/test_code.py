@@ -312,6 +312,7 @@ def test_what_a_run_does_and_the_script_does_not_is_said_in_both_places() -> Non
         (frozen.replace(feature_cache="float16"), "3 to 4 digits of what frozen layers give"),
         (SMALL.replace(epochs=3, timeline="2: stage1", feature_cache="float16"), "3 to 4 digits of what frozen layers give"),
         (frozen.replace(fold_norms=True), "frozen BatchNorm folded"),
+        (frozen.replace(im2col_gradients=True), "as one matrix product"),
         (frozen.replace(speed="automatic"), "the precision, layout"),
         (frozen.replace(compile_model=True), "compiles only what is computed anew"),
         (frozen.replace(starting_weights="/runs/a/weights.pth"), "test pictures out of training"),

@@ -112,7 +112,8 @@ def every_choice() -> Iterator[RunConfig]:
         ("starting_weights", ["/w.pth", "/w.safetensors"]), ("freeze", ["head only", "norms only", "stage1, !stage1.0"]),
         ("timeline", ["2: !stage1", "step 3: learning_rate=0.1; 3: head only"]), ("learning_rate_multipliers", ["head=3, stem=0.1"]),
         ("head_dropout", [0.5]), ("head_hidden", [7]), ("accumulate", [4]), ("clip_norm", [1.0]), ("speed", ["automatic"]),
-        ("memory_format", ["channels_last"]), ("fused_optimizer", [True]), ("compile_model", [True]), ("fold_norms", [True]), ("threads", [1]),
+        ("memory_format", ["channels_last"]), ("fused_optimizer", [True]), ("compile_model", [True]), ("fold_norms", [True]),
+        ("im2col_gradients", [True]), ("threads", [1]),
         ("feature_cache", ["float16", "off"]), ("class_weights", ["balanced"]), ("doubles", ["leave out"]),
     ):  # fmt: skip
         for name in names:

@@ -129,7 +129,7 @@ def test_early_stopping_needs_a_validation_set() -> None:
         RunConfig(early_stopping=3, validation_share=0)
 
 
-@pytest.mark.parametrize(("field", "value"), list(zip(MEASURED, ("bfloat16", "channels_last", True, True, True), strict=True)))
+@pytest.mark.parametrize(("field", "value"), list(zip(MEASURED, ("bfloat16", "channels_last", True, True, True, True), strict=True)))
 def test_what_automatic_decides_cannot_be_chosen_beside_it(field: str, value: object) -> None:
     assert getattr(RunConfig(**{field: value}), field) == value
     with pytest.raises(ConfigError, match="speed is automatic, which decides that itself; set speed to exact, or") as caught:

@@ -23,8 +23,9 @@ from core.machine.home import Home
 from core.measuring import tuning
 from core.measuring.trial import Part
 from core.measuring.trials import Trials
+from core.measuring.tuning import VERSION
 from core.records.events import Layer, RunPlan, RunStatus
-from core.records.speed import Tuning, Way
+from core.records.speed import Tuning, Way, applied
 from core.store import RunStore
 from core.training.steps import THREADS
 from core.training.trainer import EpochReport, StepReport
@@ -96,7 +97,7 @@ def test_another_torch_and_another_load_are_measured_anew(home: Home, monkeypatc
     [
         lambda text: text[: len(text) // 2],
         lambda text: "",
-        lambda text: text.replace('"version":1', '"version":0'),
+        lambda text: text.replace(f'"version":{VERSION}', '"version":0'),
         lambda text: text.replace("small_cnn", "resnet18"),  # the result of another situation
     ],
 )
@@ -157,6 +158,20 @@ def test_folding_is_tried_where_computing_features_once_counts(home: Home) -> No
     assert found.way.gradient_error < 1e-3
     rare = chosen(home, Clock(of), SMALL.replace(freeze="head only", epochs=2000, batch_size=24))
     assert "computing features once takes" in row(rare, fold_norms=True).refused
+
+
+def test_other_weight_gradients_are_tried_where_a_convolution_that_learns_gives_small_maps(home: Home) -> None:
+    def of(way: Way, part: Part) -> float:
+        return (0.5 if way.im2col_gradients else 1.0) if part == "pass" else 0.0
+
+    small = SMALL.replace(image_size=8)
+    found = chosen(home, Clock(of), small)
+    assert found.way.im2col_gradients
+    assert found.way.gradient_error is not None
+    assert found.way.gradient_error < 1e-3
+    assert applied(small, found.way).im2col_gradients
+    assert found.possible == 2 * chosen(home, Clock(of)).possible
+    assert not any(way.im2col_gradients for way in chosen(home, Clock(of), small.replace(freeze="head only")).ways)
 
 
 # Compiling

@@ -22,6 +22,7 @@ from tests.pages.pages_cases import SMALL, errors, healthy, open_page, press, wi
 FIELDS = {
     "model": "resnet9000", "dataset": "nothing", "loss": "FooLoss", "optimizer": "Adamm9", "schedule": "sometimes", "augmentation": "blur9",
     "speed": "warp", "precision": "float8", "memory_format": "diagonal", "fused_optimizer": "perhaps", "compile_model": "maybe",
+    "im2col_gradients": "9x",
     "fold_norms": "9x", "feature_cache": "full", "frozen_randomness": "some", "class_weights": "heavy", "doubles": "drop", "fault": "fire",
     "epochs": "ten", "seed": "nan", "learning_rate": "quick", "optimizer_options": "{'eps'", "loss_options": '{"nonsense": 1}',
     "starting_weights": "",

@@ -288,6 +288,7 @@ def test_home_starts_the_demo_and_goes_to_it(shared_services: Services) -> None:
 
 ALL_NEW = {
     "accumulate": 4, "clip_norm": 0.5, "precision": "bfloat16", "memory_format": "channels_last", "fused_optimizer": True, "compile_model": True,
+    "im2col_gradients": True,
     "fold_norms": True, "threads": 1, "feature_cache": "float16", "feature_cache_gigabytes": 2.5, "augmentation": "shift", "fixed_views": 3,
     "watch_budget": 0.07, "watch_every": 3, "class_weights": "balanced", "doubles": "leave out", "fit": "pad",
 }  # fmt: skip

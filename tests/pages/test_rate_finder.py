@@ -11,6 +11,7 @@ from core.config import RunConfig
 from core.lab.rates import Trial
 from core.records.evaluation import Work
 from core.records.rate_curve import RateCurve
+from pages._parts.setup import rate_finder
 from pages._parts.shared.services import Services
 from tests.pages.pages_cases import SMALL, errors, healthy, open_page, opened, press, shown, widget
 
@@ -60,6 +61,18 @@ def test_a_rate_is_found_taken_and_put_back(told: Told) -> None:
     app = press(app, "Put 0.001 back")
     assert widget(app, "Learning rate").value == 0.001
     assert not [button for button in app.button if button.label.startswith("Put ")]
+
+
+def test_what_is_offered_is_part_of_the_page_so_that_a_press_draws_the_form_anew(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_themselves: list[object] = []
+    monkeypatch.setattr(rate_finder, "alone", lambda part, *arguments, every: by_themselves.append(every))
+    told.trial = Trial(Work("working", 0.25, "step 25 of 100"))
+    box()
+    assert set(by_themselves) == {rate_finder.TICK}
+    by_themselves.clear()
+    told.trial = Trial(Work("done", 1.0), CURVE)
+    press(box(), "Use 0.00048")
+    assert by_themselves == []
 
 
 def test_one_that_goes_on_is_shown_after_a_refresh_and_can_be_cancelled(told: Told) -> None:

@@ -111,7 +111,7 @@ def note(way: Way) -> str:
     if way.refused:
         return way.refused
     parts = [_ROUNDS[way.precision]] if _ROUNDS[way.precision] else []
-    if way.memory_format != "contiguous" or way.fused_optimizer or way.fold_norms or way.compile_model:
+    if way.memory_format != "contiguous" or way.fused_optimizer or way.fold_norms or way.im2col_gradients or way.compile_model:
         parts.append("adds up in another order: a step's last digits differ")
     if way.start_seconds:
         parts.append(f"compiling takes {words.duration(way.start_seconds)} first")

@@ -47,7 +47,10 @@ def show(shared: Services) -> None:
             )
         else:
             working = trial is not None and trial.work.state == "working"
-            alone(_trial, shared, config, working, every=TICK if working else None)
+            if working:
+                alone(_trial, shared, config, working, every=TICK)
+            else:  # what it offers then changes the form, so a press draws all of it anew
+                _trial(shared, config, working)
 
 
 def _usable() -> RunConfig | None:
@@ -59,7 +62,7 @@ def _usable() -> RunConfig | None:
 
 
 def _trial(shared: Services, config: RunConfig, working: bool) -> None:
-    """The button, how far it is, or what came of it. For a fragment with a clock while it works; once that ends, the page is drawn anew."""
+    """The button, how far it is, or what came of it. In a fragment with a clock while it works; once that ends, the page is drawn anew."""
     trial = shared.lab.rates.state(config)
     if (trial is not None and trial.work.state == "working") != working:
         st.rerun(scope="app")

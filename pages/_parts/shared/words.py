@@ -67,6 +67,7 @@ _LABELS: Mapping[str, str] = {
     "fault": "Break it on purpose",
     "fit": "Pictures that are not square",
     "fold_norms": "Fold BatchNorm",
+    "im2col_gradients": "im2col gradients",
     "frozen_randomness": "Dropout and stochastic depth in frozen blocks",
     "head_hidden": "Hidden layer",
     "feature_cache": "Features of frozen layers",
