@@ -36,9 +36,8 @@ else:
     try:
         run = shared.store.run(run_id)
     except KeyError:
-        st.error(
-            "Choose one of the runs below, or set up a new one.", title=f"There is no run {words.plain(run_id[:LONGEST_ID])}", icon=":material/error:"
-        )
+        remedy = "Choose one of the runs below, or set up a new one." if shared.store.entries(limit=1) else "Set up a new one: there is none yet."
+        st.error(remedy, title=f"There is no run {words.plain(run_id[:LONGEST_ID])}", icon=":material/error:")
         st.button("Set up a run", type="primary", icon=":material/add:", on_click=lambda: st.query_params.from_dict({draft.SET_UP: "1"}))
     except UnreadableRun as error:
         st.error("Below is why, and what can be done.", title="This run cannot be read", icon=":material/error:")

@@ -195,7 +195,7 @@ def test_without_an_address_the_active_run_is_shown(shared_services: Services) -
 
 def test_an_unknown_run_is_said_and_the_way_on_is_shown(shared_services: Services) -> None:
     app = open_page("train.py", run="20200101-000000-abcd")
-    assert "Choose one of the runs below" in errors(app)
+    assert "there is none yet" in errors(app)
     assert widget(press(app, "Set up a run"), "Dataset").value == "digits"
 
 

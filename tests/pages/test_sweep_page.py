@@ -54,6 +54,7 @@ def test_without_a_sweep_the_screen_says_what_to_do(shared_services: Services) -
 def test_settings_are_tried_from_the_form_and_come_back_from_the_address(shared_services: Services, begun: list[str]) -> None:
     app = open_page("sweep.py", new="1", model="small_cnn", image_size="32", vary="learning_rate=0.1|0.01\nseed=0|1", called=HOSTILE)
     assert field(app, "Values of learning rate").value == "0.1|0.01"
+    assert field(app, "Runs").placeholder == "all"
     assert button(app, "sweep_begin").label == "Begin 4 runs"
     healthy(button(app, "sweep_begin").click().run())
     store = shared_services.store
@@ -64,6 +65,12 @@ def test_settings_are_tried_from_the_form_and_come_back_from_the_address(shared_
     app = open_page("sweep.py", sweep=sweep.id)
     assert "<img" not in app.title[0].value.replace("\\<img", "")
     assert "0 of 4 runs" in progress(app)
+
+
+def test_the_number_of_runs_that_are_drawn_stands_where_none_was_given(shared_services: Services) -> None:
+    app = open_page("sweep.py", new="1", vary="learning_rate=1e-4..1e-1 log", **SMALL)
+    assert field(app, "Runs").placeholder == "24"
+    assert button(app, "sweep_begin").label == "Begin 24 runs"
 
 
 def test_what_cannot_be_used_is_said_beside_its_field_and_nothing_begins(shared_services: Services) -> None:

@@ -10,7 +10,7 @@ from core.config import ConfigError, RunConfig
 from core.helpers.helper import LabError
 from core.records.layers import head_options
 from core.sweeps import drawing, engine, moving
-from core.sweeps.plan import ASKED_FIRST, METHODS, PRUNERS, Plan
+from core.sweeps.plan import ASKED_FIRST, DEFAULT_RUNS, METHODS, PRUNERS, Plan
 from core.sweeps.vary import as_text
 from pages._parts.setup import checks
 from pages._parts.shared import draft, words
@@ -43,7 +43,7 @@ def show(shared: Services, title: bool = True) -> None:
         help="automatic: every combination where all values are listed, else by chance",
     )  # fmt: skip
     middle.selectbox("Give up early", list(PRUNERS), key=state.key("pruner"), persist_state="session")
-    right.number_input("Runs", min_value=1.0, step=1.0, format="%.0f", key=state.key("runs"), placeholder="all", persist_state="session")
+    right.number_input("Runs", min_value=1.0, step=1.0, format="%.0f", key=state.key("runs"), placeholder=_usual_runs(plan), persist_state="session")
     _said_of_choices(left, middle, wrong)
     if "runs" in wrong:
         right.error(words.plain(words.sentence(wrong["runs"])), icon=":material/error:")
@@ -84,6 +84,11 @@ def _ask(config: RunConfig | None) -> tuple[Plan | None, dict[str, str]]:
     if "vary" in wrong:
         st.info(words.plain(words.sentence(wrong["vary"])), icon=":material/tune:")
     return plan, wrong
+
+
+def _usual_runs(plan: Plan | None) -> str:
+    """How many runs there are where no number is given: every combination of what is listed, or so many that are drawn."""
+    return "all" if plan is None or plan.method == "grid" else f"{DEFAULT_RUNS}"
 
 
 def _order(field: str) -> tuple[int, str]:
