@@ -52,7 +52,11 @@ def test_reports_count_every_step_and_come_in_order(home: Home) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"few": 300}, {"few": 300, "augmentation": "flip"}, {"few": 60, "model": "resnet18", "image_size": 32, "freeze": "last stage", "batch_size": 20}],
+    [
+        {"few": 300},
+        {"few": 300, "augmentation": "flip"},
+        {"few": 60, "model": "resnet18", "image_size": 32, "freeze": "last stage", "batch_size": 20},
+    ],
 )
 def test_same_config_gives_the_same_weights_twice(home: Home, changes: dict[str, Any]) -> None:
     first, second = run(home, **changes)[1], run(home, **changes)[1]

@@ -29,7 +29,7 @@ from core.worker.resuming import read
 from core.worker.supervisor import Supervisor, refuse_living
 from core.worker.worker import Worker
 from tests.crash import RUN, crash, same
-from tests.support import wait_until
+from tests.support import ready_nursery, wait_until
 
 pytestmark = pytest.mark.usefixtures("one_thread", "checkpoint_often")
 
@@ -405,12 +405,12 @@ def refused_later(home: Home, store: RunStore, run_id: str) -> str:
 
 def test_processes_that_are_killed_at_random_moments_go_on_to_the_same_end(tmp_path: Path) -> None:
     """A small sample of `make test-crash`."""
-    assert crash(tmp_path / "home", kills=2, seed=3, epochs=3).total() == 2
+    assert crash(tmp_path / "home", kills=2, seed=3, starter=ready_nursery(), epochs=3).total() == 2
 
 
 def test_process_that_is_asked_to_end_makes_a_checkpoint_and_is_interrupted(home: Home, store: RunStore) -> None:
     """SIGTERM: a reboot, the end of a container."""
-    supervisor = Supervisor(home, store)
+    supervisor = Supervisor(home, store, ready_nursery())
     run_id = supervisor.start(RunConfig(**{**RUN, "epochs": 5000, "checkpoint_minutes": 1000}))
     wait_until(lambda: store.run(run_id).step > 0 or not store.run(run_id).status.active, what="the first step")
     pid = store.run(run_id).pid
