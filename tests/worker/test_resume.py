@@ -34,7 +34,8 @@ from tests.support import ready_nursery, wait_until
 pytestmark = pytest.mark.usefixtures("one_thread", "checkpoint_often")
 
 SMALL: dict[str, Any] = {
-    "dataset": "digits", "model": "small_cnn", "image_size": 8, "batch_size": 300, "epochs": 3, "threads": 1, "watch_budget": 1.0, "watch_every": 3,
+    "dataset": "digits_5_9", "validation_share": 0.5, "model": "small_cnn", "image_size": 8, "batch_size": 90,
+    "epochs": 3, "threads": 1, "watch_budget": 1.0, "watch_every": 3,
 }  # fmt: skip
 STEPS = 4
 """Steps of an epoch of `SMALL`."""
@@ -100,7 +101,7 @@ CASES: dict[str, dict[str, Any]] = {
     "a timeline": {"timeline": "step 3: stage1; 2: !stage1, learning_rate=0.01; step 7: head only", "optimizer": "SGD"},
     "weights that ship": {"starting_weights": "pretrained", "dataset": "digits_5_9", "freeze": "head only", "timeline": "2: !stage3"},
     "kept features": {"freeze": "head only", "optimizer": "Adam"},
-    "clipping and accumulation": {"clip_norm": 0.1, "accumulate": 2, "batch_size": 150},
+    "clipping and accumulation": {"clip_norm": 0.1, "accumulate": 2, "batch_size": 45},
     "early stopping": {"early_stopping": 1, "learning_rate": 0.5, "optimizer": "SGD", "epochs": 4},
     "multipliers": {"learning_rate_multipliers": "stem=0.1, head=3"},
     "no zero_grad": {"fault": "no zero_grad"},
