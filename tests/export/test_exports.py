@@ -90,8 +90,9 @@ def _run_in_forked_processes(runners: Nursery, monkeypatch: pytest.MonkeyPatch) 
     interpreters = children.Interpreters.start
 
     def start(self: children.Interpreters, module: str, *arguments: Any, **options: Any) -> Child:
-        forked = module == "core.export.runner" and self is not runners._interpreters
-        return runners.start(module, *arguments, patient=True, **options) if forked else interpreters(self, module, *arguments, **options)
+        if module != "core.export.runner" or self is runners._interpreters:
+            return interpreters(self, module, *arguments, **options)
+        return runners.start(module, *arguments, **{**options, "patient": True})
 
     monkeypatch.setattr(children, "JOBS", ("core.export.runner",))
     monkeypatch.setattr(children.Interpreters, "start", start)
