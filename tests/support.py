@@ -171,9 +171,10 @@ def processes_of(home: Path) -> list[psutil.Process]:
     """Living processes that were started to work in `home`, other than this one: they name it in `THAW_HOME` or on the command line, or,
     forked by a nursery, keep their log there."""
     found = []
-    for process in map(psutil.Process, _perhaps_of(home)) if Path("/proc/self/environ").exists() else psutil.process_iter():
+    for pid in _perhaps_of(home) if Path("/proc/self/environ").exists() else psutil.pids():
         try:
-            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+            process = psutil.Process(pid)  # it may have ended by now
+            if pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             if process.environ().get("THAW_HOME") == str(home) or str(home) in process.cmdline() or home in log_of(process).parents:
                 found.append(process)
