@@ -61,7 +61,7 @@ def _pictures_that_ship_are_made_once() -> Iterator[None]:
     table, drawn = cache(embedded._digits_table), embedded.drawn
     kept: dict[tuple[object, ...], tuple[Any, Any]] = {}
 
-    @wraps(drawn)  # scripts of runs hold its source
+    @wraps(drawn)  # so that `inspect.unwrap` finds the real one
     def drawn_once(shapes: Sequence[str], each: int, progress: Callable[[str, float | None], None]) -> tuple[Any, Any]:
         key = (*shapes, each)
         if key not in kept:
