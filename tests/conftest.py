@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import cache, wraps
 from pathlib import Path
+from typing import Any
 
 # Before torch is imported, and for every process that a test starts: where tests run side by side, each keeps to its share of the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -20,6 +23,7 @@ from streamlit.components.v2 import manifest_scanner
 
 from core.machine import children
 from core.machine.home import Home
+from core.machine.jobs import JOBS, Child
 from core.records.events import RunStatus
 from core.store import RunStore
 from tests.browser import arguments, find
@@ -47,6 +51,30 @@ def _components_are_looked_for_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _pictures_that_ship_are_made_once() -> Iterator[None]:
+    """Each run on digits reads their table, a tenth of a second, and each on shapes draws 2,400 of them, two seconds: always the same ones."""
+    embedded = sys.modules.get("core.data.embedded")  # not imported for this: whoever tests no data needs no torch
+    if embedded is None:
+        yield
+        return
+    table, drawn = cache(embedded._digits_table), embedded.drawn
+    kept: dict[tuple[object, ...], tuple[Any, Any]] = {}
+
+    @wraps(drawn)  # so that `inspect.unwrap` finds the real one
+    def drawn_once(shapes: Sequence[str], each: int, progress: Callable[[str, float | None], None]) -> tuple[Any, Any]:
+        key = (*shapes, each)
+        if key not in kept:
+            kept[key] = drawn(shapes, each, progress)
+        images, labels = kept[key]
+        return images.copy(), labels.copy()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(embedded, "_digits_table", lambda: table().copy())
+        patched.setattr(embedded, "drawn", drawn_once)
+        yield
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Small networks are not quicker on two threads, and up to thirty times slower where another process wants the second core."""
@@ -70,6 +98,19 @@ def home(tmp_path: Path) -> Iterator[Home]:
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a screen starts is forked from the nursery of all tests."""
     monkeypatch.setenv(children.SHARED, str(nursery().address))
+
+
+@pytest.fixture
+def all_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what would get an interpreter of its own, for three seconds of importing torch, is forked from the nursery of all tests."""
+    interpreters, ours = children.Interpreters.start, nursery()
+
+    def start(self: children.Interpreters, module: str, *arguments: Any, **options: Any) -> Child:
+        if module not in JOBS or self is ours._interpreters:
+            return interpreters(self, module, *arguments, **options)
+        return ours.start(module, *arguments, **{**options, "patient": True})
+
+    monkeypatch.setattr(children.Interpreters, "start", start)
 
 
 @pytest.fixture

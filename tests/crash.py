@@ -22,6 +22,7 @@ import torch
 
 from core.config import RunConfig
 from core.machine.home import Home
+from core.machine.jobs import Starter
 from core.records.events import RunStatus
 from core.store import RunStore
 from core.worker.supervisor import Supervisor
@@ -85,10 +86,11 @@ def result(store: RunStore, run_id: str) -> tuple[Any, ...]:
     return (ended.epochs, ended.steps, ended.train_loss, ended.validation_loss, ended.test_loss, ended.test_accuracy)
 
 
-def crash(folder: Path, kills: int, seed: int = 0, most_a_run: int = 5, **changes: Any) -> Counter[str]:
+def crash(folder: Path, kills: int, seed: int = 0, most_a_run: int = 5, starter: Starter | None = None, **changes: Any) -> Counter[str]:
     """Kill so many times, and compare each run with one that nobody killed.
 
     Args:
+        starter: what starts the processes; None: a fresh interpreter each.
         changes: fields of the run's config.
 
     Returns:
@@ -96,7 +98,7 @@ def crash(folder: Path, kills: int, seed: int = 0, most_a_run: int = 5, **change
     """
     home = Home.from_environment(str(folder))
     store = RunStore(home.database)
-    supervisor = Supervisor(home, store)
+    supervisor = Supervisor(home, store, starter)
     chance = random.Random(seed)
     config = RunConfig(**{**RUN, **changes})
     reference = supervisor.start(config)

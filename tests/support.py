@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -171,9 +171,10 @@ def processes_of(home: Path) -> list[psutil.Process]:
     """Living processes that were started to work in `home`, other than this one: they name it in `THAW_HOME` or on the command line, or,
     forked by a nursery, keep their log there."""
     found = []
-    for process in psutil.process_iter():
+    for pid in _perhaps_of(home) if Path("/proc/self/environ").exists() else psutil.pids():
         try:
-            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+            process = psutil.Process(pid)  # it may have ended by now
+            if pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             if process.environ().get("THAW_HOME") == str(home) or str(home) in process.cmdline() or home in log_of(process).parents:
                 found.append(process)
@@ -182,11 +183,28 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
+def _perhaps_of(home: Path) -> Iterator[int]:
+    """Processes that name `home` anywhere. Nearly every test asks, and most of the hundred processes of a machine are somebody else's."""
+    name = os.fsencode(home)
+    for pid in psutil.pids():
+        with suppress(OSError):
+            about = Path(f"/proc/{pid}")
+            named = (about / "environ").read_bytes() + (about / "cmdline").read_bytes()
+            if name in named or (named and str(home) in str((about / "fd" / "2").readlink())):
+                yield pid
+
+
 def log_of(process: psutil.Process) -> Path:
     """Where the process writes its errors; the root folder, where that is no file or not to be seen."""
     with suppress(OSError):
         return Path(f"/proc/{process.pid}/fd/2").readlink()
     return Path("/")
+
+
+def ready_nursery() -> Nursery:
+    """The same, once it can fork: whoever comes sooner is given an interpreter, which imports torch for itself."""
+    wait_until(lambda: nursery().ready, what="a nursery that has imported torch")
+    return nursery()
 
 
 @cache

@@ -57,9 +57,7 @@ def train(home: Home, *arguments: str) -> dict[str, Any]:
 
 
 def test_train_prints_one_json_object_last_and_progress_on_stderr(home: Home) -> None:
-    done = thaw_as_typed(
-        home, "train", "--dataset", "digits", "--model", "resnet18", "--image-size", "32", "--freeze", "head only", "--epochs", "1", "--json"
-    )
+    done = thaw_as_typed(home, "train", *QUICK, "--freeze", "head only", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert set(result) == {

@@ -89,6 +89,7 @@ def test_slots_are_kept_and_another_setting_stays(home: Home) -> None:
     assert json.loads((home.path / "settings.json").read_text()) == {"slots": 3, "resume_lost": True}
 
 
+@pytest.mark.usefixtures("all_forked")
 def test_work_once_serves_the_queue_to_its_end(home: Home) -> None:
     ids = [thaw(home, "train", *QUICK, "--queue", "--seed", seed, "--threads", "1").stdout.strip() for seed in "12"]
     done = thaw(home, "work", "--once")

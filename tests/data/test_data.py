@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from functools import partial
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.config import ConfigError, RunConfig
-from core.data import Data, Loader, Normalise, images, loader, prepare
+from core.data import Data, Loader, Normalise, embedded, images, loader, prepare
 from core.data.augmentations import AUGMENTATIONS
 from core.data.loader import Augmentation, ImageDataset
 from core.data.sources import Source
@@ -287,7 +288,8 @@ def test_an_unknown_augmentation_is_refused_by_name(home: Home) -> None:
     assert caught.value.field == "augmentation"
 
 
-def test_shapes_are_always_the_same_ones_and_can_be_told_apart(home: Home) -> None:
+def test_shapes_are_always_the_same_ones_and_can_be_told_apart(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "drawn", inspect.unwrap(embedded.drawn))  # elsewhere they are drawn once for all tests
     data = prepared(home, dataset="shapes", image_size=64)
     again = prepared(home, dataset="shapes", image_size=64)
     assert torch.equal(everything(data.test)[0], everything(again.test)[0])

@@ -278,6 +278,7 @@ def test_the_folder_above_is_understood(world: World, tmp_path: Path) -> None:
         moved(world.home, Run(**{**vars(world.run), "config": RunConfig(dataset="digits")}), str(world.folder))
 
 
+@pytest.mark.usefixtures("all_forked")
 def test_the_screen_asks_where_a_missing_folder_is(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(world.folder, tmp_path / "new place")
     shutil.rmtree(world.folder)
@@ -300,6 +301,7 @@ def test_the_screen_asks_where_a_missing_folder_is(world: World, tmp_path: Path,
     assert recipe.root == str(tmp_path / "new place")
 
 
+@pytest.mark.usefixtures("all_forked")
 def test_the_screen_counts_what_is_there(world: World) -> None:
     desk = EvaluationDesk(world.home)
     try:

@@ -33,9 +33,11 @@ from core.export import formats, onnx_file, predict_code, pth, receipt, weights
 from core.export.export import delete, earlier, export, exports_folder
 from core.export.formats import FORMATS
 from core.export.subject import Subject
-from core.machine import files
+from core.machine import children, files
 from core.machine.bits import same
+from core.machine.children import Nursery
 from core.machine.home import Home
+from core.machine.jobs import Child
 from core.records.events import RunStatus
 from core.records.export import Exported
 from core.store import Run, RunStore
@@ -68,8 +70,32 @@ def run(home: Home) -> Run:
 
 @pytest.fixture(scope="module")
 def made(home: Home, run: Run) -> dict[str, Exported]:
-    """Every format that has a receipt, exported in this process and run in another each."""
+    """Every format that has a receipt, exported in this process and run in another each, with an interpreter of its own."""
     return {name: export(home, run.id, name) for name in WITH_RECEIPT}
+
+
+@pytest.fixture(scope="module")
+def runners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """A nursery that has imported torch for the processes that run exported models."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(children, "NURSERY", "tests.nursery.exported")
+        made = Nursery(tmp_path_factory.mktemp("runners") / "nursery.log")
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def _run_in_forked_processes(runners: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test exports itself is run in a process that was forked: `made` has shown already what interpreters answer."""
+    interpreters = children.Interpreters.start
+
+    def start(self: children.Interpreters, module: str, *arguments: Any, **options: Any) -> Child:
+        if module != "core.export.runner" or self is runners._interpreters:
+            return interpreters(self, module, *arguments, **options)
+        return runners.start(module, *arguments, **{**options, "patient": True})
+
+    monkeypatch.setattr(children, "JOBS", ("core.export.runner",))
+    monkeypatch.setattr(children.Interpreters, "start", start)
 
 
 def subject_of(home: Home, run: Run) -> Subject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -243,15 +244,16 @@ def test_what_only_training_uses_comes_last() -> None:
 def test_the_backward_share_is_near_to_what_torch_counts(name: str) -> None:
     size = max(small_size(name), 64)
     description = describe(name, 7, size)
-    with anatomy.without_numbers():
-        model = models.build(name, 7, size).to("meta")
-    full = exact_backward_flops(model, frozenset(), size)
+    device = "cpu" if name in ("densenet121", "googlenet") else "meta"  # their many small layers are computed sooner than their shapes worked out
+    with nullcontext() if device == "cpu" else anatomy.without_numbers():
+        model = models.build(name, 7, size).to(device)
+    full = exact_backward_flops(model, frozenset(), size, device)
     first = description.parameters[0 if name != "vit_b_32" else 1].module
     plans = [*PRESETS, f"*, !{first}"]
     for plan in plans:
         frozen = frozen_parameters(FreezePlan.model_validate(plan), description.parameters)
         share = backward_share(description, frozen)
-        assert share == pytest.approx(exact_backward_flops(model, frozen, size) / full, abs=0.03), plan
+        assert share == pytest.approx(exact_backward_flops(model, frozen, size, device) / full, abs=0.03), plan
     assert backward_share(description, ()) == 1.0
 
 

@@ -12,9 +12,10 @@ SMALL = {"model": "small_cnn", "image_size": "32"}
 
 
 def open_page(page: str = "home.py", **query: str) -> AppTest:
-    """A screen, run once."""
-    app = AppTest.from_file(ROOT / "pages" / "_app.py", default_timeout=60).run()
-    app.switch_page(page)
+    """A screen, run once, as an address leads to it: Home is not drawn before it."""
+    app = AppTest.from_file(ROOT / "pages" / "_app.py", default_timeout=60)
+    if page != "home.py":
+        app.switch_page(page)  # before the first run Streamlit goes by the file's name, which is what the addresses of all but Home are
     for name, value in query.items():
         app.query_params[name] = value
     return healthy(app.run())

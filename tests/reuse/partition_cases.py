@@ -21,6 +21,7 @@ from core.reuse.partition import Partition
 from core.reuse.way import Keeping
 from core.training.trainer import EpochReport, FinalReport, StepReport, Trainer
 from core.worker.assembly import assemble
+from tests.training.trainer_cases import keep_few
 
 SMALL: dict[str, Any] = {
     "dataset": "digits", "model": "small_cnn", "image_size": 16, "freeze": "head only", "batch_size": 200, "epochs": 3,
@@ -37,9 +38,8 @@ class Outcome:
 
     def __init__(self, home: Home, change: tuple[int, str] | None = None, few: int | None = None, **fields: object) -> None:
         self.trainer = trainer(home, **fields)
-        for loader in (self.trainer.train, self.trainer.validation, self.trainer.test):
-            if loader is not None and few is not None:
-                loader.images.indices = loader.images.indices[:few]
+        if few is not None:
+            keep_few(self.trainer, few)
         self.losses: list[float] = []
         self.norms: list[Tensor] = []
         self.scores: list[object] = []

@@ -127,7 +127,7 @@ def test_memory_is_bounded_and_what_was_dropped_is_said(home: Home, store: RunSt
 
 
 def test_worker_goes_on_under_a_lock_and_has_every_step_in_the_end(home: Home, store: RunStore) -> None:
-    run_id = store.create_run(RunConfig(**SMALL, epochs=40))
+    run_id = store.create_run(RunConfig(**SMALL, epochs=20))
     worker = Worker(home, store, run_id, Limits(wait=0.1, short_wait=0.05, retry=0.2, last=20))
     held: list[int] = []
 
@@ -146,7 +146,7 @@ def test_worker_goes_on_under_a_lock_and_has_every_step_in_the_end(home: Home, s
     run = store.run(run_id)
     assert run.plan is not None
     assert store.steps_after(run_id, 0, 0).step.tolist() == list(range(1, run.plan.total_steps + 1))
-    assert [epoch.epoch for epoch in store.epochs_after(run_id)] == list(range(1, 41))
+    assert [epoch.epoch for epoch in store.epochs_after(run_id)] == list(range(1, 21))
     assert run.result is not None
     assert held[0] == held[1], "nothing could be written meanwhile"
 

@@ -15,6 +15,7 @@ from core.records.events import NO_GRADIENT
 from core.training.audit import Audit
 from core.training.trainer import EpochReport, EvaluationReport, FinalReport, Report, Score, StepReport
 from core.worker.assembly import Assembly, assemble
+from tests.training.trainer_cases import keep_few
 
 QUICK: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 1, "batch_size": 64}
 
@@ -23,8 +24,10 @@ def assembly(home: Home, **changes: Any) -> Assembly:
     return assemble(RunConfig(**{**QUICK, **changes}), home)
 
 
-def run(home: Home, **changes: Any) -> tuple[list[Report], dict[str, Tensor]]:
+def run(home: Home, few: int | None = None, **changes: Any) -> tuple[list[Report], dict[str, Tensor]]:
     trainer = assembly(home, **changes).trainer
+    if few is not None:
+        keep_few(trainer, few)
     return list(trainer.run()), trainer.model.state_dict()
 
 
@@ -48,7 +51,12 @@ def test_reports_count_every_step_and_come_in_order(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"augmentation": "flip"}, {"model": "resnet18", "image_size": 32, "freeze": "last stage", "batch_size": 256}]
+    "changes",
+    [
+        {"few": 300},
+        {"few": 300, "augmentation": "flip"},
+        {"few": 60, "model": "resnet18", "image_size": 32, "freeze": "last stage", "batch_size": 20},
+    ],
 )
 def test_same_config_gives_the_same_weights_twice(home: Home, changes: dict[str, Any]) -> None:
     first, second = run(home, **changes)[1], run(home, **changes)[1]
@@ -56,7 +64,7 @@ def test_same_config_gives_the_same_weights_twice(home: Home, changes: dict[str,
 
 
 def test_another_seed_gives_other_weights(home: Home) -> None:
-    first, second = run(home)[1], run(home, seed=1)[1]
+    first, second = run(home, 100)[1], run(home, 100, seed=1)[1]
     assert any(not torch.equal(first[name], second[name]) for name in first)
 
 
@@ -113,9 +121,9 @@ def test_clipping_is_that_of_torch_where_some_parameters_have_no_gradient(home: 
 
 
 def test_thaw_ends_with_the_very_weights_of_a_bare_pytorch_loop(home: Home) -> None:
-    made = assembly(home, optimizer="SGD", learning_rate=0.05, freeze="head only", model="resnet18", image_size=32, batch_size=256)
-    theirs = assembly(home, optimizer="SGD", learning_rate=0.05, freeze="head only", model="resnet18", image_size=32, batch_size=256).trainer
-    list(made.trainer.run())
+    settings: dict[str, Any] = {"model": "resnet18", "image_size": 32, "freeze": "head only", "batch_size": 20}
+    mine, theirs = (keep_few(assembly(home, optimizer="SGD", learning_rate=0.05, **settings).trainer, 90) for _ in range(2))
+    list(mine.run())
 
     model = theirs.model
     for parameter in model.parameters():
@@ -128,12 +136,11 @@ def test_thaw_ends_with_the_very_weights_of_a_bare_pytorch_loop(home: Home) -> N
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(model(theirs.partition.normalise(images)), labels).backward()
         optimizer.step()
-    mine = made.trainer.model.state_dict()
-    assert all(torch.equal(mine[name], tensor) for name, tensor in model.state_dict().items())
+    assert all(torch.equal(mine.model.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
 
 
 def test_frozen_weights_do_not_move_through_a_whole_run(home: Home) -> None:
-    trainer = assembly(home, model="resnet18", image_size=32, freeze="last stage", batch_size=256).trainer
+    trainer = keep_few(assembly(home, model="resnet18", image_size=32, freeze="last stage", batch_size=20).trainer, 90)
     audit = Audit(trainer.freezing, trainer.optimizer)
     list(trainer.run())
     report = audit.finish(trainer.step)
@@ -145,7 +152,7 @@ def test_frozen_weights_do_not_move_through_a_whole_run(home: Home) -> None:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lower_precision_trains(home: Home, precision: str) -> None:
-    reports, state = run(home, precision=precision)
+    reports, state = run(home, 500, precision=precision, image_size=8, learning_rate=0.003, batch_size=25)
     assert all(tensor.isfinite().all() for tensor in state.values())
     assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in state.values())
     assert isinstance(reports[-1], FinalReport)

@@ -24,7 +24,8 @@ STEP, MEASURING, PAUSE = 0.25, 8.0, 1000.0
 """Seconds that the forward pass of a step takes here, that of a batch which is only measured, and a pause. Nothing else takes any."""
 
 QUICK: dict[str, Any] = {
-    "dataset": "digits", "model": "small_cnn", "image_size": 8, "batch_size": 300, "epochs": 3, "threads": 1, "watch_budget": 1.0,
+    "dataset": "digits_5_9", "validation_share": 0.5, "model": "small_cnn", "image_size": 8, "batch_size": 90,
+    "epochs": 3, "threads": 1, "watch_budget": 1.0,
     "feature_cache": "off",
 }  # fmt: skip
 
@@ -84,8 +85,8 @@ def test_seconds_leave_pauses_out_and_samples_a_second_all_but_training(
     assert run.plan is not None
     assert run.result is not None
     steps = run.plan.total_steps
-    assert steps == run.result.steps == 3 * -(-run.plan.train_samples // 300)
-    validating, testing = (MEASURING * -(-samples // 300) for samples in (run.plan.validation_samples, run.plan.test_samples))
+    assert steps == run.result.steps == 3 * -(-run.plan.train_samples // 90)
+    validating, testing = (MEASURING * -(-samples // 90) for samples in (run.plan.validation_samples, run.plan.test_samples))
     assert run.result.seconds == pytest.approx(steps * STEP + 3 * validating + testing)
     assert run.result.samples_per_second == pytest.approx(3 * run.plan.train_samples / (steps * STEP))
     assert run.step_seconds == pytest.approx(steps * STEP)
@@ -122,7 +123,7 @@ def test_a_run_that_is_stopped_while_it_is_paused_does_not_count_the_pause(
     assert run.result is not None
     assert (clock.slept, run.result.steps) == (1, 2)
     assert run.result.seconds == pytest.approx(2 * STEP)
-    assert run.result.samples_per_second == pytest.approx(2 * 300 / (2 * STEP))
+    assert run.result.samples_per_second == pytest.approx(2 * 90 / (2 * STEP))
 
 
 def test_a_run_that_is_stopped_before_its_first_step_divides_by_nothing(home: Home, store: RunStore, clock: MadeUp) -> None:

@@ -21,7 +21,7 @@ from core.store.queue_tables import CANCELLED, CANCELLED_AGAIN
 from core.worker import supervisor as module
 from core.worker.process import work
 from core.worker.supervisor import LAUNCH_SECONDS, Supervisor, refuse_living, this_process
-from tests.support import ROOT, end_processes_of, wait_until
+from tests.support import ROOT, end_processes_of, ready_nursery, wait_until
 
 TINY: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 16, "epochs": 1}
 SLEEP = "import time; time.sleep(600)"
@@ -370,7 +370,7 @@ def test_a_store_that_is_locked_keeps_the_queue_and_the_next_look_goes_on(home: 
 
 
 def test_real_workers_take_their_turns(home: Home, store: RunStore) -> None:
-    supervisor = Supervisor(home, store)
+    supervisor = Supervisor(home, store, ready_nursery())
     ids = [supervisor.start(RunConfig(**TINY, seed=seed, threads=1)) for seed in range(2)]
 
     def over() -> bool:

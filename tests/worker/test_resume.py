@@ -29,12 +29,13 @@ from core.worker.resuming import read
 from core.worker.supervisor import Supervisor, refuse_living
 from core.worker.worker import Worker
 from tests.crash import RUN, crash, same
-from tests.support import wait_until
+from tests.support import ready_nursery, wait_until
 
 pytestmark = pytest.mark.usefixtures("one_thread", "checkpoint_often")
 
 SMALL: dict[str, Any] = {
-    "dataset": "digits", "model": "small_cnn", "image_size": 8, "batch_size": 300, "epochs": 3, "threads": 1, "watch_budget": 1.0, "watch_every": 3,
+    "dataset": "digits_5_9", "validation_share": 0.5, "model": "small_cnn", "image_size": 8, "batch_size": 90,
+    "epochs": 3, "threads": 1, "watch_budget": 1.0, "watch_every": 3,
 }  # fmt: skip
 STEPS = 4
 """Steps of an epoch of `SMALL`."""
@@ -100,7 +101,7 @@ CASES: dict[str, dict[str, Any]] = {
     "a timeline": {"timeline": "step 3: stage1; 2: !stage1, learning_rate=0.01; step 7: head only", "optimizer": "SGD"},
     "weights that ship": {"starting_weights": "pretrained", "dataset": "digits_5_9", "freeze": "head only", "timeline": "2: !stage3"},
     "kept features": {"freeze": "head only", "optimizer": "Adam"},
-    "clipping and accumulation": {"clip_norm": 0.1, "accumulate": 2, "batch_size": 150},
+    "clipping and accumulation": {"clip_norm": 0.1, "accumulate": 2, "batch_size": 45},
     "early stopping": {"early_stopping": 1, "learning_rate": 0.5, "optimizer": "SGD", "epochs": 4},
     "multipliers": {"learning_rate_multipliers": "stem=0.1, head=3"},
     "no zero_grad": {"fault": "no zero_grad"},
@@ -405,12 +406,12 @@ def refused_later(home: Home, store: RunStore, run_id: str) -> str:
 
 def test_processes_that_are_killed_at_random_moments_go_on_to_the_same_end(tmp_path: Path) -> None:
     """A small sample of `make test-crash`."""
-    assert crash(tmp_path / "home", kills=2, seed=3, epochs=3).total() == 2
+    assert crash(tmp_path / "home", kills=2, seed=3, starter=ready_nursery(), epochs=3).total() == 2
 
 
 def test_process_that_is_asked_to_end_makes_a_checkpoint_and_is_interrupted(home: Home, store: RunStore) -> None:
     """SIGTERM: a reboot, the end of a container."""
-    supervisor = Supervisor(home, store)
+    supervisor = Supervisor(home, store, ready_nursery())
     run_id = supervisor.start(RunConfig(**{**RUN, "epochs": 5000, "checkpoint_minutes": 1000}))
     wait_until(lambda: store.run(run_id).step > 0 or not store.run(run_id).status.active, what="the first step")
     pid = store.run(run_id).pid

@@ -27,7 +27,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 QUICK = Limits(wait=0.05, short_wait=0.05, retry=0.05, last=0.5)
 SMALL: dict[str, Any] = {
-    "dataset": "digits", "model": "small_cnn", "image_size": 8, "batch_size": 300, "epochs": 3, "threads": 1, "watch_budget": 1.0, "watch_every": 3,
+    "dataset": "digits_5_9", "validation_share": 0.5, "model": "small_cnn", "image_size": 8, "batch_size": 90,
+    "epochs": 3, "threads": 1, "watch_budget": 1.0, "watch_every": 3,
 }  # fmt: skip
 
 

@@ -26,7 +26,8 @@ from tests.crash import same
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL: dict[str, Any] = {
-    "dataset": "digits", "model": "small_cnn", "image_size": 8, "batch_size": 300, "epochs": 2, "threads": 1, "watch_budget": 1.0, "watch_every": 3,
+    "dataset": "digits_5_9", "validation_share": 0.5, "model": "small_cnn", "image_size": 8, "batch_size": 90,
+    "epochs": 2, "threads": 1, "watch_budget": 1.0, "watch_every": 3,
 }  # fmt: skip
 STEPS = 4
 """Steps of an epoch of `SMALL`."""
