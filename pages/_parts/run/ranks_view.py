@@ -49,8 +49,8 @@ def _how(machines: Machines) -> str:
     line = "this line" if len(machines.lines) == 1 else "one of these lines, each of which is good for one machine,"
     here = f" Here so far: {', '.join(machines.names)}." if len(machines.names) > 1 else ""
     return (
-        f"{each}, in a folder with the same commit of Thaw, type {line} in a terminal. It needs the same pictures and weights there, and a network "
-        f"of people who trust each other: what ranks send is not encrypted.{here}"
+        f"{each}, in a folder with the same commit of Thaw, type {line} in a terminal. The pictures and weights must be there too, and the network "
+        f"one of people who trust each other: what ranks send is not encrypted.{here}"
     )
 
 

@@ -1,0 +1,30 @@
+"""The model of a step: what it is fitted to it gives back, and what follows from it for many devices."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.scale import BATCH, Costs, Seen, fit, gpus, predicted
+
+
+def test_costs_that_steps_were_made_of_are_found_again() -> None:
+    made = Costs({"everything": (0.01, 0.002), "head only": (0.001, 0.0005)}, 20e-6, 1e-9)
+    alone = {plan: {size: start + size * each for size in (8, 16, 32)} for plan, (start, each) in made.work.items()}
+    pairs = [
+        Seen(plan, 2, made.step(plan, 2, numbers, meetings, 2), numbers, meetings)
+        for plan, numbers, meetings in (("everything", 11_000_000, 42.0), ("head only", 5_130, 1.0))
+    ]
+    found = fit(alone, pairs, 2)
+    assert found.meeting == pytest.approx(made.meeting)
+    assert found.number == pytest.approx(made.number)
+    for plan, costs in made.work.items():
+        assert found.work[plan] == pytest.approx(costs)
+    four = found.step("head only", 4, 0, 0, 2)
+    assert four == pytest.approx(2 * (0.001 + 0.0005 * BATCH / 4))
+
+
+def test_more_bytes_and_more_devices_wait_longer() -> None:
+    shares = [gpus(20_000, 0.005, 8), gpus(45_000_000, 0.005, 8), gpus(45_000_000, 0.005, 64)]
+    assert shares == sorted(shares, reverse=True)
+    assert gpus(45_000_000, 0.005, 1) == 1.0
+    assert len(predicted({"head only": 20_532})) == 3
