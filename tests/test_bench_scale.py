@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.scale import BATCH, Costs, Seen, fit, gpus, predicted
+from tests.support import ROOT
 
 
 def test_costs_that_steps_were_made_of_are_found_again() -> None:
@@ -27,4 +28,9 @@ def test_more_bytes_and_more_devices_wait_longer() -> None:
     shares = [gpus(20_000, 0.005, 8), gpus(45_000_000, 0.005, 8), gpus(45_000_000, 0.005, 64)]
     assert shares == sorted(shares, reverse=True)
     assert gpus(45_000_000, 0.005, 1) == 1.0
-    assert len(predicted({"head only": 20_532})) == 3
+
+
+def test_what_is_told_of_gpus_is_what_follows() -> None:
+    """From the bytes of resnet18 with ten classes."""
+    told = (ROOT / "docs" / "scale.md").read_text()
+    assert "\n".join(predicted({"train everything": 44_726_580, "last stage": 33_595_444, "head only": 20_532})) in told
