@@ -22,6 +22,7 @@ from core.ranks.signs import Sign
 from core.ranks.talk import Talk, TalkError
 from core.records.forks import Fork
 from core.worker import together
+from core.worker.assembly import check
 from core.worker.meeting import ALIVE_SECONDS, ANSWER_SECONDS, interface_of
 from core.worker.rank import Share
 
@@ -43,7 +44,7 @@ def join(home: Home, talk: Talk, run_id: str, host: str, changes: Mapping[str, s
         OSError: its ranks could not be begun.
     """
     try:
-        leader = _Leader(talk, run_id, changes)
+        leader = _Leader(home, talk, run_id, changes)
         say(f"joined {run_id} of {leader.name}")
         go = leader.wait(say)
     except (TalkError, LookupError, TypeError) as error:
@@ -87,7 +88,7 @@ class _Leader:
         TalkError: the other one is gone.
     """
 
-    def __init__(self, talk: Talk, run_id: str, changes: Mapping[str, str]) -> None:
+    def __init__(self, home: Home, talk: Talk, run_id: str, changes: Mapping[str, str]) -> None:
         self._talk = talk
         offer = talk.hear(ANSWER_SECONDS)
         self.name = str(offer["leader"])[:100]
@@ -96,7 +97,7 @@ class _Leader:
         try:
             self.config = RunConfig.from_json(offer["config"])
             given = likeness.told(self.config)
-            self.config = self.config.replace(**changes)
+            self.config = check(self.config.replace(**changes), home)
             self.places = devices.places(self.config)
         except ConfigError as error:
             problem = str(error) if given else ""  # settings that cannot be read here are of other code, which is compared first

@@ -54,7 +54,7 @@ def own_address() -> str:
     """The address of this machine by which others reach it: that of the way to the rest of the world. Nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))
+            probe.connect(("198.51.100.1", 9))
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"

@@ -108,7 +108,7 @@ def test_the_signs_of_other_machines_are_written_beside_the_own(met: Meeting, tm
     talks[1].close()
 
 
-@pytest.mark.parametrize(("where", "said"), [("127.0.0.1:{port}", "in use by another program"), ("192.0.2.7:0", "no address of this machine")])
+@pytest.mark.parametrize(("where", "said"), [("127.0.0.1:{port}", "in use by another program"), ("198.51.100.7:0", "no address of this machine")])
 def test_a_place_where_nobody_can_wait(tmp_path: Path, met: Meeting, where: str, said: str) -> None:
     port = met._state.address.split(":")[1]
     with pytest.raises(ConfigError, match=said) as caught:
