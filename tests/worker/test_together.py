@@ -336,7 +336,7 @@ def test_ranks_end_with_the_process_that_watches_over_them(place: Place) -> None
 
 # On several machines: two homes of one machine, over 127.0.0.1
 
-TWO = CONFIG.replace(nodes=2, rendezvous="127.0.0.1", threads=1)
+TWO = CONFIG.replace(nodes=2, rendezvous="127.0.0.1", threads=1, silence_seconds=PATIENT)
 
 
 @pytest.fixture(scope="module")
@@ -371,7 +371,7 @@ def joins(there: Path, machines: Machines, log: Path) -> subprocess.Popen[bytes]
 
 def begun(place: Place, there: Path, log: Path, **changes: object) -> tuple[str, subprocess.Popen[bytes]]:
     """A run on two machines that trains, and the process that joined it."""
-    run_id = place.supervisor.start(TWO.replace(epochs=500, timeline="", silence_seconds=10, **changes))
+    run_id = place.supervisor.start(TWO.replace(epochs=500, timeline="", **changes))
     process = joins(there, waits(place, run_id), log)
     place.trains(run_id)
     return run_id, process
@@ -389,7 +389,7 @@ def test_two_machines_do_to_the_bit_what_two_devices_of_one_do(place: Place, sha
     process = joins(there, machines, tmp_path / "log")
     run = place.ended(run_id)
     assert run.status is RunStatus.FINISHED, run.error
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=120) == 0
     said = (tmp_path / "log").read_text()
     assert "machine 2 of 2, with rank 1 of 2" in said
     assert said.endswith(f"thaw: {run_id} is over\n")
@@ -420,7 +420,7 @@ def test_a_rank_that_dies_on_another_machine_is_named(place: Place, there: Path,
     assert run.error is not None
     assert run.error.startswith("Rank 1 of 2 on ")
     assert "is gone without a word" in run.error
-    assert process.wait(timeout=60) == 1
+    assert process.wait(timeout=120) == 1
     assert "Rank 1 of 2 on " in (tmp_path / "log").read_text()
 
 
@@ -428,7 +428,7 @@ def test_who_joined_ends_with_the_machine_that_leads(place: Place, there: Path, 
     run_id, process = begun(place, there, tmp_path / "log")
     ranks = [row.pid for row in signs.read(there / "logs" / f"joined-{run_id}") if row.pid]
     os.kill(place.store.columns(run_id)["pid"], signal.SIGKILL)
-    assert process.wait(timeout=60) == 1
+    assert process.wait(timeout=120) == 1
     assert "The machine that leads the run" in (tmp_path / "log").read_text()
     wait_until(lambda: not any(lives(pid) for pid in ranks), what="the end of its ranks")
     assert place.ended(run_id).status is RunStatus.LOST
