@@ -170,7 +170,7 @@ def _run_all(home: str, plan: str, ranks: int, pictures: int) -> Seen:
 
 def _do(pipe: Any, home: str, plan: str, rank: int, ranks: int, pictures: int, port: int, folder: str) -> None:
     with closing(pipe):
-        config = WORK.replace(freeze=plan, batch_size=pictures, threads=ranks)  # a thread for each process
+        config = WORK.replace(freeze=plan, batch_size=pictures, threads=min(ranks, cores()))  # a thread for each process
         if ranks == 1:
             assembly = assemble(config, Home.from_environment(home))
             torch.set_num_threads(1)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from bench import scale
+from bench.ranks import PLANS
 from bench.scale import BATCH, Costs, Seen, fit, gpus, predicted
 from tests.support import ROOT
 
@@ -22,6 +26,27 @@ def test_costs_that_steps_were_made_of_are_found_again() -> None:
         assert found.work[plan] == pytest.approx(costs)
     four = found.step("head only", 4, 0, 0, 2)
     assert four == pytest.approx(2 * (0.001 + 0.0005 * BATCH / 4))
+
+
+def test_a_machine_that_is_as_the_model_says_is_told_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All lines that are printed, from steps that were made up."""
+    numbers = dict(zip(PLANS, (11_181_645, 8_398_861, 5_133), strict=True))
+    made = Costs(dict.fromkeys(PLANS, (0.01, 0.002)), 20e-6, 1e-9)
+
+    def step(home: str, plan: str, ranks: int, pictures: int) -> Seen:
+        if ranks == 1:
+            return Seen(plan, 1, 0.01 + 0.002 * pictures, 0, 0.0)
+        meetings = 1.0 if plan == "head only" else 42.0
+        return Seen(plan, ranks, made.step(plan, ranks, numbers[plan], meetings, 2), numbers[plan], meetings)
+
+    monkeypatch.setattr(scale, "_run_all", step)
+    monkeypatch.setattr(scale, "cores", lambda: 2)
+    lines = list(scale.measure(tmp_path, 1))
+    assert lines[0] == "Fitted on 1 and 2 processes, 2 cores: a meeting 20 us, a number 1.00 ns."
+    checked = [line for line in lines if line.startswith(tuple(f"| {plan} | 4 " for plan in PLANS))]
+    assert len(checked) == 3
+    assert all(line.endswith("0% |") for line in checked)
+    assert lines[-3:] == predicted({plan: 4 * count for plan, count in numbers.items()})[-3:]
 
 
 def test_more_bytes_and_more_devices_wait_longer() -> None:

@@ -369,9 +369,9 @@ def joins(there: Path, machines: Machines, log: Path) -> subprocess.Popen[bytes]
         )
 
 
-def begun(place: Place, there: Path, log: Path, **changes: object) -> tuple[str, subprocess.Popen[bytes]]:
+def begun(place: Place, there: Path, log: Path) -> tuple[str, subprocess.Popen[bytes]]:
     """A run on two machines that trains, and the process that joined it."""
-    run_id = place.supervisor.start(TWO.replace(epochs=500, timeline="", **changes))
+    run_id = place.supervisor.start(TWO.replace(epochs=500, timeline=""))
     process = joins(there, waits(place, run_id), log)
     place.trains(run_id)
     return run_id, process
