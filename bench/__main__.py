@@ -41,6 +41,7 @@ from bench import (
     ranks,
     reports,
     runs,
+    scale,
     screens,
     start,
     sweeps,
@@ -74,6 +75,7 @@ BENCHES: dict[str, Bench] = {
     "runs": ("A table of 500 runs, and 20 long ones over each other", runs.measure),
     "sweeps": ("Sixteen heads, and which layers to unfreeze, against the bare loop", sweeps.measure),
     "ranks": ("Two devices that share a step", ranks.measure),
+    "scale": ("How a step goes with the number of processes", scale.measure),
     "screens": ("Where the charts of a run's page stand", screens.measure),
 }
 

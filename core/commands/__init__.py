@@ -43,6 +43,7 @@ COMMANDS = {
     "notions": ("notions", "list what a course on fine-tuning names, or explain one of it: a sentence, the code, where it is seen"),
     "modes": ("modes", "try requires_grad=False, eval(), no_grad() and inference_mode() on a model: gradients, statistics, dropout, memory"),
     "resume": ("resume", "let a paused run go on; continue one that was stopped, interrupted, lost or failed; train a finished one on"),
+    "join": ("join", "share a run that another machine leads: its page there says the line; this machine's ranks end with the run"),
     "fork": ("fork", "branch off from a step of a run with another freeze plan, learning rate, optimizer or data, in the same batch order"),
     "queue": ("queue", "list the runs that wait for a place, the next one first, and order them"),
     "work": ("queue", "begin waiting runs as places become free, without a server; Ctrl-C ends it, runs go on"),

@@ -14,8 +14,9 @@ from core.commands import Parsers, label, queue, settings
 from core.commands.progress import percent
 from core.comparing.rows import Row, Wanted, row_of
 from core.machine.home import Home
+from core.ranks import joining
 from core.records import forks, telling
-from core.records.events import Reuse
+from core.records.events import Reuse, RunStatus
 from core.records.labels import written
 from core.records.speed import Tuning
 from core.store import Run, RunStore, UnreadableRun, recovery
@@ -109,6 +110,7 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
                     "config": run.config.model_dump(),
                     "error": run.error,
                     "continued": store.continued(run_id),
+                    "join": _lines(home, run),
                     "branches": [{"run_id": branch, "step": step} for branch, step in store.branches(run_id)],
                     **found,
                 }
@@ -133,6 +135,8 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
         print(note)
     for line in store.continued(run_id):
         print(line)
+    if run.status is RunStatus.PREPARING and (machines := joining.read(home.run_folder(run_id))):
+        print(*machines.told, sep="\n")
     if run.waits:
         print(f"It {queue.why_waiting(supervisor, run_id)}.")
     for row in store.epochs_after(run_id):
@@ -153,6 +157,12 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     if run.error:
         print(run.error)
     return 0
+
+
+def _lines(home: Home, run: Run) -> list[str]:
+    """What to type on the machines that the run waits for."""
+    machines = joining.read(home.run_folder(run.id)) if run.status is RunStatus.PREPARING else None
+    return list(machines.lines) if machines else []
 
 
 def _branch(run: Run) -> str:

@@ -12,6 +12,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from core.machine.home import Home
+from core.ranks import joining
 from core.records.telling import duration
 from core.store import RunStore, StoreError
 from core.store.run_folder import read_notice
@@ -31,6 +32,7 @@ def progress_bar(home: Home, run_id: str) -> Iterator[None]:
             shown: tuple[str, int] | None = None
             last = False
             said = ""
+            told: tuple[str, ...] = ()
             while not last:
                 # A terminal shows a moving bar; a log file would only grow.
                 last = done.wait(0.25 if sys.stderr.isatty() else 5.0)
@@ -43,6 +45,10 @@ def progress_bar(home: Home, run_id: str) -> Iterator[None]:
                     said = _say(bar, str(notice or error.args[0]), said)
                     continue
                 said = _say(bar, str(notice), said) if notice else ""
+                machines = joining.read(home.run_folder(run_id))
+                if machines and machines.told != told:
+                    told = machines.told
+                    bar.write("\n".join(f"thaw: {line}" for line in told), file=sys.stderr)
                 what = run.activity or (f"epoch {run.epoch} of {run.config.epochs}" if run.epoch else str(run.status))
                 if (what, run.step) == shown and not last:
                     continue

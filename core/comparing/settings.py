@@ -11,6 +11,8 @@ SEED = "seed"
 ABOUT_THE_MACHINE = (
     "device",
     "devices",
+    "nodes",
+    "rendezvous",
     "restarts",
     "silence_seconds",
     "threads",

@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 MOST = 1024
 """Devices of a run at most."""
 
+MOST_MACHINES = 64
+"""Machines of a run at most."""
+
 ALONE: Mapping[str, Any] = {"speed": "exact", "compile_model": False, "fault": "none", "forgetting": False}
 """Fields that are for runs on one device, and the value that they have on several."""
+
+AT_HOME: Mapping[str, Any] = {"restarts": 0}
+"""Fields that are for runs on one machine, and the value that they have on several."""
 
 
 def canonical(value: Any) -> str:
@@ -42,6 +48,27 @@ def canonical(value: Any) -> str:
     if len(numbers) == 1:
         raise ValueError(f"names a single GPU; leave devices at 1 and set device to cuda:{int(numbers[0])}")
     return ", ".join(str(int(each)) for each in numbers)
+
+
+def meeting(value: Any) -> str | None:
+    """`rendezvous` in its one spelling, `HOST:PORT`, port 0 where any free one will do; None: nothing was said.
+
+    Raises:
+        ValueError: it is no such place; the text says what is wanted.
+    """
+    if value is None or (isinstance(value, str) and value.strip().lower() in ("", "none")):
+        return None
+    match = re.fullmatch(r"([\w.-]{1,150})(?::(\d{1,6}))?", value.strip(), re.ASCII) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("must be an address of this machine and a port, such as 192.168.1.5:29500, or empty")
+    if int(match[2] or 0) > 65535:
+        raise ValueError("has a port above 65535; use one from 1024 to 65535, such as 29500")
+    return f"{match[1]}:{int(match[2] or 0)}"
+
+
+def shared(config: RunConfig) -> bool:
+    """Whether several devices share the run, on one machine or on several."""
+    return config.devices != "1" or config.nodes > 1
 
 
 def number(devices: str, there: int) -> int:
@@ -96,15 +123,18 @@ def check_shared(config: RunConfig) -> None:
     Raises:
         ConfigError: on the field that does not go together with `devices`.
     """
-    if config.devices == "1":
+    if config.nodes == 1 and config.rendezvous is not None:
+        raise ConfigError("rendezvous", f"{config.rendezvous!r} is for runs on several machines; leave it empty, or set nodes to 2")
+    if not shared(config):
         return
-    for field, usual in ALONE.items():
+    for field, usual in {**ALONE, **(AT_HOME if config.nodes > 1 else {})}.items():
         value = getattr(config, field)
         if value != usual:
             shown, wanted = (json.dumps(each) if isinstance(each, bool) else repr(each) for each in (value, usual))
-            raise ConfigError(field, f"{shown} is for runs on one device; set it to {wanted}, or devices to 1")
+            where, counts = ("machine", "nodes") if field in AT_HOME else ("device", "devices" if config.nodes == 1 else "devices and nodes")
+            raise ConfigError(field, f"{shown} is for runs on one {where}; set it to {wanted}, or {counts} to 1")
     if config.devices != "all":
-        check_batch(number(config.devices, 1), config.batch_size)
+        check_batch(config.nodes * number(config.devices, 1), config.batch_size)
 
 
 def _counted(wanted: int, there: int, what: str, of: str) -> int:

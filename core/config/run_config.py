@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from core.config.devices import canonical, check_shared
+from core.config.devices import MOST_MACHINES, canonical, check_shared, meeting
 from core.config.errors import ConfigError as ConfigError  # what a config raises is imported from here
 from core.config.limits import LONGEST_NAME, LONGEST_PATH, LONGEST_TEXT, MOST_PARTS, TooMuch, check_size, quoted, read_json
 from core.config.plans import FreezePlan, Multipliers, Timeline
@@ -45,6 +45,8 @@ EXAMPLES: Mapping[str, str] = {
     "epochs": "5",
     "device": "auto",
     "devices": "1",
+    "nodes": "1",
+    "rendezvous": "none",
     "restarts": "1",
     "silence_seconds": "25",
     "precision": "float32",
@@ -163,6 +165,12 @@ class RunConfig(BaseModel):
     epochs: int = Field(5, ge=1, le=100_000, description="Times that the whole training set is seen")
     device: str = Field("auto", min_length=1, description="auto, cpu, cuda:0, cuda:1, ..., mps")
     devices: str = Field("1", description="Devices that share each step: how many, all, or GPUs such as 0, 2; on the processor, processes")
+    nodes: int = Field(
+        1, ge=1, le=MOST_MACHINES, description="Machines that share each step, each with as many devices; the run says how the others join it"
+    )
+    rendezvous: str | None = Field(
+        None, description="Where other machines find this one: host:port; empty: an address of this machine, and a free port"
+    )
     restarts: int = Field(
         0, ge=0, le=100, description="How often a run on several devices goes on by itself from its last checkpoint after a failure"
     )
@@ -244,7 +252,7 @@ class RunConfig(BaseModel):
     @field_validator(
         "image_size", "learning_rate", "momentum", "weight_decay", "batch_size", "epochs", "seed", "validation_share", "early_stopping",
         "head_dropout", "head_hidden", "watch_every", "accumulate", "clip_norm", "threads", "feature_cache_gigabytes", "fixed_views", "watch_budget",
-        "checkpoint_minutes", "restarts", "silence_seconds",
+        "checkpoint_minutes", "nodes", "restarts", "silence_seconds",
         mode="before",
     )  # fmt: skip
     @classmethod
@@ -255,6 +263,7 @@ class RunConfig(BaseModel):
         return value
 
     _devices = field_validator("devices", mode="before")(canonical)
+    _rendezvous = field_validator("rendezvous", mode="before")(meeting)
 
     @field_validator("old_task", mode="before")
     @classmethod

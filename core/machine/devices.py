@@ -45,9 +45,12 @@ def places(config: RunConfig) -> tuple[str, ...]:
     """The device of each process of a run: one, or as many as its `devices` says.
 
     Raises:
-        ConfigError: on `device` or `devices`, they are not on this machine.
+        ConfigError: on `device` or `devices`, they are not on this machine; on `nodes`, machines cannot share a run on such devices.
     """
-    return on_devices.places(config.devices, str(resolve(config.device)), cores(), torch.cuda.device_count())
+    device = resolve(config.device)
+    if config.nodes > 1 and device.type not in ("cpu", "cuda"):
+        raise ConfigError("nodes", f"{config.nodes} machines cannot share a run on {device.type}; set device to cpu, or nodes to 1")
+    return on_devices.places(config.devices, str(device), cores(), torch.cuda.device_count())
 
 
 def machine() -> Machine:

@@ -49,14 +49,22 @@ class Collectives(Protocol):
 
 
 class Wired:
-    """Collectives of `torch.distributed`: gloo between processors, NCCL between GPUs."""
+    """Collectives of `torch.distributed`: gloo between processors, NCCL between GPUs.
 
-    def __init__(self, rank: int, ranks: int, store: Store, device: torch.device) -> None:
+    Args:
+        interface: of the network over which they talk; empty: that to which the machine's name leads. None: all ranks are on one machine, and
+            talk over its loopback, whatever its name leads to.
+    """
+
+    def __init__(self, rank: int, ranks: int, store: Store, device: torch.device, interface: str | None = None) -> None:
         self._ranks = ranks
         self._device = device
         self.given = self.summed = torch.empty(0)
-        if sys.platform in ("linux", "darwin"):  # ranks of one machine talk over its loopback, whatever its name resolves to
+        if interface is None and sys.platform in ("linux", "darwin"):
             os.environ["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
+        elif interface:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)  # a person may know better
+            os.environ.setdefault("NCCL_SOCKET_IFNAME", interface)
         backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
         dist.init_process_group(backend, store=store, rank=rank, world_size=ranks, timeout=timedelta(seconds=LONGEST_WAIT))
 

@@ -40,11 +40,16 @@ class Group:
         store: where the ranks find each other.
         signs: of life, of this rank.
         device: of this rank.
+        machines: on how many machines the ranks are, each of which has as many.
+        interface: of the network between machines; empty: as the machine is called.
     """
 
-    def __init__(self, rank: int, ranks: int, store: Store, signs: Signs, device: torch.device) -> None:
+    def __init__(self, rank: int, ranks: int, store: Store, signs: Signs, device: torch.device, machines: int = 1, interface: str = "") -> None:
         self.rank = rank
         self.ranks = ranks
+        self.machines = machines
+        self.ranks_here = ranks // machines
+        self.machine = rank // self.ranks_here
         self.device = device
         self.signs = signs
         self.wants_to_meet: Callable[[], bool] = lambda: False
@@ -54,7 +59,7 @@ class Group:
         self._summed: list[Tensor] = []
         self._learning: list[nn.Parameter] = []
         with self.together():
-            self._collectives = _collectives(rank, ranks, store, signs, device)
+            self._collectives = _collectives(rank, ranks, store, signs, device) if machines == 1 else Wired(rank, ranks, store, device, interface)
 
     def together(self) -> _Together:
         """Around a collective: the time waited is kept, and what goes wrong is `Parted`."""
@@ -155,6 +160,16 @@ class Group:
         """What the first rank tells."""
         with self.together():
             return json.loads(self._collectives.hear())
+
+    def hand_out(self, content: bytes) -> None:
+        """From the first rank to the others, which `take`."""
+        with self.together():
+            self._collectives.tell(content)
+
+    def take(self) -> bytes:
+        """What the first rank hands out."""
+        with self.together():
+            return self._collectives.hear()
 
     def gather_words(self, words: Any) -> list[Any]:
         """What each rank says, in their order: something that JSON can say."""

@@ -90,6 +90,19 @@ def _sign(rank: int, row: dict[str, float]) -> Sign:
     return Sign(rank=rank, alive=row["alive"], step_seconds=row["step_seconds"], waiting_seconds=row["waiting_seconds"], phase=phase, **whole)
 
 
+def numbers(row: Sign) -> list[float]:
+    """A rank's row as it was read, in the order of `COLUMNS`, to be sent to another machine."""
+    values = {**vars(row), "phase": PHASES.index(row.phase) if row.phase in PHASES else 0}
+    return [float(values[name]) for name in COLUMNS]
+
+
+def put(folder: Path, first: int, rows: Sequence[Sequence[float]]) -> None:
+    """Write down what ranks of another machine, from `first` on, said of themselves. Raises OSError."""
+    with (folder / NAME).open("r+b") as file:
+        file.seek(first * 8 * len(COLUMNS))
+        file.write(np.asarray(rows, np.float64).tobytes())
+
+
 def slowest(rows: Sequence[Sign]) -> str:
     """Whom the others wait for, in a sentence; empty where nobody waits for long, or nobody has trained yet."""
     if len(rows) < 2 or not all(row.step_seconds > 0 for row in rows):

@@ -16,6 +16,8 @@ _FREE = (
     "threads",
     "device",
     "devices",
+    "nodes",
+    "rendezvous",
     "restarts",
     "silence_seconds",
     "watch_budget",

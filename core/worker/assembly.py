@@ -75,7 +75,7 @@ def check(config: RunConfig, home: Home) -> RunConfig:
     """
     config = catalog.check(config)
     check_compiling(config, devices.resolve(config.device).type)
-    if (ranks := len(devices.places(config))) > 1:
+    if (ranks := config.nodes * len(devices.places(config))) > 1:
         check_batch(ranks, config.batch_size)
     classes = len(catalog.class_names(config.dataset, home.data))
     description = anatomy.describe(config.model, classes, config.image_size, head_options(config))
@@ -104,8 +104,7 @@ def assemble(
     config = check(config, home)
     device = group.device if group else devices.resolve(config.device)
     progress("reading the data", None)
-    images = breaking.break_data(data.prepare(config, home, progress, listed=True), config)
-    images = with_doubles_as_asked(images, config, home.cache, progress)
+    images = images_of(config, home, progress)
 
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -122,7 +121,7 @@ def assemble(
     if config.speed == "automatic":
         found = (goes_on and goes_on.tuning) or tuning.choose(config, home, model, layers, images.train, device, progress)
         config = applied(config, found.way)
-    use_threads(max(1, (config.threads or THREADS) // (group.ranks if group else 1)))
+    use_threads(max(1, (config.threads or THREADS) // (group.ranks_here if group else 1)))
     model = model.to(memory_format=FORMATS[config.memory_format])
     if config.im2col_gradients:
         im2col.use(model)
@@ -131,11 +130,17 @@ def assemble(
     trainer = trainer_of(config, home, model, layers, images, device, class_weights, group)
     breaking.break_training(trainer, config)
     weighed = [class_weights_in_words(images.classes, class_weights)] if class_weights else []
-    shared = [telling.shared(trainer.model, config.batch_size, group.ranks, device.type)] if group else []
+    shared = [telling.shared(trainer.model, config.batch_size, group.ranks, device.type, group.machines)] if group else []
     plan = _plan(config, trainer, layers, images, (*images.notes, *read, *weighed, *shared))
     if may_be_chosen(asked, device) and group is None:
         trainer.partition.threads = Threads(trainer, plan.total_steps, say=log)
     return Assembly(trainer, plan, _facts(config, trainer, images, layers, at_random), images, found)
+
+
+def images_of(config: RunConfig, home: Home, progress: Progress = lambda text, share: None) -> data.Data:
+    """The pictures of a run, as its config asks for them; raises as `assemble`."""
+    images = breaking.break_data(data.prepare(config, home, progress, listed=True), config)
+    return with_doubles_as_asked(images, config, home.cache, progress)
 
 
 def trainer_of(

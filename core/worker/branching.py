@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 from core.config import ConfigError
 from core.records.forks import Fork, told
@@ -15,7 +16,19 @@ from core.worker.resuming import Loaded
 from core.worker.training_on import changed_lengths
 
 
-def beginning(run: Run, loaded: Loaded) -> Fork | None:
+class Begins(Protocol):
+    """A run, as far as its beginning goes."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def fork(self) -> Fork | None:
+        """Where it branched off; None: it began by itself."""
+
+
+def beginning(run: Begins, loaded: Loaded) -> Fork | None:
     """Where the run branched off, if the checkpoint is its parent's still; None for a run that goes on from one of its own."""
     return run.fork if run.fork is not None and loaded.run.get("run") != run.id else None
 

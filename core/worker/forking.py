@@ -50,6 +50,7 @@ _REASONS: Mapping[str, str] = {
     "schedule_options": "it goes on from where the parent's stands; a learning_rate of your own scales it from there on",
     "device": "other devices compute other bits",
     "devices": "another number of devices sums in another order, and so computes other bits",
+    "nodes": "another number of devices sums in another order, and so computes other bits",
     "fault": "what is broken on purpose is broken from the first step on",
 }
 _CYCLING = ("OneCycleLR", "CyclicLR")

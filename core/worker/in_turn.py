@@ -13,6 +13,7 @@ from collections.abc import Callable
 import psutil
 
 from core.config import ConfigError, RunConfig
+from core.config.devices import shared
 from core.machine.hardware import device_of
 from core.machine.home import Home
 from core.machine.settings import Settings, read_settings
@@ -27,7 +28,7 @@ from core.worker.worker import Worker
 
 def may_share(config: RunConfig) -> bool:
     """Whether another run may follow in the process of one with this config."""
-    return not config.compile_model and config.speed == "exact" and config.devices == "1"
+    return not config.compile_model and config.speed == "exact" and not shared(config)
 
 
 def next_run(home: Home, ended: str) -> str | None:

@@ -7,6 +7,7 @@ that most steps need no words, each sum of a step carries along whether the firs
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from core.store.resume_files import resume_points
 from core.training.audit import Audit
 from core.training.over_ranks import RankTrainer
 from core.training.trainer import ChangeReport, Score, Trainer
+from core.worker import across
 from core.worker.assembly import Assembly, GoesOn, assemble
 from core.worker.recorder import Recorder
 from core.worker.worker import COMMAND_SECONDS, Stopped, Worker
@@ -48,11 +50,13 @@ class LeadingWorker(Worker):
 
     Args:
         again: why the group was begun again after a failure, in a sentence; empty: it was not.
+        names: of the machines, where there are several.
     """
 
-    def __init__(self, home: Home, store: RunStore, run_id: str, group: Group, again: str = "") -> None:
+    def __init__(self, home: Home, store: RunStore, run_id: str, group: Group, again: str = "", names: Sequence[str] = ()) -> None:
         super().__init__(home, store, run_id)
         self.group = group
+        self._names = names
         self._again = again
         self._changes: list[str] = []
         self._compared: Compared | None = None
@@ -86,13 +90,26 @@ class LeadingWorker(Worker):
         return super()._request()
 
     def _assemble(self, goes_on: GoesOn | None) -> Assembly:
-        return assemble(self.config, self.home, self._preparing, goes_on, self.group)
+        assembly = assemble(self.config, self.home, self._preparing, goes_on, self.group)
+        if self.group.machines > 1:
+            across.same_pictures(self.group, assembly.images, self._names, self._meanwhile)
+        return assembly
+
+    def _meanwhile(self, text: str, share: float | None) -> None:
+        self._preparing(text, share)
+        time.sleep(COMMAND_SECONDS)
 
     def _train(self, trainer: Trainer, recorder: Recorder, audit: Audit) -> tuple[RunStatus, Score | None]:
         points = resume_points(self.folder)
         self.group.say(READY, str(points[0].step) if trainer.step and points else "")
         try:
-            self._compare(trainer)
+            if self.group.machines > 1:
+                if trainer.step and points:
+                    across.hand_out(self.group, self.folder, points[0])
+                across.refuse_other_weights(self.group, compared := compare(self.group, trainer.model, trainer.step), self._names)
+                self._compared = compared
+            else:
+                self._compare(trainer)
             super()._redo(trainer, recorder, audit)
             self._tell(trainer)
             return super()._train(trainer, recorder, audit)

@@ -16,6 +16,7 @@ import sys
 import psutil
 
 from core.config import ConfigError
+from core.config.devices import shared
 from core.machine import devices
 from core.machine.children import can_fork
 from core.machine.home import Home
@@ -46,7 +47,7 @@ def work(home: Home, run_id: str, forks: bool = False) -> RunStatus:
     # Before the worker is made: it empties files that another process may be writing.
     if not _may_begin(store, run_id, me):
         return store.run(run_id).status
-    if len(places := _places(store, run_id)) > 1:
+    if len(places := _places(store, run_id)) > 1 or store.run(run_id).config.nodes > 1:
         from core.worker import together  # torch's agent is for runs that need it
 
         store.set_process(run_id, me.pid, me.create_time())
@@ -66,7 +67,7 @@ def work(home: Home, run_id: str, forks: bool = False) -> RunStatus:
 def _places(store: RunStore, run_id: str) -> tuple[str, ...]:
     """The devices that the run asks for. Raises ConfigError where they are not on this machine; the store has it too."""
     config = store.run(run_id).config
-    if config.devices == "1":
+    if not shared(config):
         return ("",)
     try:
         return devices.places(config)

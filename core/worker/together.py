@@ -5,7 +5,9 @@ for each device and begins all of them again where one fails, as often as the ru
 the agent does not see, a process that hangs or was stopped, a thread here does: a rank without a sign of life for `silence_seconds` is
 ended, and is a failure like any other from then on. The first rank to be gone in an attempt is the one that is named.
 
-All of it listens on 127.0.0.1 alone: the store that the ranks find each other by is made on a socket of ours, since torch's own listens everywhere.
+On one machine all of it listens on 127.0.0.1 alone: the store that the ranks find each other by is made on a socket of ours, since torch's own
+listens everywhere. Where several machines share the run, each has an agent and a watcher; those of the first one wait for the others (`meeting`,
+`joined`), and whoever notices that a rank or a machine is gone tells the rest.
 """
 
 from __future__ import annotations
@@ -13,31 +15,34 @@ from __future__ import annotations
 import os
 import platform
 import signal
-import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
-from torch._C._distributed_c10d import Store, TCPStore
+from torch._C._distributed_c10d import Store
 from torch.distributed.elastic.agent.server.api import WorkerSpec
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.rendezvous.c10d_rendezvous_backend import C10dRendezvousBackend
 from torch.distributed.elastic.rendezvous.dynamic_rendezvous import DynamicRendezvousHandler
 
-from core.config import RunConfig
+from core.config import ConfigError, RunConfig
 from core.machine.home import Home
 from core.machine.living import last_lines, lives
 from core.ranks import notes, signs
 from core.ranks.group import PARTED_STATUS
 from core.ranks.signs import Sign
-from core.records.events import RunStatus
+from core.records.events import CommandKind, RunStatus
 from core.store import RunStore
 from core.store.patience import PatientStore
 from core.worker import rank
+from core.worker.meeting import Meeting, interface_of, store_at
+from core.worker.rank import Share
 
 LOOK_SECONDS = 0.1
 """How often the signs of life are looked at; the agent looks more seldom, so that who was first to be gone is seen here."""
@@ -51,86 +56,164 @@ CLOSE_SECONDS = 5
 LOG_LINES = 20
 
 
+class Elsewhere(Protocol):
+    """The other machines of a run."""
+
+    def look(self, rows: Sequence[Sign]) -> str:
+        """Exchange signs of life with them. What is wrong with one of them, in words; empty: nothing is."""
+
+    def tell(self, problem: str) -> None:
+        """Say what is wrong with a rank of this machine."""
+
+
 def share(home: Home, store: RunStore, run_id: str, places: tuple[str, ...], forks: bool) -> RunStatus:
-    """Have run `run_id` done by a process for each of `places`, and say how it ended.
+    """Have run `run_id` done by a process for each of `places`, here and on as many machines as it says, and say how it ended.
 
     Args:
         forks: this process has computed nothing with torch yet, so that ranks can be forked from it instead of importing torch anew.
 
     Raises:
         OSError: the ranks could not be started.
+        ConfigError: on `rendezvous`, other machines cannot be waited for there; the store has it too.
     """
-    config = store.run(run_id).config
-    folder = home.run_folder(run_id)
+    run = store.run(run_id)
+    config, folder = run.config, home.run_folder(run_id)
     patient = PatientStore(store, run_id, folder)
-    watcher = _Watcher(folder, len(places), config)
-    signs.make(folder, len(places))
+    task = Share(str(home.path), run_id, str(folder), "127.0.0.1", 0, places, config.nodes * len(places), machines=config.nodes)
     notes.forget(folder)
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = int(listening.getsockname()[1])
-    meeting = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False, multi_tenant=True, master_listen_fd=listening.detach())
-    before = {number: signal.signal(number, watcher.forward) for number in (signal.SIGTERM, signal.SIGINT)}
+    others: Meeting | None = None
+    if config.nodes > 1:
+        try:
+            others = Meeting(folder, run_id, config, places, run.fork)
+        except ConfigError as error:
+            patient.end(run_id, RunStatus.FAILED, error=str(error))
+            raise
+    watcher = Watcher(folder, task.ranks, config, task.own, others)
+    how = "its process was ended"
+    try:
+        with watcher.hears_signals():
+            if others is not None and (ended := _wait(others, patient, run_id, watcher)) is not None:
+                patient.end(run_id, ended)
+            else:
+                signs.make(folder, task.ranks)
+                problem = have_done(task, watcher, config.restarts, forks, others)
+                if store.run(run_id).status.active:
+                    patient.end(run_id, RunStatus.FAILED, error=problem or "The processes of this run have ended without a word.")
+        ended_as = store.run(run_id)
+        how = ": ".join([str(ended_as.status), *(ended_as.error or "").splitlines()[:1]])
+    finally:
+        if others is not None:
+            others.close(how)
+    return store.run(run_id).status
+
+
+def _wait(others: Meeting, store: PatientStore, run_id: str, watcher: Watcher) -> RunStatus | None:
+    """Until all machines are here. How the run has ended, if somebody wanted that before."""
+    said = ""
+    while waits := others.waits:
+        if waits != said:
+            said = waits
+            store.set_status(run_id, RunStatus.PREPARING, waits)
+        others.greet()
+        if number := watcher.asked():
+            return RunStatus.INTERRUPTED if number == signal.SIGTERM else RunStatus.STOPPED
+        for command in store.commands(run_id, waiting=True):
+            stops = command.kind is CommandKind.STOP
+            store.acknowledge(command, 0, None if stops else "the run waits for other machines; try again once it trains")
+            if stops:
+                return RunStatus.STOPPED
+        time.sleep(LOOK_SECONDS)
+    store.set_status(run_id, RunStatus.PREPARING, "starting")
+    return None
+
+
+def have_done(task: Share, watcher: Watcher, restarts: int, forks: bool, others: Meeting | None = None) -> str:
+    """Have this machine's ranks do their `task`, and watch over them. What went wrong, in words; empty: nothing did.
+
+    Where this machine leads the run, `others` are sent off with its ranks; one that joins has a task that says where ranks meet.
+    """
     changed = {"TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGHUP", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     os.environ.update(changed)
-    problem = ""
     watcher.start()
     try:
+        meeting = store_at("127.0.0.1")
+        if others is not None:
+            ranks_meet = others.begin()
+            task = replace(task, host=ranks_meet.host, port=ranks_meet.port, names=others.names, interface=interface_of(others.host))
+        elif not task.port:
+            task = replace(task, port=meeting.port)
         agent = LocalElasticAgent(
-            _spec(config, run_id, meeting, (str(home.path), run_id, port, places, os.getpid())),
+            _spec(restarts, meeting, replace(task, parent=os.getpid())),
             DefaultLogsSpecs(),
-            start_method="fork" if forks else "spawn",
+            start_method="fork" if forks and set(task.places) == {"cpu"} else "spawn",  # what has asked for GPUs cannot be forked
             shutdown_timeout=CLOSE_SECONDS,
         )
         result = agent.run()
-        if result.is_failed():
-            problem = watcher.told(result.failures)
+        return watcher.told(result.failures) if result.is_failed() else ""
     except Exception as error:  # noqa: BLE001  the agent has no error of its own
-        problem = f"The processes of this run could not be started or watched: {type(error).__name__}: {error}"
+        return f"The processes of this run could not be started or watched: {type(error).__name__}: {error}"
     finally:
         watcher.stop()
         for name in changed:
             os.environ.pop(name, None)
-        for number, old in before.items():
-            signal.signal(number, old)
-    if store.run(run_id).status.active:
-        patient.end(run_id, RunStatus.FAILED, error=problem or "The processes of this run have ended without a word.")
-    return store.run(run_id).status
 
 
-def _spec(config: RunConfig, run_id: str, meeting: Store, arguments: tuple[Any, ...]) -> WorkerSpec:
-    """What the agent is to run, and where agents of one run would find each other."""
+def _spec(restarts: int, meeting: Store, task: Share) -> WorkerSpec:
+    """What the agent is to run, and where it finds itself: each machine has an agent of its own."""
     handler = DynamicRendezvousHandler.from_backend(
-        run_id, meeting, C10dRendezvousBackend(meeting, run_id), min_nodes=1, max_nodes=1, local_addr="127.0.0.1"
+        task.run_id, meeting, C10dRendezvousBackend(meeting, task.run_id), min_nodes=1, max_nodes=1, local_addr="127.0.0.1"
     )
     return WorkerSpec(
         role="rank",
-        local_world_size=len(arguments[3]),
+        local_world_size=len(task.places),
         entrypoint=rank.main,
-        args=arguments,
+        args=(task,),
         rdzv_handler=handler,
-        max_restarts=config.restarts,
+        max_restarts=restarts,
         monitor_interval=AGENT_SECONDS,
         local_addr="127.0.0.1",
     )
 
 
-class _Watcher(threading.Thread):
-    """Looks at the signs of life, ends who gives none, and keeps who was the first to be gone in each attempt."""
+class Watcher(threading.Thread):
+    """Looks at the signs of life, ends who gives none, and keeps who was the first to be gone in each attempt.
 
-    def __init__(self, folder: Path, ranks: int, config: RunConfig) -> None:
+    Args:
+        ranks: of the run, on all machines.
+        own: those of this machine; None: all of them.
+        others: the other machines; None: there are none.
+    """
+
+    def __init__(self, folder: Path, ranks: int, config: RunConfig, own: range | None = None, others: Elsewhere | None = None) -> None:
         super().__init__(name="watch over ranks", daemon=True)
         self._folder = folder
         self._ranks = ranks
+        self._own = range(ranks) if own is None else own
+        self._others = others
         self._silence = config.silence_seconds
         self._notes: dict[int, str] = {}
         self._restarts = config.restarts
         self._over = threading.Event()
         self._asked: list[int] = []
         self._began = time.monotonic()
+        self._lost_at: float | None = None
 
-    def forward(self, number: int, frame: object = None) -> None:
-        """A signal to this process is one to the first rank, which stops or checkpoints in good order. Fit for a signal handler."""
+    @contextmanager
+    def hears_signals(self) -> Iterator[None]:
+        """Signals to this process are for the first rank, which stops or checkpoints in good order; on a machine that joined, for it to leave."""
+        before = {number: signal.signal(number, self._forward) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, old in before.items():
+                signal.signal(number, old)
+
+    def _forward(self, number: int, frame: object = None) -> None:
         self._asked.append(number)
+
+    def asked(self) -> int:
+        """The signal that came; 0: none did."""
+        return self._asked[0] if self._asked else 0
 
     def stop(self) -> None:
         """All is over."""
@@ -140,23 +223,52 @@ class _Watcher(threading.Thread):
 
     def run(self) -> None:
         """Look until all is over."""
+        self._began = time.monotonic()
         while not self._over.wait(LOOK_SECONDS):
             rows = signs.read(self._folder)
             for row in rows:
-                if problem := self._problem(row):
+                if row.rank in self._own and (problem := self._problem(row)):
                     self._keep(row, problem)
-            if self._asked and rows and rows[0].pid and rows[0].phase == "training":
+            if self._others is not None and (lost := self._others.look(rows)):
+                self._lost(lost, rows)
+            if self._asked and self._own.start:
+                self._leave(rows)
+            elif self._asked and rows and rows[0].pid and rows[0].phase == "training":
                 with suppress(OSError):
                     os.kill(rows[0].pid, self._asked.pop(0))
 
     def told(self, failures: dict[int, Any]) -> str:
-        """What the run's error says, after the agent has given up. `failures`: torch's `ProcessFailure` by rank."""
+        """What the run's error says, after the agent has given up. `failures`: torch's `ProcessFailure` by rank of this machine."""
+        parted = {number for number, each in failures.items() if each.exitcode == PARTED_STATUS}
+        if self._others is not None and len(parted) == len(failures):
+            end = time.monotonic() + min(self._silence, CLOSE_SECONDS)
+            while not self._notes and time.monotonic() < end:  # the machine of whoever is gone says so in a moment
+                time.sleep(LOOK_SECONDS)
         if self._notes:
             return self._notes[max(self._notes)]
-        parted = {number for number, each in failures.items() if each.exitcode == PARTED_STATUS}
         number, failure = next(iter([pair for pair in failures.items() if pair[0] not in parted] or failures.items()))
         how = f"was ended by signal {-failure.exitcode}" if failure.exitcode < 0 else f"ended with status {failure.exitcode}"
-        return self._sentence(number, how, signs.read(self._folder))
+        return self._sentence(self._own.start + number, how, signs.read(self._folder))
+
+    def _lost(self, problem: str, rows: Sequence[Sign]) -> None:
+        """Another machine, or a rank of it, is gone: those of this one notice that themselves, or are ended after a while."""
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            self._notes.setdefault(0, problem)
+        elif time.monotonic() - self._lost_at > CLOSE_SECONDS:
+            self._end(rows)
+
+    def _leave(self, rows: Sequence[Sign]) -> None:
+        if self._others is not None and 0 not in self._notes:
+            self._notes[0] = "This machine was asked to leave the run (Ctrl-C, or its process was ended)."
+            self._others.tell("has left: somebody ended it there")
+        self._end(rows)
+
+    def _end(self, rows: Sequence[Sign]) -> None:
+        for row in rows:
+            if row.rank in self._own and row.pid:
+                with suppress(OSError):
+                    os.kill(row.pid, signal.SIGKILL)
 
     def _problem(self, row: Sign) -> str:
         """What is wrong with a rank; empty: nothing, or it was told before."""
@@ -187,7 +299,9 @@ class _Watcher(threading.Thread):
         return "did not begin in time"
 
     def _keep(self, row: Sign, how: str) -> None:
-        self._notes[row.attempt] = self._sentence(row.rank, how, signs.read(self._folder))
+        self._notes.setdefault(row.attempt, sentence := self._sentence(row.rank, how, signs.read(self._folder)))
+        if self._others is not None:
+            self._others.tell(sentence)
         self._began = time.monotonic()
         notes.keep(self._folder, self._restarts, self._notes)
 

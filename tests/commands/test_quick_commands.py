@@ -47,6 +47,7 @@ LINES: dict[str, list[list[str]]] = {
     "work": [],
     "resume": [["nothing"]],
     "find-rate": [["--model", "resnet81"], ["--from", "nothing"], ["--steps", "1"]],
+    "join": [["nothing"], ["RUN@127.0.0.1:1", "--token", "0"]],
     "fork": [["RUN", "--step", "1"], ["nothing", "--step", "1", "--set", "model=resnet34"]],
     "label": [["RUN", "--name", "a name"], ["RUN"]],
     "disk": [[], ["--json"], ["--free", "epochs"]],

@@ -38,6 +38,7 @@ DEFAULTS = {
     "memory_format": "contiguous", "frozen_randomness": True, "feature_cache_gigabytes": 8.0, "watch_budget": 0.02,
     "checkpoint_minutes": 5.0,
     "devices": "1",
+    "nodes": 1,
     "restarts": 0,
     "silence_seconds": 25.0,
 }  # fmt: skip

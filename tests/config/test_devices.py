@@ -49,6 +49,37 @@ def test_what_is_for_one_device_is_refused_on_several(changes: dict[str, Any], f
     assert said in raised.value.message
 
 
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"nodes": 0}, "nodes", "1 or more"),
+        ({"nodes": 65}, "nodes", "64 or less"),
+        ({"nodes": True}, "nodes", "must be a number"),
+        ({"nodes": 3, "batch_size": 32}, "batch_size", "cut into 3 equal parts"),
+        ({"nodes": 2, "devices": 2, "batch_size": 3}, "batch_size", "number of devices (4)"),
+        ({"nodes": 2, "speed": "automatic"}, "speed", "set it to 'exact', or devices and nodes to 1"),
+        ({"nodes": 2, "restarts": 1}, "restarts", "1 is for runs on one machine; set it to 0, or nodes to 1"),
+        ({"rendezvous": "10.0.0.5:29500"}, "rendezvous", "leave it empty, or set nodes to 2"),
+        ({"nodes": 2, "rendezvous": "10.0.0.5:99999"}, "rendezvous", "use one from 1024 to 65535"),
+        ({"nodes": 2, "rendezvous": "<b>:1"}, "rendezvous", "such as 192.168.1.5:29500"),
+        ({"nodes": 2, "rendezvous": "[::1]:1"}, "rendezvous", "such as 192.168.1.5:29500"),
+        ({"nodes": 2, "rendezvous": 29500}, "rendezvous", "such as 192.168.1.5:29500"),
+    ],
+)
+def test_what_several_machines_cannot_do_is_refused(changes: dict[str, Any], field: str, said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        RunConfig(**changes)
+    assert raised.value.field == field
+    assert said in raised.value.message
+
+
+@pytest.mark.parametrize(("given", "spelt"), [("", None), (" ", None), (None, None), (" host ", "host:0"), ("10.0.0.5:29500", "10.0.0.5:29500")])
+def test_where_machines_meet_has_one_spelling(given: Any, spelt: str | None) -> None:
+    config = RunConfig(nodes=2, rendezvous=given)
+    assert config.rendezvous == spelt
+    assert RunConfig.from_json(config.to_json()) == config
+
+
 def test_places_on_a_machine() -> None:
     assert places("1", "cuda:3", 2, 4) == ("cuda:3",)
     assert places("all", "cpu", 2, 0) == ("cpu", "cpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
-from core.ranks import signs
+from core.ranks import joining, signs
+from core.ranks.joining import Machines
 from core.records.events import EpochRow, Layer, RunPlan, RunResult, RunStatus, StepRow
 from core.records.findings import Diagnosis, Finding, Remedy
 from core.records.summaries import Summarizer
@@ -203,6 +205,26 @@ def test_each_device_of_a_shared_run_is_seen(shared_services: Services) -> None:
     assert any("2 devices share this run" in text.value and "21 kB a step" in text.value for text in app.markdown)
 
 
+def test_a_run_that_waits_for_machines_says_what_to_type_on_them(shared_services: Services) -> None:
+    """Until all are there; from then on each rank is seen with its machine."""
+    run_id = shared_services.store.create_run(RunConfig(**{**SMALL, "nodes": 2}), this_process())
+    shared_services.store.set_status(run_id, RunStatus.PREPARING, "waiting for 1 more machine")
+    folder = shared_services.home.run_folder(run_id)
+    waits = Machines(run_id, "10.0.0.5:29500", ("secret",), ("*one*",), missing=1, refused="*two* has other torch")
+    joining.keep(folder, waits)
+    app = open_page("train.py", run=run_id)
+    assert [each.value for each in app.code][:1] == list(waits.lines)
+    assert at(order(app), "Waiting for 1 more machine") < at(order(app), CHARTS)
+    assert any(each.value == r"\*two\* has other torch." for each in app.warning)
+    joining.keep(folder, replace(waits, tokens=(), missing=0, names=("*one*", "two"), refused=""))
+    signs.make(folder, 2)
+    app = open_page("train.py", run=run_id)
+    assert "secret" not in shown(app)
+    table = next(frame.value for frame in app.dataframe if "Rank" in frame.value)
+    assert table["Machine"].tolist() == ["*one*", "two"]
+    assert any("2 devices on 2 machines share this run" in text.value for text in app.markdown)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -211,6 +233,8 @@ def test_each_device_of_a_shared_run_is_seen(shared_services: Services) -> None:
         ({"devices": "2", "device": "cpu", "batch_size": "33"}, "33 cannot be cut into 2 equal parts"),
         ({"devices": "512", "device": "cpu"}, "32 is smaller than the number of devices (512)"),
         ({"devices": "<b>two</b>"}, "Must be a number of devices"),
+        ({"nodes": "2", "device": "cpu"}, "2 devices on 2 machines x 16 pictures = 32 pictures in one step"),
+        ({"nodes": "2", "device": "cpu", "restarts": "1"}, "1 is for runs on one machine; set it to 0, or nodes to 1"),
     ],
 )
 def test_the_form_says_how_a_batch_is_cut(shared_services: Services, given: dict[str, str], said: str) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -14,9 +18,11 @@ import pytest
 import torch
 
 from core.config import RunConfig
-from core.machine.home import Home
+from core.machine.home import Home, child_environment
 from core.machine.living import lives
-from core.ranks import signs
+from core.ranks import joining, signs
+from core.ranks.joining import Machines
+from core.ranks.talk import Refused, ask_in
 from core.records.events import Command, CommandKind, EpochRow, RunStatus
 from core.store import Run, RunStore, membership
 from core.store.resume_files import resume_points
@@ -26,7 +32,7 @@ from core.sweeps.vary import parse_all
 from core.worker import together
 from core.worker.supervisor import Supervisor
 from core.worker.worker import Worker
-from tests.support import end_processes_of, nursery, wait_until
+from tests.support import ROOT, end_processes_of, nursery, wait_until
 from tests.sweeps.sweep_cases import finished
 
 CONFIG = RunConfig(
@@ -261,7 +267,7 @@ def test_who_ends_with_the_others_while_it_is_looked_at_is_not_the_first_to_be_g
         return False
 
     monkeypatch.setattr(together, "lives", gone)
-    assert together._Watcher(tmp_path, 2, CONFIG)._problem(row) == ""
+    assert together.Watcher(tmp_path, 2, CONFIG)._problem(row) == ""
 
 
 def test_a_rank_that_is_killed_at_once_is_named(place: Place) -> None:
@@ -325,4 +331,104 @@ def test_ranks_end_with_the_process_that_watches_over_them(place: Place) -> None
     pids = [row.pid for row in signs.read(place.home.run_folder(run_id))]
     os.kill(place.store.columns(run_id)["pid"], signal.SIGKILL)
     wait_until(lambda: not any(lives(pid) for pid in pids), timeout=20, what="the end of the ranks")
+    assert place.ended(run_id).status is RunStatus.LOST
+
+
+# On several machines: two homes of one machine, over 127.0.0.1
+
+TWO = CONFIG.replace(nodes=2, rendezvous="127.0.0.1", threads=1, silence_seconds=PATIENT)
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of the other machine."""
+    path = tmp_path_factory.mktemp("joins")
+    yield path
+    end_processes_of(path)
+
+
+def waits(place: Place, run_id: str) -> Machines:
+    """What a run says that waits for another machine."""
+    folder = place.home.run_folder(run_id)
+
+    def asked() -> Machines | None:
+        place.supervisor.look_after()
+        found = joining.read(folder)
+        return found if found and found.tokens else None
+
+    return cast(Machines, wait_until(asked, timeout=120, what="the line that joins"))
+
+
+def joins(there: Path, machines: Machines, log: Path) -> subprocess.Popen[bytes]:
+    """Type the line on the other machine."""
+    line = machines.lines[0].split()
+    assert line[0] == "python"
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, *line[1:], "--home", str(there)], cwd=ROOT, env=child_environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        )
+
+
+def begun(place: Place, there: Path, log: Path) -> tuple[str, subprocess.Popen[bytes]]:
+    """A run on two machines that trains, and the process that joined it."""
+    run_id = place.supervisor.start(TWO.replace(epochs=500, timeline=""))
+    process = joins(there, waits(place, run_id), log)
+    place.trains(run_id)
+    return run_id, process
+
+
+def test_two_machines_do_to_the_bit_what_two_devices_of_one_do(place: Place, shared: Run, there: Path, tmp_path: Path) -> None:
+    """The sum of two numbers has one order. That two devices do what one does, within a tolerance, stands above."""
+    run_id = place.supervisor.start(TWO)
+    machines = waits(place, run_id)
+    token = machines.tokens[0]
+    wait_until(lambda: place.store.run(run_id).activity == "waiting for 1 more machine", what="what the run says it does")
+    with pytest.raises(Refused, match="is not one of this run"):
+        ask_in("127.0.0.1", int(machines.address.split(":")[1]), run_id, "0" * 32)
+    wait_until(lambda: "wrong token" in cast(Machines, joining.read(place.home.run_folder(run_id))).refused, what="who was refused")
+    process = joins(there, machines, tmp_path / "log")
+    run = place.ended(run_id)
+    assert run.status is RunStatus.FINISHED, run.error
+    assert process.wait(timeout=120) == 0
+    said = (tmp_path / "log").read_text()
+    assert "machine 2 of 2, with rank 1 of 2" in said
+    assert said.endswith(f"thaw: {run_id} is over\n")
+    for name, expected in place.weights(shared.id).items():
+        assert torch.equal(place.weights(run_id)[name], expected), name
+    audit = place.store.audit(run_id)
+    assert audit is not None
+    assert audit.across == f"{len(place.weights(run_id))} tensors equal on 2 ranks at step 36"
+    rows = signs.read(place.home.run_folder(run_id))
+    assert [(row.phase, row.step, row.bytes == rows[0].bytes) for row in rows] == [("ended", 36, True)] * 2
+    kept = joining.read(place.home.run_folder(run_id))
+    assert kept is not None
+    assert (kept.tokens, len(kept.names)) == ((), 2)
+    files = [path for path in place.home.path.rglob("*") if path.is_file() and not path.name.startswith("thaw.db")]  # SQLite's own: read by it alone
+    assert [path for path in files if token.encode() in path.read_bytes()] == []
+    with closing(sqlite3.connect(place.home.database)) as database:
+        assert not any(token in line for line in database.iterdump())
+    assert sorted(path.name for path in (there / "runs").iterdir()) == []
+
+
+def test_a_rank_that_dies_on_another_machine_is_named(place: Place, there: Path, tmp_path: Path) -> None:
+    """The run ends in words, with its log, and so does whoever joined."""
+    run_id, process = begun(place, there, tmp_path / "log")
+    folder = there / "logs" / f"joined-{run_id}"
+    os.kill(signs.read(folder)[1].pid, signal.SIGKILL)
+    run = place.ended(run_id)
+    assert run.status is RunStatus.FAILED
+    assert run.error is not None
+    assert run.error.startswith("Rank 1 of 2 on ")
+    assert "is gone without a word" in run.error
+    assert process.wait(timeout=120) == 1
+    assert "Rank 1 of 2 on " in (tmp_path / "log").read_text()
+
+
+def test_who_joined_ends_with_the_machine_that_leads(place: Place, there: Path, tmp_path: Path) -> None:
+    run_id, process = begun(place, there, tmp_path / "log")
+    ranks = [row.pid for row in signs.read(there / "logs" / f"joined-{run_id}") if row.pid]
+    os.kill(place.store.columns(run_id)["pid"], signal.SIGKILL)
+    assert process.wait(timeout=120) == 1
+    assert "The machine that leads the run" in (tmp_path / "log").read_text()
+    wait_until(lambda: not any(lives(pid) for pid in ranks), what="the end of its ranks")
     assert place.ended(run_id).status is RunStatus.LOST

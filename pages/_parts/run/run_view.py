@@ -10,6 +10,7 @@ import streamlit as st
 from core.catalog.optimizers import FIRST_STEP_ONLY
 from core.code import Phase, about, about_run, loading_code, phases, pytorch_code, recorded, repeated
 from core.config import ConfigError, RunConfig
+from core.config.devices import shared as shared_by_several
 from core.config.plans import Change
 from core.data import own
 from core.helpers.helper import LabError
@@ -60,6 +61,8 @@ def show(shared: Services, run: Run) -> None:
     with st.container():
         if not active and _went_wrong(run):
             _what_went_wrong(shared, run)
+    if run.config.nodes > 1 and run.status is RunStatus.PREPARING:
+        alone(ranks_view.ask_machines, shared, run, every=ranks_view.TICK)
     with st.container(key="run_doctor" if findings_view.anything(shared, run) else "run_no_doctor"):
         alone(findings_view.show, shared, run, every=findings_view.TICK if active else None)
     with st.container(key="run_stage"):
@@ -96,7 +99,7 @@ def _below(shared: Services, run: Run) -> None:
         branch_view.show(shared, run)
     alone(export_view.show, shared, run)
     alone(audit_view.show, shared, run, every=audit_view.TICK if active else None)
-    if run.config.devices != "1":
+    if shared_by_several(run.config):
         alone(ranks_view.show, shared, run, every=ranks_view.TICK if active else None)
     alone(reuse_view.show, shared, run, every=reuse_view.TICK if active else None)
     alone(profile_view.show, shared, run, every=profile_view.TICK if active else None)

@@ -17,8 +17,13 @@ ABOUT = (
     "of the batch, and gradients are those of the whole batch, so the run is the same as on one device but for rounding."
 )
 
-AGAIN = {"restarts", "silence_seconds"}
-"""The fields that are about failures."""
+ABOUT_MACHINES = (
+    "Each machine brings as many devices as this one. The run waits until all are there; its page says the line to type on each of the others, which "
+    "need the same commit of Thaw, the same pictures and weights, and a network of people who trust each other."
+)
+
+AGAIN = {"nodes", "rendezvous", "restarts", "silence_seconds"}
+"""The fields that are about several machines and about failures."""
 
 
 def ask_devices(fields: Fields, place: DeltaGenerator) -> None:
@@ -26,6 +31,18 @@ def ask_devices(fields: Fields, place: DeltaGenerator) -> None:
     with fields.field(place, "devices"):
         st.text_input(words.field("devices"), key=key("devices"), help=ABOUT, **fields.kept("devices"))
         fields.say("devices", words.plain(shared()))
+
+
+def ask_machines(fields: Fields) -> None:
+    """On how many machines, and where they meet."""
+    left, right = st.columns(2)
+    with fields.field(left, "nodes"):
+        st.number_input(words.field("nodes"), step=1.0, format="%g", key=key("nodes"), help=ABOUT_MACHINES, **fields.kept("nodes"))
+        fields.say("nodes", words.plain(shared()) if draft.values()["nodes"] != 1 else "machines that share each step")
+    with fields.field(right, "rendezvous"):
+        label = words.field("rendezvous")
+        st.text_input(label, key=key("rendezvous"), placeholder="an address of this machine, a free port", **fields.kept("rendezvous"))
+        fields.say("rendezvous", "where the other machines find this one: an address of it and a port, such as 192.168.1.5:29500")
 
 
 def ask_failures(fields: Fields) -> None:
@@ -42,14 +59,16 @@ def ask_failures(fields: Fields) -> None:
 def shared() -> str:
     """How a batch is cut, by what the form says now."""
     batch_size, accumulate, device = draft.number("batch_size", 0), draft.number("accumulate", 1), device_of(str(draft.values()["device"]))
+    machines = draft.number("nodes", 1)
+    machines = machines if isinstance(machines, int) and 1 <= machines <= on_devices.MOST_MACHINES else 1
     try:
         devices = on_devices.canonical(draft.values()["devices"])
-        if devices == "1":
+        if devices == "1" and machines == 1:
             more = f", up to {cores()} processes can share them" if device == "cpu" and cores() > 1 else ""
             return f"one device takes whole batches{more}"
         if devices == "all" and device != "cpu":
-            return "all GPUs of this machine share each batch"
-        ranks = len(on_devices.places(devices, device, cores(), 0)) if device == "cpu" else on_devices.number(devices, 1)
+            return "all GPUs of this machine share each batch" if machines == 1 else f"all GPUs of {machines} machines share each batch"
+        ranks = machines * (len(on_devices.places(devices, device, cores(), 0)) if device == "cpu" else on_devices.number(devices, 1))
         if not isinstance(batch_size, int) or batch_size < 1:
             return f"{ranks} devices share each batch"
         on_devices.check_batch(ranks, batch_size)
@@ -57,4 +76,5 @@ def shared() -> str:
         return error.message if isinstance(error, ConfigError) else str(error)
     times = accumulate if isinstance(accumulate, int) and accumulate > 1 else 1
     said = f" x {times:,}" if times > 1 else ""
-    return f"{ranks} devices x {batch_size // ranks:,} pictures{said} = {batch_size * times:,} pictures in one step"
+    where = f" on {machines} machines" if machines > 1 else ""
+    return f"{ranks} devices{where} x {batch_size // ranks:,} pictures{said} = {batch_size * times:,} pictures in one step"

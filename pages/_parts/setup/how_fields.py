@@ -136,6 +136,7 @@ def more_settings(fields: Fields) -> None:
             label = f"{words.field('checkpoint_minutes')} (min)"
             st.number_input(label, step=1.0, format="%g", key=key("checkpoint_minutes"), **fields.kept("checkpoint_minutes"))
             fields.say("checkpoint_minutes", "at most between two checkpoints, from which a run goes on that was interrupted; one at epoch ends too")
+        devices_fields.ask_machines(fields)
         devices_fields.ask_failures(fields)
         _forgetting(fields)
         with fields.field(st.container(), "fault"):

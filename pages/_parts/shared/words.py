@@ -74,6 +74,8 @@ _LABELS: Mapping[str, str] = {
     "feature_cache_gigabytes": "Room for features",
     "watch_budget": "Watching budget",
     "checkpoint_minutes": "Minutes between checkpoints",
+    "nodes": "Machines",
+    "rendezvous": "Where machines meet",
     "restarts": "Restarts after a failure",
     "silence_seconds": "Longest silence",
     "forgetting": "Measure forgetting",

@@ -1,0 +1,182 @@
+"""The machine that waits for others: who is let in, what is heard of them. No ranks; runs on two machines are in `test_together`."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+from torch._C._distributed_c10d import HashStore
+
+from core.config import ConfigError, RunConfig
+from core.ranks import joining, likeness, signs
+from core.ranks.digests import Compared
+from core.ranks.group import Group
+from core.ranks.joining import Machines
+from core.ranks.memory import may_be_shared
+from core.ranks.signs import Signs
+from core.ranks.talk import Refused, Talk, ask_in
+from core.store.checkpoint import checkpoint_path
+from core.store.resume_files import resume_path, resume_points
+from core.worker import across, meeting, together
+from core.worker.meeting import Meeting
+from tests.support import wait_until
+
+TWO = RunConfig(nodes=2, rendezvous="127.0.0.1")
+
+
+@pytest.fixture
+def met(tmp_path: Path) -> Iterator[Meeting]:
+    """A machine that waits for two others."""
+    made = Meeting(tmp_path, "run", TWO.replace(nodes=3, batch_size=66), ("cpu",), None)
+    yield made
+    made.close("finished")
+
+
+def comes(met: Meeting, token: str, **other: str) -> tuple[Talk, dict[str, Any]]:
+    """Somebody comes with a token, and what it is told."""
+    state = met._state
+    talk = ask_in("127.0.0.1", int(state.address.split(":")[1]), "run", token)
+    offer = talk.hear(10)
+    like = {**likeness.mine(likeness.told(RunConfig.from_json(offer["config"])), ("cpu",)), **other}
+    talk.say({"name": "two", "like": like, "problem": ""})
+    return talk, talk.hear(10)
+
+
+def goes(talk: Talk) -> dict[str, int]:
+    """What a machine is to do, once all are here."""
+    while "go" not in (words := talk.hear(10)):
+        pass
+    found: dict[str, int] = words["go"]
+    return found
+
+
+def state(tmp_path: Path) -> Machines:
+    """What a person is told."""
+    return cast(Machines, joining.read(tmp_path))
+
+
+def test_a_token_is_good_for_one_machine_that_is_like_this_one(met: Meeting, tmp_path: Path) -> None:
+    """One with other code is named, and may come again; a second use is refused; who leaves makes room for another, with another token."""
+    first, second = state(tmp_path).tokens
+    for name in ("code", "torch"):
+        talk, answer = comes(met, first, **{name: "other"})
+        assert "two has other" in answer["refused"]
+        talk.close()
+        assert f"two has other {'code of Thaw' if name == 'code' else name}: other there" in state(tmp_path).refused
+        assert first in state(tmp_path).tokens
+    talk, answer = comes(met, first)
+    assert answer == {"welcome": True}
+    assert state(tmp_path).tokens == (second,)
+    assert met.waits == "waiting for 1 more machine"
+    with pytest.raises(Refused, match="was used already"):
+        comes(met, first)
+    talk.close()
+    wait_until(lambda: met._guests[0].problem, what="it is noticed that it left")
+    met.greet()
+    assert met.waits == "waiting for 2 more machines"
+    assert len({*state(tmp_path).tokens, first, second}) == 3
+    assert "two has left again" in state(tmp_path).refused
+
+
+def test_the_signs_of_other_machines_are_written_beside_the_own(met: Meeting, tmp_path: Path) -> None:
+    """By this machine's clock; one whose connection ends is gone, with its ranks."""
+    talks = [comes(met, token)[0] for token in state(tmp_path).tokens]
+    wait_until(lambda: not met.waits, what="all are here")
+    met.begin()
+    go = [goes(talk) for talk in talks]
+    assert {(each["first"], each["ranks"], each["machine"]) for each in go} == {(1, 3, 1), (2, 3, 2)}
+    signs.make(tmp_path, 3)
+    number = go[0]["first"]
+    row = [1.0] * len(signs.COLUMNS)
+    row[meeting.ALIVE] = 990.0
+    talks[0].say({"rows": [row], "now": 1000.0})
+    wait_until(lambda: met.look(()) == "" and signs.read(tmp_path)[number].pid, what="its signs")
+    assert 10 <= time.time() - signs.read(tmp_path)[number].alive < 70
+    talks[1].say({"gone": "Rank 9 of 9 on two failed."})
+    talks[0].close()
+    found = wait_until(lambda: met.look(()), what="the trouble")
+    assert found == "Rank 9 of 9 on two failed." or found.startswith(f"Machine {number + 1} of 3 (two, rank {number}) is gone: the ")
+    talks[1].close()
+
+
+@pytest.mark.parametrize(("where", "said"), [("127.0.0.1:{port}", "in use by another program"), ("198.51.100.7:0", "no address of this machine")])
+def test_a_place_where_nobody_can_wait(tmp_path: Path, met: Meeting, where: str, said: str) -> None:
+    port = met._state.address.split(":")[1]
+    with pytest.raises(ConfigError, match=said) as caught:
+        Meeting(tmp_path / "other", "run", TWO.replace(rendezvous=where.format(port=port)), ("cpu",), None)
+    assert caught.value.field == "rendezvous"
+
+
+def test_a_machine_with_other_pictures_or_weights_is_named() -> None:
+    store = HashStore()
+    group = cast(Any, SimpleNamespace(machines=2, ranks_here=1, said=lambda key: store.check([key]), mark=lambda key: bytes(store.get(key)).decode()))
+    images = cast(Any, SimpleNamespace(pictures=lambda: (("train", "a", "a/1.png", "0"),)))
+    waited: list[str] = []
+
+    def meanwhile(text: str, share: float | None) -> None:
+        waited.append(text)
+        store.set(across.pictures_of(1), across.pictures_digest(images))
+
+    across.same_pictures(group, images, ("one", "two"), meanwhile)
+    assert waited == ["waiting for the pictures of machine 2 (two)"]
+    store.set(across.pictures_of(1), "other")
+    with pytest.raises(ConfigError, match=r"machine 2 \(two\) has other pictures than machine 1 \(one\)") as caught:
+        across.same_pictures(group, images, ("one", "two"), meanwhile)
+    assert caught.value.field == "dataset"
+    across.refuse_other_weights(group, Compared(0, 62, 2), ("one", "two"))
+    with pytest.raises(ConfigError, match=r"machine 2 \(two\) begins with other values than machine 1 \(one\) in fc.weight, of 62") as caught:
+        across.refuse_other_weights(group, Compared(0, 62, 2, ((1, "fc.weight"),)), ("one", "two"))
+    assert caught.value.field == "starting_weights"
+
+
+@pytest.mark.skipif(not may_be_shared(), reason="this machine's ranks talk over gloo, which has no threads for ranks")
+def test_who_joins_a_run_that_goes_on_is_given_its_checkpoint(tmp_path: Path) -> None:
+    """And the weights of before training, of which frozen layers are made; a rank of the machine that has the run takes part and writes nothing."""
+    here, there = tmp_path / "run", tmp_path / "joined"
+    files = {resume_path(here, 7): b"where it stood", checkpoint_path(here, 0, 0): b"before training"}
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    checkpoint_path(here, 1, 7).write_bytes(b"of no matter")
+    signs.make(tmp_path, 4)
+    store = HashStore()
+
+    def rank(number: int) -> None:
+        mine = Signs(tmp_path, number)
+        group = Group(number, 4, store, mine, torch.device("cpu"))
+        group.machines, group.ranks_here, group.machine = 2, 2, number // 2
+        across.hand_out(group, here, resume_points(here)[0]) if number == 0 else across.take_in(group, there if number > 1 else tmp_path / "none")
+        mine.close(signs.LEFT)
+
+    threads = [threading.Thread(target=rank, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {path.name: path.read_bytes() for path in (there / "checkpoints").iterdir()} == {path.name: content for path, content in files.items()}
+    assert not (tmp_path / "none").exists()
+
+
+def test_ranks_whose_other_machine_is_gone_end_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that stands in a sum over GPUs would wait for it without end; what is wrong is what the other machine's trouble was."""
+    monkeypatch.setattr(together, "CLOSE_SECONDS", 0.0)
+    signs.make(tmp_path, 2)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        row = [0.0] * len(signs.COLUMNS)
+        row[signs.COLUMNS.index("pid")], row[meeting.ALIVE] = process.pid, time.time() + 600
+        signs.put(tmp_path, 0, [row])
+        others = SimpleNamespace(look=lambda rows: "Machine 2 of 2 (two, rank 1) is gone.", tell=lambda problem: None)
+        watcher = together.Watcher(tmp_path, 2, TWO, range(1), cast(Any, others))
+        watcher.start()
+        assert process.wait(timeout=60) == -signal.SIGKILL
+        watcher.stop()
+    assert watcher.told({}) == "Machine 2 of 2 (two, rank 1) is gone."
