@@ -58,14 +58,9 @@ class Checks:
 
     def _other(self, way: Way, table: Table, batch: Batch, images: Images, kept: list[Tensor], proved: bool) -> list[Tensor] | None:
         size, few = len(batch), way.few_agree and self._few_will_do(way, table, len(batch), proved)
-        if few:
-            chosen = self._random.sample(range(size), min(CHECKED_PICTURES, size))
-            way.checked += len(chosen)
-            some = torch.cat([images(batch.some(slice(place, place + 1))) for place in chosen])
-            if table.agree(way.compute(some), [tensor[chosen] for tensor in kept]):
-                way.proved = True
-                table.sizes.add(len(chosen))
-                return None
+        if few and self._few_agree(way, table, batch, images, kept):
+            way.proved = True
+            return None
         # So few pictures may take another way through a kernel: what counts is the whole batch.
         began = time.perf_counter()
         again = way.compute(images(batch))
@@ -74,8 +69,19 @@ class Checks:
         way.checked += size
         if not table.agree(again, kept):
             return again
-        way.few_agree, way.proved = way.few_agree and not few, True
+        way.proved = True
+        way.few_agree = not few and (CHECKED_PICTURES in table.sizes or self._few_agree(way, table, batch, images, kept))
         return None
+
+    def _few_agree(self, way: Way, table: Table, batch: Batch, images: Images, kept: list[Tensor]) -> bool:
+        """Whether a few pictures by themselves give what was kept of them. If so the table notes it."""
+        chosen = self._random.sample(range(len(batch)), min(CHECKED_PICTURES, len(batch)))
+        way.checked += len(chosen)
+        some = torch.cat([images(batch.some(slice(place, place + 1))) for place in chosen])
+        if not table.agree(way.compute(some), [tensor[chosen] for tensor in kept]):
+            return False
+        table.sizes.add(len(chosen))
+        return True
 
     def _few_will_do(self, way: Way, table: Table, size: int, proved: bool) -> bool:
         """Whether a few pictures are known to give the bits of a whole batch: by this run, or by an earlier one until a whole batch is cheap."""

@@ -17,7 +17,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from core.machine.bits import digest
+from core.machine.bits import digest, seen
 from core.model.freezing import Freezing
 from core.records.events import AuditReport, AuditRow, GradientState, Verdict
 from core.training.trainer import StepReport
@@ -57,7 +57,7 @@ class Audit:
         }
         self._named = dict(self.model.named_parameters())
         self._tensors = {
-            name: Record(digest([parameter]), frozen_since=None if parameter.requires_grad else 0) for name, parameter in self._named.items()
+            name: Record(seen(parameter), frozen_since=None if parameter.requires_grad else 0) for name, parameter in self._named.items()
         }
         self._statistics: dict[str, Record] = {}
         self._modes: dict[str, bool] = {}
