@@ -34,6 +34,7 @@ _OTHERWISE = ("amsgrad", "maximize", "capturable", "differentiable", "fused")
 """Settings of torch's with which the operations are others."""
 
 _STATE = ("step", "exp_avg", "exp_avg_sq")
+_ONE = torch.ones(())
 
 
 class QuickAdam:
@@ -49,17 +50,27 @@ class QuickAdam:
         self._proved: tuple[int, ...] = ()
         self._left = FIRST
         self._random = random.Random(0)
+        # Numbers that all tensors are multiplied by, in tensors of their own: torch would make one of a number for each tensor anew.
+        self._shrink, self._keep, self._root, self._least = (torch.zeros(()) for _ in range(4))
 
     def step(self) -> bool:
         """Update all that has a gradient; False, with nothing done, where that is torch's to do. Call it without gradients."""
         if self.given_up:
             return False
-        learning = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        if not self._fits(learning):
-            return False
+        groups, state = self.optimizer.param_groups, self.optimizer.state
+        learning = [parameter for group in groups for parameter in group["params"]]
+        for parameter in learning:
+            if parameter.grad is None or not state.get(parameter):
+                return False
         which = tuple(map(id, learning))
         if which != self._proved:
+            if not self._fits(learning):
+                return False
             self._proved, self._left = which, FIRST
+        for group in groups:
+            for name in _OTHERWISE:
+                if group[name]:
+                    return False
         self.steps += 1
         if self._left or self._random.random() * EVERY < 1:
             self._left = max(0, self._left - 1)
@@ -69,14 +80,9 @@ class QuickAdam:
         return True
 
     def _fits(self, learning: list[Tensor]) -> bool:
-        """Whether all of these are updated, by operations that are written down below."""
-        state, numbers = self.optimizer.state, 0
-        for parameter in learning:
-            gradient = parameter.grad
-            if gradient is None or not state.get(parameter) or parameter.dtype is not torch.float32 or not parameter.is_cpu or gradient.is_sparse:
-                return False
-            numbers += parameter.numel()
-        return 0 < numbers <= MOST and not any(group[name] for group in self.optimizer.param_groups for name in _OTHERWISE)
+        """Whether these are few numbers of the usual kind, where the usual operations are."""
+        usual = all(each.dtype is torch.float32 and each.is_cpu and not (each.grad is None or each.grad.is_sparse) for each in learning)
+        return usual and 0 < sum(each.numel() for each in learning) <= MOST
 
     def _update(self) -> None:
         for group in self.optimizer.param_groups:
@@ -85,19 +91,24 @@ class QuickAdam:
             states = [self.optimizer.state[parameter] for parameter in parameters]
             counts, means, squares = ([state[name] for state in states] for name in _STATE)
             (keep_mean, keep_square), rate, decay = group["betas"], group["lr"], group["weight_decay"]
-            torch._foreach_add_(counts, 1)
+            torch._foreach_add_(counts, _ONE, alpha=1.0)
             if decay and group["decoupled_weight_decay"]:
-                torch._foreach_mul_(parameters, 1 - rate * decay)
+                torch._foreach_mul_(parameters, self._shrink.fill_(1 - rate * decay))
             elif decay:
                 gradients = list(torch._foreach_add(gradients, parameters, alpha=decay))
             torch._foreach_lerp_(means, gradients, 1 - keep_mean)
-            torch._foreach_mul_(squares, keep_square)
+            torch._foreach_mul_(squares, self._keep.fill_(keep_square))
             torch._foreach_addcmul_(squares, gradients, gradients, 1 - keep_square)
-            done = [count.item() for count in counts]
             roots = torch._foreach_sqrt(squares)
-            torch._foreach_div_(roots, [(1 - keep_square**count) ** 0.5 for count in done])
-            torch._foreach_add_(roots, group["eps"])
-            torch._foreach_addcdiv_(parameters, means, roots, [-(rate / (1 - keep_mean**count)) for count in done])
+            done = [count.item() for count in counts]
+            if done.count(done[0]) == len(done):
+                torch._foreach_div_(roots, self._root.fill_((1 - keep_square ** done[0]) ** 0.5))
+                torch._foreach_add_(roots, self._least.fill_(group["eps"]))
+                torch._foreach_addcdiv_(parameters, means, roots, -(rate / (1 - keep_mean ** done[0])))
+            else:  # some of them began to learn later
+                torch._foreach_div_(roots, [(1 - keep_square**count) ** 0.5 for count in done])
+                torch._foreach_add_(roots, group["eps"])
+                torch._foreach_addcdiv_(parameters, means, roots, [-(rate / (1 - keep_mean**count)) for count in done])
 
     def _both(self, learning: list[Tensor]) -> None:
         """Update by torch, and see whether that is what is done here."""
