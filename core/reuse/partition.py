@@ -267,6 +267,8 @@ class Partition:
         way.reason = f"computing the frozen layers takes {1e3 * computing:.2f} ms for {pictures} pictures, reading what was kept would take as long"
         self._tables = {key: other for key, other in self._tables.items() if other is not table}
         table.delete()
+        for other in self._ways.values():
+            other.all_there = other.all_there and other.table is not table
         way.table = None
         self.news = True
         return False
