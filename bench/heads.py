@@ -138,6 +138,7 @@ def thaw(asked: RunConfig, home: Home, tested: bool = True) -> Side:
     store.begin(run_id, assembly.plan)
     recorder, audit = Recorder(store, run_id, trainer, assembly.doctor()), Audit(trainer.freezing, trainer.optimizer)
     worker = Worker(home, store, run_id)
+    worker.weights.epochs.begin(trainer.model)  # as a worker does before the first step
     timer = Timer()
     worker._train(trainer, recorder, audit)
     recorder.flush()

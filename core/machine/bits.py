@@ -7,6 +7,10 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+_SEEN: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+"""Tensors whose digest was taken: how often they had been written to by then (torch counts that), where they lay, and the digest."""
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
@@ -15,6 +19,19 @@ def digest(tensors: Iterable[Tensor]) -> str:
     for tensor in tensors:
         total.update(_bits(tensor).cpu().numpy().data)
     return total.hexdigest()
+
+
+def seen(tensor: Tensor) -> str:
+    """`digest([tensor])`, taken now, and to be had from `unchanged` until the tensor is written to."""
+    found = digest([tensor])
+    _SEEN[tensor] = (tensor._version, tensor.data_ptr(), found)
+    return found
+
+
+def unchanged(tensor: Tensor) -> str | None:
+    """What `seen` last gave for this very tensor, if nothing was written to it since: a look at what torch counts, not at the numbers."""
+    version, place, found = _SEEN.get(tensor, (None, None, None))
+    return found if version == tensor._version and place == tensor.data_ptr() else None
 
 
 def same(left: Tensor, right: Tensor) -> bool:

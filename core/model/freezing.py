@@ -57,7 +57,7 @@ class Freezing:
 
     def train(self) -> None:
         """Put the model into train mode, excepted normalisation layers at rest and, without `randomness`, all modules of which nothing learns."""
-        self.model.train()
+        _set_mode(self.model, training=True)
         for norm in self.norms_at_rest().values():
             norm.eval()
         if not self.randomness:
@@ -71,7 +71,7 @@ class Freezing:
 
     def eval(self) -> None:
         """Put the whole model into eval mode."""
-        self.model.eval()
+        _set_mode(self.model, training=False)
 
     def norms_at_rest(self) -> dict[str, _NormBase]:
         """Normalisation layers of which no parameter learns, by path: their running statistics must not move either.
@@ -80,6 +80,16 @@ class Freezing:
         that is, if no parameter of its parent module learns.
         """
         return {path: norm for path, norm, own in self._norms if not any(parameter.requires_grad for parameter in own)}
+
+
+def _set_mode(model: nn.Module, training: bool) -> None:
+    """`model.train(training)`, at a tenth of its price: torch looks at each attribute that is set whether it is a parameter or a module."""
+    modules = list(model.modules())
+    if any(type(module).train is not nn.Module.train or "train" in vars(module) for module in modules):
+        model.train(training)
+        return
+    for module in modules:
+        vars(module)["training"] = training
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:

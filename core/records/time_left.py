@@ -20,7 +20,8 @@ class TimeLeft:
     def __init__(self) -> None:
         self.filling = False
         self.translated = False
-        self._steps: deque[float] = deque(maxlen=RECENT_STEPS)
+        self._steps: deque[float] = deque()
+        self._sum = 0.0  # of all of them
         self._first: float | None = None
         self._epochs = 0
         self._aside = 0.0
@@ -30,6 +31,7 @@ class TimeLeft:
     def anew(self) -> None:
         """Steps are others from here on."""
         self._steps.clear()
+        self._sum = 0.0
         self._first = None
         self._epochs = 0
 
@@ -39,8 +41,9 @@ class TimeLeft:
             self._first = seconds
             return
         self._steps.append(seconds)
-        while len(self._steps) > 1 and sum(self._steps) > RECENT_SECONDS:
-            self._steps.popleft()
+        self._sum += seconds
+        while len(self._steps) > RECENT_STEPS or (len(self._steps) > 1 and self._sum > RECENT_SECONDS):
+            self._sum -= self._steps.popleft()
 
     def aside(self, seconds: float) -> None:
         """So long was spent on something else than a step."""
@@ -60,4 +63,4 @@ class TimeLeft:
             return None
         if not self._steps:
             return None if self.translated else self._first
-        return sum(self._steps) / len(self._steps)
+        return max(self._sum, 0.0) / len(self._steps)

@@ -111,6 +111,7 @@ class Table:
         self._values = tuple(column.as_stored(block) for column, block in zip(columns, blocks, strict=True))
         self._file = file
         self._settled = (0, 0)
+        self._writes = 0
         self.sizes: set[int] = set() if file is None else file.sizes()
         """Sizes of batches that were seen to give the rows that full batches give."""
         self._settling: threading.Thread | None = None
@@ -141,6 +142,7 @@ class Table:
             else:
                 self._file.write(number, pictures, rows)
         self._filled[pictures] = True
+        self._writes += 1
 
     def read(self, pictures: Tensor) -> list[Tensor]:
         """A tensor [N, ...] for each column, on the CPU; the rows must be there."""
@@ -161,7 +163,7 @@ class Table:
         if self._settling is not None and (wait or not self._settling.is_alive()):
             self._settling.join()
             self._settling = None
-        count = int(self._filled.sum()), len(self.sizes)
+        count = self._writes, len(self.sizes)
         if self._file is not None and self._settling is None and count != self._settled:
             self._settled = count
             given = self._filled.numpy().copy(), frozenset(self.sizes)

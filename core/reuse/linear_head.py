@@ -31,12 +31,18 @@ EVERY = 100
 
 LOGITS = torch.float32
 
+# Each named with its overload: finding that out in each call takes as long as a fifth of the operation.
+_LOSS = torch.ops.aten.nll_loss_forward.default
+_OF_SHARES = torch.ops.aten.nll_loss_backward.default
+_OF_LOGITS = torch.ops.aten._log_softmax_backward_data.default
+
 
 @dataclass(frozen=True)
 class _Found:
     """The two parts of a suffix: what comes before its only layer that learns, and that layer, whose output is the suffix's."""
 
-    before: fx.GraphModule
+    before: fx.GraphModule | None
+    """None: nothing."""
     layer: nn.Linear
     parameters: tuple[nn.Parameter, ...]
 
@@ -94,22 +100,22 @@ class LinearHead:
             return None
         stages.done("static prefix")
         self.partition.threads.live("train", border, suffix)
-        loss, logits, gradients = self._computed(found, border, batch.labels, stages)
+        with torch.no_grad():
+            inputs = border[0] if found.before is None else found.before.forward(*border)
+            loss, logits, gradients = self._computed(found, inputs, batch.labels, stages)
         for parameter, gradient in zip(found.parameters, gradients, strict=True):
             parameter.grad = gradient
         return loss, logits
 
-    def _computed(self, found: _Found, border: list[Tensor], labels: Tensor, stages: Stages) -> _Given:
-        with torch.no_grad():
-            inputs = found.before.forward(*border)
+    def _computed(self, found: _Found, inputs: Tensor, labels: Tensor, stages: Stages) -> _Given:
         key = (len(labels), torch.get_num_threads())
-        if key not in self._rows:
+        rows = self._rows.get(key, -1)
+        if rows == -1:
             expected = self._by_autograd(found, inputs, labels)
-            self._rows[key] = self._tried(found, inputs, labels, expected)
-            if self._rows[key] is not None:
+            rows = self._rows[key] = self._tried(found, inputs, labels, expected)
+            if rows is not None:
                 self.steps, self.checked = self.steps + 1, self.checked + 1
             return expected
-        rows = self._rows[key]
         if rows is None:
             return self._by_autograd(found, inputs, labels)
         given = self._quick(found.layer, inputs, labels, rows, stages)
@@ -135,25 +141,25 @@ class LinearHead:
         now = torch.get_num_threads()
         self.partition.threads.frozen()
         try:
-            logits = found.layer(inputs)
-            loss = self.loss(logits, labels)
-            return loss.detach(), logits.detach(), torch.autograd.grad(loss, found.parameters)
+            with torch.enable_grad():
+                logits = found.layer(inputs)
+                loss = self.loss(logits, labels)
+                return loss.detach(), logits.detach(), torch.autograd.grad(loss, found.parameters)
         finally:
             use_threads(now)
 
-    @torch.no_grad()
     def _quick(self, layer: nn.Linear, inputs: Tensor, labels: Tensor, rows: int, stages: Stages | None = None) -> _Given:
-        aten = torch.ops.aten
-        logits = torch.nn.functional.linear(inputs, layer.weight, layer.bias)
+        weight, bias = layer.weight, layer.bias
+        logits = torch.nn.functional.linear(inputs, weight, bias)
         shares = torch.log_softmax(logits, 1)
-        loss, counted = aten.nll_loss_forward(shares, labels, self._weight, 1, -100)
+        loss, counted = _LOSS(shares, labels, self._weight, 1, -100)
         if stages is not None:
             stages.done("forward")
-        of_shares = aten.nll_loss_backward(self._one, shares, labels, self._weight, 1, -100, counted)
-        of_logits = aten._log_softmax_backward_data(of_shares, shares, 1, LOGITS)
+        of_shares = _OF_SHARES(self._one, shares, labels, self._weight, 1, -100, counted)
+        of_logits = _OF_LOGITS(of_shares, shares, 1, LOGITS)
         turned = of_logits.t()
         of_weight = torch.cat([torch.mm(some, inputs) for some in turned.split(rows)]) if rows else torch.mm(turned, inputs)
-        return loss, logits, (of_weight,) if layer.bias is None else (of_weight, of_logits.sum(0))
+        return loss, logits, (of_weight,) if bias is None else (of_weight, of_logits.sum(0))
 
 
 def _is_plain(loss: nn.Module) -> bool:
@@ -183,7 +189,9 @@ def _taken_apart(suffix: fx.GraphModule) -> _Found | None:
         if node is not last and node.op != "output":
             copies[node] = graph.node_copy(node, copy)
     graph.output(copies[into])
-    return _Found(fx.GraphModule(suffix, graph, "BeforeHead"), layer, tuple(parameters))  # type: ignore[arg-type]
+    nothing = into.op == "placeholder" and sum(node.op == "placeholder" for node in nodes) == 1
+    before = None if nothing else fx.GraphModule(suffix, graph, "BeforeHead")
+    return _Found(before, layer, tuple(parameters))  # type: ignore[arg-type]
 
 
 def _agree(given: _Given, expected: _Given) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,20 +20,15 @@ from torch import Tensor, fx, nn
 
 from core.data import Loader, Normalise
 from core.data.loader import Batch
-from core.machine.bits import digest
+from core.machine.bits import seen, unchanged
 from core.records.events import Reuse
+from core.reuse.checks import Checks
 from core.reuse.compiling import Translator
 from core.reuse.counts import AllThreads, Pass
 from core.reuse.features import Column, NoRoom, Table, open_table
 from core.reuse.split import NotSplit, Split, check, split
 from core.reuse.way import Keeping, Way
 from core.signals.profiling import Stages
-
-CHECKED_PICTURES = 2
-"""Pictures that are computed again and compared in each pass, where so few give the same bits as a whole batch; elsewhere a whole batch is."""
-
-CHECK_SHARE = 0.05
-"""Share of the time since the last check that the next may take: each pass is checked, unless passes are over in a fraction of a second."""
 
 WORTH = 1.5
 """Features are kept where computing them takes at least this many times as long as reading them."""
@@ -89,19 +83,17 @@ class Partition:
         self._digests: dict[tuple[tuple[int, int], ...], str] = {}
         self._tables: dict[str, Table] = {}
         self._dropped = ""
-        self._random = random.Random(0)
+        self._checks = Checks()
         self._pass: Pass = "train"
         self._loader: Loader | None = None
         self._calls = 0
-        self._check_at = 0
-        self._unchecked = True
-        self._last_check = self._check_seconds = 0.0
         self._said = 0.0
 
     def begin(self, what: Pass, loader: Loader) -> None:
         """A pass over `loader` begins; the model is in the mode that it needs."""
         self._pass, self._loader = what, loader
-        self._calls, self._check_at, self._unchecked = 0, self._random.randrange(len(loader)), True
+        self._calls = 0
+        self._checks.begin(len(loader))
         self.news = True
         for table in self._tables.values():
             table.settle(wait=self.together is not None)
@@ -109,7 +101,8 @@ class Partition:
             self.together()
             for table in self._tables.values():
                 table.look_again()
-        if way := self._ways.get(what):
+        way = self._ways.get(what)
+        if way is not None and not way.all_there:
             way.all_there = way.table is not None and way.table.has(way.pictures)
 
     def split(self) -> None:
@@ -168,7 +161,7 @@ class Partition:
             return Reuse("off", "nothing was asked for yet")
         if way.split is None or way.table is None:
             return Reuse("dropped" if self._dropped else "off", self._dropped or way.reason, checked=checked, saved_seconds=saved)
-        kept = way.table.count(way.pictures)
+        kept = len(way.pictures) if way.all_there else way.table.count(way.pictures)
         return Reuse(
             state="serving" if kept == len(way.pictures) else "filling",
             border=way.split.border,
@@ -201,12 +194,8 @@ class Partition:
             if self.device.type != "cpu":
                 border = [tensor.to(self.device) for tensor in border]
             reading = time.perf_counter() - began
-            if self._unchecked and (not self._proved(way) or (self._calls > self._check_at and self._can_afford_a_check())):
-                self._unchecked = False
-                began = time.perf_counter()
+            if self._checks.due(self._calls, self._proved(way)):
                 border = self._compared(batch, way, table, border)
-                self._last_check = time.perf_counter()
-                self._check_seconds = self._last_check - began
             if way.picture_seconds:
                 way.saved_seconds += way.picture_seconds * size - reading
             return border
@@ -227,9 +216,6 @@ class Partition:
         """Whether a whole batch was compared, and so is known to be what its pictures give alone, in this pass or in one with the same prefix."""
         way.proved = way.proved or any(other.proved and other.few_agree and other.split is way.split for other in self._ways.values())
         return way.proved
-
-    def _can_afford_a_check(self) -> bool:
-        return self._check_seconds <= CHECK_SHARE * (time.perf_counter() - self._last_check)
 
     def _keep_unusual(self, way: Way, table: Table, pictures: Tensor, images: Tensor, border: list[Tensor]) -> None:
         """Keep the features of a batch of another size than the usual, and find out whether this size gives the same as the usual one.
@@ -255,21 +241,8 @@ class Partition:
 
     def _compared(self, batch: Batch, way: Way, table: Table, border: list[Tensor]) -> list[Tensor]:
         """Compute some of the pictures of a batch again. What differs is dropped, all of it, and what is right is given back."""
-        images = self._images(batch)
-        if way.few_agree and self._proved(way):
-            chosen = torch.tensor(self._random.sample(range(len(batch)), min(CHECKED_PICTURES, len(batch))), device=self.device)
-            way.checked += len(chosen)
-            if table.agree(way.compute(images[chosen]), [tensor[chosen] for tensor in border]):
-                return border
-        # So few pictures may take another way through a kernel: what counts is the whole batch.
-        began = time.perf_counter()
-        again = way.compute(images)
-        if not way.picture_seconds:  # all was found: this is the first time that anything is computed
-            way.computed(time.perf_counter() - began, len(batch), warm=True)
-        way.checked += len(batch)
-        if table.agree(again, border):
-            way.few_agree = way.checked == len(batch)
-            way.proved = True
+        again = self._checks.other(way, table, batch, self._images, border, self._proved(way))
+        if again is None:
             return border
         self._drop(table, "kept features were not what the frozen layers compute now, so they were deleted, and every step computes everything again")
         return again
@@ -294,6 +267,8 @@ class Partition:
         way.reason = f"computing the frozen layers takes {1e3 * computing:.2f} ms for {pictures} pictures, reading what was kept would take as long"
         self._tables = {key: other for key, other in self._tables.items() if other is not table}
         table.delete()
+        for other in self._ways.values():
+            other.all_there = other.all_there and other.table is not table
         way.table = None
         self.news = True
         return False
@@ -341,7 +316,9 @@ class Partition:
         known = [other.table.columns for other in self._ways.values() if other.table is not None and other.split is way.split]
         if known:
             return list(known[0])
-        return [Column.of(tensor, self.keeping.half) for tensor in way.compute(self._probe())]
+        assert way.split is not None
+        example = way.compute(self._probe()) if self.keeping.fold else way.split.example
+        return [Column.of(tensor, self.keeping.half) for tensor in example]
 
     def _split(self) -> Split:
         mode = self.model.training
@@ -394,5 +371,7 @@ class Partition:
         """Of all numbers that decide what `prefix` gives; worked out once, since passes share them."""
         tensors = [*prefix.parameters(), *prefix.buffers(), *self.normalise.buffers()]
         names = tuple((id(tensor), tensor._version) for tensor in tensors)  # torch counts the writes to a tensor
-        self._digests[names] = self._digests.get(names) or digest(tensors)
+        if names not in self._digests:
+            each = [unchanged(tensor) or seen(tensor) for tensor in tensors]  # the audit has read most of them just before
+            self._digests[names] = hashlib.sha256("".join(each).encode()).hexdigest()
         return self._digests[names]

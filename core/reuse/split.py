@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -41,6 +41,8 @@ class Split:
     layers: int
     all_layers: int
     chance: str = ""
+    example: tuple[Tensor, ...] = field(default=(), repr=False)
+    """The border of two pictures."""
 
 
 def split(model: nn.Module, images: Tensor) -> Split:
@@ -58,12 +60,24 @@ def split(model: nn.Module, images: Tensor) -> Split:
     except Exception as error:  # noqa: BLE001  whatever a model's forward does with a stand-in for a tensor
         raise NotSplit(f"the model decides while it runs what it does next, so it cannot be cut in two ({first_line(error)})") from None
     whole = fx.GraphModule(model, graph)
+    probe = _Probe(whole)
     with _untouched(model, images.device):
-        probe, other = _Probe(whole), _Probe(whole)
-        probe.run(images[:2])
-        other.run(images[:3])
+        probe.run(images[:3])
     changing = _changing(whole, probe.random)
-    border, again = _border(graph, changing, probe, other)
+    found = _halves(whole, changing, _border(graph, changing, probe.with_rows(3)))
+    kept = check(model, found, images[:2])
+    if any(tensor.shape[:1] != (2,) for tensor in kept):  # what has three rows need not have one for each of three pictures
+        other = _Probe(whole)
+        with _untouched(model, images.device):
+            other.run(images[:2])
+        found = _halves(whole, changing, _border(graph, changing, probe.with_rows(3) & other.with_rows(2)))
+        kept = check(model, found, images[:2])
+    return replace(found, example=tuple(kept))
+
+
+def _halves(whole: fx.GraphModule, changing: set[fx.Node], cut: tuple[list[fx.Node], set[fx.Node]]) -> Split:
+    """The model cut at a border and what is done again, as `_border` gives them."""
+    border, again = cut
     if not border:
         raise NotSplit("nothing is frozen before the first layer that learns")
     names = tuple(_name(node) for node in border)
@@ -71,9 +85,7 @@ def split(model: nn.Module, images: Tensor) -> Split:
     layers = _layers(prefix)
     if not layers or any(node.op == "placeholder" for node in border):
         raise NotSplit("the first layer can change, and everything after it with it")
-    found = Split(prefix, suffix, names, layers, _layers(whole), _first_by_chance(whole, changing))
-    check(model, found, images[:2])
-    return found
+    return Split(prefix, suffix, names, layers, _layers(whole), _first_by_chance(whole, changing))
 
 
 class _Probe(fx.Interpreter):
@@ -93,6 +105,10 @@ class _Probe(fx.Interpreter):
         if isinstance(result, Tensor):
             self.shapes[n] = tuple(result.shape)
         return result
+
+    def with_rows(self, rows: int) -> set[fx.Node]:
+        """The steps whose result has so many."""
+        return {node for node, shape in self.shapes.items() if shape[:1] == (rows,)}
 
     def _written(self, n: fx.Node) -> list[Tensor]:
         """The buffers that a step can write to."""
@@ -125,13 +141,16 @@ def _changing(whole: fx.GraphModule, by_chance: set[fx.Node]) -> set[fx.Node]:
     return changing
 
 
-def _border(graph: fx.Graph, changing: set[fx.Node], probe: _Probe, other: _Probe) -> tuple[list[fx.Node], set[fx.Node]]:
-    """The tensors to keep, and the static steps that are done again each time: those whose result is not one row a picture."""
+def _border(graph: fx.Graph, changing: set[fx.Node], with_rows: set[fx.Node]) -> tuple[list[fx.Node], set[fx.Node]]:
+    """The tensors to keep, and the static steps that are done again each time: those whose result is not one row a picture.
+
+    `with_rows`: steps whose result has as many rows as there were pictures.
+    """
     of_images: set[fx.Node] = set()
     for node in graph.nodes:
         if node.op == "placeholder" or any(before in of_images for before in node.all_input_nodes):
             of_images.add(node)
-    by_picture = {node for node in of_images if probe.shapes.get(node, ())[:1] == (2,) and other.shapes.get(node, ())[:1] == (3,)}
+    by_picture = of_images & with_rows
     border: set[fx.Node] = set()
     again: set[fx.Node] = set()
     waiting = [before for node in changing for before in node.all_input_nodes]
@@ -189,8 +208,8 @@ def _suffix(whole: fx.GraphModule, border: Sequence[fx.Node], steps: set[fx.Node
     return fx.GraphModule(whole, graph, "Suffix")
 
 
-def check(model: nn.Module, found: Split, images: Tensor) -> None:
-    """Steps that write into their input could see another order of things when a model is cut: try it.
+def check(model: nn.Module, found: Split, images: Tensor) -> list[Tensor]:
+    """Steps that write into their input could see another order of things when a model is cut: try it. Returns the border of these images.
 
     Raises:
         NotSplit: the halves do not give what the model gives for these images, bit for bit.
@@ -198,9 +217,11 @@ def check(model: nn.Module, found: Split, images: Tensor) -> None:
     with torch.no_grad(), _untouched(model, images.device) as again:
         expected = _tensors(model(images))
         again()
-        given = _tensors(found.suffix(*(tensor.clone() for tensor in found.prefix(images))))
+        kept = list(found.prefix(images))
+        given = _tensors(found.suffix(*(tensor.clone() for tensor in kept)))
     if len(expected) != len(given) or not all(same(left, right) for left, right in zip(expected, given, strict=True)):
         raise NotSplit("the model's two halves do not give what the whole model gives")
+    return kept
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.machine.bits import digest
+from core.machine.bits import digest, unchanged
 from core.machine.files import written_whole
 from core.store.checkpoint import Checkpoint, checkpoint_path, listed
 
@@ -110,13 +110,17 @@ class Checkpoints:
 
     def _keep(self, model: nn.Module, epoch: int, step: int) -> None:
         began = time.monotonic()
-        state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
-        self._thread = threading.Thread(target=self._save, args=(state, epoch, step, began), name="checkpoint", daemon=True)
+        tensors = model.state_dict(keep_vars=True)
+        known = {name: unchanged(tensor) for name, tensor in tensors.items()}
+        # What was read when the run began and not written to since is on disk already: it is neither copied nor read again.
+        rest = {name for name, seen in known.items() if epoch and seen is not None and seen == self._base.get(name)}
+        state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items() if name not in rest}
+        self._thread = threading.Thread(target=self._save, args=(state, known, epoch, step, began), name="checkpoint", daemon=True)
         self._thread.start()
 
-    def _save(self, state: dict[str, Tensor], epoch: int, step: int, began: float) -> None:
+    def _save(self, state: dict[str, Tensor], known: dict[str, str | None], epoch: int, step: int, began: float) -> None:
         try:
-            digests = {name: digest([tensor]) for name, tensor in state.items()}
+            digests = {name: known[name] or digest([tensor]) for name, tensor in state.items()}
             changed = {name: tensor for name, tensor in state.items() if self._base.get(name) != digests[name]}
             if epoch == 0:
                 self._base = digests

@@ -7,8 +7,10 @@ them are compared.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +19,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from core.machine.bits import digest
+from core.machine.bits import digest, seen
 from core.model.freezing import Freezing
 from core.records.events import AuditReport, AuditRow, GradientState, Verdict
 from core.training.trainer import StepReport
@@ -27,6 +29,9 @@ BUDGET = 0.005
 
 BYTES_A_SECOND = 1e9
 """What a digest can be expected to read: SHA-256 does 1.8 GB/s where the processor helps, a copy from a device comes on top."""
+
+READERS = min(4, os.cpu_count() or 1)
+"""Threads that compare all tensors at the end."""
 
 
 @dataclass
@@ -57,7 +62,7 @@ class Audit:
         }
         self._named = dict(self.model.named_parameters())
         self._tensors = {
-            name: Record(digest([parameter]), frozen_since=None if parameter.requires_grad else 0) for name, parameter in self._named.items()
+            name: Record(seen(parameter), frozen_since=None if parameter.requires_grad else 0) for name, parameter in self._named.items()
         }
         self._statistics: dict[str, Record] = {}
         self._modes: dict[str, bool] = {}
@@ -114,8 +119,8 @@ class Audit:
 
     def finish(self, step: int) -> AuditReport:
         """Compare every tensor now, and say what came out."""
-        for name in self._everything():
-            self._compare(name)
+        with ThreadPoolExecutor(READERS) as threads:  # hashlib lets others run while it reads
+            list(threads.map(self._compare, self._everything()))
         return self.report(step, complete=True)
 
     def report(self, step: int, complete: bool) -> AuditReport:

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -34,8 +34,7 @@ from core.signals.watch import Sample, Values, Watch, gradient_norms
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-@dataclass(frozen=True)
-class StepReport:
+class StepReport(NamedTuple):  # made thousands of times a second: a tuple takes a quarter of the time of a frozen dataclass
     """One training step. `loss` (float32 scalar) and `gradient_norms` (float32[trainable tensors]) are still on the device:
 
     reading them waits for it, so collect a few and read them together. The norms are None where watching every step would cost

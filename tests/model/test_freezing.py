@@ -161,6 +161,22 @@ def test_plan_that_leaves_nothing_to_train_is_an_error() -> None:
         frozen_parameters(FreezePlan.model_validate("*"), PARAMETERS)
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_modes_are_set_as_torch_sets_them(own: bool) -> None:
+    class Own(nn.ReLU):
+        def train(self, mode: bool = True) -> Own:
+            return super().train(False)  # it always rests, and nobody may set it otherwise
+
+    net, expected = model(), model()
+    for each in (net, expected):
+        each.add_module("last", Own() if own else nn.Dropout())
+    freezing = Freezing(net, ())
+    for mode in (True, False, True):
+        freezing.train() if mode else freezing.eval()
+        expected.train(mode)
+        assert [module.training for module in net.modules()] == [module.training for module in expected.modules()]
+
+
 def test_pattern_layer1_does_not_mean_layer10() -> None:
     assert matches("layer1", "layer1.0.conv1.weight")
     assert not matches("layer1", "layer10.0.conv1.weight")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from core.machine.home import Home
 from core.networks.model_entries import MODELS
+from core.reuse import checks
 from core.reuse.features import Column, NoRoom, open_table
 from core.reuse.split import Split, fold_norms, split
 from core.reuse.way import Way
@@ -282,3 +283,16 @@ def test_a_mark_is_written_only_once_its_row_is_on_the_disk(tmp_path: Path, monk
     table.write(torch.tensor([2]), [torch.ones(1, 4)])
     table.settle(wait=True)
     assert seen == ["written", "on the disk", "written", "on the disk"], "the row, then its mark"
+
+
+def test_a_table_that_was_proved_is_checked_by_few_pictures_at_the_beginning_of_the_next_run(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "CHECK_SHARE", 0)  # a whole batch once more is never cheap enough
+    model = WithDropout(0.0)
+    first, loader = small_partition(home, model)
+    expected = [walk(first, loader) for _ in range(2)]
+    assert first.tell().checked == 16 + checks.CHECKED_PICTURES
+    first.close()
+    second, loader = small_partition(home, model)
+    given = walk(second, loader)
+    assert (second.tell().found, second.tell().checked) == (True, checks.CHECKED_PICTURES)
+    assert all(torch.equal(left, right) for left, right in zip(given, expected[0], strict=True))
