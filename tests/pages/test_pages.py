@@ -312,7 +312,7 @@ def test_all_that_is_set_about_speed_and_frozen_layers_is_what_the_run_gets(shar
     ):  # fmt: skip
         widget(app, label).set_value(value)
     for box in app.checkbox:
-        if box.label in ("Fused optimizer", "torch.compile", "Fold BatchNorm"):
+        if box.label in ("Fused optimizer", "torch.compile", "Fold BatchNorm", "im2col gradients"):
             box.check()
     radio(app, "Features of frozen layers").set_value("float16")
     healthy(app.run())

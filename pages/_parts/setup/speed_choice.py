@@ -39,14 +39,12 @@ _KEPT = {
     "float16": ("Kept in float16", "Rounded to 3 to 4 digits: half the room. Losses differ slightly."),
     "off": ("Not kept", "Frozen layers compute everything again in every epoch."),
 }
-_TICKED = {
-    "compile_model": "the model is translated before the first step, which takes 10 s to over a minute; most are faster then; a step's last digits "
-    "differ",
-    "fold_norms": "frozen BatchNorm is worked into the convolution before it, where features are kept: a faster first epoch; a step's last digits "
-    "differ",
-    "im2col_gradients": "where a convolution gives small maps, as in the last stage for small pictures, its weight gradient is one matrix product: "
-    "up to twice as fast on a processor; a step's last digits differ",
-}
+_COMPILING = "the model is translated before the first step, which takes 10 s to over a minute; most are faster then; a step's last digits differ"
+_FOLDING = "frozen BatchNorm is worked into the convolution before it, where features are kept: a faster first epoch; a step's last digits differ"
+_IM2COL = (
+    "where a convolution gives small maps, as in the last stage for small pictures, its weight gradient is one matrix product: up to twice as fast on "
+    "a processor; a step's last digits differ"
+)
 
 _RANDOMNESS = (
     "on, as in any training loop; without it they rest, which EfficientNet, ConvNeXt and Swin need for more than their first layers to be kept; "
@@ -75,7 +73,9 @@ def ask_speed(fields: Fields) -> None:
             with fields.field(right, "memory_format"):
                 layout = st.selectbox("Memory format", list(_FORMATS), key=key("memory_format"), **fields.kept("memory_format"))
                 fields.say("memory_format", _FORMATS[layout])
-        for name, about in (("fused_optimizer", _about_fused()), *_TICKED.items()):
+        for name, about in (
+            ("fused_optimizer", _about_fused()), ("compile_model", _COMPILING), ("fold_norms", _FOLDING), ("im2col_gradients", _IM2COL),
+        ):  # fmt: skip
             if _is_asked(name, speed):
                 with fields.field(st.container(), name):
                     st.checkbox(words.field(name), key=key(name), disabled=_is_out_of_reach(name) or fields.fixed(name), persist_state="session")
