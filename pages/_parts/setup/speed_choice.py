@@ -42,8 +42,8 @@ _KEPT = {
 _COMPILING = "the model is translated before the first step, which takes 10 s to over a minute; most are faster then; a step's last digits differ"
 _FOLDING = "frozen BatchNorm is worked into the convolution before it, where features are kept: a faster first epoch; a step's last digits differ"
 _IM2COL = (
-    "where a convolution gives small maps, as in the last stage for small pictures, its weight gradient is one matrix product: up to twice as fast on "
-    "a processor; a step's last digits differ"
+    "where a convolution gives small maps, as in the last stage for small pictures, its weight gradient is one matrix product: up to twice as fast "
+    "on a processor; a step's last digits differ"
 )
 
 _RANDOMNESS = (
