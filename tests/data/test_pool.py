@@ -111,10 +111,11 @@ def test_only_what_is_new_is_decoded_and_a_picture_that_is_there_twice_once(phot
 @pytest.mark.parametrize("augmentation", ["none", "flip", "crop, flip and colour"])
 def test_epochs_open_no_picture(photos: Path, home: Home, monkeypatch: pytest.MonkeyPatch, augmentation: str) -> None:
     data = run_on(photos, home, augmentation=augmentation)
-    monkeypatch.setattr(Image, "open", lambda *given, **named: pytest.fail("a picture is opened"))
-    monkeypatch.setattr(Path, "open", lambda *given, **named: pytest.fail("a file is opened"))
-    assert not torch.equal(seen(data)[:1], torch.zeros(1))
-    assert sum(len(batch.images) for epoch in (2, 3) for batch in data.train.batches(epoch)) == 2 * len(data.train.images)
+    with monkeypatch.context() as closed:
+        closed.setattr(Image, "open", lambda *given, **named: pytest.fail("a picture is opened"))
+        closed.setattr(Path, "open", lambda *given, **named: pytest.fail("a file is opened"))
+        assert not torch.equal(seen(data)[:1], torch.zeros(1))
+        assert sum(len(batch.images) for epoch in (2, 3) for batch in data.train.batches(epoch)) == 2 * len(data.train.images)
 
 
 def test_what_cannot_be_read_is_told_each_time_and_tried_once(photos: Path, home: Home, decoded: list[str]) -> None:

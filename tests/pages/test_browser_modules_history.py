@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from core.config import RunConfig
 from core.records.events import FROZEN, ChangeRow, EpochRow, Histogram, Inspection, Layer, RunPlan, RunStatus, StepRow
@@ -18,7 +19,7 @@ from core.records.summaries import Summarizer
 from core.store import RunStore
 from core.store.stream import FROZEN_CODE, Cursor, message
 from tests.javascript import Modules
-from tests.support import waiting
+from tests.support import becomes, waiting
 
 pytestmark = pytest.mark.browser
 
@@ -297,14 +298,14 @@ def test_the_whole_chart_draws_each_step_once_and_asks_from_its_cursor_again(mod
         cursor = Cursor(**body["cursor"])
         wanted = [bucket[-1] for bucket in buckets(run.step, 2 ** max(0, level_of(run.step) - 2))]
         waiting(page, partial(page.evaluate, newest, str(wanted[-1])), "the newest step, drawn")
-        steps, losses = page.evaluate(drawn)
-        assert steps == wanted
+        becomes(page, lambda: (page.evaluate(drawn) or [None])[0], wanted)
+        losses = page.evaluate(drawn)[1]
         assert len(losses) == len(wanted)
-        assert page.evaluate("() => document.querySelector('.thaw-live').dataset.points") == str(len(wanted))
-        assert page.locator(".thaw-epochs tbody tr").count() == run.step // EPOCH
+        becomes(page, partial(page.evaluate, "() => document.querySelector('.thaw-live').dataset.points"), str(len(wanted)))
+        expect(page.locator(".thaw-epochs tbody tr")).to_have_count(run.step // EPOCH)
     told = f"Step {wanted[-1]:,} of 3,000, epoch 1 of 30. Training loss {losses[-1]:.4g}. Validation accuracy 75.0 %."
     told += f" Loss not finite from step {BROKEN}."
-    assert page.locator(".thaw-summary").text_content() == told
+    expect(page.locator(".thaw-summary")).to_have_text(told)
     page.evaluate("() => sockets.at(-1).onclose({ code: 1006 })")
     page.wait_for_function("() => sockets.length === 2")
     query = f"level={cursor.level}&after={cursor.step}&heat={cursor.heat}&epoch={cursor.epoch}&change={cursor.change}&inspection={cursor.inspection}"
@@ -313,6 +314,6 @@ def test_the_whole_chart_draws_each_step_once_and_asks_from_its_cursor_again(mod
     store.end(run.run_id, RunStatus.FINISHED)
     body = run.message(Cursor(**{**asdict(cursor), "status": ""}))
     page.evaluate("(body) => { sockets.at(-1).onmessage({ data: JSON.stringify(body) }); }", body)
-    assert page.locator(".thaw-link span").text_content() == "Complete"
-    assert page.evaluate(drawn)[0] == wanted
+    expect(page.locator(".thaw-link span")).to_have_text("Complete")
+    becomes(page, lambda: page.evaluate(drawn)[0], wanted)
     page.evaluate("() => unmount()")
