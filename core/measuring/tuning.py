@@ -200,7 +200,8 @@ def _key(subject: Subject, load: float) -> str:
         "processor": f"{labels['cpu']} {torch.backends.cpu.get_cpu_capability()}",
         "cores": THREADS,
         "threads": config.threads,
-        "busy": round(load * min(THREADS, LOAD_LEVELS)) if cpu else None,
+        # On one thread the processor's time is measured, of which others take nothing.
+        "busy": round(load * min(THREADS, LOAD_LEVELS)) if cpu and config.threads != 1 else None,
         "torch": torch.__version__,
         "images": [config.image_size, config.batch_size],
         "frozen": sorted(subject.frozen),

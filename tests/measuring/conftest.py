@@ -13,6 +13,12 @@ from core.training.steps import THREADS
 from tests.measuring.cost_cases import Answering
 
 
+@pytest.fixture(autouse=True)
+def with_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried must not depend on the processor that the tests run on."""
+    monkeypatch.setattr(trials, "bfloat16_is_native", lambda: True)
+
+
 @pytest.fixture
 def answering() -> Answering:
     return Answering()

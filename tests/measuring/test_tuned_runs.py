@@ -148,6 +148,12 @@ def test_how_often_frozen_layers_are_computed(home: Home, change: dict[str, Any]
     assert chosen(home, Clock(cost(EVEN)), SMALL.replace(**{"freeze": "head only", **change})).prefix_share == share
 
 
+def test_on_one_thread_what_else_the_machine_does_is_no_reason_to_measure_again(home: Home) -> None:
+    alone = SMALL.replace(threads=1)
+    assert not chosen(home, Clock(cost(EVEN)), alone, load=0.0).remembered
+    assert chosen(home, Clock(cost(EVEN)), alone, load=0.9).remembered
+
+
 def test_folding_is_tried_where_computing_features_once_counts(home: Home) -> None:
     def of(way: Way, part: Part) -> float:
         return {"prefix": 0.5 if way.fold_norms else 1.0, "pass": 0.1, "update": 0.0}.get(part, 0.0)

@@ -61,6 +61,14 @@ def test_a_way_that_is_faster_only_together_with_another_is_found(home: Home) ->
     assert (way.memory_format, way.precision) == ("channels_last", "bfloat16")
 
 
+def test_bfloat16_is_not_tried_on_a_processor_without_instructions_for_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "bfloat16_is_native", lambda: False)
+    clock = Clock(cost({**EVEN, ("channels_last", "bfloat16"): 0.1}))
+    found = chosen(home, clock)
+    assert {way.refused for way in found.ways if way.precision == "bfloat16"} == {"not tried: this processor has no instructions for bfloat16"}
+    assert found.way.precision == "float32"
+
+
 def test_of_ways_that_are_equally_fast_the_one_nearest_to_exact_is_taken(home: Home) -> None:
     assert chosen(home, Clock(cost({**EVEN, ("channels_last", "bfloat16"): 0.98}))).chosen == 0
     times = {**EVEN, ("channels_last", "float32"): 0.51, ("channels_last", "bfloat16"): 0.5}
