@@ -21,17 +21,23 @@ def digest(tensors: Iterable[Tensor]) -> str:
     return total.hexdigest()
 
 
+def writes(tensor: Tensor) -> int | None:
+    """How many times torch has counted a write to the tensor; None: it counts none, since the tensor was made in inference mode."""
+    return None if tensor.is_inference() else tensor._version
+
+
 def seen(tensor: Tensor) -> str:
     """`digest([tensor])`, taken now, and to be had from `unchanged` until the tensor is written to."""
     found = digest([tensor])
-    _SEEN[tensor] = (tensor._version, tensor.data_ptr(), found)
+    if (count := writes(tensor)) is not None:
+        _SEEN[tensor] = (count, tensor.data_ptr(), found)
     return found
 
 
 def unchanged(tensor: Tensor) -> str | None:
     """What `seen` last gave for this very tensor, if nothing was written to it since: a look at what torch counts, not at the numbers."""
     version, place, found = _SEEN.get(tensor, (None, None, None))
-    return found if version == tensor._version and place == tensor.data_ptr() else None
+    return found if version is not None and version == writes(tensor) and place == tensor.data_ptr() else None
 
 
 def same(left: Tensor, right: Tensor) -> bool:

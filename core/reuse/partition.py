@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 
 from core.data import Loader, Normalise
 from core.data.loader import Batch
-from core.machine.bits import seen, unchanged
+from core.machine.bits import seen, unchanged, writes
 from core.records.events import Reuse
 from core.reuse.checks import Checks
 from core.reuse.compiling import Translator
@@ -370,7 +370,7 @@ class Partition:
     def _digest(self, prefix: fx.GraphModule) -> str:
         """Of all numbers that decide what `prefix` gives; worked out once, since passes share them."""
         tensors = [*prefix.parameters(), *prefix.buffers(), *self.normalise.buffers()]
-        names = tuple((id(tensor), tensor._version) for tensor in tensors)  # torch counts the writes to a tensor
+        names = tuple((id(tensor), writes(tensor)) for tensor in tensors)  # of those made in inference mode none is written to
         if names not in self._digests:
             each = [unchanged(tensor) or seen(tensor) for tensor in tensors]  # the audit has read most of them just before
             self._digests[names] = hashlib.sha256("".join(each).encode()).hexdigest()

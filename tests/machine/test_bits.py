@@ -21,3 +21,10 @@ def test_a_digest_is_known_until_the_tensor_is_written_to() -> None:
     parameter.data = torch.zeros(5)
     assert unchanged(parameter) is None, "another memory"
     assert seen(parameter) != first
+
+
+def test_of_a_tensor_that_was_made_in_inference_mode_nothing_is_known() -> None:
+    with torch.inference_mode():
+        made = torch.arange(5.0)
+    assert seen(made) == digest([made])
+    assert unchanged(made) is None, "torch does not count what is written to it"

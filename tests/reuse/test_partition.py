@@ -79,6 +79,13 @@ def test_second_run_computes_nothing_again_and_is_the_same(home: Home) -> None:
     assert second.trainer.stages.seconds["static prefix"] < first.trainer.stages.seconds["static prefix"]
 
 
+def test_frozen_norms_that_are_folded_are_kept_for_each_pass_and_found_again(home: Home) -> None:
+    first, second = Outcome(home, few=80, fold_norms=True), Outcome(home, few=80, fold_norms=True)
+    assert first.reuse.state == "serving", first.reuse.reason
+    assert second.reuse.found
+    assert second.equals(first)
+
+
 def test_another_seed_uses_what_it_has_in_common(home: Home) -> None:
     Outcome(home)
     told = Outcome(home, seed=1, starting_weights=str(saved_weights(home))).told
