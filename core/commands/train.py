@@ -14,6 +14,7 @@ from core.commands.listing import data, sentence, summary
 from core.commands.progress import progress_bar
 from core.config import RunConfig
 from core.machine.home import Home
+from core.machine.memory import keep_for_next_step
 from core.records.events import RunStatus
 from core.records.labels import LabelChange
 from core.store import Run, RunStore
@@ -41,6 +42,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
 
 def _train(home: Home, config: RunConfig, as_json: bool, wanted: LabelChange) -> int:
     config = catalog.check(config)
+    keep_for_next_step()
     # Not at the top: listing runs, or hearing of a misspelt name, must not take the two seconds that torch needs.
     from core.worker import assembly
     from core.worker.process import work

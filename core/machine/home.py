@@ -83,6 +83,9 @@ class Home:
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment, in which `python -m core...` finds this project from any current directory."""
+    """This process's environment, in which `python -m core...` finds this project from any current directory.
+
+    Torch looks at its first tensor, which may be made while it is imported, whether large ones go into large pages: see `core.machine.memory`.
+    """
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {"THP_MEM_ALLOC_ENABLE": "1", **os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -27,7 +27,8 @@ def keep_for_next_step() -> None:
     where `THP_MEM_ALLOC_ENABLE` says so), the same operations give the same bits. The process takes some 5 % more at its worst moment, and keeps
     that until `give_back` or its end.
 
-    Call it before torch makes its first large tensor. What a person has set (`MALLOC_...`, `THP_MEM_ALLOC_ENABLE`) stays.
+    Call it before torch makes its first tensor; what `core.machine.children` starts has the pages asked for in its environment. What
+    a person has set (`MALLOC_...`, `THP_MEM_ALLOC_ENABLE`) stays.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if any(name.startswith("MALLOC_") for name in os.environ) or "LD_PRELOAD" in os.environ:  # another allocator, or a person's own choice

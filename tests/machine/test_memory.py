@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from core.machine.home import child_environment
+
 AGAIN = """
 import ctypes, resource
 from core.machine.memory import keep_for_next_step
@@ -42,3 +44,10 @@ def test_what_a_step_has_freed_the_next_one_finds_without_asking_the_system() ->
     assert first > 10_000
     assert second < 100
     assert asked_for(MALLOC_TRIM_THRESHOLD_="131072")[1] > 10_000, "a person's own choice stays"
+
+
+def test_large_pages_are_asked_for_unless_a_person_has_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
+    assert child_environment()["THP_MEM_ALLOC_ENABLE"] == "1"
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    assert child_environment()["THP_MEM_ALLOC_ENABLE"] == "0"
