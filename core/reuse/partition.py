@@ -80,7 +80,7 @@ class Partition:
         self._learning = self._what_learns()
         self._splits: dict[bool, Split | NotSplit] = {}
         self._ways: dict[Pass, Way] = {}
-        self._digests: dict[tuple[tuple[int, int], ...], str] = {}
+        self._digests: dict[tuple[tuple[int, int | None], ...], str] = {}
         self._tables: dict[str, Table] = {}
         self._dropped = ""
         self._checks = Checks()
