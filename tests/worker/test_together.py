@@ -200,7 +200,7 @@ def test_commands_reach_all_ranks(place: Place) -> None:
     assert plan is not None
     assert place.asked(run_id, CommandKind.INSPECT, plan.layers[-1].name).error is None
     assert place.asked(run_id, CommandKind.PAUSE).error is None
-    wait_until(lambda: resume_points(place.home.run_folder(run_id)), timeout=60, what="the checkpoint of the pause, which a thread writes")
+    wait_until(lambda: resume_points(place.home.run_folder(run_id)), timeout=150, what="the checkpoint of the pause, which a thread writes")
     assert place.asked(run_id, CommandKind.RESUME).error is None
     wait_until(lambda: place.store.inspections_after(run_id), timeout=120, what="the look inside")
     place.store.request(run_id, CommandKind.STOP)
