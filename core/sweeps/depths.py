@@ -16,7 +16,7 @@ from core.machine.hardware import cores, device_of
 from core.records.layers import ModelDescription, blocks, crossed_share, frozen_parameters
 from core.records.telling import about_time, duration
 from core.sweeps.outcome import Entry, Outcome, margin_of, ranked
-from core.sweeps.plan import Plan, make
+from core.sweeps.plan import MOST_AT_ONCE, Plan, make
 from core.sweeps.vary import Vary
 
 SEEDS = 2
@@ -81,10 +81,12 @@ def question(config: RunConfig, found: Sequence[Depth], seeds: int = SEEDS, epoc
     if len(found) < 2:
         raise ConfigError("model", "has no stages to choose between: there is one way to freeze it; choose another model")
     config = config.replace(epochs=epochs, timeline="")  # a timeline would make another depth of each
+    at_once = None
     if config.threads is None and device_of(config.device) == "cpu":
-        config = config.replace(threads=max(1, cores() // beside(config, found, seeds * len(found))))
+        at_once = beside(config, found, seeds * len(found))
+        config = config.replace(threads=max(1, cores() // at_once))
     vary = (Vary("freeze", tuple(depth.freeze for depth in found)), Vary("seed", tuple(range(config.seed, config.seed + seeds))))
-    return make(config, vary, name="Which layers should I unfreeze?", about="layers")
+    return make(config, vary, at_once=at_once, name="Which layers should I unfreeze?", about="layers")
 
 
 def beside(config: RunConfig, found: Sequence[Depth], runs: int) -> int:
@@ -97,7 +99,7 @@ def beside(config: RunConfig, found: Sequence[Depth], runs: int) -> int:
     learning = max(depth.learning for depth in found)
     batch = config.batch_size * config.image_size**2 * 3 * 4
     fitting = psutil.virtual_memory().available // (2**30 + 16 * learning + 200 * batch)
-    return int(max(1, min(cores(), runs, fitting)))
+    return int(max(1, min(cores(), runs, fitting, MOST_AT_ONCE)))
 
 
 @dataclass(frozen=True)

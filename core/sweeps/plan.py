@@ -32,6 +32,9 @@ MOST_RUNS = 100_000
 ASKED_FIRST = 200
 """So many runs and more are asked about before they begin."""
 
+MOST_AT_ONCE = 64
+"""Runs of a sweep that may go on at once, at most."""
+
 DEFAULT_RUNS = 24
 """Runs of a sweep that does not say how many, and does not list them."""
 
@@ -152,8 +155,8 @@ def make(
         raise ConfigError("pruner", f"there is no {quoted(pruner)}; use one of {', '.join(PRUNERS)}")
     if runs is not None and not 1 <= runs <= MOST_RUNS:
         raise ConfigError("runs", f"must be 1 to {MOST_RUNS:,}, got {runs:,}; try 24")
-    if at_once is not None and not 1 <= at_once <= 64:
-        raise ConfigError("at_once", f"must be 1 to 64, got {at_once:,}; try 1")
+    if at_once is not None and not 1 <= at_once <= MOST_AT_ONCE:
+        raise ConfigError("at_once", f"must be 1 to {MOST_AT_ONCE}, got {at_once:,}; try 1")
     if len(plan.name) > LONGEST_NAME:
         raise ConfigError("name", f"has {len(plan.name):,} characters, more than the {LONGEST_NAME} that a name may have; shorten it")
     if plan.method == "grid" and plan.combinations is None:

@@ -274,6 +274,7 @@ def test_depths_share_the_cores_as_far_as_there_is_memory_unless_a_number_of_thr
     assert shared(asked, 2, 64e9) == (2, 8)
     assert shared(asked, 9, 64e9) == (1, 16)
     assert shared(asked.replace(image_size=224, batch_size=64), 9, 32e9) == (5, 3)
+    assert shared(asked.replace(image_size=224, batch_size=64), 9, 53e9) == (2, 6), "two threads each leave cores, but there is no memory for more"
     assert shared(asked, 2, 1e8) == (16, 1)
     assert shared(asked.replace(threads=3), 9, 64e9) == (3, 5)
     assert shared(asked.replace(device="cuda"), 9, 64e9) == (None, 1)
