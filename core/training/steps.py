@@ -30,6 +30,14 @@ Pair = tuple[Tensor, Tensor]
 """Images uint8 [N, 3, S, S] and labels int64 [N]."""
 
 
+def laid_out(model: nn.Module, config: RunConfig) -> nn.Module:
+    """`model` (itself) in the memory format of `config`, with the weight gradients that it asks for."""
+    model = model.to(memory_format=FORMATS[config.memory_format])
+    if config.im2col_gradients:
+        im2col.use(model)
+    return model
+
+
 class Steps:
     """A model on its device with all that a step needs.
 
@@ -52,9 +60,7 @@ class Steps:
     ) -> None:
         self.config = config
         self.device = device
-        self.model = model.to(device).to(memory_format=FORMATS[config.memory_format])
-        if config.im2col_gradients:
-            im2col.use(self.model)
+        self.model = laid_out(model.to(device), config)
         self.normalise = Normalise(*catalog.find_model(config.model).normalise, config.memory_format == "channels_last").to(device)
         self.loss = losses.build(config).to(device)  # no class weights: steps are compared with each other here, not with the run
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")

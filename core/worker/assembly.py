@@ -37,9 +37,9 @@ from core.reuse.partition import Partition
 from core.reuse.way import Keeping
 from core.signals.watch import Watch
 from core.store.saving import log
-from core.training import breaking, im2col
+from core.training import breaking
 from core.training.over_ranks import RankTrainer
-from core.training.steps import FORMATS, THREADS
+from core.training.steps import THREADS, laid_out
 from core.training.trainer import Trainer
 
 Progress = Callable[[str, float | None], None]
@@ -122,9 +122,7 @@ def assemble(
         found = (goes_on and goes_on.tuning) or tuning.choose(config, home, model, layers, images.train, device, progress)
         config = applied(config, found.way)
     use_threads(max(1, (config.threads or THREADS) // (group.ranks_here if group else 1)))
-    model = model.to(memory_format=FORMATS[config.memory_format])
-    if config.im2col_gradients:
-        im2col.use(model)
+    model = laid_out(model, config)
 
     class_weights = losses.class_weights(config, images.train.class_counts(len(images.classes)))
     trainer = trainer_of(config, home, model, layers, images, device, class_weights, group)
