@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from core.machine.memory import LARGE_PAGES
+
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -83,9 +85,6 @@ class Home:
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment, in which `python -m core...` finds this project from any current directory.
-
-    Torch looks at its first tensor, which may be made while it is imported, whether large ones go into large pages: see `core.machine.memory`.
-    """
+    """This process's environment, in which `python -m core...` finds this project from any current directory, and torch uses large pages."""
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {"THP_MEM_ALLOC_ENABLE": "1", **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**LARGE_PAGES, **os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -14,6 +14,9 @@ from pathlib import Path
 _MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ [1-9]\d* +/")
 """The first line of a mapping in /proc/PID/smaps that is a file, read only (proc_pid_smaps(5))."""
 
+LARGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
+"""What has torch ask for pages of 2 MB for its large tensors. It looks at its first tensor, which may be made while it is imported."""
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """What mallopt(3) calls them: `M_TRIM_THRESHOLD`, `M_MMAP_THRESHOLD`."""
 
@@ -30,7 +33,8 @@ def keep_for_next_step() -> None:
     Call it before torch makes its first tensor; what `core.machine.children` starts has the pages asked for in its environment. What
     a person has set (`MALLOC_...`, `THP_MEM_ALLOC_ENABLE`) stays.
     """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    for name, value in LARGE_PAGES.items():
+        os.environ.setdefault(name, value)
     if any(name.startswith("MALLOC_") for name in os.environ) or "LD_PRELOAD" in os.environ:  # another allocator, or a person's own choice
         return
     with suppress(AttributeError, OSError):
