@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from core.catalog.optimizers import OPTIMIZERS
 from core.config import RunConfig
+from core.machine.devices import bfloat16_is_native
 from core.measuring.rounding import Reference
 from core.measuring.sample import pictures
 from core.measuring.trial import Found, Hopeless, Subject, Timer, Trial, stopwatch
@@ -52,14 +53,6 @@ BESIDE_OTHERS = 0.9
 """More threads than cores that nobody else uses are taken only below this share of the time: waiting for a late one has a long tail."""
 
 FORMATS: tuple[Literal["contiguous", "channels_last"], ...] = ("contiguous", "channels_last")
-
-
-def bfloat16_is_native() -> bool:
-    """Whether this processor has instructions for bfloat16, as torch's own compiler asks. Without, a step takes ten times as long and more."""
-    try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    except (AttributeError, RuntimeError):  # torch was built without oneDNN
-        return True
 
 
 GoOn = Callable[[float, int], None]

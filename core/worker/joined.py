@@ -20,6 +20,7 @@ from core.machine.home import Home
 from core.ranks import likeness, signs
 from core.ranks.signs import Sign
 from core.ranks.talk import Talk, TalkError
+from core.records.events import RunStatus
 from core.records.forks import Fork
 from core.worker import together
 from core.worker.assembly import check
@@ -27,6 +28,9 @@ from core.worker.meeting import ALIVE_SECONDS, ANSWER_SECONDS, interface_of
 from core.worker.rank import Share
 
 Say = Callable[[str], None]
+
+_WELL = (RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.INTERRUPTED)
+"""How a run ends that nothing went wrong with; else the machine that leads says what did."""
 
 
 def join(home: Home, talk: Talk, run_id: str, host: str, changes: Mapping[str, str], say: Say) -> str:
@@ -72,7 +76,7 @@ def join(home: Home, talk: Talk, run_id: str, host: str, changes: Mapping[str, s
     finally:
         leader.close()
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return problem or ("" if leader.ended in ("finished", "stopped", "interrupted") else leader.ended)
+    return problem or ("" if leader.ended in _WELL else leader.ended)
 
 
 def _ranks(share: Share) -> str:
@@ -134,7 +138,7 @@ class _Leader:
     def look(self, rows: Sequence[Sign]) -> str:
         """Say how this machine's ranks are. Why the run is over for them, in words; empty: it goes on, or ends well."""
         self._say(self._signs(rows))
-        return self._lost or ("" if self.ended in ("", "finished", "stopped", "interrupted") else f"The run has ended: {self.ended}")
+        return self._lost or ("" if self.ended in ("", *_WELL) else f"The run has ended: {self.ended}")
 
     def tell(self, problem: str) -> None:
         """Say what is wrong with a rank of this machine."""
