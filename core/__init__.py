@@ -3,6 +3,10 @@
 Each room's `__init__.py` says what it is for and what stands in it.
 """
 
+from core.machine.light_torch import compile_later
+
+compile_later()
+
 ROOMS = (
     "config",
     "machine",

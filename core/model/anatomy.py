@@ -18,15 +18,18 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 from torch.utils.hooks import RemovableHandle
 
 from core.config import ConfigError
 from core.config.plans import ROLES, Role
+from core.machine.light_torch import without_symbols
 from core.networks.head import head_info, replace_head
 from core.networks.model_entries import ModelEntry
 from core.networks.models import build, find_model
 from core.records.layers import PLAIN_HEAD, HeadOptions, ModelDescription, ParameterInfo
+
+with without_symbols():
+    from torch.utils.flop_counter import flop_registry
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 """BatchNorm and InstanceNorm of any dimension, LayerNorm, GroupNorm and RMSNorm."""
@@ -107,7 +110,7 @@ class _ShapesOnly(TorchFunctionMode):
 def without_numbers() -> Iterator[None]:
     """Within it, models are built with shapes and without numbers, in some 0.3 s whatever their size."""
     # Some models still draw a few numbers on the CPU; a description must not move the random state of a run.
-    with torch.random.fork_rng(devices=[]), _MetaParameters():
+    with torch.random.fork_rng(devices=[]), without_symbols(), _MetaParameters():
         yield
 
 
@@ -212,7 +215,7 @@ def _run(model: nn.Module, entry: ModelEntry, image_size: int) -> _Trace:
     model.eval()
     model.training = bool(entry.family.auxiliary)
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), trace, _ShapesOnly():
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), without_symbols(), trace, _ShapesOnly():
             model(torch.empty(IMAGES, 3, image_size, image_size, device="meta"))
     except (RuntimeError, ValueError, AssertionError) as error:
         # The catalogue knows the smallest size of every model, so this is for models to come.

@@ -31,7 +31,6 @@ from core.machine.leaving import leave
 from core.machine.memory import let_go_of_files
 
 WANTED_LATER = (
-    "torch._dynamo",
     "torchvision.models",
     "torchvision.transforms.v2",
     "core.explaining.explain",
@@ -42,7 +41,7 @@ WANTED_LATER = (
     "core.model.anatomy",
     "core.machine.devices",
 )
-"""What jobs import with their first question, or torch with the first optimizer that is built."""
+"""What jobs import with their first question."""
 
 
 @dataclass
