@@ -1,5 +1,7 @@
 """Two processes of one thread each that share every step, against one process of two threads, and against torch's DistributedDataParallel.
 
+And how long a run whose rank is killed takes to its first step after it.
+
 Each contestant does the same steps in processes of its own, in turn, so that whatever else the machine does falls on all of them. DDP is
 used as its documentation has it (SyncBatchNorm trains on GPUs alone, so its BatchNorm sees a rank's part), and records gradient norms as ours does.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,14 +30,18 @@ from core import catalog
 from core.catalog import optimizers
 from core.config import RunConfig
 from core.data import Normalise
+from core.machine.children import Interpreters
 from core.machine.home import Home
-from core.ranks import signs
+from core.ranks import notes, signs
 from core.ranks.group import Group
-from core.ranks.signs import Signs
+from core.ranks.signs import Sign, Signs
+from core.records.events import CommandKind
 from core.records.layers import frozen_parameters
 from core.signals.watch import gradient_norms
+from core.store import RunStore
 from core.training.trainer import StepReport
 from core.worker.assembly import Assembly, assemble
+from core.worker.supervisor import Supervisor
 
 RANKS = 2
 STEPS = 8
@@ -69,6 +76,15 @@ def measure(folder: Path, rounds: int) -> Iterator[str]:
             [f"resnet18, 64 px, 32 pictures a step, {plan}: ms a step", "median (range)", "times as long as ours", "bytes sent a step"], rows
         )
         yield ""
+    noticed, begun, stepped = zip(*(_killed(home) for _ in range(rounds)), strict=True)
+    yield from table(
+        ["resnet18, 64 px, 32 pictures a step, train everything: seconds since a rank was killed", "median (range)"],
+        [
+            (what, spread(list(taken)))
+            for what, taken in (("noticed, and named", noticed), ("both ranks begun again", begun), ("first step after it", stepped))
+        ],
+    )
+    yield ""
 
 
 def _run_all(work: Callable[..., Measured], home: str, plan: str, ranks: int) -> Measured:
@@ -144,3 +160,37 @@ def _ddp(home: str, plan: str, rank: int, port: int, folder: str) -> Measured:
         last = now
     dist.barrier()
     return median(taken[WARM:]), 4 * sum(each.numel() for each in learning)
+
+
+def _killed(place: str) -> tuple[float, float, float]:
+    """Seconds since the second rank of a run was killed until it was named, until both had been begun again, and until the first step after that."""
+    home = Home.from_environment(place)
+    store = RunStore(home.database)
+    run_id = Supervisor(home, store, Interpreters()).start(WORK.replace(devices=RANKS, epochs=100, restarts=1))
+    folder = home.run_folder(run_id)
+    _until(lambda: all(row.step >= WARM for row in _rows(folder)), "the first steps")
+    os.kill(signs.read(folder)[1].pid, signal.SIGKILL)
+    began = time.perf_counter()
+    try:
+        _until(lambda: "of at most" in notes.why_again(folder, 1), "a name")
+        noticed = time.perf_counter() - began
+        _until(lambda: all(row.attempt == 1 for row in _rows(folder)), "the ranks")
+        begun, before = time.perf_counter() - began, _rows(folder)[0].step_seconds
+        _until(lambda: _rows(folder)[0].step_seconds != before, "the first step")
+        return noticed, begun, time.perf_counter() - began
+    finally:
+        store.request(run_id, CommandKind.STOP)
+        _until(lambda: not store.run(run_id).status.active, "the end")
+
+
+def _rows(folder: Path) -> list[Sign]:
+    """Signs of life of all ranks; those of nobody, before any."""
+    return list(signs.read(folder)) or [Sign(0, 0, 0.0, 0, 0.0, 0.0, 0, "", 0, 0, 0)]
+
+
+def _until(holds: Callable[[], bool], what: str) -> None:
+    end = time.perf_counter() + 180
+    while not holds():
+        if time.perf_counter() > end:
+            raise TimeoutError(f"{what} did not come within 180 s")
+        time.sleep(0.01)

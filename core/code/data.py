@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.catalog import find_model
+from core.code import ranks
 from core.code.excerpts import Excerpt, excerpt, joined
 from core.code.faults import broken_data
 from core.code.folders import folder_reader, listed_reader
@@ -12,6 +13,7 @@ from core.code.pictures import large_lines, normalise_lines, parts_of, pictures_
 from core.code.recorded import Recorded
 from core.code.versions import version_of, version_reader
 from core.config import RunConfig
+from core.config.devices import shared
 from core.data.augmentations import find_augmentation, largest_side
 from core.data.datasets import folder_of
 from core.data.splits import TEST_SEED, TEST_SHARE
@@ -35,7 +37,7 @@ _ORDER = '''def order(epoch):
 _SAME = '''def batches(epoch):
     """Pictures uint8 [N, 3, {size}, {size}] and labels of each batch of an epoch."""
     # With a generator of its own: else each epoch takes a number from torch's, which dropout uses too.
-    return DataLoader(train_set, batch_sampler=order(epoch), generator=torch.Generator())'''
+    return DataLoader(train_set, batch_sampler={places}, generator=torch.Generator())'''
 
 _CHANGED = '''def changed(images, generator):
     """Pictures uint8 [N, 3, {size}, {size}], changed by chance."""
@@ -82,11 +84,16 @@ _NEW = '''    """Pictures uint8 [N, 3, {size}, {size}] and labels of each batch 
     # With a generator of its own: else each epoch takes a number from torch's, which dropout uses too.
     loader = DataLoader({pictures}, batch_sampler=order(epoch), generator=torch.Generator(){stacked})
     for number, (images, labels) in enumerate(loader):
-        yield changed(images, generator_for({seed}, epoch, number)), labels'''
+{yielded}'''
+
+_ALL = "        yield changed(images, generator_for({seed}, epoch, number)), labels"
+
+_MINE = """        mine = own(range(len(labels)))  # chance is that of the whole step
+        yield changed(images, generator_for({seed}, epoch, number))[mine], labels[mine]"""
 
 _VIEWS = '''    """Pictures uint8 [N, 3, {size}, {size}] and labels of each batch of an epoch: of each picture, {views} random ones come in turn."""
     view = (epoch - 1) % {views}
-    for places in order(epoch):
+    for places in {each}:
         views = [changed({pictures}[place][0][None], generator_for({seed}, view, int(train_set.places[place]))) for place in places]
         yield torch.cat(views), torch.tensor(train_set.labels[places])'''
 
@@ -94,14 +101,17 @@ _VIEWS = '''    """Pictures uint8 [N, 3, {size}, {size}] and labels of each batc
 def data_lines(config: RunConfig, classes: int, recorded: Recorded) -> Excerpt:
     """From files or arrays to `batches`, a function of the epoch, and to `validation_set` and `test_set`."""
     listed = recorded.pictures is not None
+    reading = reading_lines(config, recorded)
     return joined(
         [
-            reading_lines(config, recorded),
+            reading,
+            ranks.downloaded_once(reading.text) if shared(config) else "",
             excerpt("core.data.loader", "generator_for"),
             _sets(config, recorded),
             broken_data(config, classes, () if listed else parts_of(config, recorded.old), listed),
             _doubles(config) if config.doubles == "leave out" and not listed else "",
             _ORDER.format(seed=config.seed, step=config.batch_size * config.accumulate),
+            ranks.piece_lines(config) if shared(config) else "",
             _batches(config, recorded),
         ]
     )
@@ -171,6 +181,12 @@ def _batches(config: RunConfig, recorded: Recorded) -> Excerpt:
     augmentation = find_augmentation(config.augmentation)
     steps, own = augmentation.steps, augmentation.own
     values = {"size": config.image_size, "seed": config.seed, "views": config.fixed_views, "pictures": "train_set", "stacked": ""}
+    several = shared(config)
+    values |= {
+        "places": "[own(places) for places in order(epoch)]" if several else "order(epoch)",
+        "each": "map(own, order(epoch))" if several else "order(epoch)",
+    }
+    values["yielded"] = (_MINE if several else _ALL).format(**values)
     if not augmentation.changes:
         return Excerpt(_SAME.format(**values))
     shown = _VIEWS if config.fixed_views else _NEW

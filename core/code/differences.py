@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.code.recorded import Recorded
 from core.config import RunConfig
+from core.config.devices import shared
 from core.data.augmentations import find_augmentation
 from core.data.datasets import folder_of
 from core.records.events import RunStatus
@@ -68,6 +69,8 @@ def differences(config: RunConfig, recorded: Recorded) -> tuple[str, ...]:
         "What they round, it does not.": config.speed == "automatic",
         f"Not in this script: frozen BatchNorm folded into the convolution before it. {GROWS}": config.fold_norms,
         f"Not in this script: weight gradients of convolutions on small maps as one matrix product. {GROWS}": config.im2col_gradients,
+        "The script shares steps through DistributedDataParallel, the run through sums of its own, and sums of float32 in another order differ. "
+        + GROWS: shared(config),
         "The run compiles only what is computed anew in each step, the script the whole model. " + GROWS: config.compile_model,
         "The run keeps 3 to 4 digits of what frozen layers give (float16), the script all of them, and over a run that "
         "difference can grow.": config.feature_cache == "float16" and frozen,

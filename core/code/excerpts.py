@@ -17,14 +17,17 @@ Import = tuple[str, str, str]
 """Module, name in it ('' for the module itself), name in the script ('' for the same)."""
 
 _USUAL = """
+import contextlib
 import copy
 import csv
 import hashlib
 import math
 import os
+import sys
 from pathlib import Path
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 import torchvision
 from PIL import Image, ImageOps

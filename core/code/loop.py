@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.catalog import find_model
+from core.code import ranks
 from core.code.faults import zero_grad
 from core.code.freezing import change_lines
 from core.code.learning import Plan, divides_by_weights
 from core.code.phases import Phase
 from core.config import RunConfig
+from core.config.devices import shared
 
 _BETTER = """    epochs_since += 1
     if validation_loss < lowest:
@@ -21,6 +23,13 @@ _END = """
 test_loss, test_accuracy = evaluate(test_set)
 print(f"test loss {{test_loss:.4f}}, accuracy {{test_accuracy:.1%}}")
 torch.save(model.state_dict(), {weights})"""
+
+_SHARED_END = """
+test_loss, test_accuracy = evaluate(test_set)
+if rank == 0:
+    print(f"test loss {{test_loss:.4f}}, accuracy {{test_accuracy:.1%}}")
+    torch.save(model.state_dict(), {weights})
+dist.destroy_process_group()"""
 
 
 def loop_lines(plan: Plan, rests: bool, stopped_after: int | None = None, as_file: bool = False) -> str:
@@ -39,30 +48,32 @@ def loop_lines(plan: Plan, rests: bool, stopped_after: int | None = None, as_fil
     if config.early_stopping:
         lines.append('lowest, epochs_since, best = float("inf"), 0, None')
     by_step = [phase for phase in plan.phases if phase.unit == "step"]
-    counted = bool(by_step) or stopped_after is not None
+    several = shared(config)
+    counted = bool(by_step) or stopped_after is not None or several
     if counted:
         lines.append("step = 0")
     lines += [
         f"for epoch in range(1, {config.epochs + 1}):",
         *_changes("epoch", [phase for phase in plan.phases if phase.unit == "epoch"], plan, "    "),
         f"    {'train_mode()' if rests else 'model.train()'}",
-        "    for images, labels in batches(epoch):",
+        f"    for {'places, (images, labels) in zip(order(epoch), batches(epoch))' if several else 'images, labels in batches(epoch)'}:",
         *(["        step += 1"] if counted else []),
         *_changes("step", by_step, plan, "        ", rests),
-        *_gradients(config),
+        *(_shared_gradients(plan) if several else _gradients(config)),
         *_update(plan),
         *_stop(stopped_after),
         *_after_epoch(config),
         *([_BETTER.format(patience=config.early_stopping)] if config.early_stopping else []),
         *_brought_back(config, stopped_after),
-        _END.format(weights='Path(__file__).resolve().with_name("weights.pth")' if as_file else '"weights.pth"'),
+        (_SHARED_END if several else _END).format(weights='Path(__file__).resolve().with_name("weights.pth")' if as_file else '"weights.pth"'),
     ]
     return "\n".join(lines)
 
 
 def _evaluate(config: RunConfig) -> list[str]:
     """The function that measures; sums are made of the numbers that the run makes them of, so that they are equal to the last bit."""
-    weighted = divides_by_weights(config)
+    weighted, several = divides_by_weights(config), shared(config)
+    loaded = "batch_sampler=mine" if several else f"batch_size={config.batch_size}"
     inside, wide = ("    ", ".float()") if config.precision != "float32" else ("", "")
     return [
         "@torch.inference_mode()",
@@ -70,7 +81,8 @@ def _evaluate(config: RunConfig) -> list[str]:
         '    """Mean loss and the share of right answers."""',
         "    model.eval()",
         "    loss, right, counted = 0.0, 0, 0.0",
-        f"    for images, labels in DataLoader(dataset, batch_size={config.batch_size}, generator=torch.Generator()):",
+        *(_measured(config) if several else ()),
+        f"    for images, labels in DataLoader(dataset, {loaded}, generator=torch.Generator()):",
         "        labels = labels.to(device)",
         f"        counts = {'class_weights[labels].sum()' if weighted else 'len(labels)'}"
         + ("  # what the mean of the batch was divided by" if weighted else ""),
@@ -79,8 +91,35 @@ def _evaluate(config: RunConfig) -> list[str]:
         f"        {inside}loss += (loss_of(logits, labels) * counts).item()",
         "        right += (logits.argmax(dim=1) == labels).sum().item()",
         f"        counted += {'counts.item()' if weighted else 'counts'}",
+        *(_SUMMED if several else ()),
         "    return loss / max(counted, 1e-12), right / max(len(dataset), 1)",
     ]
+
+
+def _measured(config: RunConfig) -> list[str]:
+    """How ranks share what is measured."""
+    piece = "own" if config.accumulate == 1 else "piece_of"
+    return [
+        f"    whole = [range(len(dataset))[start : start + {config.batch_size}] for start in range(0, len(dataset), {config.batch_size})]",
+        f"    mine = [{piece}(places) for places in whole if len(places) >= ranks or rank == 0]  # what nobody shares counts once",
+    ]
+
+
+_SUMMED = (
+    "    sums = torch.tensor([loss, right, counted], dtype=torch.float64)",
+    "    dist.all_reduce(sums)",
+    "    loss, right, counted = sums.tolist()",
+)
+
+
+def _shared_gradients(plan: Plan) -> list[str]:
+    """As `_gradients`, of a rank's share of a step."""
+    config = plan.config
+    weighted = divides_by_weights(config)
+    counts = "class_weights[labels].sum()" if weighted else "len(labels)"
+    whole = "class_weights[train_set.labels[places].tolist()].sum()" if weighted else "len(places)"
+    mixed = config.precision != "float32"
+    return ranks.gradient_lines(plan, counts, whole, _loss_lines(config.model, mixed), _autocast(config, "") if mixed else "")
 
 
 def _update(plan: Plan) -> list[str]:
@@ -108,13 +147,16 @@ def _stop(after: int | None) -> list[str]:
 
 
 def _after_epoch(config: RunConfig) -> list[str]:
+    once = ["    if rank == 0:"] if shared(config) else []
+    indent = "        " if once else "    "
     if config.validation_share > 0:
         return [
             "    validation_loss, validation_accuracy = evaluate(validation_set)",
-            '    print(f"epoch {epoch}: validation loss {validation_loss:.4f}, accuracy {validation_accuracy:.1%}")',
+            *once,
+            f'{indent}print(f"epoch {{epoch}}: validation loss {{validation_loss:.4f}}, accuracy {{validation_accuracy:.1%}}")',
         ]
     last = "step" if config.accumulate == 1 else "part"
-    return [f'    print(f"epoch {{epoch}}: loss of the last {last} {{loss.item():.4f}}")']
+    return [*once, f'{indent}print(f"epoch {{epoch}}: loss of {"rank 0 in " if once else ""}the last {last} {{loss.item():.4f}}")']
 
 
 def _brought_back(config: RunConfig, stopped_after: int | None) -> list[str]:
@@ -163,6 +205,8 @@ def _changes(unit: str, phases: Sequence[Phase], plan: Plan, indent: str, rests:
         found = [line for phase in phases if phase.at == at for line in change_lines(phase, plan.layers, plan.grouped)]
         if found:
             again = [f"{indent}    train_mode()"] if rests and any(line.startswith("set_trainable") for line in found) else []
+            if shared(plan.config) and any(line.startswith("set_trainable") for line in found):
+                found.append("shared = wrapped()")
             lines += [f"{indent}if {unit} == {at}:", *(f"{indent}    {line}" for line in found), *again]
     return lines
 

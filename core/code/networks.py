@@ -17,7 +17,7 @@ _TAKEN = {
     *("Any", "Callable", "DataLoader", "Dataset", "F", "Image", "ImageDraw", "ImageFile", "ImageOps", "Literal", "NDArray", "Path", "PngImagePlugin"),
     *("Sequence", "Tensor", "TypeVar", "File", "Fit", "Indices", "Pictures", "Read", "Result", "ValueRange", "MLP", "SmallCNN", *OWN_CLASSES),
     *("BLOCK", "CLASSES", "EXTENSIONS", "FACTORS", "FOLDERS", "FORMATS", "FROZEN", "LEARNS", "LIST", "PARTS", "ROOT"),
-    *("Aside", "Iterable", "Iterator", "Mapping", "Match", "OrderedDict", "Reading", "Shape", "Shapes"),
+    *("Aside", "Iterable", "Iterator", "Mapping", "Match", "OrderedDict", "Reading", "Shape", "Shapes", "Gather", "WholeBatch"),
 }
 """Names that a script uses itself."""
 

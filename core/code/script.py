@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from core.catalog import find_model
+from core.code import ranks
 from core.code.data import data_lines
 from core.code.differences import differences
 from core.code.excerpts import importing, joined
@@ -16,6 +17,7 @@ from core.code.model import bare_model, model_imports, model_lines
 from core.code.phases import Phase
 from core.code.recorded import NOTHING_RECORDED, Recorded
 from core.config import RunConfig
+from core.config.devices import shared
 from core.data.augmentations import find_augmentation
 
 
@@ -47,16 +49,16 @@ def pytorch_code(
     freezing = freezing_lines(layers, plan.phases, config.frozen_randomness)
     code = joined(
         [
-            machine_lines(config),
+            machine_lines(config, shared(config)),
             data_lines(config, classes, recorded),
             model_lines(config, classes),
             _remarked(freezing, config),
             learning_lines(plan, classes),
-            broken_training(config),
+            ranks.sharing_lines(plan) if shared(config) else broken_training(config),
             loop_lines(plan, bool(freezing), recorded.stopped_after, recorded.as_file),
         ]
     )
-    remarks = [*_left_out(config, multipliers, phases), *differences(config, recorded)]
+    remarks = [*(ranks.remarks(config) if shared(config) else ()), *_left_out(config, multipliers, phases), *differences(config, recorded)]
     head = "\n".join(f"# {remark}" for remark in remarks)
     return "\n\n".join(filter(None, (head, importing(code.text, code.imports), code.text))) + "\n"
 
@@ -103,8 +105,8 @@ def _remarked(freezing: str, config: RunConfig) -> str:
     return f"# Freezing\n{remark}\n{rest}" if rest else f"{remark}\n\n\n{head}"
 
 
-def machine_lines(config: RunConfig) -> str:
-    """How the machine computes, as a worker sets it, and `device`."""
+def machine_lines(config: RunConfig, several: bool = False) -> str:
+    """How the machine computes, as a worker sets it, and `device`; `several`: of one of the processes that share it."""
     lines = []
     if config.device != "cpu":
         lines.append('os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may add up in another order each time')
@@ -112,6 +114,8 @@ def machine_lines(config: RunConfig) -> str:
         "torch.use_deterministic_algorithms(True, warn_only=True)",
         "torch.utils.deterministic.fill_uninitialized_memory = False  # it would cost a write of every new tensor",
     ]
+    if several:
+        return "\n".join([*lines, ranks.process_lines(config)])
     if config.threads is not None:
         lines.append(f"torch.set_num_threads({config.threads})")
     return "\n".join([*lines, f"device = {_device(config)}"])

@@ -21,9 +21,6 @@ MOST_MACHINES = 64
 ALONE: Mapping[str, Any] = {"speed": "exact", "compile_model": False, "fault": "none", "forgetting": False}
 """Fields that are for runs on one device, and the value that they have on several."""
 
-AT_HOME: Mapping[str, Any] = {"restarts": 0}
-"""Fields that are for runs on one machine, and the value that they have on several."""
-
 
 def canonical(value: Any) -> str:
     """`devices` in its one spelling: `4`, `all`, or `0, 2` for the GPUs cuda:0 and cuda:2.
@@ -127,12 +124,12 @@ def check_shared(config: RunConfig) -> None:
         raise ConfigError("rendezvous", f"{config.rendezvous!r} is for runs on several machines; leave it empty, or set nodes to 2")
     if not shared(config):
         return
-    for field, usual in {**ALONE, **(AT_HOME if config.nodes > 1 else {})}.items():
+    for field, usual in ALONE.items():
         value = getattr(config, field)
         if value != usual:
             shown, wanted = (json.dumps(each) if isinstance(each, bool) else repr(each) for each in (value, usual))
-            where, counts = ("machine", "nodes") if field in AT_HOME else ("device", "devices" if config.nodes == 1 else "devices and nodes")
-            raise ConfigError(field, f"{shown} is for runs on one {where}; set it to {wanted}, or {counts} to 1")
+            counts = "devices" if config.nodes == 1 else "devices and nodes"
+            raise ConfigError(field, f"{shown} is for runs on one device; set it to {wanted}, or {counts} to 1")
     if config.devices != "all":
         check_batch(config.nodes * number(config.devices, 1), config.batch_size)
 

@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from core.config import ConfigError, RunConfig
@@ -66,17 +68,27 @@ def join(home: Home, talk: Talk, run_id: str, host: str, changes: Mapping[str, s
         config=leader.config.to_json(), fork=leader.fork,
     )  # fmt: skip
     say(f"machine {go['machine'] + 1} of {go['machines']}, with {_ranks(share)} of {go['ranks']}; their logs are in {folder}")
-    signs.make(folder, share.ranks)
     watcher = together.Watcher(folder, share.ranks, leader.config, share.own, leader)
     try:
         with watcher.hears_signals():
-            problem = together.have_done(share, watcher, restarts=0, forks=can_fork())
+            problem = _have_done(share, watcher, leader, say)
         if not problem:
             leader.over_here(signs.read(folder))
     finally:
         leader.close()
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return problem or ("" if leader.ended in _WELL else leader.ended)
+
+
+def _have_done(share: Share, watcher: together.Watcher, leader: _Leader, say: Say) -> str:
+    """This machine's share, again after a failure as often as the first one says. What went wrong, in words; empty: nothing did."""
+    while True:
+        signs.make(Path(share.folder), share.ranks, share.attempt)
+        problem = together.have_done(share, watcher, restarts=0, forks=can_fork())
+        if not problem or watcher.asked() or not (go := leader.again()):
+            return problem
+        say(f"begins again ({go['attempt']} of at most {leader.config.restarts}): {problem.splitlines()[0]}")
+        share, watcher = replace(share, port=go["port"], attempt=go["attempt"]), watcher.again()
 
 
 def _ranks(share: Share) -> str:
@@ -115,6 +127,7 @@ class _Leader:
         self._lost = ""
         self._waiting = ""
         self._go: dict[str, int] = {}
+        self._again = 0
         self._last = 0.0
         self._silence = self.config.silence_seconds
         self._over = threading.Event()
@@ -135,9 +148,25 @@ class _Leader:
             time.sleep(0.05)
         return self._go
 
+    def again(self) -> Mapping[str, int]:
+        """This machine's ranks have ended with a failure: what it is to do once all begin again; empty: the run is over for it."""
+        attempt, ready = self._go["attempt"], False
+        while attempt < self.config.restarts and not self._over.is_set():
+            if self._again > attempt and not ready:
+                ready, self._go = True, {}
+                with suppress(TalkError):
+                    self._talk.say({"ready": self._again})
+            if ready and self._go:
+                return self._go
+            self._say({"alive": True})
+            time.sleep(0.05)
+        return {}
+
     def look(self, rows: Sequence[Sign]) -> str:
         """Say how this machine's ranks are. Why the run is over for them, in words; empty: it goes on, or ends well."""
         self._say(self._signs(rows))
+        if self._again > self._go["attempt"]:
+            return "The group broke on another machine."
         return self._lost or ("" if self.ended in ("", *_WELL) else f"The run has ended: {self.ended}")
 
     def tell(self, problem: str) -> None:
@@ -172,7 +201,8 @@ class _Leader:
     def _hears(self, words: Mapping[str, Any]) -> None:
         self._waiting = str(words.get("waiting") or self._waiting)
         if go := words.get("go"):
-            self._go = {name: int(go[name]) for name in ("port", "first", "ranks", "machine", "machines")}
+            self._go = {name: int(go[name]) for name in ("port", "first", "ranks", "machine", "machines", "attempt")}
+        self._again = int(words.get("again") or self._again)
         self.ended = str(words.get("over") or "")
 
     def _hear(self) -> None:

@@ -38,6 +38,9 @@ ALIVE_SECONDS = 0.5
 ANSWER_SECONDS = 180.0
 """How long another machine may take to import torch and to say what it has."""
 
+AGAIN_SECONDS = 60.0
+"""How long other machines may take to end what is left of a group that broke, before all begin again."""
+
 OVER_SECONDS = 5.0
 """How long the end of other machines is waited for once the run is over."""
 
@@ -81,6 +84,8 @@ class Guest(threading.Thread):
         self.when = time.time()
         self.problem = ""
         self.over = False
+        self.ready = 0
+        """The attempt for which its ranks have made way."""
         self._silence = silence
 
     def run(self) -> None:
@@ -99,6 +104,7 @@ class Guest(threading.Thread):
                 row[ALIVE] = time.time() - min(max(now - row[ALIVE], 0.0), 1e9)  # by this machine's clock
         if gone := words.get("gone"):
             self.problem = str(gone)[:LONGEST_WORD]
+        self.ready = int(words.get("ready") or self.ready)
         self.over = bool(words.get("over"))
 
 
@@ -128,6 +134,8 @@ class Meeting:
         self._asking = threading.BoundedSemaphore(MOST_ASKING)
         self._over = threading.Event()
         self._last = 0.0
+        self.trouble = ""
+        """What was wrong with another machine, or a rank of it, in the attempt before this one; empty: nothing."""
         self.host, self._listening = _listen(config.rendezvous or f"{own_address()}:0")
         self._state = Machines(run_id, f"{self.host}:{self._listening.getsockname()[1]}", each=self._each)
         self._tell_person()
@@ -159,8 +167,8 @@ class Meeting:
                 self._tell_person()
         self._say({"waiting": self.waits})
 
-    def begin(self) -> TCPStore:
-        """All are here: open torch's store for them, and send them off.
+    def begin(self, attempt: int = 0) -> TCPStore:
+        """All are here: open torch's store for them, and send them off, for the first time or again.
 
         Raises:
             OSError: it cannot listen.
@@ -171,14 +179,34 @@ class Meeting:
         for number, guest in enumerate(self._guests, start=1):
             guest.number = number
             go = {"port": store.port, "first": number * self._each, "ranks": ranks, "machine": number, "machines": self._config.nodes}
+            go["attempt"] = attempt
             with suppress(TalkError):  # it is gone: the first look says so
                 guest.talk.say({"go": go})
         return store
+
+    def again(self, attempt: int) -> bool:
+        """The group broke: have all machines make way for `attempt`. False: one of them has left, or does not answer."""
+        for guest in self._guests:
+            with suppress(TalkError):
+                guest.talk.say({"again": attempt})
+        end = time.monotonic() + AGAIN_SECONDS
+        while any(guest.ready < attempt for guest in self._guests):
+            if time.monotonic() > end or not all(guest.is_alive() for guest in self._guests):
+                return False
+            self._say({"alive": True})
+            time.sleep(0.05)
+        self.trouble = self._trouble()
+        for guest in self._guests:  # what it said of the attempt before came before this
+            guest.problem, guest.rows = "", []
+        return True
 
     def look(self, rows: Sequence[Sign]) -> str:
         """Pass on how the others' ranks are, and say that this machine lives. What is wrong with one of them, in words; empty: nothing is."""
         self._write_signs()
         self._say({"alive": True})
+        return self._trouble()
+
+    def _trouble(self) -> str:
         return next((self._told(guest) for guest in self._guests if guest.problem and not guest.over), "")
 
     def tell(self, problem: str) -> None:

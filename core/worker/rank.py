@@ -51,6 +51,7 @@ class Share:
         machine, machines: which this one is, from 0, of how many.
         names: what the machines are called; empty where the run is another machine's.
         interface: of the network over which ranks talk; empty: their loopback on one machine, else as the machine is called.
+        attempt: how often all machines have begun again together.
         parent: the process that watches over the ranks: without it they end.
         config, fork: of a run that is another machine's: its settings as JSON, and where it branched off.
     """
@@ -67,6 +68,7 @@ class Share:
     machines: int = 1
     names: tuple[str, ...] = ()
     interface: str = ""
+    attempt: int = 0
     parent: int = 0
     config: str = ""
     fork: Fork | None = None
@@ -79,7 +81,7 @@ class Share:
 
 def main(share: Share) -> None:
     """Do one rank's share of a run. Ends the process with a status of its own where that is not all well."""
-    place, attempt = int(os.environ["RANK"]), int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    place, attempt = int(os.environ["RANK"]), share.attempt + int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
     rank, run_id = share.first + place, share.run_id
     os.setsid()  # Ctrl-C at a terminal is for the process that watches: it asks the first rank to stop
     for number in (signal.SIGINT, signal.SIGTERM):

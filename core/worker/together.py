@@ -7,7 +7,8 @@ ended, and is a failure like any other from then on. The first rank to be gone i
 
 On one machine all of it listens on 127.0.0.1 alone: the store that the ranks find each other by is made on a socket of ours, since torch's own
 listens everywhere. Where several machines share the run, each has an agent and a watcher; those of the first one wait for the others (`meeting`,
-`joined`), and whoever notices that a rank or a machine is gone tells the rest.
+`joined`), and whoever notices that a rank or a machine is gone tells the rest. There an agent begins nothing again by itself: where `restarts`
+allow it, the first machine has all of them begin anew, as long as none of them has left.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -95,8 +96,11 @@ def share(home: Home, store: RunStore, run_id: str, places: tuple[str, ...], for
             if others is not None and (ended := _wait(others, patient, run_id, watcher)) is not None:
                 patient.end(run_id, ended)
             else:
-                signs.make(folder, task.ranks)
-                problem = have_done(task, watcher, config.restarts, forks, others)
+                if others is None:
+                    signs.make(folder, task.ranks)
+                    problem = have_done(task, watcher, config.restarts, forks)
+                else:
+                    problem = _have_all_do(task, watcher, config.restarts, forks, others, lambda: store.run(run_id).status.active)
                 if store.run(run_id).status.active:
                     patient.end(run_id, RunStatus.FAILED, error=problem or "The processes of this run have ended without a word.")
         ended_as = store.run(run_id)
@@ -127,6 +131,17 @@ def _wait(others: Meeting, store: PatientStore, run_id: str, watcher: Watcher) -
     return None
 
 
+def _have_all_do(task: Share, watcher: Watcher, restarts: int, forks: bool, others: Meeting, goes_on: Callable[[], bool]) -> str:
+    """`have_done` on all machines, and again after a failure, as often as `restarts` says and nothing else has ended the run."""
+    for attempt in range(restarts + 1):
+        signs.make(Path(task.folder), task.ranks, attempt)
+        problem = have_done(replace(task, attempt=attempt), watcher, 0, forks, others)
+        if not problem or attempt == restarts or watcher.asked() or not goes_on() or not others.again(attempt + 1):
+            break
+        watcher = watcher.again(others.trouble)
+    return problem
+
+
 def have_done(task: Share, watcher: Watcher, restarts: int, forks: bool, others: Meeting | None = None) -> str:
     """Have this machine's ranks do their `task`, and watch over them. What went wrong, in words; empty: nothing did.
 
@@ -138,7 +153,7 @@ def have_done(task: Share, watcher: Watcher, restarts: int, forks: bool, others:
     try:
         meeting = store_at("127.0.0.1")
         if others is not None:
-            ranks_meet = others.begin()
+            ranks_meet = others.begin(task.attempt)
             task = replace(task, host=ranks_meet.host, port=ranks_meet.port, names=others.names, interface=interface_of(others.host))
         elif not task.port:
             task = replace(task, port=meeting.port)
@@ -187,16 +202,25 @@ class Watcher(threading.Thread):
     def __init__(self, folder: Path, ranks: int, config: RunConfig, own: range | None = None, others: Elsewhere | None = None) -> None:
         super().__init__(name="watch over ranks", daemon=True)
         self._folder = folder
+        self._config = config
         self._ranks = ranks
         self._own = range(ranks) if own is None else own
         self._others = others
         self._silence = config.silence_seconds
         self._notes: dict[int, str] = {}
-        self._restarts = config.restarts
+        self._attempt = 0  # the one that is watched over, where machines begin again together
         self._over = threading.Event()
         self._asked: list[int] = []
         self._began = time.monotonic()
         self._lost_at: float | None = None
+
+    def again(self, problem: str = "") -> Watcher:
+        """One that watches over the next attempt; it hears the signals of this one. `problem`: of another machine, which it has told of since."""
+        if problem:
+            self._known(self._attempt, problem, told=True)
+        other = Watcher(self._folder, self._ranks, self._config, self._own, self._others)
+        other._attempt, other._notes, other._asked = self._attempt + 1, self._notes, self._asked
+        return other
 
     @contextmanager
     def hears_signals(self) -> Iterator[None]:
@@ -242,25 +266,25 @@ class Watcher(threading.Thread):
         parted = {number for number, each in failures.items() if each.exitcode == PARTED_STATUS}
         if self._others is not None and len(parted) == len(failures):
             end = time.monotonic() + min(self._silence, CLOSE_SECONDS)
-            while not self._notes and time.monotonic() < end:  # the machine of whoever is gone says so in a moment
+            while self._attempt not in self._notes and time.monotonic() < end:  # the machine of whoever is gone says so in a moment
                 time.sleep(LOOK_SECONDS)
-        if self._notes:
-            return self._notes[max(self._notes)]
+        if last := [attempt for attempt in self._notes if attempt >= self._attempt]:
+            return self._notes[max(last)]
         number, failure = next(iter([pair for pair in failures.items() if pair[0] not in parted] or failures.items()))
         how = f"was ended by signal {-failure.exitcode}" if failure.exitcode < 0 else f"ended with status {failure.exitcode}"
-        return self._sentence(self._own.start + number, how, signs.read(self._folder))
+        return self._known(self._attempt, self._sentence(self._own.start + number, how, signs.read(self._folder)))
 
     def _lost(self, problem: str, rows: Sequence[Sign]) -> None:
         """Another machine, or a rank of it, is gone: those of this one notice that themselves, or are ended after a while."""
         if self._lost_at is None:
             self._lost_at = time.monotonic()
-            self._notes.setdefault(0, problem)
+            self._known(self._attempt, problem, told=True)
         elif time.monotonic() - self._lost_at > CLOSE_SECONDS:
             self._end(rows)
 
     def _leave(self, rows: Sequence[Sign]) -> None:
-        if self._others is not None and 0 not in self._notes:
-            self._notes[0] = "This machine was asked to leave the run (Ctrl-C, or its process was ended)."
+        if self._others is not None and self._attempt not in self._notes:
+            self._notes[self._attempt] = "This machine was asked to leave the run (Ctrl-C, or its process was ended)."
             self._others.tell("has left: somebody ended it there")
         self._end(rows)
 
@@ -299,11 +323,17 @@ class Watcher(threading.Thread):
         return "did not begin in time"
 
     def _keep(self, row: Sign, how: str) -> None:
-        self._notes.setdefault(row.attempt, sentence := self._sentence(row.rank, how, signs.read(self._folder)))
-        if self._others is not None:
-            self._others.tell(sentence)
+        self._known(row.attempt, self._sentence(row.rank, how, signs.read(self._folder)))
         self._began = time.monotonic()
-        notes.keep(self._folder, self._restarts, self._notes)
+
+    def _known(self, attempt: int, problem: str, told: bool = False) -> str:
+        """What was wrong in an attempt: what was known first. Other machines are told, but of what they have `told` themselves."""
+        if attempt not in self._notes:
+            self._notes[attempt] = problem
+            if self._others is not None and not told:
+                self._others.tell(problem)
+            notes.keep(self._folder, self._config.restarts, self._notes)
+        return self._notes[attempt]
 
     def _sentence(self, number: int, how: str, rows: tuple[Sign, ...]) -> str:
         step = rows[number].step if number < len(rows) else 0

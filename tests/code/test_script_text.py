@@ -121,6 +121,13 @@ def every_choice() -> Iterator[RunConfig]:
     yield small.replace(augmentation="shift", fixed_views=4)
     for dataset in ("CIFAR10", "EuroSAT"):
         yield small.replace(dataset=dataset, doubles="leave out", class_weights="balanced", augmentation="shift", fixed_views=2)
+    for precision, accumulate, views in (("float32", 1, None), ("bfloat16", 4, 2), ("float16", 1, 2)):
+        for dataset, share in (("digits", 0.0), ("CIFAR10", 0.1)):
+            yield small.replace(
+                dataset=dataset, devices="2", precision=precision, accumulate=accumulate, augmentation="shift", fixed_views=views,
+                timeline="2: !stage1; step 3: head only, head=2", class_weights="balanced", validation_share=share,
+            )  # fmt: skip
+    yield small.replace(devices="0, 2", device="cuda", nodes=2, rendezvous="10.0.0.1:29500", freeze="head only", model="googlenet", image_size=64)
     for fault in FAULTS:
         yield small.replace(freeze="head only", fault=fault, doubles="leave out", class_weights="balanced", loss="KLDivLoss", accumulate=2)
     yield small.replace(accumulate=4, clip_norm=1.0, precision="float16", model="googlenet", image_size=64, validation_share=0.0)
@@ -134,7 +141,7 @@ def test_every_choice_makes_a_script_that_python_can_read(config: RunConfig) -> 
 @pytest.mark.parametrize(("dataset", "given"), [("digits", "random"), ("shapes", "/w.safetensors"), ("EuroSAT", "/w.pth")])
 def test_no_class_of_a_network_takes_a_name_that_the_script_uses(dataset: str, given: str) -> None:
     config = SMALL.replace(dataset=dataset, augmentation="trivial augment", doubles="leave out", early_stopping=1, starting_weights=given)
-    for text in (script_of(config), evaluation_code(config, tuple("0123456789"), "weights.pth")):
+    for text in (script_of(config), script_of(config.replace(devices=2)), evaluation_code(config, tuple("0123456789"), "weights.pth")):
         made = {name.asname or name.name for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom) for name in node.names}
         made |= {node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
         made |= {name.id for node in ast.parse(text).body if isinstance(node, ast.Assign) for name in node.targets if isinstance(name, ast.Name)}
@@ -169,6 +176,31 @@ def test_the_script_trains_on_its_own_and_its_weights_load_as_shown(tmp_path: Pa
     exec(compile(script.read_text().replace("'weights.pth'", repr(str(tmp_path / "weights.pth"))), "loading.py", "exec"), names)
     run = steered(config, 5).freezing.model
     run.load_state_dict(names["model"].state_dict(), strict=True)
+
+
+def test_a_script_for_several_devices_says_how_it_is_started_and_what_a_step_is_made_of() -> None:
+    def said(**changes: Any) -> list[str]:
+        return script_of(SMALL.replace(**{"devices": 2, **changes})).splitlines()[:2]
+
+    one = "# Start it with: torchrun --nproc-per-node"
+    assert said() == [f"{one} 2 script.py", "# 256 pictures a step = 2 devices x 128 pictures."]
+    assert said(devices="all") == [f"{one} auto script.py", "# 256 pictures a step = all devices x an equal share of 256."]
+    several = said(nodes=2, accumulate=3, rendezvous="10.0.0.1:29500")
+    assert several[0].endswith(
+        "on each machine with: torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d --rdzv-endpoint 10.0.0.1:29500 script.py"
+    )
+    assert several[1] == "# 768 pictures a step = 2 machines x 2 devices x 64 pictures x 3 parts."
+    with pytest.raises(SystemExit, match="This is started once for each device: torchrun --nproc-per-node 2 script.py"):
+        ready(SMALL.replace(devices=2))
+
+
+def test_what_a_script_for_several_devices_need_not_have_it_has_not() -> None:
+    """BatchNorm over the whole batch where none can learn, downloads where nothing is downloaded."""
+    head, later = (script_of(SMALL.replace(devices=2, freeze="head only", timeline=timeline)) for timeline in ("", "step 3: !stage3"))
+    assert ("WholeBatch" in head, "WholeBatch" in later) == (False, True)
+    assert "dist.barrier()" not in head
+    assert "dist.barrier()" in script_of(SMALL.replace(devices=2, dataset="CIFAR10"))
+    assert "torchrun" not in evaluation_code(SMALL.replace(devices=2), tuple("0123456789"), "weights.pth")
 
 
 def test_the_fewest_beginnings_match_exactly_the_wanted_names() -> None:

@@ -58,7 +58,6 @@ def test_what_is_for_one_device_is_refused_on_several(changes: dict[str, Any], f
         ({"nodes": 3, "batch_size": 32}, "batch_size", "cut into 3 equal parts"),
         ({"nodes": 2, "devices": 2, "batch_size": 3}, "batch_size", "number of devices (4)"),
         ({"nodes": 2, "speed": "automatic"}, "speed", "set it to 'exact', or devices and nodes to 1"),
-        ({"nodes": 2, "restarts": 1}, "restarts", "1 is for runs on one machine; set it to 0, or nodes to 1"),
         ({"rendezvous": "10.0.0.5:29500"}, "rendezvous", "leave it empty, or set nodes to 2"),
         ({"nodes": 2, "rendezvous": "10.0.0.5:99999"}, "rendezvous", "use one from 1024 to 65535"),
         ({"nodes": 2, "rendezvous": "<b>:1"}, "rendezvous", "such as 192.168.1.5:29500"),

@@ -234,7 +234,6 @@ def test_a_run_that_waits_for_machines_says_what_to_type_on_them(shared_services
         ({"devices": "512", "device": "cpu"}, "32 is smaller than the number of devices (512)"),
         ({"devices": "<b>two</b>"}, "Must be a number of devices"),
         ({"nodes": "2", "device": "cpu"}, "2 devices on 2 machines x 16 pictures = 32 pictures in one step"),
-        ({"nodes": "2", "device": "cpu", "restarts": "1"}, "1 is for runs on one machine; set it to 0, or nodes to 1"),
     ],
 )
 def test_the_form_says_how_a_batch_is_cut(shared_services: Services, given: dict[str, str], said: str) -> None:

@@ -108,6 +108,38 @@ def test_the_signs_of_other_machines_are_written_beside_the_own(met: Meeting, tm
     talks[1].close()
 
 
+def test_a_machine_that_falls_silent_is_named(tmp_path: Path) -> None:
+    """Stopped (SIGSTOP) with its connection open, or unplugged: its ranks may train on, but nobody knows how they are."""
+    met = Meeting(tmp_path, "run", TWO.replace(silence_seconds=2), ("cpu",), None)
+    talk, answer = comes(met, state(tmp_path).tokens[0])
+    assert answer == {"welcome": True}
+    wait_until(lambda: not met.waits, what="all are here")
+    met.begin()
+    found = wait_until(lambda: met.look(()), what="the silence")
+    assert found == "Machine 2 of 2 (two, rank 1) is gone: the other machine says nothing."
+    assert not met.again(1), "who is gone cannot begin again"
+    talk.close()
+    met.close("failed")
+
+
+def test_all_machines_make_way_before_any_begins_again(met: Meeting, tmp_path: Path) -> None:
+    """What one of them said of its ranks is kept for the words, and forgotten for the next attempt."""
+    talks = [comes(met, token)[0] for token in state(tmp_path).tokens]
+    wait_until(lambda: not met.waits, what="all are here")
+    met.begin()
+    assert {goes(talk)["attempt"] for talk in talks} == {0}
+    talks[0].say({"gone": "Rank 1 of 3 on two failed."})
+    for talk in talks:
+        talk.say({"ready": 1})
+    assert met.again(1)
+    assert met.trouble == "Rank 1 of 3 on two failed."
+    assert met.look(()) == ""
+    met.begin(1)
+    assert {goes(talk)["attempt"] for talk in talks} == {1}
+    for talk in talks:
+        talk.close()
+
+
 @pytest.mark.parametrize(("where", "said"), [("127.0.0.1:{port}", "in use by another program"), ("198.51.100.7:0", "no address of this machine")])
 def test_a_place_where_nobody_can_wait(tmp_path: Path, met: Meeting, where: str, said: str) -> None:
     port = met._state.address.split(":")[1]

@@ -16,7 +16,9 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from core.code.of_run import script_of
 from core.config import RunConfig
 from core.machine.home import Home, child_environment
 from core.machine.living import lives
@@ -71,12 +73,12 @@ class Place:
         """Wait for a run's first step: before it, commands are refused."""
         wait_until(lambda: self.store.run(run_id).status is RunStatus.RUNNING, timeout=120, what="the first step")
 
-    def pauses(self, run_id: str) -> None:
-        """Have a run pause after its first steps, however few it has: until it is asked to, its second rank is stopped."""
-        folder = self.home.run_folder(run_id)
+    def pauses(self, run_id: str, folder: Path | None = None) -> None:
+        """Have a run pause after its first steps, however few: until it is asked to, its second rank, whose signs are in `folder`, is stopped."""
+        apart, folder = folder is not None, folder or self.home.run_folder(run_id)  # machines compare what they have before the first step
 
         def second() -> int | None:
-            return next((row.pid for row in signs.read(folder) if row.rank == 1 and row.phase == "training"), None)
+            return next((row.pid for row in signs.read(folder) if row.rank == 1 and row.phase == "training" and (row.step or not apart)), None)
 
         pid = cast(int, wait_until(second, timeout=120, what="the second rank", pause=lambda _: time.sleep(0.002)))
         os.kill(pid, signal.SIGSTOP)
@@ -84,9 +86,9 @@ class Place:
         self.store.request(run_id, CommandKind.PAUSE)
         os.kill(pid, signal.SIGCONT)
 
-    def paused(self, run_id: str) -> None:
+    def paused(self, run_id: str, folder: Path | None = None) -> None:
         """Wait until it has."""
-        self.pauses(run_id)
+        self.pauses(run_id, folder)
         wait_until(lambda: self.store.run(run_id).status is RunStatus.PAUSED, timeout=120, what="the pause")
 
     def asked(self, run_id: str, kind: CommandKind, text: str = "") -> Command:
@@ -295,6 +297,64 @@ def test_kept_features_are_shared(place: Place) -> None:
     assert audit.across.endswith("tensors equal on 2 ranks at step 9")
 
 
+LONGER = {
+    "batch_size": 300, "accumulate": 2, "class_weights": "balanced", "augmentation": "shift", "head_dropout": 0.3, "schedule": "WarmupCosine",
+    "learning_rate_multipliers": "head=3", "timeline": "", "clip_norm": None, "epochs": 1, "optimizer": "AdamW", "learning_rate": 0.001,
+}  # fmt: skip
+"""Two steps of four and of two parts, with all that is told apart by place: chance, class weights, groups of layers."""
+
+SCRIPTS = """
+import importlib.util, os, runpy, sys, traceback
+import sklearn.datasets, torch, torchvision
+from torch._C._distributed_c10d import TCPStore
+
+def process(folder, rank):
+    try:
+        os.chdir(folder)
+        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
+        runpy.run_path("script.py")
+        return 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+
+assert importlib.util.find_spec("core") is None, "Thaw can be imported here"
+for folder in sys.argv[1:]:
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun has it
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(store.port), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2")
+    os.environ.update(TORCHELASTIC_USE_AGENT_STORE="True", TORCHELASTIC_RESTART_COUNT="0")
+    children = []
+    for rank in range(2):
+        children.append(os.fork())
+        if not children[-1]:
+            status = process(folder, rank)
+            sys.stdout.flush()
+            os._exit(status)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0], folder
+"""
+"""What `torchrun` does with each script, in turn, with torch imported once."""
+
+
+def test_the_scripts_of_shared_runs_end_with_their_weights_without_thaw(place: Place, shared: Run, tmp_path: Path) -> None:
+    """Over gloo with `DistributedDataParallel`; with two processes to the bit, since a sum of two numbers has one order."""
+    other = place.ended(place.begin(**LONGER))
+    assert other.status is RunStatus.FINISHED, other.error
+    folders = []
+    for run in (shared, other):
+        folders.append(tmp_path / run.id)
+        folders[-1].mkdir()
+        about, text = script_of(place.home, place.store, run)
+        assert any("sums of its own" in sentence for sentence in about)
+        (folders[-1] / "script.py").write_text(text)
+    assert "# 600 pictures a step = 2 devices x 150 pictures x 2 parts." in text
+    done = subprocess.run([sys.executable, "-I", "-c", SCRIPTS, *folders], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("test loss") == 2, "one process speaks"
+    for run, folder in zip((shared, other), folders, strict=True):
+        for name, expected in place.weights(run.id).items():
+            assert torch.equal(torch.load(folder / "weights.pth")[name], expected), name
+
+
 @pytest.mark.skipif(bool(engine.missing()), reason="optuna is an optional extra: requirements-sweep.txt")
 def test_a_shared_run_of_a_sweep_ends_early_where_others_did_better_and_says_beside_it_whose_it_is(place: Place) -> None:
     config = CONFIG.replace(devices=2, epochs=50, timeline="", freeze="head only")
@@ -314,14 +374,28 @@ def test_a_shared_run_of_a_sweep_ends_early_where_others_did_better_and_says_bes
     assert place.store.members(sweep_id)[4].pruned == 1
 
 
-def test_auxiliary_heads_of_which_nobody_has_a_gradient(place: Place) -> None:
-    """A frozen GoogLeNet whose head learns: what has no gradient on any rank is nobody's, and moves on none."""
-    model = {"model": "googlenet", "starting_weights": "random", "freeze": "head only", "feature_cache": "off"}
-    run = place.ended(place.begin(epochs=1, timeline="", batch_size=512, **model))
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of few pictures, for models that compute long."""
+    folder = tmp_path_factory.mktemp("few")
+    for place, name in enumerate("ab"):
+        (folder / name).mkdir()
+        for number in range(8):
+            Image.fromarray(np.random.default_rng([place, number]).integers(0, 255, (32, 32, 3), np.uint8)).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("model", "image_size"), [("googlenet", 32), ("inception_v3", 299)])
+def test_auxiliary_heads_of_which_nobody_has_a_gradient(place: Place, few: Path, model: str, image_size: int) -> None:
+    """A frozen body whose head learns: what has no gradient on any rank is nobody's, and moves on none."""
+    changes = {"dataset": f"folder:{few}", "model": model, "image_size": image_size, "starting_weights": "random", "feature_cache": "off"}
+    run = place.ended(place.begin(epochs=1, timeline="", batch_size=6, freeze="head only", validation_share=0.0, **changes))
     assert run.status is RunStatus.FINISHED, run.error
+    assert run.result is not None
     audit = place.store.audit(run.id)
     assert audit is not None
-    assert audit.across == f"{len(place.weights(run.id))} tensors equal on 2 ranks at step {run.result.steps if run.result else 0}"
+    assert audit.across == f"{len(place.weights(run.id))} tensors equal on 2 ranks at step {run.result.steps}"
+    assert run.result.steps >= 2
 
 
 def test_ranks_end_with_the_process_that_watches_over_them(place: Place) -> None:
@@ -422,6 +496,22 @@ def test_a_rank_that_dies_on_another_machine_is_named(place: Place, there: Path,
     assert "is gone without a word" in run.error
     assert process.wait(timeout=120) == 1
     assert "Rank 1 of 2 on " in (tmp_path / "log").read_text()
+
+
+def test_machines_begin_again_together_with_the_same_bits(place: Place, shared: Run, there: Path, tmp_path: Path) -> None:
+    """A rank of the machine that joined is killed: both go on from the checkpoint, which it is handed, and nobody types a line again."""
+    run_id = place.supervisor.start(TWO.replace(restarts=1))
+    process, folder = joins(there, waits(place, run_id), tmp_path / "log"), there / "logs" / f"joined-{run_id}"
+    place.paused(run_id, folder)
+    os.kill(signs.read(folder)[1].pid, signal.SIGKILL)
+    run = place.ended(run_id)
+    assert run.status is RunStatus.FINISHED, run.error
+    assert process.wait(timeout=120) == 0
+    assert "begun again (1 of at most 1) by itself: Rank 1 of 2 on" in place.store.continued(run_id)[0]
+    assert "thaw: begins again (1 of at most 1): Rank 1 of 2 on" in (tmp_path / "log").read_text()
+    assert [row.attempt for row in signs.read(place.home.run_folder(run_id))] == [1, 1]
+    for name, expected in place.weights(shared.id).items():
+        assert torch.equal(place.weights(run_id)[name], expected), name
 
 
 def test_who_joined_ends_with_the_machine_that_leads(place: Place, there: Path, tmp_path: Path) -> None:
