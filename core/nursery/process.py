@@ -31,6 +31,7 @@ from core.machine.leaving import leave
 from core.machine.memory import let_go_of_files
 
 WANTED_LATER = (
+    "numpy.ma",
     "torch._dynamo",
     "torchvision.models",
     "torchvision.transforms.v2",
@@ -42,7 +43,7 @@ WANTED_LATER = (
     "core.model.anatomy",
     "core.machine.devices",
 )
-"""What jobs import with their first question, or torch with the first optimizer that is built."""
+"""What jobs import with their first question, torch with the first optimizer that is built, or NumPy where it is first asked what is in an array."""
 
 
 @dataclass
