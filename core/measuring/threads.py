@@ -162,12 +162,13 @@ class Threads(AllThreads):
         found.tried, found.round = True, self._round
         load = self.load()
         self.busy = self.busy if load is None else load
+        learning = trainable(self.trainer.model) if training else []
         with _untouched(found.original) as again:
 
             def made(count: int, live: Live) -> _Made:
                 use_threads(count)
                 again()
-                return self._made(training, found, live, inputs)
+                return self._made(learning, found, live, inputs)
 
             ways = found.ways[1:]
             expected = made(self.base, found.original)
@@ -185,16 +186,15 @@ class Threads(AllThreads):
         self._looked = self._since = self._tried_at
         self._batches, self._pace = 0, 0.0
 
-    def _made(self, training: bool, found: _Shape, live: Live, inputs: Sequence[Tensor]) -> _Made:
-        """Call `live`, and in training work out gradients; the labels are made up, since kernels do not depend on them."""
+    def _made(self, learning: list[torch.nn.Parameter], found: _Shape, live: Live, inputs: Sequence[Tensor]) -> _Made:
+        """Call `live`, and work out gradients of what learns, if anything does; the labels are made up, since kernels do not depend on them."""
         output = live(*(tensor.clone() for tensor in inputs))  # some layers write into what they are given
         logits, _ = logits_and_auxiliary(output)
         if found.labels is None:
             found.labels = torch.arange(len(logits)) % logits.shape[1]
         loss, _ = loss_and_logits(self.trainer.loss, output, found.labels)
-        if not training:
+        if not learning:
             return _Made([logits, loss], {}, None)
-        learning = trainable(self.trainer.model)
         gradients = torch.autograd.grad(loss, learning, allow_unused=True)
         by_tensor = {id(tensor): gradient for tensor, gradient in zip(learning, gradients, strict=True) if gradient is not None}
         return _Made([logits.detach(), loss.detach()], by_tensor, self.trainer.optimizer)

@@ -84,12 +84,24 @@ class Freezing:
 
 def _set_mode(model: nn.Module, training: bool) -> None:
     """`model.train(training)`, at a tenth of its price: torch looks at each attribute that is set whether it is a parameter or a module."""
-    modules = list(model.modules())
+    modules = modules_of(model)
     if any(type(module).train is not nn.Module.train or "train" in vars(module) for module in modules):
         model.train(training)
         return
     for module in modules:
         vars(module)["training"] = training
+
+
+def modules_of(model: nn.Module) -> list[nn.Module]:
+    """`model.modules()` in another order, at a quarter of its price: no names are made. For what is asked many times a second."""
+    found = {id(model): model}
+    waiting = [model]
+    while waiting:
+        for child in waiting.pop()._modules.values():
+            if child is not None and id(child) not in found:
+                found[id(child)] = child
+                waiting.append(child)
+    return list(found.values())
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:

@@ -31,6 +31,7 @@ from core.machine.leaving import leave
 from core.machine.memory import let_go_of_files
 
 WANTED_LATER = (
+    "numpy.ma",
     "torchvision.models",
     "torchvision.transforms.v2",
     "core.explaining.explain",
@@ -41,7 +42,7 @@ WANTED_LATER = (
     "core.model.anatomy",
     "core.machine.devices",
 )
-"""What jobs import with their first question."""
+"""What jobs import with their first question, or NumPy where it is first asked what is in an array."""
 
 
 @dataclass

@@ -81,6 +81,7 @@ class Partition:
         self._splits: dict[bool, Split | NotSplit] = {}
         self._ways: dict[Pass, Way] = {}
         self._digests: dict[tuple[tuple[int, int | None], ...], str] = {}
+        self._said_of: tuple[fx.GraphModule | None, str] = (None, "")
         self._tables: dict[str, Table] = {}
         self._dropped = ""
         self._checks = Checks()
@@ -352,11 +353,9 @@ class Partition:
 
     def _key(self, prefix: fx.GraphModule, pictures: str) -> str:
         """Another one wherever features would be others: all that decides them goes in."""
-        called = sorted({str(node.target) for node in prefix.graph.nodes if node.op == "call_module"})
         processor = platform.processor() + torch.backends.cpu.get_cpu_capability()
         parts = [
-            prefix.code,
-            *(f"{name} {prefix.get_submodule(name)!r}" for name in called),
+            self._operations(prefix),
             self._digest(prefix),
             pictures,
             self.about,
@@ -366,6 +365,14 @@ class Partition:
             torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else f"{self.device.type} {processor}",
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+    def _operations(self, prefix: fx.GraphModule) -> str:
+        """What `prefix` does, in words; put together once, since passes share it."""
+        if self._said_of[0] is not prefix:
+            called = sorted({str(node.target) for node in prefix.graph.nodes if node.op == "call_module"})
+            text = "\0".join([prefix.code, *(f"{name} {prefix.get_submodule(name)!r}" for name in called)])
+            self._said_of = (prefix, text)
+        return self._said_of[1]
 
     def _digest(self, prefix: fx.GraphModule) -> str:
         """Of all numbers that decide what `prefix` gives; worked out once, since passes share them."""

@@ -59,7 +59,7 @@ def split(model: nn.Module, images: Tensor) -> Split:
         graph = fx.Tracer().trace(model)
     except Exception as error:  # noqa: BLE001  whatever a model's forward does with a stand-in for a tensor
         raise NotSplit(f"the model decides while it runs what it does next, so it cannot be cut in two ({first_line(error)})") from None
-    whole = fx.GraphModule(model, graph)
+    whole = _Whole(model, graph)
     probe = _Probe(whole)
     with _untouched(model, images.device):
         probe.run(images[:3])
@@ -75,24 +75,32 @@ def split(model: nn.Module, images: Tensor) -> Split:
     return replace(found, example=tuple(kept))
 
 
-def _halves(whole: fx.GraphModule, changing: set[fx.Node], cut: tuple[list[fx.Node], set[fx.Node]]) -> Split:
+@dataclass(frozen=True)
+class _Whole:
+    """A model and what was traced of it. Not a GraphModule, whose program nobody would run."""
+
+    model: nn.Module
+    graph: fx.Graph
+
+
+def _halves(whole: _Whole, changing: set[fx.Node], cut: tuple[list[fx.Node], set[fx.Node]]) -> Split:
     """The model cut at a border and what is done again, as `_border` gives them."""
     border, again = cut
     if not border:
         raise NotSplit("nothing is frozen before the first layer that learns")
     names = tuple(_name(node) for node in border)
     prefix, suffix = _prefix(whole, border), _suffix(whole, border, changing | again)
-    layers = _layers(prefix)
+    layers = _layers(prefix, prefix.graph)
     if not layers or any(node.op == "placeholder" for node in border):
         raise NotSplit("the first layer can change, and everything after it with it")
-    return Split(prefix, suffix, names, layers, _layers(whole), _first_by_chance(whole, changing))
+    return Split(prefix, suffix, names, layers, _layers(whole.model, whole.graph), _first_by_chance(whole, changing))
 
 
 class _Probe(fx.Interpreter):
     """Runs a model step by step, and notes what each step gives and does."""
 
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
+    def __init__(self, whole: _Whole) -> None:
+        super().__init__(whole.model, graph=whole.graph)
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
         self.random: set[fx.Node] = set()  # drew a random number, or moved a buffer
 
@@ -125,17 +133,17 @@ def _chance() -> Tensor:
     return torch.cat(states)
 
 
-def _changing(whole: fx.GraphModule, by_chance: set[fx.Node]) -> set[fx.Node]:
+def _changing(whole: _Whole, by_chance: set[fx.Node]) -> set[fx.Node]:
     """The steps that can change; `by_chance` are those that drew a random number."""
     changing: set[fx.Node] = set()
     for node in whole.graph.nodes:
         own = False
         if node.op == "call_module":
-            module = whole.get_submodule(str(node.target))
+            module = whole.model.get_submodule(str(node.target))
             own = any(parameter.requires_grad for parameter in module.parameters())
             own |= any(isinstance(part, _BatchNorm) and (part.training or part.running_mean is None) for part in module.modules())
         elif node.op == "get_attr":
-            own = getattr(operator.attrgetter(str(node.target))(whole), "requires_grad", False)
+            own = getattr(operator.attrgetter(str(node.target))(whole.model), "requires_grad", False)
         if own or node.op == "output" or node in by_chance or any(before in changing for before in node.all_input_nodes):
             changing.add(node)
     return changing
@@ -174,15 +182,15 @@ def _border(graph: fx.Graph, changing: set[fx.Node], with_rows: set[fx.Node]) ->
     return [node for node in graph.nodes if node in border], again
 
 
-def _first_by_chance(whole: fx.GraphModule, changing: set[fx.Node]) -> str:
+def _first_by_chance(whole: _Whole, changing: set[fx.Node]) -> str:
     """The layer at which layers of which nothing learns begin to change only because a random number was drawn."""
     only_by_chance = changing - _changing(whole, set())
-    if not any(node.op == "call_module" and any(True for _ in whole.get_submodule(str(node.target)).parameters()) for node in only_by_chance):
+    if not any(node.op == "call_module" and any(True for _ in whole.model.get_submodule(str(node.target)).parameters()) for node in only_by_chance):
         return ""
     return next(_name(node) for node in whole.graph.nodes if node in only_by_chance)
 
 
-def _prefix(whole: fx.GraphModule, border: Sequence[fx.Node]) -> fx.GraphModule:
+def _prefix(whole: _Whole, border: Sequence[fx.Node]) -> fx.GraphModule:
     needed: set[fx.Node] = set()
     waiting = list(border)
     while waiting:
@@ -196,16 +204,16 @@ def _prefix(whole: fx.GraphModule, border: Sequence[fx.Node]) -> fx.GraphModule:
         if node in needed or node.op == "placeholder":
             copies[node] = graph.node_copy(node, lambda before: copies[before])
     graph.output(tuple(copies[node] for node in border))
-    return fx.GraphModule(whole, graph, "Prefix")
+    return fx.GraphModule(whole.model, graph, "Prefix")
 
 
-def _suffix(whole: fx.GraphModule, border: Sequence[fx.Node], steps: set[fx.Node]) -> fx.GraphModule:
+def _suffix(whole: _Whole, border: Sequence[fx.Node], steps: set[fx.Node]) -> fx.GraphModule:
     graph = fx.Graph()
     copies = {node: graph.placeholder(f"border_{number}") for number, node in enumerate(border)}
     for node in whole.graph.nodes:
         if node in steps:
             copies[node] = graph.node_copy(node, lambda before: copies[before])
-    return fx.GraphModule(whole, graph, "Suffix")
+    return fx.GraphModule(whole.model, graph, "Suffix")
 
 
 def check(model: nn.Module, found: Split, images: Tensor) -> list[Tensor]:
@@ -251,9 +259,9 @@ def _tensors(output: Any) -> list[Tensor]:
     return [tensor for part in output for tensor in _tensors(part)] if isinstance(output, tuple | list) else []
 
 
-def _layers(module: fx.GraphModule) -> int:
-    """Layers with parameters that it calls."""
-    called = {str(node.target) for node in module.graph.nodes if node.op == "call_module"}
+def _layers(module: nn.Module, graph: fx.Graph) -> int:
+    """Layers of a module with parameters that a graph calls."""
+    called = {str(node.target) for node in graph.nodes if node.op == "call_module"}
     return sum(any(True for _ in module.get_submodule(target).parameters()) for target in called)
 
 

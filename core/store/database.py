@@ -142,6 +142,11 @@ class Database:
         if connection is not None:
             connection.execute(f"PRAGMA busy_timeout = {int(1000 * seconds)}")
 
+    def _wait_for_disk(self, each: bool) -> None:
+        """Whether this thread's transactions are on the disk when they are over, each of them, or with the next one that is."""
+        with self._told():
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if each else 'NORMAL'}")
+
     def close(self) -> None:
         """Close this thread's connection. Another call opens it again."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +48,12 @@ class Limits:
 MOST_THINNING = 30
 """By then one step of half a billion is left."""
 
+BESIDE = frozenset({"audit", "findings", "profile", "reuse"})
+"""Columns of a run's row that tell of its steps: where steps are quick they are written with the next ones, since each commit waits for the disk."""
+
+BESIDE_SECONDS = 1.0
+"""How long they wait for that at most, and how quick steps have to be written."""
+
 
 @dataclass
 class _Waiting:
@@ -59,7 +66,8 @@ class _Waiting:
     @property
     def key(self) -> str:
         """What takes the place of an earlier one with the same key: the newest audit, the newest status."""
-        return self.statements[0][0] if all(sql.startswith("UPDATE runs") for sql, _ in self.statements) else ""
+        sql, _ = self.statements[0]
+        return sql if len(self.statements) == 1 and sql.startswith("UPDATE runs") else ""
 
 
 @dataclass
@@ -127,6 +135,10 @@ class PatientStore(RunStore):
         self._thinned = 0
         self._bytes = 0
         self._newest: _Steps | None = None
+        self._beside: dict[str, Any] = {}
+        self._beside_since = 0.0
+        self._written = time.monotonic()  # steps, or that they begin
+        self._pace = 0.0  # seconds between the last two of these
 
     @property
     def waiting(self) -> int:
@@ -155,7 +167,8 @@ class PatientStore(RunStore):
     def begin(self, run_id: str, plan: RunPlan) -> None:
         """As in `RunStore`."""
         super().begin(run_id, plan)
-        self.folder.renew(self._now, now=True)
+        self._written = time.monotonic()
+        self.folder.renew(self._now, now=True, settled=False)
 
     def end(self, run_id: str, status: RunStatus, result: RunResult | None = None, error: str | None = None) -> None:
         """As in `RunStore`; `settle` waits until it is written."""
@@ -166,7 +179,20 @@ class PatientStore(RunStore):
         """As in `RunStore`."""
         self.folder.add(block, epochs)
         self._row_now |= columns
-        self._offer(_Steps(block, levels, epochs, columns))
+        now = time.monotonic()
+        self._pace, self._written = now - self._written, now
+        self._offer(_Steps(block, levels, epochs, {**columns, **self._taken_along()}))
+
+    def set_status(self, run_id: str, status: RunStatus, activity: str = "", share: float | None = None) -> None:
+        """As in `RunStore`. What is being prepared is not waited for until it has reached the disk: who loses power has to begin anew."""
+        if status is not RunStatus.PREPARING or self._trouble is not None:
+            super().set_status(run_id, status, activity, share)
+            return
+        with suppress(StoreError):
+            self._wait_for_disk(False)
+        super().set_status(run_id, status, activity, share)
+        with suppress(StoreError):
+            self._wait_for_disk(True)
 
     def append_epoch(self, run_id: str, row: EpochRow) -> None:
         """As in `RunStore`."""
@@ -187,13 +213,30 @@ class PatientStore(RunStore):
         self._row_now |= columns
         return super()._assign(run_id, **columns)
 
+    def _update(self, run_id: str, **columns: Any) -> None:
+        now = time.monotonic()
+        if not columns.keys() <= BESIDE or max(self._pace, now - self._written) > BESIDE_SECONDS:
+            super()._update(run_id, **columns)
+            return
+        self._beside_since = self._beside_since if self._beside else now
+        self._beside |= columns
+        self._row_now |= columns
+
+    def _taken_along(self) -> dict[str, Any]:
+        """What waits to be written with something else, which is to do it now."""
+        taken, self._beside = self._beside, {}
+        return taken
+
     def _write(self, *statements: Statement) -> None:
-        self._offer(_Waiting(statements))
+        beside = self._taken_along()
+        self._offer(_Waiting((self._assign(self.run_id, **beside), *statements) if beside else statements))
 
     # What is read
 
     def commands(self, run_id: str, waiting: bool = False) -> list[Command]:
         """As in `RunStore`, without those that were answered already; none while the store cannot be read."""
+        if self._beside and time.monotonic() - self._beside_since > BESIDE_SECONDS:
+            self._write()
         if self._trouble is not None and not self.retry():
             return []
         try:

@@ -83,6 +83,7 @@ class RunFolder:
 
     def begin(self, keep: bool = False) -> None:
         """Make room; what an earlier attempt at the same run left is dropped, or kept until `go_on` says what of it counts."""
+        self._written = time.monotonic()
         with suppress(OSError):
             self.path.mkdir(parents=True, exist_ok=True)
             if not keep:
@@ -102,15 +103,19 @@ class RunFolder:
         self._epochs += epochs
         self._changes += [] if change is None else [change]
 
-    def renew(self, row: Callable[[], Mapping[str, Any]], now: bool = False) -> None:
-        """Write what waits and the run's row, if that is due or to be `now`."""
+    def renew(self, row: Callable[[], Mapping[str, Any]], now: bool = False, settled: bool = True) -> None:
+        """Write what waits and the run's row, if that is due or to be `now`.
+
+        Args:
+            settled: False: nobody waits until the row has reached the disk, and it is due again at once.
+        """
         if not now and time.monotonic() - self._written < WRITE_SECONDS:
             return
-        self._written = time.monotonic()
+        self._written = time.monotonic() if settled else -WRITE_SECONDS
         try:
             self._append()
             text = json.dumps({"format": FORMAT, "written": time.time(), "rows": not self._given_up, "row": dict(row())}, indent=1)
-            with written_whole(self.path / "run.json") as file:
+            with written_whole(self.path / "run.json", settled) as file:
                 file.write(text.encode())
         except OSError:
             if sum(map(len, self._blocks)) > MOST_WAITING:

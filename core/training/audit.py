@@ -11,8 +11,7 @@ import os
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from core.machine.bits import digest, seen
-from core.model.freezing import Freezing
+from core.model.freezing import Freezing, modules_of
 from core.records.events import AuditReport, AuditRow, GradientState, Verdict
 from core.training.trainer import StepReport
 
@@ -31,7 +30,7 @@ BYTES_A_SECOND = 1e9
 """What a digest can be expected to read: SHA-256 does 1.8 GB/s where the processor helps, a copy from a device comes on top."""
 
 READERS = min(4, os.cpu_count() or 1)
-"""Threads that compare all tensors at the end."""
+"""Threads that read all tensors at the beginning and at the end."""
 
 
 @dataclass
@@ -61,8 +60,11 @@ class Audit:
             f"{path}.{name}" if path else name: (path, module) for path, module in self.model.named_modules() for name in module._parameters
         }
         self._named = dict(self.model.named_parameters())
+        with ThreadPoolExecutor(READERS) as threads:  # hashlib lets others run while it reads
+            digests = list(threads.map(seen, self._named.values()))
         self._tensors = {
-            name: Record(seen(parameter), frozen_since=None if parameter.requires_grad else 0) for name, parameter in self._named.items()
+            name: Record(before, frozen_since=None if parameter.requires_grad else 0)
+            for (name, parameter), before in zip(self._named.items(), digests, strict=True)
         }
         self._statistics: dict[str, Record] = {}
         self._modes: dict[str, bool] = {}
@@ -81,12 +83,11 @@ class Audit:
 
     def memory(self) -> dict[str, Any]:
         """What is known of every tensor, for the audit of the same run in another process."""
-        records = {name: deepcopy(getattr(self, name)) for name in ("_tensors", "_statistics")}
-        return {**records, "modes": dict(self._modes)}
+        return {"_tensors": _copied(self._tensors), "_statistics": _copied(self._statistics), "modes": dict(self._modes)}
 
     def remember(self, memory: Mapping[str, Any]) -> None:
         """Go on where another audit of the same run stood: what is frozen is compared with its value of the moment when it was frozen."""
-        self._tensors, self._statistics = deepcopy(memory["_tensors"]), deepcopy(memory["_statistics"])
+        self._tensors, self._statistics = _copied(memory["_tensors"]), _copied(memory["_statistics"])
         self._modes, self._turn = dict(memory["modes"]), []
 
     def first_digests(self) -> dict[str, str]:
@@ -119,7 +120,7 @@ class Audit:
 
     def finish(self, step: int) -> AuditReport:
         """Compare every tensor now, and say what came out."""
-        with ThreadPoolExecutor(READERS) as threads:  # hashlib lets others run while it reads
+        with ThreadPoolExecutor(READERS) as threads:
             list(threads.map(self._compare, self._everything()))
         return self.report(step, complete=True)
 
@@ -213,8 +214,14 @@ class Audit:
         return self._named[name].numel() * self._named[name].element_size()
 
 
+def _copied(records: Mapping[str, Record]) -> dict[str, Record]:
+    return {name: replace(record, gradients=set(record.gradients)) for name, record in records.items()}
+
+
 def left_over(model: nn.Module) -> tuple[str, ...]:
     """Names of the tensors that learn and whose gradient is still there, and not 0, after a step has cleared them: none where all is well."""
+    if not any(parameter is not None and parameter.grad is not None for part in modules_of(model) for parameter in part._parameters.values()):
+        return ()
     there = [(name, parameter.grad) for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is not None]
     return tuple(name for name, gradient in there if gradient.any())
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from core.config import ConfigError
@@ -22,3 +25,13 @@ def list_pictures(folder: Path, images: Data) -> None:
     except OSError as error:
         remedy = "free some space, or keep everything elsewhere with THAW_HOME"
         raise ConfigError("home", f"the list of the run's pictures cannot be written to {folder} ({error.strerror}); {remedy}") from None
+
+
+@contextmanager
+def listing(folder: Path, images: Data, wanted: bool) -> Iterator[None]:
+    """`list_pictures`, if that is `wanted`, while something else is done within it: a disk takes some 10 ms for each file. Raises as that does."""
+    with ThreadPoolExecutor(1) as beside:
+        listed = beside.submit(list_pictures, folder, images) if wanted else None
+        yield
+        if listed is not None:
+            listed.result()

@@ -34,7 +34,7 @@ from core.worker.branching import at_its_own_data, beginning, lines, refuse_impo
 from core.worker.checkpoints import RunCheckpoints
 from core.worker.forgetting import Forgetting
 from core.worker.kept_weights import KeptWeights, unexpected
-from core.worker.pictures import list_pictures
+from core.worker.pictures import list_pictures, listing
 from core.worker.profiles import Profiles
 from core.worker.recorder import Recorder
 from core.worker.results import epoch_row, result_of
@@ -70,9 +70,8 @@ class Worker:
         self.weights = KeptWeights(self.store, run_id, self.folder)
         self.step = 0
         self.epochs = 0
-        self._stopping = False
+        self._stopping = self._ended = False
         self._signals = 0
-        self._ended = False
         self._last_look = 0.0
         self._last_activity = 0.0
         self._next_audit = 0.0
@@ -180,13 +179,14 @@ class Worker:
             for line in may_go_on(request, loaded, assembly, self.folder):
                 self.store.say_continued(self.run_id, line)
         assembly = with_note(assembly, self.forgetting.begin(trainer, self.home, assembly.facts.at_random, self._preparing))
-        if request is None or loaded is None or (fork is not None and fork.data_anew):
+        if request is not None and (loaded is None or (fork is not None and fork.data_anew)):
             list_pictures(self.folder, assembly.images)
         self._may_be_put_back = False
         if request is not None:
             dropped = changes_of_a_person(self.store.cut(self.run_id, loaded.cut if loaded else Cut(0, 0, 0)))
             self._to_redo = deque([] if fork else dropped)  # what people changed in the parent later is no matter of the branch
-        audit = Audit(trainer.freezing, trainer.optimizer)
+        with listing(self.folder, assembly.images, request is None):
+            audit = Audit(trainer.freezing, trainer.optimizer)
         doctor = assembly.doctor()
         trainer.watch.on_bad_loss = lambda step, batch: doctor.born(birth(trainer, step, batch))
         recorder = Recorder(self.store, self.run_id, trainer, doctor)

@@ -20,9 +20,9 @@ import torch
 
 from core.config import RunConfig
 from core.machine.home import Home
-from core.records.events import ChangeRow, CommandKind, EpochRow, RunStatus
+from core.records.events import ChangeRow, CommandKind, EpochRow, Reuse, RunStatus
 from core.records.summaries import Summarizer
-from core.store import RunStore, StoreError
+from core.store import RunStore, StoreError, patience
 from core.store.patience import Limits, PatientStore
 from core.store.recovery import found, take_in
 from core.store.run_folder import read_notice, read_rows
@@ -334,3 +334,25 @@ def test_child_that_has_ended_is_reaped_and_its_run_is_not_called_running(home: 
     assert not psutil.pid_exists(pid), "its parent has asked how it ended"
     assert store.run(run_id).status is RunStatus.LOST
     supervisor.close()
+
+
+def test_what_tells_of_steps_is_written_with_the_next_ones_and_waits_for_nobody_for_long(
+    home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patiently, summarizer = patient(home, store), Summarizer()
+    run_id = patiently.run_id
+    patiently.set_reuse(run_id, Reuse("off", "one"))
+    assert store.reuse(run_id) is None
+    train(patiently, summarizer, 1, 1)
+    assert store.reuse(run_id) == Reuse("off", "one")
+    patiently.set_reuse(run_id, Reuse("off", "two"))
+    patiently.set_status(run_id, RunStatus.PAUSED)
+    assert (store.reuse(run_id), store.run(run_id).status) == (Reuse("off", "two"), RunStatus.PAUSED)
+    patiently.set_reuse(run_id, Reuse("off", "three"))
+    assert patiently.commands(run_id, waiting=True) == []
+    assert store.reuse(run_id) == Reuse("off", "two")
+    monkeypatch.setattr(patience, "BESIDE_SECONDS", -1.0)
+    assert patiently.commands(run_id, waiting=True) == []  # a worker asks ten times a second
+    assert store.reuse(run_id) == Reuse("off", "three")
+    patiently.set_reuse(run_id, Reuse("off", "four"))  # steps take longer than that: it is written at once
+    assert store.reuse(run_id) == Reuse("off", "four")
