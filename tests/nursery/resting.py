@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from typing import Any
+from unittest.mock import patch
 
 from core.nursery import process
 
@@ -28,7 +29,7 @@ def look_up() -> None:
         look(self, *arguments)
         time.sleep(RESTS.get(self.config.epochs, 0.0))
 
-    Worker._look = look_and_rest  # type: ignore[method-assign]
+    patch.object(Worker, "_look", look_and_rest).start()
 
 
 if __name__ == "__main__":
