@@ -16,9 +16,11 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from unittest.mock import patch
 
 import psutil
 
+from core.machine import children
 from core.machine.children import SHARED, Nursery
 
 if TYPE_CHECKING:
@@ -207,9 +209,17 @@ def ready_nursery() -> Nursery:
     return nursery()
 
 
+class _WithRest(Nursery):
+    """A nursery that is `tests.nursery.resting`, also when it has to begin anew."""
+
+    def _begin(self) -> None:
+        with patch.object(children, "NURSERY", "tests.nursery.resting"):
+            super()._begin()
+
+
 @cache
 def nursery() -> Nursery:
     """The nursery of all tests of this process: torch is imported once for their servers, labs and workers."""
-    made = Nursery(Path(os.environ["THAW_HOME"]) / "nursery.log")
+    made = _WithRest(Path(os.environ["THAW_HOME"]) / "nursery.log")
     atexit.register(made.close)
     return made

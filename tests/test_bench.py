@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from bench.task import Found, Order, begin
 from core.config import RunConfig
 from core.data import intake
 from core.machine.home import Home
-from tests.test_setup import clone
+from tests.test_setup import clone, surroundings
 
 __all__ = ["clone"]
 
@@ -217,8 +216,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is(
 def test_a_peer_that_cannot_be_installed_is_left_out_with_what_pip_said(clone: Path) -> None:
     def environment(wanted: str) -> str:
         command = [sys.executable, str(clone / ".ci" / "environment.py"), wanted]
-        variables = {**os.environ, "XDG_CACHE_HOME": str(clone.parent / "cache")}
-        return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, env=surroundings(clone), capture_output=True, text=True, check=True).stdout.strip()
 
     cache = clone.parent / "cache" / "thaw"
     (clone / "bench" / "requirements.txt").write_text("# a comment\npip  # is there already\n./no-such-peer\n")

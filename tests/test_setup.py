@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,12 +45,42 @@ def clone(tmp_path: Path) -> Path:
     return clone
 
 
-def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`make` as a person types it, with an empty cache of its own beside the clone."""
+STAND_IN = """
+import os, shutil, sys
+*asked, folder = sys.argv[1:]
+assert asked == ["--clear"], asked
+def put(one, other):
+    try:
+        os.link(one, other)
+    except OSError:  # on another disk
+        shutil.copy2(one, other)
+shutil.copytree({bare!r}, folder, symlinks=True, dirs_exist_ok=True, copy_function=put)
+"""
+"""In place of the module venv, which takes seconds to put pip's files there: they are those of an environment that was made once."""
+
+
+@cache
+def _stand_in() -> Path:
+    """A folder for PYTHONPATH with the module."""
+    folder = Path(tempfile.mkdtemp(prefix="thaw-venv-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    environment.create(folder / "bare")
+    (folder / "path" / "venv").mkdir(parents=True)
+    (folder / "path" / "venv" / "__main__.py").write_text(STAND_IN.format(bare=str(folder / "bare")))
+    return folder / "path"
+
+
+def surroundings(clone: Path, sets_up: bool = True) -> dict[str, str]:
+    """Variables for a clone with an empty cache beside it. `sets_up`: environments are made, as copies of one."""
     # Inside `make test`, the outer make's own flags would be inherited.
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    variables["XDG_CACHE_HOME"] = str(clone.parent / "cache")
+    return {**variables, "XDG_CACHE_HOME": str(clone.parent / "cache"), **({"PYTHONPATH": str(_stand_in())} if sets_up else {})}
+
+
+def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`make` as a person types it."""
     command = ["make", "--no-print-directory", *arguments]
+    variables = surroundings(clone, sets_up="env" in arguments)
     return subprocess.run(command, cwd=clone, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,13 +54,27 @@ def edit_config(home: Home, run_id: str, **fields: Any) -> None:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, str, str]:
     """A home with two finished runs on digits: all epochs kept; and one in another number format, of which nothing but the head learned."""
-    home = Home.from_environment(str(tmp_path_factory.mktemp("trained")))
+    if not _TRAINED:
+        _TRAINED.append(_trained(tmp_path_factory.mktemp("trained-once")))
+    once, *runs = _TRAINED[0]
+    copied = tmp_path_factory.mktemp("trained") / "home"
+    shutil.copytree(once, copied)
+    return Home.from_environment(str(copied)), runs[0], runs[1]
+
+
+_TRAINED: list[tuple[Path, str, str]] = []
+"""The same for all files of tests, trained once and used by none of them: what one leaves behind must not be found by the next."""
+
+
+def _trained(folder: Path) -> tuple[Path, str, str]:
+    home = Home.from_environment(str(folder))
     store = RunStore(home.database)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(saving, "SHARE", 1e9)  # every epoch is worth keeping, however quick it was
         runs = [store.create_run(config) for config in (TINY, OTHER)]
         assert [work(home, run) for run in runs] == [RunStatus.FINISHED] * 2
-    return home, runs[0], runs[1]
+    store.close()
+    return home.path, runs[0], runs[1]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ HEAD = RunConfig(model="resnet18", image_size=32, freeze="head only", learning_r
 def test_profile_of_a_running_run_is_asked_for_and_appears(server: Server, page: Page) -> None:
     store = store_of(server)
     supervisor = Supervisor(Home(server.home), store, nursery())
-    run_id = supervisor.start(RunConfig(model="small_cnn", image_size=16, freeze="head only", epochs=100_000))
+    run_id = supervisor.start(RunConfig(model="small_cnn", image_size=16, freeze="head only", epochs=44_444))
     wait_until(lambda: (reuse := store.reuse(run_id)) and reuse.state == "serving" and store.run(run_id).step > 100, what="kept features")
     page.goto(f"{server.address}/train?run={run_id}")
     wait_for_steps(page, 1)
@@ -59,7 +59,7 @@ def test_profile_of_a_running_run_is_asked_for_and_appears(server: Server, page:
 def test_layers_of_a_block_open_by_keyboard_and_stay_open(server: Server, page: Page) -> None:
     store = store_of(server)
     supervisor = Supervisor(Home(server.home), store, nursery())
-    run_id = supervisor.start(RunConfig(model="small_cnn", image_size=16, epochs=100_000))
+    run_id = supervisor.start(RunConfig(model="small_cnn", image_size=16, epochs=44_444))
     wait_until(lambda: store.profile(run_id), what="the profile that a run makes of itself")
     page.goto(f"{server.address}/train?run={run_id}")
     page.get_by_text(PROFILE).click()
