@@ -16,6 +16,7 @@ ROOMS = (
     "helpers",
     "catalog",
     "store",
+    "slurm",
     "sweeps",
     "importing",
     "model",
