@@ -44,7 +44,10 @@ class OneNode:
         self.close()
 
     def close(self) -> None:
-        """End what was started, the youngest first."""
+        """End the jobs that there are, and what was started, the youngest first."""
+        with suppress(subprocess.SubprocessError, OSError):
+            self.ask("scancel", "--quiet", "--user=root")
+            _wait(lambda: not self.ask("squeue", "--noheader"), "jobs do not end", 30)
         for process in reversed(self._started):
             for child in _children(process.pid):
                 with suppress(psutil.NoSuchProcess):
@@ -138,4 +141,4 @@ def _wait(ready: Callable[[], object], problem: str, seconds: float = 15) -> Non
         except subprocess.CalledProcessError:
             pass
         time.sleep(0.2)
-    raise RuntimeError(problem)
+    raise TimeoutError(problem)

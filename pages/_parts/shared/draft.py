@@ -316,7 +316,9 @@ def _about_percent(field: str) -> str:
 
 
 def _beside(field: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What else decides whether a value can be used: a timeline must end with the last epoch."""
+    """What else decides whether a value can be used: a timeline must end with the last epoch; what means nothing alone has company."""
+    if field in _BESIDE:
+        return dict(_BESIDE[field])
     epochs = given["epochs"]
     return {"epochs": epochs} if field == "timeline" and isinstance(epochs, int) and 1 <= epochs <= 100_000 else {}
 
