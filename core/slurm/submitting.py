@@ -154,8 +154,9 @@ def parameters(job: Job, config: RunConfig) -> dict[str, Any]:
     }
     if config.partition is not None:
         found["partition"] = config.partition
+    found["time"] = config.time_limit  # None: left out; submitit would ask for 5 minutes
     if config.time_limit is not None:
-        found |= {"time": config.time_limit, "signal_delay_s": max(10, min(LONGEST_NOTICE, int(60 * config.time_limit * NOTICE_SHARE)))}
+        found |= {"signal_delay_s": max(10, min(LONGEST_NOTICE, int(60 * config.time_limit * NOTICE_SHARE)))}
     return found
 
 

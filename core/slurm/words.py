@@ -11,6 +11,9 @@ WORKS = ("RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING", "STOPPED
 
 SILENT = "Slurm does not answer"
 
+WARNED = "WARNED"
+"""No word of Slurm's: the job ended by itself, interrupted and not cancelled, as it does where it is told that its time is soon over."""
+
 GONE = "GONE"
 """Slurm does not know the job any more: it forgets what ended some minutes ago, where it keeps no accounts."""
 
@@ -92,6 +95,9 @@ def because(reason: str) -> str:
 
 def ended(number: str, seen: Seen, minutes: int | None) -> str:
     """How a job has ended, in a sentence: 'Job 12 of Slurm was ended by Slurm: its time limit was over (30 min).'"""
+    if seen.state == WARNED:
+        limit = f" ({minutes:,} min)" if minutes else ""
+        return f"Job {number} of Slurm made a checkpoint and ended, since Slurm told it that its time limit{limit} was nearly over."
     how = _ENDS.get(seen.state, f"ended as {seen.state.lower()[:40]}")
     more = [f"{minutes:,} min"] if seen.state == "TIMEOUT" and minutes else []
     status, _, number_of_signal = seen.exit.partition(":")

@@ -160,6 +160,8 @@ class Jobs:
         """A job is over, and all that it told is in the store: its run has ended with it."""
         self._reports.bring_in(job.run, job.number, reports_of(self.home.run_folder(job.run), job.number))
         run = self.store.run(job.run)
+        if run.status is RunStatus.INTERRUPTED and seen.state == "COMPLETED" and not job.cancelled:
+            seen = Seen(words.WARNED)
         how = words.ended(job.job, seen, run.config.time_limit)
         if job.trouble:
             how = f"What its job told cannot be read: {job.trouble}. {how}"

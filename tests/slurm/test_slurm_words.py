@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from submitit.slurm.slurm import _make_sbatch_string
 
 from core.config import ConfigError, RunConfig
 from core.machine.children import NotAnswered, answer_of
@@ -97,7 +98,9 @@ def test_sbatch_is_told_what_the_config_says_and_no_more() -> None:
     assert told["additional_parameters"] == {"no-requeue": True, "mem": "4G", "exclusive": True, "gpus-per-node": 1}
     told = parameters(job, RunConfig(target="slurm", devices="2", threads=3, batch_size=32))
     assert told["additional_parameters"] == {"no-requeue": True, "cpus-per-task": 6}
-    assert not {"partition", "time"} & told.keys()
+    assert "partition" not in told
+    assert told["time"] is None
+    assert "--time" not in _make_sbatch_string(command="x", folder="/", **told), "the partition's usual"
     assert parameters(job, RunConfig(target="slurm", time_limit=1))["signal_delay_s"] == 10
 
 

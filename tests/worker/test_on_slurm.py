@@ -165,16 +165,23 @@ def test_a_job_that_ends_without_a_word_is_lost_in_words_with_the_end_of_its_log
     assert supervisor.store.open_jobs() == []
 
 
-def test_one_that_made_a_checkpoint_before_its_time_was_over_says_so_too(supervisor: Supervisor, fake: Fake) -> None:
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("TIMEOUT", "Job 11 of Slurm on vm was ended by Slurm: its time limit was over (30 min)."),
+        ("COMPLETED", "Job 11 of Slurm made a checkpoint and ended, since Slurm told it that its time limit (30 min) was nearly over."),
+    ],
+)
+def test_one_that_made_a_checkpoint_before_its_time_was_over_says_so_too(supervisor: Supervisor, fake: Fake, state: str, words: str) -> None:
     run_id = supervisor.start(SLURM)
     tells(supervisor, run_id, line("begin", (PLAN,)), line("end", (RunStatus.INTERRUPTED, None, None), at=5.0))
-    fake.jobs["11"] = Seen("TIMEOUT", "", "vm")
+    fake.jobs["11"] = Seen(state, "", "vm")
     for _ in range(3):
         supervisor.reconcile()
     run = supervisor.store.run(run_id)
     assert run.status is RunStatus.INTERRUPTED
     assert run.ended == 5.0, "by the clock of the node"
-    assert run.error == "Job 11 of Slurm on vm was ended by Slurm: its time limit was over (30 min)."
+    assert run.error == words
 
 
 def test_what_is_asked_goes_there_at_once_and_one_that_waits_is_cancelled_there(supervisor: Supervisor, fake: Fake) -> None:

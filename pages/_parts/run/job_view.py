@@ -47,7 +47,7 @@ def line(job: JobRow, run: Run, count: int = 1) -> str:
         about.append(f"the {count:,}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(count % 10 if count % 100 not in (11, 12, 13) else 0, 'th') } job of this run")
     if job.skipped:
         about.append(f"{job.skipped:,} lines that it told were cut short, and were left out")
-    return f"**{words.plain(told)}** {words.plain(' · '.join(about))}"
+    return f"**{words.plain(told.rstrip('.'))}** · {words.plain(' · '.join(about))}"
 
 
 def _cancel(shared: Services, run: Run, job: JobRow) -> None:
