@@ -1,6 +1,6 @@
 # make run starts Thaw; make test proves it; make help lists the rest. Nothing has to be installed first but Python 3.11+.
 .DEFAULT_GOAL := help
-.PHONY: help run env test test-all test-crash lint format bench mutate browser clean-envs
+.PHONY: help run env test test-all test-crash test-slurm lint format bench mutate browser clean-envs
 
 # The first Python on PATH that is new enough; where there is none, python3, so that the check below can say what is wrong.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -41,6 +41,9 @@ test-all: browser  ## the same, and every model in the catalogue instead of a sa
 
 test-crash: python  ## kill runs at random moments, have them go on, and compare bits, steps and signals (ARGS=50 kills)
 	@$(test_environment) && "$$bin/python" -m tests.crash $(ARGS)
+
+test-slurm: python  ## runs on a real Slurm of one node, made for it from Debian's packages slurm-wlm and munge (ARGS=steered: one part)
+	@$(test_environment) && "$$bin/python" -m tests.slurm $(ARGS)
 
 lint: python  ## ruff and mypy
 	@$(test_environment) && "$$bin/ruff" check . && "$$bin/ruff" format --check . && "$$bin/mypy"

@@ -44,6 +44,7 @@ from pages._parts.shared.door import Door
 from pages._parts.shared.services import Services, services
 
 FIRST_TICK, TICK, IDLE_TICK = 0.1, 0.5, 2.0  # seconds between looks at the store: before the first step, while a run goes on, after its end
+BRING_IN = 0.5  # seconds between looks for what jobs of a cluster have told
 HOUSEKEEPING = 2.0  # seconds between looks for runs whose process is gone
 LAB_DELAY = 3.0  # seconds that the standby worker gets to import torch before the lab does the same on the other core
 
@@ -127,12 +128,14 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()  # what start-up made stays, so that no later collection walks through it again
     keeper = asyncio.create_task(_keep_house(shared))
+    listener = asyncio.create_task(_bring_in(shared))
     try:
         yield
     finally:
-        keeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeper
+        for task in (keeper, listener):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         shared.starter.close()
         shared.supervisor.close()
         shared.lab.close()
@@ -155,6 +158,15 @@ async def _keep_house(shared: Services) -> None:
                 said = str(error)
                 LOG.warning("Thaw could not look after its runs (%s). It tries again every %g s.", error, HOUSEKEEPING)
         await asyncio.sleep(HOUSEKEEPING)
+
+
+async def _bring_in(shared: Services) -> None:
+    """What jobs of a cluster tell comes into the store twice a second, for whoever looks at their runs."""
+    while True:
+        there = False
+        with suppress(OSError):  # housekeeping says so
+            there = await anyio.to_thread.run_sync(shared.supervisor.bring_in)
+        await asyncio.sleep(BRING_IN if there else HOUSEKEEPING)
 
 
 def callers() -> Callers:

@@ -29,7 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = {
     "run": ("requirements.txt",),
-    "test": ("requirements.txt", "requirements-dev.txt", "requirements-export.txt", "requirements-sweep.txt"),
+    "test": ("requirements.txt", "requirements-dev.txt", "requirements-export.txt", "requirements-sweep.txt", "requirements-slurm.txt"),
 }
 BESIDE = {"peers": "bench/requirements.txt", "mutate": "tests/requirements-mutate.txt"}
 """Environments that lie beside Thaw's: their name, and what they have that Thaw's has not."""

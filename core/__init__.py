@@ -20,6 +20,7 @@ ROOMS = (
     "helpers",
     "catalog",
     "store",
+    "slurm",
     "sweeps",
     "importing",
     "model",

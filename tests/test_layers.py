@@ -173,6 +173,7 @@ def test_sql_is_only_in_the_store_and_its_migrations() -> None:
             "sweep_tables",
             "fork_tables",
             "forgetting_tables",
+            "job_tables",
             "continued",
             "database",
             "migrations",
@@ -203,7 +204,10 @@ def test_processes_are_started_in_one_file() -> None:
         ("core/records/events.py", ()),
         ("core/records/findings.py", ()),
         ("core/config/plans.py", ("core.config.errors", "core.config.limits")),
-        ("core/config/run_config.py", ("core.config.devices", "core.config.errors", "core.config.limits", "core.config.plans")),
+        (
+            "core/config/run_config.py",
+            ("core.config.cluster", "core.config.devices", "core.config.errors", "core.config.examples", "core.config.limits", "core.config.plans"),
+        ),
     ],
 )
 def test_the_contract_modules_import_nothing_of_the_project_but_each_other(name: str, below: tuple[str, ...]) -> None:

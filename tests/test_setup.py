@@ -37,6 +37,7 @@ def clone(tmp_path: Path) -> Path:
         "requirements-dev.txt",
         "requirements-export.txt",
         "requirements-sweep.txt",
+        "requirements-slurm.txt",
         "bench/requirements.txt",
         "tests/requirements-mutate.txt",
     ):

@@ -53,7 +53,7 @@ def check(config: RunConfig) -> RunConfig:
     _check_together(config, optimizer, augmentation)
     _check_forgetting(config)
     _check_steps(config)
-    if device_of(config.device) == "cpu":  # what GPUs there are is for `core.worker.assembly.check` to find out
+    if device_of(config.device) == "cpu" and config.target == "here":  # what GPUs there are is for `core.worker.assembly.check` to find out
         check_batch(config.nodes * len(places(config.devices, "cpu", cores(), 0)), config.batch_size)
     return config.replace(
         dataset=_dataset(config.dataset),

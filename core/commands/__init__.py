@@ -45,6 +45,7 @@ COMMANDS = {
     "resume": ("resume", "let a paused run go on; continue one that was stopped, interrupted, lost or failed; train a finished one on"),
     "join": ("join", "share a run that another machine leads: its page there says the line; this machine's ranks end with the run"),
     "fork": ("fork", "branch off from a step of a run with another freeze plan, learning rate, optimizer or data, in the same batch order"),
+    "slurm": ("slurm", "list the partitions of Slurm and the runs that are its jobs; say where the job of a run is, cancel it, print its log"),
     "queue": ("queue", "list the runs that wait for a place, the next one first, and order them"),
     "work": ("queue", "begin waiting runs as places become free, without a server; Ctrl-C ends it, runs go on"),
     "delete": ("bin", "put runs into the bin; restore brings them back"),

@@ -7,10 +7,11 @@ import json
 import sys
 from typing import Any
 
-from core.commands import Parsers, settings
+from core.commands import Parsers, settings, slurm
 from core.commands.progress import progress_bar
 from core.commands.train import tell_ended
 from core.config import ConfigError, RunConfig
+from core.config.cluster import SLURM
 from core.config.limits import quoted
 from core.machine.home import Home
 from core.records.forks import told
@@ -54,7 +55,10 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     store = RunStore(home.database)
     Supervisor(home, store).reconcile()
     planned = forking.plan(home, store, arguments.run, step, _values(arguments))
-    run_id = forking.make(home, store, planned, None if arguments.queue else this_process(), arguments.accept_other_bits)
+    elsewhere = planned.config.target == SLURM
+    if elsewhere:
+        slurm.refuse(planned.config)
+    run_id = forking.make(home, store, planned, None if arguments.queue or elsewhere else this_process(), arguments.accept_other_bits)
     if name is not None:
         relabel(store, home.run_folder(run_id), run_id, name)
     print(f"run {run_id}: " + "; ".join(told(planned.fork)), file=sys.stderr)
@@ -62,6 +66,8 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
         print(json.dumps({"run_id": run_id, "status": "queued", "step": planned.fork.step}) if arguments.json else run_id, flush=True)
         print("It begins once a place is free and a server, or: python -m core work, looks.", file=sys.stderr)
         return 0
+    if elsewhere:
+        return tell_ended(home, store.run(run_id), arguments.json) if slurm.follow(Supervisor(home, store), run_id) else 0
     from core.worker.process import work  # torch takes two seconds, which a misspelt name must not cost
 
     with progress_bar(home, run_id):

@@ -9,8 +9,9 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from core.commands import Parsers, label, settings
+from core.commands import Parsers, label, settings, slurm
 from core.config import ConfigError, RunConfig
+from core.config.cluster import SLURM
 from core.machine.hardware import device_of
 from core.machine.home import Home
 from core.machine.settings import MOST_SLOTS, read_settings, write_settings
@@ -57,8 +58,11 @@ def enqueue(home: Home, config: RunConfig, as_json: bool, wanted: LabelChange = 
     """Put a run at the end of the queue, called as is `wanted`, and print its id."""
     from core.catalog.check import check
 
+    config = check(config)
+    if config.target == SLURM:
+        slurm.refuse(config)
     store = RunStore(home.database)
-    run_id = store.create_run(check(config))
+    run_id = store.create_run(config)
     if wanted:
         relabel(store, home.run_folder(run_id), run_id, wanted)
     print(json.dumps({"run_id": run_id, "status": "queued"}) if as_json else run_id, flush=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from core.commands import Parsers
+from core.commands import Parsers, slurm
 from core.commands.progress import progress_bar
 from core.commands.settings import whole_number
 from core.commands.steering import refuse_waiting
 from core.commands.train import tell_ended
 from core.config import ConfigError
+from core.config.cluster import SLURM
 from core.machine.home import Home
 from core.records.events import RunStatus
 from core.store import RunStore
@@ -49,7 +50,14 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
         return 0
     refuse_waiting(supervisor, found)
 
-    ask_to_go_on(home, store, found.id, ResumeRequest(arguments.accept_other_bits, epochs), this_process())
+    request = ResumeRequest(arguments.accept_other_bits, epochs)
+    if found.config.target == SLURM:
+        ask_to_go_on(home, store, found.id, request)
+        if not slurm.follow(supervisor, found.id):
+            return 0
+        print(*store.continued(found.id)[-1:], sep="\n", file=sys.stderr)
+        return tell_ended(home, store.run(found.id), arguments.json)
+    ask_to_go_on(home, store, found.id, request, this_process())
     from core.worker.process import work  # torch takes two seconds, which a misspelt name must not cost
 
     with progress_bar(home, found.id):

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 from core import catalog
 from core.catalog.rate_advice import outside
-from core.commands import Parsers, queue, settings
+from core.commands import Parsers, queue, settings, slurm
 from core.commands.listing import data, sentence, summary
 from core.commands.progress import progress_bar
 from core.config import RunConfig
+from core.config.cluster import SLURM
 from core.machine.home import Home
 from core.machine.memory import keep_for_next_step
 from core.records.events import RunStatus
@@ -20,7 +21,7 @@ from core.records.labels import LabelChange
 from core.store import Run, RunStore
 from core.store.labelling import relabel
 from core.store.run_folder import read_notice
-from core.worker.supervisor import this_process
+from core.worker.supervisor import Supervisor, this_process
 
 NAMES = ("train",)
 
@@ -42,6 +43,8 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
 
 def _train(home: Home, config: RunConfig, as_json: bool, wanted: LabelChange) -> int:
     config = catalog.check(config)
+    if config.target == SLURM:
+        return _submit(home, config, as_json, wanted)
     keep_for_next_step()
     # Not at the top: listing runs, or hearing of a misspelt name, must not take the two seconds that torch needs.
     from core.worker import assembly
@@ -59,6 +62,19 @@ def _train(home: Home, config: RunConfig, as_json: bool, wanted: LabelChange) ->
     with progress_bar(home, run_id):
         work(home, run_id)
     return tell_ended(home, store.run(run_id), as_json, said)
+
+
+def _submit(home: Home, config: RunConfig, as_json: bool, wanted: LabelChange) -> int:
+    """Have Slurm do it, and follow it."""
+    slurm.refuse(config)
+    store = RunStore(home.database)
+    run_id = store.create_run(config)
+    if wanted:
+        relabel(store, home.run_folder(run_id), run_id, wanted)
+    print(
+        f"run {run_id}: {config.model} on {config.dataset}, freeze: {config.freeze}, as a job of Slurm", *outside(config), sep="\n", file=sys.stderr
+    )
+    return tell_ended(home, store.run(run_id), as_json) if slurm.follow(Supervisor(home, store), run_id) else 0
 
 
 def tell_ended(home: Home, run: Run, as_json: bool, said: Sequence[str] = ()) -> int:

@@ -13,69 +13,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from core.config.cluster import EXAMPLE, LONGEST_MINUTES, canonical_options, canonical_partition, check_target
 from core.config.devices import MOST_MACHINES, canonical, check_shared, meeting
 from core.config.errors import ConfigError as ConfigError  # what a config raises is imported from here
+from core.config.examples import EXAMPLES as EXAMPLES
 from core.config.limits import LONGEST_NAME, LONGEST_PATH, LONGEST_TEXT, MOST_PARTS, TooMuch, check_size, quoted, read_json
 from core.config.plans import FreezePlan, Multipliers, Timeline
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-
-EXAMPLES: Mapping[str, str] = {
-    "dataset": "digits",
-    "model": "resnet18",
-    "starting_weights": "random",
-    "image_size": "64",
-    "fit": "crop",
-    "freeze": "'head only'",
-    "head_dropout": "0.2",
-    "head_hidden": "256",
-    "timeline": "'3: !layer4'",
-    "learning_rate_multipliers": "'layer4=0.3, head=10'",
-    "loss": "CrossEntropyLoss",
-    "loss_options": '{"label_smoothing": 0.1}',
-    "class_weights": "balanced",
-    "optimizer": "AdamW",
-    "learning_rate": "0.001",
-    "momentum": "0.9",
-    "weight_decay": "0.01",
-    "optimizer_options": '{"eps": 1e-8}',
-    "schedule": "constant",
-    "schedule_options": '{"gamma": 0.1}',
-    "batch_size": "32",
-    "epochs": "5",
-    "device": "auto",
-    "devices": "1",
-    "nodes": "1",
-    "rendezvous": "none",
-    "restarts": "1",
-    "silence_seconds": "25",
-    "precision": "float32",
-    "augmentation": "none",
-    "seed": "0",
-    "watch_every": "10",
-    "validation_share": "0.2",
-    "doubles": "'leave out'",
-    "early_stopping": "3",
-    "accumulate": "4",
-    "clip_norm": "1.0",
-    "speed": "exact",
-    "memory_format": "contiguous",
-    "fused_optimizer": "false",
-    "compile_model": "false",
-    "fold_norms": "false",
-    "im2col_gradients": "false",
-    "threads": "2",
-    "frozen_randomness": "true",
-    "feature_cache": "exact",
-    "feature_cache_gigabytes": "8",
-    "fixed_views": "4",
-    "watch_budget": "0.02",
-    "checkpoint_minutes": "5",
-    "forgetting": "true",
-    "old_task": "old-pictures",
-    "fault": "none",
-}
-"""A value for each field of a run that can be used: the remedy in an error."""
 
 MEASURED = ("precision", "memory_format", "fused_optimizer", "compile_model", "fold_norms", "im2col_gradients")
 """What a run with `speed` automatic measures and decides by itself. Each has its exact value as default."""
@@ -177,6 +122,14 @@ class RunConfig(BaseModel):
     silence_seconds: float = Field(
         25.0, ge=2, le=3600, allow_inf_nan=False, description="Seconds without a sign of life after which one of several devices counts as lost"
     )
+    target: Literal["here", "slurm"] = Field(
+        "here", description="Where it is computed: here, or slurm: a job of the cluster that this machine submits to"
+    )
+    partition: str | None = Field(None, description="Partition of Slurm, as sinfo lists them; empty: the cluster's usual one")
+    time_limit: Annotated[int, Field(ge=1, le=LONGEST_MINUTES)] | None = Field(
+        None, description="Minutes after which Slurm ends the job, which makes a checkpoint before; empty: the partition's usual"
+    )
+    sbatch: str | None = Field(None, description=f"What else Slurm is told, as options of sbatch: {EXAMPLE}; empty: nothing")
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Number format of the forward pass: float32 is exact, the others are faster on some hardware"
     )
@@ -252,7 +205,7 @@ class RunConfig(BaseModel):
     @field_validator(
         "image_size", "learning_rate", "momentum", "weight_decay", "batch_size", "epochs", "seed", "validation_share", "early_stopping",
         "head_dropout", "head_hidden", "watch_every", "accumulate", "clip_norm", "threads", "feature_cache_gigabytes", "fixed_views", "watch_budget",
-        "checkpoint_minutes", "nodes", "restarts", "silence_seconds",
+        "checkpoint_minutes", "nodes", "restarts", "silence_seconds", "time_limit",
         mode="before",
     )  # fmt: skip
     @classmethod
@@ -264,6 +217,8 @@ class RunConfig(BaseModel):
 
     _devices = field_validator("devices", mode="before")(canonical)
     _rendezvous = field_validator("rendezvous", mode="before")(meeting)
+    _partition = field_validator("partition", mode="before")(canonical_partition)
+    _sbatch = field_validator("sbatch", mode="before")(canonical_options)
 
     @field_validator("old_task", mode="before")
     @classmethod
@@ -285,6 +240,7 @@ class RunConfig(BaseModel):
                     remedy = f"set speed to exact, or {field} to {EXAMPLES[field]}"
                     raise ConfigError(field, f"{shown} cannot be chosen where speed is automatic, which decides that itself; {remedy}")
         check_shared(self)
+        check_target(self)
         if self.fold_norms and self.feature_cache == "off":
             remedy = "set feature_cache to exact, or fold_norms to false"
             raise ConfigError("fold_norms", f"true has nothing to fold into: only layers that are computed once and kept are folded; {remedy}")

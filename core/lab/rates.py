@@ -29,6 +29,10 @@ LEFT_OUT = (
     "checkpoint_minutes",
     "restarts",
     "silence_seconds",
+    "target",
+    "partition",
+    "time_limit",
+    "sbatch",
     "forgetting",
     "old_task",
 )

@@ -314,6 +314,27 @@ class Forked:
             os.close(self._handle)
 
 
+class NotAnswered(Exception):
+    """A program could not be asked: the text says why."""
+
+
+def answer_of(command: Sequence[str], seconds: float) -> tuple[int, str, str]:
+    """The exit status of a program that answers a question and ends, and what it wrote to its output and to its errors.
+
+    Raises:
+        NotAnswered: it could not be started, or had not ended after so many seconds and was ended.
+    """
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds, check=False, start_new_session=True
+        )
+    except subprocess.TimeoutExpired:
+        raise NotAnswered(f"no answer within {seconds:g} s") from None
+    except OSError as error:
+        raise NotAnswered(error.strerror or str(error)) from None
+    return done.returncode, done.stdout, done.stderr
+
+
 def polls(descriptor: int, event: int) -> bool:
     """Whether `event` (`select.POLLIN`, ...) holds for a descriptor at this moment. poll(2), since select(2) takes none above 1,023."""
     waiting = select.poll()

@@ -11,6 +11,9 @@ from core.machine.memory import LARGE_PAGES
 
 _ROOT = Path(__file__).resolve().parents[2]
 
+SCRATCH = "THAW_SCRATCH"
+"""In the environment of a job on another machine: the folder for its own database, since the home's lies on a network there."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -37,7 +40,7 @@ class Home:
     @property
     def database(self) -> Path:
         """The SQLite file of the `RunStore`."""
-        return self.path / "thaw.db"
+        return Path(os.environ.get(SCRATCH) or self.path) / "thaw.db"
 
     @property
     def runs(self) -> Path:

@@ -166,6 +166,25 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE INDEX sweep_runs_by_sweep ON sweep_runs (sweep, number);
     """,
+    """
+    CREATE TABLE jobs (
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        executor TEXT NOT NULL,
+        job TEXT NOT NULL DEFAULT '',
+        state TEXT NOT NULL DEFAULT '',
+        reason TEXT NOT NULL DEFAULT '',
+        node TEXT NOT NULL DEFAULT '',
+        submitted REAL NOT NULL,
+        looked REAL NOT NULL DEFAULT 0,
+        imported INTEGER NOT NULL DEFAULT 0,
+        skipped INTEGER NOT NULL DEFAULT 0,
+        trouble TEXT NOT NULL DEFAULT '',
+        cancelled REAL,
+        ended REAL,
+        PRIMARY KEY (run, number)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -26,9 +26,15 @@ CANCELLED = "cancelled before it began"
 CANCELLED_AGAIN = "cancelled before it went on"
 """What is said of a waiting run that was cancelled: `restore_cancelled` knows it by that."""
 
+ELSEWHERE = "slurm"
+"""The device of runs that others give their places to: any number of them may go on."""
+
 _FREE = "pid = NULL, process_started = NULL, claimed_by = NULL, claimed_at = NULL"
 # A config that cannot be read is its worker's to complain of.
-_DEVICE = "COALESCE(CASE WHEN json_valid(config) THEN json_extract(config, '$.device') END, 'auto')"
+_TARGET = "CASE WHEN json_valid(config) THEN json_extract(config, '$.target') END"
+_DEVICE = (
+    f"CASE WHEN {_TARGET} = 'slurm' THEN 'slurm' ELSE COALESCE(CASE WHEN json_valid(config) THEN json_extract(config, '$.device') END, 'auto') END"
+)
 _SWEEP = "(SELECT sweep FROM sweep_runs WHERE sweep_runs.run = runs.id)"
 _NEXT = f"SELECT id, {_DEVICE}, {_SWEEP} FROM runs WHERE {WAITS} ORDER BY place, created, id"
 REFUSE_COMMANDS = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"
@@ -49,6 +55,10 @@ class QueueTables(Database):
         """The device that each active run's config names, by run id."""
         return dict(map(tuple, self._read(f"SELECT id, {_DEVICE} FROM runs WHERE {WAITS} OR {HOLDS}")))
 
+    def target_of(self, run_id: str) -> str:
+        """Where a run is to be computed, by its config: here, slurm. Raises KeyError for an unknown run."""
+        return str(self._row(f"COALESCE({_TARGET}, 'here') AS target", run_id)["target"])
+
     def claim(self, claimer: str, slots: int, device_of: Callable[[str], str]) -> str | None:
         """Claim the next run that a place is free for, and return its id; None: no run waits, or no place is free.
 
@@ -64,7 +74,7 @@ class QueueTables(Database):
             full: set[str] = set()  # a run that waits for its device is not passed by those behind it
             for run_id, asked, sweep in connection.execute(_NEXT).fetchall():
                 device = device_of(str(asked))
-                if device not in full and _has_room(connection, held.get(device, []), sweep, slots):
+                if device == ELSEWHERE or device not in full and _has_room(connection, held.get(device, []), sweep, slots):
                     _claim(connection, run_id, claimer)
                     return str(run_id)
                 full.add(device)

@@ -26,6 +26,7 @@ from core.store.continued import ContinuedRuns
 from core.store.database import unknown
 from core.store.forgetting_tables import ForgettingTables
 from core.store.fork_tables import ForkTables
+from core.store.job_tables import JobTables
 from core.store.label_tables import LABELS, LabelTables
 from core.store.queue_tables import HOLDS, REFUSE_COMMANDS, WAITS, QueueTables, put_in
 from core.store.reading import PLAN, RESULT, UnreadableRun, read_run, readable
@@ -111,7 +112,7 @@ class Working:
 _RUN = ", ".join(LABELS if field.name == "labels" else field.name for field in fields(Run))  # not *: an audit is long, and seldom wanted
 
 
-class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables, CompareTables, ForkTables, ForgettingTables, SweepTables):
+class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables, CompareTables, ForkTables, ForgettingTables, SweepTables, JobTables):
     """The only SQL of the project. One object serves all threads of a process; each thread gets its own connection.
 
     Whatever reads or writes raises `StoreError`, with nothing half-written, where the file cannot be used.

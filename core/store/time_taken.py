@@ -12,6 +12,7 @@ LOOKED_AT = 100
 NO_MATTER = (
     "epochs", "seed", "starting_weights", "learning_rate", "learning_rate_multipliers", "momentum", "weight_decay", "schedule", "schedule_options",
     "class_weights", "clip_norm", "early_stopping", "checkpoint_minutes", "rendezvous", "restarts", "silence_seconds", "forgetting", "old_task",
+    "time_limit", "sbatch",
 )  # fmt: skip
 """The fields that change nothing about a run's time, and the number of epochs, which is reckoned with."""
 

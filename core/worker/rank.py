@@ -27,6 +27,7 @@ from core.ranks.collectives import Parted
 from core.ranks.group import PARTED_STATUS, Group
 from core.ranks.signs import Signs
 from core.records.forks import Fork
+from core.store.job_files import in_a_job
 from core.store.patience import open_patiently
 from core.store.saving import log
 from core.worker import in_turn
@@ -85,7 +86,9 @@ def main(share: Share) -> None:
     rank, run_id = share.first + place, share.run_id
     os.setsid()  # Ctrl-C at a terminal is for the process that watches: it asks the first rank to stop
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT or in_a_job() else signal.SIG_DFL)
+    if in_a_job():  # a cluster tells all processes of a job that it is to end, and soon is: the first rank decides for all
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     keep_for_next_step()
     home = Home.from_environment(share.home)
     folder = Path(share.folder)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from core.config import ConfigError, RunConfig
+from core.config.cluster import SLURM
 from core.config.plans import Change
 from core.machine.children import Interpreters
 from core.machine.hardware import device_of
@@ -33,7 +34,9 @@ from core.store.resume_files import resume_points
 from core.worker.leftovers import remove_left_over
 
 if TYPE_CHECKING:
+    from core.slurm.submitting import Cluster
     from core.worker.forking import Planned
+    from core.worker.on_slurm import Jobs
 
 LAUNCH_SECONDS = 60.0
 """A process that is to come is given this long before its run counts as lost, or waits again where it had only been claimed."""
@@ -66,8 +69,10 @@ class _Standby:
 class Supervisor:
     """Runs of one home. One object serves all threads of a server; several servers may share a home."""
 
-    def __init__(self, home: Home, store: RunStore, starter: Starter | None = None) -> None:
+    def __init__(self, home: Home, store: RunStore, starter: Starter | None = None, cluster: Cluster | None = None) -> None:
         self.home = home
+        self._cluster = cluster
+        self._jobs: Jobs | None = None
         self._starter = starter or Interpreters()
         self.store = store
         self._lock = threading.Lock()
@@ -84,13 +89,18 @@ class Supervisor:
         """Put a run at the end of the queue, where it begins at once if a place is free; returns its id at once.
 
         Raises:
-            ConfigError: a name or option of the config is not in the catalogue. Nothing is started then.
+            ConfigError: a name or option of the config is not in the catalogue, or the cluster cannot do it. Nothing is started then.
             StoreError: the store cannot be written. Nothing is started then.
             OSError: this machine starts no process just now. The run waits then, and is begun by one of the next looks.
         """
         from core.catalog.check import check  # a list of runs need not read what could be picked
 
-        run_id = self.store.create_run(check(config))
+        config = check(config)
+        if config.target == SLURM:
+            from core.slurm.submitting import refuse_impossible
+
+            refuse_impossible(self.jobs.cluster, config)
+        run_id = self.store.create_run(config)
         with suppress(StoreError):  # it is in the queue, and the next look comes soon
             self.look_after()
         return run_id
@@ -186,7 +196,7 @@ class Supervisor:
         if self.store.cancel(run_id):
             return True
         if self.store.run(run_id).status.active:
-            self.store.request(run_id, CommandKind.STOP)
+            self._ask(run_id, CommandKind.STOP)
         return False
 
     def restore_cancelled(self, run_id: str) -> bool:
@@ -195,28 +205,32 @@ class Supervisor:
 
     def pause(self, run_id: str) -> None:
         """Ask the run to wait after the step at hand."""
-        self.store.request(run_id, CommandKind.PAUSE)
+        self._ask(run_id, CommandKind.PAUSE)
 
     def resume(self, run_id: str) -> None:
         """Ask a paused run to go on."""
-        self.store.request(run_id, CommandKind.RESUME)
+        self._ask(run_id, CommandKind.RESUME)
 
     def stop(self, run_id: str) -> None:
-        """Ask the run to end after the step at hand and save its weights. One that waits is cancelled."""
-        if not self.store.cancel(run_id):
-            self.store.request(run_id, CommandKind.STOP)
+        """Ask the run to end after the step at hand and save its weights. One that waits, here or in a cluster's queue, is cancelled."""
+        if self.store.cancel(run_id):
+            return
+        if self.store.open_jobs() and self.jobs.waits(run_id):
+            self.jobs.cancel(run_id)
+        else:
+            self._ask(run_id, CommandKind.STOP)
 
     def change(self, run_id: str, change: Change) -> int:
         """Ask the run to freeze, unfreeze or learn at another rate from its next step on; returns the command's id."""
-        return self.store.request(run_id, CommandKind.CHANGE, str(change))
+        return self._ask(run_id, CommandKind.CHANGE, str(change))
 
     def inspect(self, run_id: str, name: str) -> int:
         """Ask the run for histograms of the parameter `name` and its gradient at its next step; returns the command's id."""
-        return self.store.request(run_id, CommandKind.INSPECT, name)
+        return self._ask(run_id, CommandKind.INSPECT, name)
 
     def profile(self, run_id: str) -> int:
         """Ask the run to look where the time of its next few steps goes; returns the command's id."""
-        return self.store.request(run_id, CommandKind.PROFILE)
+        return self._ask(run_id, CommandKind.PROFILE)
 
     def reconcile(self) -> None:
         """Mark as lost every active run whose process is gone, with the end of its log as the reason; clear up after the killed.
@@ -226,7 +240,10 @@ class Supervisor:
         with self._lock:
             # poll() buries children that have ended; a zombie would still have a pid.
             self._children = [child for child in self._children if child.poll() is None]
+        elsewhere = self.jobs.look_after() if self.store.open_jobs() else set()
         for run in self.store.processes():
+            if run.id in elsewhere:
+                continue
             if run.claimed:
                 if not _may_still_come(run):
                     self.store.give_back(run.id, str(run.claimed_by))
@@ -255,6 +272,23 @@ class Supervisor:
             self._standby = _Standby(self._launch(["--standby"], log, talk=True), log, time.monotonic())
 
     @property
+    def jobs(self) -> Jobs:
+        """The runs that are jobs of a cluster."""
+        if self._jobs is None:
+            from core.worker.on_slurm import Jobs  # most homes have none
+
+            self._jobs = Jobs(self.home, self.store, self._cluster)
+        return self._jobs
+
+    def bring_in(self) -> bool:
+        """Bring in what jobs of a cluster have told, for whoever watches them. False: there are none. Cheap: call it twice a second."""
+        return bool(self.store.open_jobs() and self.jobs.bring_in())
+
+    def cancel_job(self, run_id: str) -> bool:
+        """Have the job of a run end: at once where it waits, with a checkpoint where it works. False: it has none."""
+        return self.jobs.cancel(run_id)
+
+    @property
     def standby_ready(self) -> bool:
         """True when the next start will be quick."""
         with self._lock:
@@ -274,8 +308,19 @@ class Supervisor:
         if standby is not None and standby.process.stdin is not None:
             standby.process.stdin.close()
 
+    def _ask(self, run_id: str, kind: CommandKind, payload: str = "") -> int:
+        """Ask a run for something, be it here or a job of a cluster; returns the command's id."""
+        command = self.store.request(run_id, kind, payload)
+        for job in self.store.open_jobs():
+            if job.run == run_id:
+                self.jobs.pass_on(job)
+        return command
+
     def _begin(self, run_id: str) -> None:
         """Give a run that this object has claimed a process: a standby worker if one is ready. Where that fails, the run waits again."""
+        if self.store.target_of(run_id) == SLURM:
+            self.jobs.submit(run_id, self._claimer)
+            return
         try:
             process = self._wake_standby(run_id) or self._launch(["--run", run_id], self.home.run_folder(run_id) / "worker.log")
         except OSError as error:

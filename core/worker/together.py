@@ -41,6 +41,7 @@ from core.ranks.signs import Sign
 from core.records.events import CommandKind, RunStatus
 from core.store import RunStore
 from core.store.patience import PatientStore
+from core.store.reporting import store_of_worker
 from core.worker import rank
 from core.worker.meeting import Meeting, interface_of, store_at
 from core.worker.rank import Share
@@ -79,7 +80,7 @@ def share(home: Home, store: RunStore, run_id: str, places: tuple[str, ...], for
     """
     run = store.run(run_id)
     config, folder = run.config, home.run_folder(run_id)
-    patient = PatientStore(store, run_id, folder)
+    patient = store_of_worker(store, run_id, folder)
     task = Share(str(home.path), run_id, str(folder), "127.0.0.1", 0, places, config.nodes * len(places), machines=config.nodes)
     notes.forget(folder)
     others: Meeting | None = None

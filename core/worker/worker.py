@@ -25,7 +25,7 @@ from core.records.layers import matches
 from core.signals.watch import histogram
 from core.store import RunStore
 from core.store.continued import Cut, ResumeRequest, changes_of_a_person
-from core.store.patience import Limits, PatientStore
+from core.store.reporting import Limits, store_of_worker
 from core.training.audit import Audit, left_over
 from core.training.birth import birth
 from core.training.trainer import ChangeReport, EpochReport, EvaluationReport, FinalReport, Score, StepReport, TrainedReport, Trainer
@@ -64,7 +64,7 @@ class Worker:
     def __init__(self, home: Home, store: RunStore, run_id: str, limits: Limits | None = None) -> None:
         self.home = home
         self.folder = home.run_folder(run_id)
-        self.store = PatientStore(store, run_id, self.folder, limits)
+        self.store = store_of_worker(store, run_id, self.folder, limits)
         self.run_id = run_id
         self.config = store.run(run_id).config
         self.weights = KeptWeights(self.store, run_id, self.folder)

@@ -43,6 +43,7 @@ LINES: dict[str, list[list[str]]] = {
     "profile": [["RUN"]],
     "recover": [[], ["--json"]],
     "notions": [[], ["backprop"]],
+    "slurm": [[], ["RUN"], ["nothing"]],
     "queue": [[], ["--json"], ["--slots", "2"]],
     "work": [],
     "resume": [["nothing"]],

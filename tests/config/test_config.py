@@ -41,6 +41,7 @@ DEFAULTS = {
     "nodes": 1,
     "restarts": 0,
     "silence_seconds": 25.0,
+    "target": "here",
 }  # fmt: skip
 
 

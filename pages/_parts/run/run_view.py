@@ -26,6 +26,7 @@ from pages._parts.run import (  # fmt: skip
     export_view,
     findings_view,
     head_view,
+    job_view,
     profile_view,
     ranks_view,
     requests_view,
@@ -99,6 +100,8 @@ def _below(shared: Services, run: Run) -> None:
         branch_view.show(shared, run)
     alone(export_view.show, shared, run)
     alone(audit_view.show, shared, run, every=audit_view.TICK if active else None)
+    if job_view.is_job(run):
+        alone(job_view.show, shared, run, every=job_view.TICK if active else None)
     if shared_by_several(run.config):
         alone(ranks_view.show, shared, run, every=ranks_view.TICK if active else None)
     alone(reuse_view.show, shared, run, every=reuse_view.TICK if active else None)

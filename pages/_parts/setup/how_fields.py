@@ -8,7 +8,7 @@ from core.catalog import LOSSES, OPTIMIZERS, SCHEDULES
 from core.catalog.rate_advice import ABOUT_RATE
 from core.config import CLASS_WEIGHTS, DOUBLES, FAULTS
 from core.records.cost import steps_per_epoch
-from pages._parts.setup import augmentation_choice, checks, devices_fields, rate_finder, rate_hint
+from pages._parts.setup import augmentation_choice, checks, devices_fields, rate_finder, rate_hint, target_fields
 from pages._parts.shared import draft, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, option
@@ -41,6 +41,7 @@ ABOUT_OLD_TASK = (
 _FURTHER = {
     "momentum", "weight_decay", "schedule", "augmentation", "validation_share", "early_stopping", "class_weights", "doubles",
     "watch_budget", "watch_every", "checkpoint_minutes", "forgetting", "old_task", "fault", *devices_fields.AGAIN, *draft.OPTIONS,
+    *target_fields.FURTHER,
 }  # fmt: skip
 
 
@@ -136,6 +137,7 @@ def more_settings(fields: Fields) -> None:
             label = f"{words.field('checkpoint_minutes')} (min)"
             st.number_input(label, step=1.0, format="%g", key=key("checkpoint_minutes"), **fields.kept("checkpoint_minutes"))
             fields.say("checkpoint_minutes", "at most between two checkpoints, from which a run goes on that was interrupted; one at epoch ends too")
+        target_fields.ask_target(fields)
         devices_fields.ask_machines(fields)
         devices_fields.ask_failures(fields)
         _forgetting(fields)

@@ -31,6 +31,15 @@ FOLDER, FILE = "folder", "file"
 OPTIONS: Mapping[str, str] = {"loss_options": "loss", "optimizer_options": "optimizer", "schedule_options": "schedule"}
 """The fields that hold further options, each with the field that names whose options they are."""
 
+_MAY_BE_EMPTIED = ("old_task", "rendezvous", "partition", "sbatch")
+"""The fields of text for which an empty text means nothing."""
+
+_BESIDE: Mapping[str, Mapping[str, Any]] = {
+    "rendezvous": {"nodes": 2},
+    **{field: {"target": "slurm"} for field in ("partition", "time_limit", "sbatch")},
+}
+"""The fields that mean something only beside another one, and that one: a link names both, and each is read by itself."""
+
 PERCENT = ("watch_budget",)
 """The shares that a person reads and writes in percent."""
 
@@ -247,7 +256,8 @@ def values() -> dict[str, Any]:
     for field in PERCENT:
         if isinstance(found.get(field), int | float):
             found[field] = round(found[field] / 100, 10)  # 7 / 100 is 0.07, and no longer number
-    found["old_task"] = found.get("old_task") or None  # an emptied field of text
+    for field in _MAY_BE_EMPTIED:
+        found[field] = found.get(field) or None
     found |= layer_rules.rules().values()
     for field, names in OPTIONS.items():
         found[field] = {
@@ -306,7 +316,9 @@ def _about_percent(field: str) -> str:
 
 
 def _beside(field: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What else decides whether a value can be used: a timeline must end with the last epoch."""
+    """What else decides whether a value can be used: a timeline must end with the last epoch; what means nothing alone has company."""
+    if field in _BESIDE:
+        return dict(_BESIDE[field])
     epochs = given["epochs"]
     return {"epochs": epochs} if field == "timeline" and isinstance(epochs, int) and 1 <= epochs <= 100_000 else {}
 
@@ -360,7 +372,7 @@ def _fill_from_text(field: str, text: str) -> None:
     try:
         check_size(text)
         value: Any = read_json(text) if field in OPTIONS else text
-        _fill_field(field, getattr(RunConfig(**{field: value}), field))
+        _fill_field(field, getattr(RunConfig(**{**_BESIDE.get(field, {}), field: value}), field))
         return
     except ConfigError as error:
         reason = error.message

@@ -75,6 +75,8 @@ _LABELS: Mapping[str, str] = {
     "watch_budget": "Watching budget",
     "checkpoint_minutes": "Minutes between checkpoints",
     "nodes": "Machines",
+    "target": "Computed",
+    "sbatch": "Further options for Slurm",
     "rendezvous": "Where machines meet",
     "restarts": "Restarts after a failure",
     "silence_seconds": "Longest silence",
