@@ -150,9 +150,9 @@ _unmarked: list[Callable[..., Any]] = []
 def _disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None, wrapping: bool = True) -> Any:
     """`torch._dynamo.disable`: without a compiler there is nothing that a function is to be kept from."""
     if wrapping:
-        import torch
+        from torch._compile import _disable_dynamo
 
-        return torch._disable_dynamo(fn, recursive)
+        return _disable_dynamo(fn, recursive)
     _unmarked.append(fn)
     return fn
 

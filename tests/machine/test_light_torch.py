@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_an_answer_needs_no_import_and_anything_else_has_it_imported(package: st
     stand_in.told = 3
     assert stand_in.slow() == "real"
     assert later.over
-    real = sys.modules[package]
+    real: Any = sys.modules[package]
     assert real is not stand_in
     assert real.told == 3
     assert real.quick() == "real"
