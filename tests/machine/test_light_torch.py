@@ -94,7 +94,7 @@ def later(package: str) -> Iterator[light_torch._Later]:
 
 
 def test_an_answer_needs_no_import_and_anything_else_has_it_imported(package: str, later: light_torch._Later) -> None:
-    stand_in = importlib.import_module(package)
+    stand_in: Any = importlib.import_module(package)
     assert stand_in.quick() == "stand-in"
     assert not later.over
     stand_in.told = 3
