@@ -22,6 +22,7 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
     join = commands.add_parser("join", parents=[shared])
     join.add_argument("place", metavar="RUN@HOST:PORT", help="as the page of the run says it on the machine that leads")
     join.add_argument("--token", metavar="TOKEN", help="good for one machine; without it, it is asked for")
+    join.add_argument("--node-rank", metavar="N", type=int, help="which machine of the run this one is, from 1; without it, as they come")
     join.add_argument("--dataset", metavar="NAME", help="where this machine has the pictures of the run, if elsewhere: folder:PATH")
     join.add_argument("--starting-weights", metavar="FILE", help="where this machine has the weights that the run starts from, if elsewhere")
 
@@ -29,12 +30,14 @@ def add(commands: Parsers, shared: argparse.ArgumentParser, as_json: argparse.Ar
 def run(home: Home, arguments: argparse.Namespace) -> int:
     """Join, and stay until the run is over."""
     run_id, host, port = place(arguments.place)
+    if arguments.node_rank is not None and arguments.node_rank < 1:
+        raise ConfigError("node_rank", f"must be 1 or more, got {arguments.node_rank}; the machine that leads is 0")
     token = (arguments.token or _asked()).strip()
     talk = _let_in(host, port, run_id, token)
     from core.worker.joined import join  # torch is imported once somebody is there who leads
 
     changes = {"dataset": arguments.dataset, "starting_weights": arguments.starting_weights}
-    problem = join(home, talk, run_id, host, {field: _value(field, value) for field, value in changes.items() if value}, _say)
+    problem = join(home, talk, run_id, host, {field: _value(field, value) for field, value in changes.items() if value}, _say, arguments.node_rank)
     _say(problem or f"{run_id} is over")
     return 1 if problem else 0
 

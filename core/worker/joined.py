@@ -35,12 +35,13 @@ _WELL = (RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.INTERRUPTED)
 """How a run ends that nothing went wrong with; else the machine that leads says what did."""
 
 
-def join(home: Home, talk: Talk, run_id: str, host: str, changes: Mapping[str, str], say: Say) -> str:
+def join(home: Home, talk: Talk, run_id: str, host: str, changes: Mapping[str, str], say: Say, node_rank: int | None = None) -> str:
     """Share run `run_id`, which the machine at the other end of `talk` leads, until it is over.
 
     Args:
         changes: where this machine has the pictures and weights, if elsewhere: fields of the config.
         say: told in words what happens.
+        node_rank: which machine of the run this one is to be, from 1; None: any.
 
     Returns:
         How the run ended; empty where it ended well.
@@ -50,7 +51,7 @@ def join(home: Home, talk: Talk, run_id: str, host: str, changes: Mapping[str, s
         OSError: its ranks could not be begun.
     """
     try:
-        leader = _Leader(home, talk, run_id, changes)
+        leader = _Leader(home, talk, run_id, changes, node_rank)
         say(f"joined {run_id} of {leader.name}")
         go = leader.wait(say)
     except (TalkError, LookupError, TypeError) as error:
@@ -104,7 +105,7 @@ class _Leader:
         TalkError: the other one is gone.
     """
 
-    def __init__(self, home: Home, talk: Talk, run_id: str, changes: Mapping[str, str]) -> None:
+    def __init__(self, home: Home, talk: Talk, run_id: str, changes: Mapping[str, str], node_rank: int | None) -> None:
         self._talk = talk
         offer = talk.hear(ANSWER_SECONDS)
         self.name = str(offer["leader"])[:100]
@@ -117,7 +118,7 @@ class _Leader:
             self.places = devices.places(self.config)
         except ConfigError as error:
             problem = str(error) if given else ""  # settings that cannot be read here are of other code, which is compared first
-        talk.say({"name": platform.node(), "like": likeness.mine(given, self.places), "problem": problem})
+        talk.say({"name": platform.node(), "like": likeness.mine(given, self.places), "problem": problem, "node_rank": node_rank})
         answer = talk.hear(ANSWER_SECONDS)
         if refused := answer.get("refused"):
             raise ConfigError("run", f"{run_id} cannot be joined: {refused}")

@@ -72,14 +72,16 @@ class Guest(threading.Thread):
     """Another machine that was let in: what it says is heard in a thread.
 
     Args:
-        number: of the machine, from 1; the one that leads is 0.
+        wanted: the number that the machine asked for, from 1; 0: any. The one that leads is number 0.
     """
 
-    def __init__(self, talk: Talk, name: str, silence: float) -> None:
+    def __init__(self, talk: Talk, name: str, silence: float, wanted: int = 0) -> None:
         super().__init__(name=f"hears {name}", daemon=True)
         self.talk = talk
         self.machine = name
+        self.wanted = wanted
         self.number = 0
+        """Of the machine, once all are here."""
         self.rows: list[list[float]] = []
         self.when = time.time()
         self.problem = ""
@@ -173,16 +175,26 @@ class Meeting:
         Raises:
             OSError: it cannot listen.
         """
+        self._number()
         self._close_door()
         store = store_at(self.host)
         ranks = self._config.nodes * self._each
-        for number, guest in enumerate(self._guests, start=1):
-            guest.number = number
+        for guest in self._guests:
+            number = guest.number
             go = {"port": store.port, "first": number * self._each, "ranks": ranks, "machine": number, "machines": self._config.nodes}
             go["attempt"] = attempt
             with suppress(TalkError):  # it is gone: the first look says so
                 guest.talk.say({"go": go})
         return store
+
+    def _number(self) -> None:
+        """Number the machines: those that asked for a number have it, the others what is left, in the order in which they came."""
+        with self._lock:
+            wanted = {guest.wanted for guest in self._guests}
+            left = iter([number for number in range(1, self._config.nodes) if number not in wanted])
+            for guest in self._guests:
+                guest.number = guest.wanted or next(left)
+            self._guests.sort(key=lambda guest: guest.number)
 
     def again(self, attempt: int) -> bool:
         """The group broke: have all machines make way for `attempt`. False: one of them has left, or does not answer."""
@@ -288,12 +300,12 @@ class Meeting:
                 self._used.append(token)
             guest, why = None, ""
             try:
-                name, why = self._compared(talk)
-                guest = None if why else Guest(talk, name, self._config.silence_seconds)
+                name, wanted, why = self._compared(talk)
+                guest = None if why else Guest(talk, name, self._config.silence_seconds, wanted)
             finally:
-                self._decided(token, guest, why)
-            talk.say({"refused": why} if guest is None else {"welcome": True})
-            if guest is None:
+                why = self._decided(token, guest, why)
+            talk.say({"refused": why} if why else {"welcome": True})
+            if why:
                 talk.close()
         except (TalkError, ValueError, TypeError, LookupError, AttributeError) as error:
             if isinstance(error, Refused):
@@ -303,17 +315,19 @@ class Meeting:
         finally:
             self._asking.release()
 
-    def _compared(self, talk: Talk) -> tuple[str, str]:
-        """How the machine that has come is called, and what is another there than here, in words; empty: nothing is."""
+    def _compared(self, talk: Talk) -> tuple[str, int, str]:
+        """What the machine that has come is called, the number that it asks for (0: any), and what is another there, in words; empty: nothing is."""
         talk.say({"config": self._config.to_json(), "fork": asdict(self._fork) if self._fork else None, "leader": platform.node()})
         answer = talk.hear(ANSWER_SECONDS)
-        name = str(answer["name"])[:100]
+        name, wanted = str(answer["name"])[:100], int(answer.get("node_rank") or 0)
         problem = str(answer["problem"])[:1000]
-        return name, f"{name} cannot do it: {problem}" if problem else likeness.difference(self._mine, answer["like"], name)
+        return name, wanted, f"{name} cannot do it: {problem}" if problem else likeness.difference(self._mine, answer["like"], name)
 
-    def _decided(self, token: str, guest: Guest | None, why: str) -> None:
+    def _decided(self, token: str, guest: Guest | None, why: str) -> str:
+        """Let a machine in, or not: why not, in words."""
         with self._lock:
-            if guest is None:  # it may try again
+            why = why or (self._number_problem(guest) if guest is not None else "")
+            if guest is None or why:  # it may try again
                 self._used.remove(token)
                 self._tokens.append(token)
             else:
@@ -321,6 +335,14 @@ class Meeting:
                 guest.start()
             self._refused = f"A machine was not let in: {why}" if why else ""
             self._tell_person()
+        return why
+
+    def _number_problem(self, guest: Guest) -> str:
+        """Why a machine cannot have the number that it asks for, in words; empty: it can."""
+        if not 0 <= guest.wanted < self._config.nodes:
+            return f"{guest.machine} asks for node rank {guest.wanted}, and they go from 1 to {self._config.nodes - 1} (0 leads)"
+        other = next((each for each in self._guests if guest.wanted and each.wanted == guest.wanted), None)
+        return f"{guest.machine} asks for node rank {guest.wanted}, which {other.machine} has; give it another, or none" if other else ""
 
 
 def store_at(host: str) -> TCPStore:

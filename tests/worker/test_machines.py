@@ -41,13 +41,13 @@ def met(tmp_path: Path) -> Iterator[Meeting]:
     made.close("finished")
 
 
-def comes(met: Meeting, token: str, **other: str) -> tuple[Talk, dict[str, Any]]:
+def comes(met: Meeting, token: str, node_rank: int | None = None, **other: str) -> tuple[Talk, dict[str, Any]]:
     """Somebody comes with a token, and what it is told."""
     state = met._state
     talk = ask_in("127.0.0.1", int(state.address.split(":")[1]), "run", token)
     offer = talk.hear(10)
     like = {**likeness.mine(likeness.told(RunConfig.from_json(offer["config"])), ("cpu",)), **other}
-    talk.say({"name": "two", "like": like, "problem": ""})
+    talk.say({"name": "two", "like": like, "problem": "", "node_rank": node_rank})
     return talk, talk.hear(10)
 
 
@@ -85,6 +85,30 @@ def test_a_token_is_good_for_one_machine_that_is_like_this_one(met: Meeting, tmp
     assert met.waits == "waiting for 2 more machines"
     assert len({*state(tmp_path).tokens, first, second}) == 3
     assert "two has left again" in state(tmp_path).refused
+
+
+def test_a_machine_may_say_which_it_is(met: Meeting, tmp_path: Path) -> None:
+    """Whoever asks for a number has it, whenever it came; one that there is not, or that another has, is refused, and the token stays good."""
+    first, second = state(tmp_path).tokens
+    assert "node rank 3, and they go from 1 to 2" in comes(met, first, node_rank=3)[1]["refused"]
+    early, answer = comes(met, first)
+    assert answer == {"welcome": True}
+    late, answer = comes(met, second, node_rank=1)
+    assert answer == {"welcome": True}
+    wait_until(lambda: not met.waits, what="all are here")
+    met.begin()
+    assert [goes(each)["machine"] for each in (early, late)] == [2, 1]
+    for talk in (early, late):
+        talk.close()
+
+
+def test_a_number_is_one_machines(met: Meeting, tmp_path: Path) -> None:
+    first, second = state(tmp_path).tokens
+    talk, _ = comes(met, first, node_rank=2)
+    assert "asks for node rank 2, which two has" in comes(met, second, node_rank=2)[1]["refused"]
+    assert second in state(tmp_path).tokens
+    assert "node rank 2" in state(tmp_path).refused
+    talk.close()
 
 
 def test_the_signs_of_other_machines_are_written_beside_the_own(met: Meeting, tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ def show(shared: Services, run: Run) -> None:
             _what_went_wrong(shared, run)
     if run.config.nodes > 1 and run.status is RunStatus.PREPARING:
         alone(ranks_view.ask_machines, shared, run, every=ranks_view.TICK)
+    if _waits_as_a_job(run):
+        alone(job_view.show, shared, run, every=job_view.TICK)
     with st.container(key="run_doctor" if findings_view.anything(shared, run) else "run_no_doctor"):
         alone(findings_view.show, shared, run, every=findings_view.TICK if active else None)
     with st.container(key="run_stage"):
@@ -76,6 +78,11 @@ def show(shared: Services, run: Run) -> None:
                 drawer_view.show(shared, run)
     with st.container():
         _below(shared, run)
+
+
+def _waits_as_a_job(run: Run) -> bool:
+    """Whether there is nothing to see yet but why the run's job waits, and what it may be cancelled by: that stands above the charts."""
+    return job_view.is_job(run) and run.status is RunStatus.PREPARING
 
 
 def _charts(shared: Services, run: Run) -> None:
@@ -100,7 +107,7 @@ def _below(shared: Services, run: Run) -> None:
         branch_view.show(shared, run)
     alone(export_view.show, shared, run)
     alone(audit_view.show, shared, run, every=audit_view.TICK if active else None)
-    if job_view.is_job(run):
+    if job_view.is_job(run) and not _waits_as_a_job(run):
         alone(job_view.show, shared, run, every=job_view.TICK if active else None)
     if shared_by_several(run.config):
         alone(ranks_view.show, shared, run, every=ranks_view.TICK if active else None)
