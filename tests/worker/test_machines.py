@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -41,12 +41,12 @@ def met(tmp_path: Path) -> Iterator[Meeting]:
     made.close("finished")
 
 
-def comes(met: Meeting, token: str, node_rank: int | None = None, **other: str) -> tuple[Talk, dict[str, Any]]:
+def comes(met: Meeting, token: str, other: Mapping[str, str] | None = None, node_rank: int | None = None) -> tuple[Talk, dict[str, Any]]:
     """Somebody comes with a token, and what it is told."""
     state = met._state
     talk = ask_in("127.0.0.1", int(state.address.split(":")[1]), "run", token)
     offer = talk.hear(10)
-    like = {**likeness.mine(likeness.told(RunConfig.from_json(offer["config"])), ("cpu",)), **other}
+    like = {**likeness.mine(likeness.told(RunConfig.from_json(offer["config"])), ("cpu",)), **(other or {})}
     talk.say({"name": "two", "like": like, "problem": "", "node_rank": node_rank})
     return talk, talk.hear(10)
 
@@ -68,7 +68,7 @@ def test_a_token_is_good_for_one_machine_that_is_like_this_one(met: Meeting, tmp
     """One with other code is named, and may come again; a second use is refused; who leaves makes room for another, with another token."""
     first, second = state(tmp_path).tokens
     for name in ("code", "torch"):
-        talk, answer = comes(met, first, **{name: "other"})
+        talk, answer = comes(met, first, {name: "other"})
         assert "two has other" in answer["refused"]
         talk.close()
         assert f"two has other {'code of Thaw' if name == 'code' else name}: other there" in state(tmp_path).refused
