@@ -77,17 +77,11 @@ def follow(supervisor: Supervisor, run_id: str) -> bool:
 
 
 def _overview(supervisor: Supervisor, as_json: bool) -> int:
-    from core.slurm.programs import SlurmError
+    from core.slurm.submitting import partitions_of
     from core.slurm.words import job_in_words
 
     supervisor.reconcile()
-    where = supervisor.jobs.cluster
-    if why := where.missing():
-        raise ConfigError("target", f"'slurm' {why}")
-    try:
-        partitions = where.partitions()
-    except SlurmError as error:
-        raise ConfigError("target", f"'slurm' cannot be reached: {error}; try again once it answers") from None
+    partitions = partitions_of(supervisor.jobs.cluster)
     jobs = supervisor.store.open_jobs()
     if as_json:
         print(json.dumps({"partitions": [asdict(each) for each in partitions], "jobs": [_told(asdict(job)) for job in jobs]}))

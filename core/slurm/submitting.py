@@ -209,14 +209,19 @@ def _process(job: str) -> tuple[int, float]:
     return int(pid), float(started)
 
 
-def refuse_impossible(where: Cluster, config: RunConfig) -> None:
-    """Raises ConfigError where a run cannot be submitted from here: on `target`, `partition` or `time_limit`."""
+def partitions_of(where: Cluster) -> Sequence[Partition]:
+    """The partitions of a cluster that this machine submits to. Raises ConfigError on `target` where it cannot, or the cluster does not answer."""
     if why := where.missing():
         raise ConfigError("target", f"'slurm' {why}")
     try:
-        there = where.partitions()
+        return where.partitions()
     except SlurmError as error:
         raise ConfigError("target", f"'slurm' cannot be reached: {error}; try again once it answers, or set target to here") from None
+
+
+def refuse_impossible(where: Cluster, config: RunConfig) -> None:
+    """Raises ConfigError where a run cannot be submitted from here: on `target`, `partition` or `time_limit`."""
+    there = partitions_of(where)
     names = [each.name for each in there]
     if config.partition is not None and there and config.partition not in names:
         raise ConfigError("partition", f"{config.partition!r} is no partition of this cluster; choose one of {', '.join(names)}, or leave it empty")
