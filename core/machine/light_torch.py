@@ -65,7 +65,7 @@ class _Later(MetaPathFinder, Loader):
         self._before = before
         self._packages = packages
         self._stood: dict[str, ModuleType] = {}
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """A stand-in, or the real module where one of the others of these packages is asked for."""
@@ -93,19 +93,21 @@ class _Later(MetaPathFinder, Loader):
 
     def real(self, name: str) -> ModuleType:
         """The real module of that name, with all that belongs to it: imported at the first call."""
-        with self._lock:
-            if not self.over:
-                for other in self._before:
-                    other.all_real()
-                self.over = True
+        if not self.over:
+            for other in self._before:
+                other.all_real()
+        with self._lock:  # not around the imports: these have locks of their own, which see when two threads wait for each other
+            first, self.over = not self.over, True
+            if first:
                 for module in self._stood:
                     sys.modules.pop(module, None)
                 for function in _unmarked:
                     function.__dict__.pop(_MARK, None)
                 _unmarked.clear()
-                for module, stood in self._stood.items():
-                    self._take_over(importlib.import_module(module), stood)
-            return importlib.import_module(name)
+        if first:
+            for module, stood in self._stood.items():
+                self._take_over(importlib.import_module(module), stood)
+        return importlib.import_module(name)
 
     def gone(self) -> None:
         """Take away what stands in, as if nobody had asked for it."""
