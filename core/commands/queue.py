@@ -61,13 +61,18 @@ def enqueue(home: Home, config: RunConfig, as_json: bool, wanted: LabelChange = 
     config = check(config)
     if config.target == SLURM:
         slurm.refuse(config)
-    store = RunStore(home.database)
-    run_id = store.create_run(config)
-    if wanted:
-        relabel(store, home.run_folder(run_id), run_id, wanted)
+    run_id = made(home, RunStore(home.database), config, wanted)
     print(json.dumps({"run_id": run_id, "status": "queued"}) if as_json else run_id, flush=True)
     print("It begins once a place is free and a server, or: python -m core work, looks.", file=sys.stderr)
     return 0
+
+
+def made(home: Home, store: RunStore, config: RunConfig, wanted: LabelChange, process: tuple[int, float] | None = None) -> str:
+    """The id of a new run of a checked config, called as is `wanted`; see `RunStore.create_run`."""
+    run_id = store.create_run(config, process)
+    if wanted:
+        relabel(store, home.run_folder(run_id), run_id, wanted)
+    return run_id
 
 
 def why_waiting(supervisor: Supervisor, run_id: str) -> str:

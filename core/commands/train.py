@@ -19,7 +19,6 @@ from core.machine.memory import keep_for_next_step
 from core.records.events import RunStatus
 from core.records.labels import LabelChange
 from core.store import Run, RunStore
-from core.store.labelling import relabel
 from core.store.run_folder import read_notice
 from core.worker.supervisor import Supervisor, this_process
 
@@ -53,9 +52,7 @@ def _train(home: Home, config: RunConfig, as_json: bool, wanted: LabelChange) ->
     config = assembly.check(config, home)
     layout = catalog.survey(config.dataset)
     store = RunStore(home.database)
-    run_id = store.create_run(config, this_process())
-    if wanted:
-        relabel(store, home.run_folder(run_id), run_id, wanted)
+    run_id = queue.made(home, store, config, wanted, this_process())
     print(f"run {run_id}: {config.model} on {config.dataset}, freeze: {config.freeze}", *outside(config), sep="\n", file=sys.stderr)
     said = [layout.sentence, *(left.sentence for left in layout.left_out)] if layout else []
     print(*(f"data: {line}\n" for line in said), sep="", end="", file=sys.stderr)
@@ -68,9 +65,7 @@ def _submit(home: Home, config: RunConfig, as_json: bool, wanted: LabelChange) -
     """Have Slurm do it, and follow it."""
     slurm.refuse(config)
     store = RunStore(home.database)
-    run_id = store.create_run(config)
-    if wanted:
-        relabel(store, home.run_folder(run_id), run_id, wanted)
+    run_id = queue.made(home, store, config, wanted)
     print(
         f"run {run_id}: {config.model} on {config.dataset}, freeze: {config.freeze}, as a job of Slurm", *outside(config), sep="\n", file=sys.stderr
     )

@@ -1,10 +1,11 @@
-"""A value for each field of a run: the remedy in an error."""
+"""A value for each field of a run, and what it can be looked at with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from core.config.cluster import EXAMPLE
+from core.config.cluster import EXAMPLE, SLURM
 
 EXAMPLES: Mapping[str, str] = {
     "dataset": "digits",
@@ -66,3 +67,21 @@ EXAMPLES: Mapping[str, str] = {
     "fault": "none",
 }
 """A value for each field of a run that can be used: the remedy in an error."""
+
+_BESIDE: Mapping[str, Mapping[str, Any]] = {
+    "rendezvous": {"nodes": 2},
+    **{field: {"target": SLURM} for field in ("partition", "time_limit", "sbatch")},
+}
+"""The fields that mean something only beside another one, and that one."""
+
+
+def beside(field: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With what else a field's value can be looked at by itself: a timeline must end with the last epoch; what means nothing alone has company.
+
+    Args:
+        given: the values of the other fields, as far as they are known, not validated.
+    """
+    epochs = given.get("epochs")
+    if field == "timeline" and isinstance(epochs, int) and 1 <= epochs <= 100_000:
+        return {"epochs": epochs}
+    return _BESIDE.get(field, {})

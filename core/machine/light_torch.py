@@ -95,7 +95,7 @@ class _Later(MetaPathFinder, Loader):
         """The real module of that name, with all that belongs to it: imported at the first call."""
         if not self.over:
             for other in self._before:
-                other.all_real()
+                other.real(next(iter(other._answers)))
         with self._lock:  # not around the imports: these have locks of their own, which see when two threads wait for each other
             first, self.over = not self.over, True
             if first:
@@ -116,11 +116,6 @@ class _Later(MetaPathFinder, Loader):
                 for module in self._stood:
                     sys.modules.pop(module, None)
                 self._stood.clear()
-
-    def all_real(self) -> None:
-        """Import the real modules, where something stands in for them."""
-        for name in (*self._stood, *self._answers)[:1]:
-            self.real(name)
 
     def _take_over(self, module: ModuleType, stood: ModuleType) -> None:
         """Tell the real module what its stand-in was told, which from here on has no answer of its own."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.config import ConfigError, RunConfig
+from core.config import ConfigError, RunConfig, devices
 from core.config.cluster import options
 from core.machine.home import child_environment
 from core.machine.living import lives
@@ -137,7 +137,7 @@ def parameters(job: Job, config: RunConfig) -> dict[str, Any]:
     """What submitit is told of a job, in the names of its `SlurmExecutor`."""
     given = options(config.sbatch)
     more: dict[str, Any] = {"no-requeue": True, **{name: given[name] or True for name in given}}
-    processes = int(config.devices) if config.devices.isdecimal() else len(config.devices.split(","))
+    processes = devices.number(config.devices, 1)
     if config.device.startswith("cuda"):
         if not {"gres", "gpus-per-node"} & given.keys():
             more["gpus-per-node"] = processes

@@ -99,16 +99,16 @@ def ended(number: str, seen: Seen, minutes: int | None) -> str:
         limit = f" ({minutes:,} min)" if minutes else ""
         return f"Job {number} of Slurm made a checkpoint and ended, since Slurm told it that its time limit{limit} was nearly over."
     how = _ENDS.get(seen.state, f"ended as {seen.state.lower()[:40]}")
-    more = [f"{minutes:,} min"] if seen.state == "TIMEOUT" and minutes else []
+    more = f"{minutes:,} min" if seen.state == "TIMEOUT" and minutes else ""
     status, _, number_of_signal = seen.exit.partition(":")
     if number_of_signal.isdigit() and int(number_of_signal) and seen.state not in ("TIMEOUT", "CANCELLED", "PREEMPTED"):
-        more.append(f"ended by signal {number_of_signal}")
+        more = f"ended by signal {number_of_signal}"
     elif status.isdigit() and 128 < int(status) < 193 and seen.state == "FAILED":  # as a shell tells it
-        more.append(f"ended by signal {int(status) - 128}")
+        more = f"ended by signal {int(status) - 128}"
     elif status.isdigit() and int(status) and seen.state == "FAILED":
-        more.append(f"with status {status}")
+        more = f"with status {status}"
     on = f" on {seen.node}" if seen.node and seen.node not in ("(null)", "None assigned") else ""
-    return f"Job {number} of Slurm{on} {how}{f' ({chr(44).join(more)})' if more else ''}."
+    return f"Job {number} of Slurm{on} {how}{f' ({more})' if more else ''}."
 
 
 def refused(said: str) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from core.config.cluster import SLURM
 from core.records.events import CommandKind, RunStatus
 from core.store.database import Database, new_id, unknown
 
@@ -26,15 +27,13 @@ CANCELLED = "cancelled before it began"
 CANCELLED_AGAIN = "cancelled before it went on"
 """What is said of a waiting run that was cancelled: `restore_cancelled` knows it by that."""
 
-ELSEWHERE = "slurm"
+ELSEWHERE = SLURM
 """The device of runs that others give their places to: any number of them may go on."""
 
 _FREE = "pid = NULL, process_started = NULL, claimed_by = NULL, claimed_at = NULL"
 # A config that cannot be read is its worker's to complain of.
-_TARGET = "CASE WHEN json_valid(config) THEN json_extract(config, '$.target') END"
-_DEVICE = (
-    f"CASE WHEN {_TARGET} = 'slurm' THEN 'slurm' ELSE COALESCE(CASE WHEN json_valid(config) THEN json_extract(config, '$.device') END, 'auto') END"
-)
+_TARGET, _OWN_DEVICE = (f"CASE WHEN json_valid(config) THEN json_extract(config, '$.{field}') END" for field in ("target", "device"))
+_DEVICE = f"CASE WHEN {_TARGET} = '{SLURM}' THEN '{ELSEWHERE}' ELSE COALESCE({_OWN_DEVICE}, 'auto') END"
 _SWEEP = "(SELECT sweep FROM sweep_runs WHERE sweep_runs.run = runs.id)"
 _NEXT = f"SELECT id, {_DEVICE}, {_SWEEP} FROM runs WHERE {WAITS} ORDER BY place, created, id"
 REFUSE_COMMANDS = "UPDATE commands SET error = ? WHERE run = ? AND applied_at_step IS NULL AND error IS NULL"

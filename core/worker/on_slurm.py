@@ -35,7 +35,8 @@ LAST_SECONDS, GONE_SECONDS = 3.0, 20.0
 SUBMIT_SECONDS = 180.0
 """A job that was not taken after so long never will be: who submitted it has died over it."""
 
-_WITHOUT_LOG = 25
+LOG_LINES = 25
+"""Lines of a log that are said of a job that is lost."""
 
 
 class Jobs:
@@ -172,7 +173,7 @@ class Jobs:
                 self.store.lose(job.run, "\n\n".join(filter(None, [how, self.log(job)])))
         self.store.job_ended(job.run, job.number, how)
 
-    def log(self, job: JobRow, lines: int = _WITHOUT_LOG) -> str:
+    def log(self, job: JobRow, lines: int = LOG_LINES) -> str:
         """The end of what a job printed before its run had a log of its own; of the run's own log where there is that. Empty: nothing."""
         folder = self.home.run_folder(job.run)
         with suppress(OSError):

@@ -20,6 +20,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from core.catalog import CATALOGUES, DATASETS, find, find_model
 from core.config import EXAMPLES, ConfigError, RunConfig
 from core.config.entry import check_options
+from core.config.examples import beside
 from core.config.limits import check_size, quoted, read_json
 from core.data import own
 from core.data.augmentations import find_augmentation
@@ -33,12 +34,6 @@ OPTIONS: Mapping[str, str] = {"loss_options": "loss", "optimizer_options": "opti
 
 _MAY_BE_EMPTIED = ("old_task", "rendezvous", "partition", "sbatch")
 """The fields of text for which an empty text means nothing."""
-
-_BESIDE: Mapping[str, Mapping[str, Any]] = {
-    "rendezvous": {"nodes": 2},
-    **{field: {"target": "slurm"} for field in ("partition", "time_limit", "sbatch")},
-}
-"""The fields that mean something only beside another one, and that one: a link names both, and each is read by itself."""
 
 PERCENT = ("watch_budget",)
 """The shares that a person reads and writes in percent."""
@@ -297,7 +292,7 @@ def errors() -> dict[str, str]:
     found: dict[str, str] = {}
     for field, value in given.items():
         try:
-            RunConfig(**{field: value, **_beside(field, given)})
+            RunConfig(**{field: value, **beside(field, given)})
         except ConfigError as error:
             found[field] = _about_percent(field) if field in PERCENT else error.message
     if not found:
@@ -313,14 +308,6 @@ def _about_percent(field: str) -> str:
     value = st.session_state[key(field)]
     got = "nothing" if value is None else f"{value:g}"
     return f"must be above 0 and 100 or less, in percent, got {got}; try {100 * getattr(_DEFAULTS, field):g}"
-
-
-def _beside(field: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What else decides whether a value can be used: a timeline must end with the last epoch; what means nothing alone has company."""
-    if field in _BESIDE:
-        return dict(_BESIDE[field])
-    epochs = given["epochs"]
-    return {"epochs": epochs} if field == "timeline" and isinstance(epochs, int) and 1 <= epochs <= 100_000 else {}
 
 
 def options(field: str, name: str) -> tuple[Any, ...]:
@@ -372,7 +359,7 @@ def _fill_from_text(field: str, text: str) -> None:
     try:
         check_size(text)
         value: Any = read_json(text) if field in OPTIONS else text
-        _fill_field(field, getattr(RunConfig(**{**_BESIDE.get(field, {}), field: value}), field))
+        _fill_field(field, getattr(RunConfig(**{**beside(field, {}), field: value}), field))
         return
     except ConfigError as error:
         reason = error.message
