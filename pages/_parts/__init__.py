@@ -21,7 +21,8 @@ What bit us in Streamlit 1.67:
 - A reference knows no fragment. Elements of 10 kB and more that the browser has already are sent as references, which lose their fragment's
   id; when a fragment is drawn anew before its last messages left, the reference alone stays in the queue, and the page stops with "Bad
   delta path index". `config.toml` raises that size to 1 MB.
-- On a busy machine the clocks of fragments carry a press along, and each played it again: `shared/clicks.py` leaves it out. A callback that a
+- On a busy machine the clocks of fragments carry a press along, and each played it again; or they carry a value of before, and took back what a
+  callback had set, while the browser showed it: `shared/clicks.py` leaves both out. A callback that a
   newer request ended half-way may still run again from its start: what is not the same when done twice takes a `Click` (`shared/once.py`).
 - A component that asks brings all its data again. What asks and what is large are two components, in two fragments.
 - Plotly writes into the ranges that it is given: hand it copies, or a zoom changes what it is compared with.

@@ -1,49 +1,88 @@
-"""What a fragment's clock brings of a press is left out; the message of the press itself is taken as it is."""
+"""What a fragment's clock brings along is left out; what somebody has pressed or chosen is taken as it is, and what a callback sets stays."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
-from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData, ScriptRequests, ScriptRequestType
 
 from pages._parts.shared import clicks
 
+PARTS = (AppSession, "request_rerun"), (ScriptRequests, "_request_rerun_locked"), (ScriptRunner, "_run_script")
 
-def state(*, auto: bool) -> ClientState:
-    sent = ClientState(query_string="run=1", fragment_id="abc", is_auto_rerun=auto)
-    sent.widget_states.widgets.add(id="a text", string_value="0.1")
-    sent.widget_states.widgets.add(id="a button", trigger_value=True)
-    sent.widget_states.widgets.add(id="a component", json_trigger_value='[{"event":"inspect"}]')
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    before = [getattr(kind, name) for kind, name in PARTS]
+    yield
+    for (kind, name), value in zip(PARTS, before, strict=True):
+        setattr(kind, name, value)
+
+
+def states(text: str, *, pressed: bool = False) -> WidgetStates:
+    sent = WidgetStates()
+    sent.widgets.add(id="a model", string_value=text)
+    if pressed:
+        sent.widgets.add(id="a button", trigger_value=True)
     return sent
 
 
-def test_a_clock_brings_values_along_but_no_press() -> None:
-    sent = state(auto=True)
-    taken = clicks.without_presses(sent)
-    assert [(widget.id, widget.string_value) for widget in taken.widget_states.widgets] == [("a text", "0.1")]
-    assert (taken.query_string, taken.fragment_id, taken.is_auto_rerun) == ("run=1", "abc", True)
-    assert len(sent.widget_states.widgets) == 3
+def clock(text: str, *, pressed: bool = False) -> RerunData:
+    return RerunData(widget_states=states(text, pressed=pressed), fragment_id="clock", is_auto_rerun=True)
 
 
-def test_the_press_itself_is_taken_as_it_is() -> None:
-    sent = state(auto=False)
-    assert clicks.without_presses(sent) is sent
+def asked(requests: ScriptRequests) -> tuple[dict[str, object], list[str]]:
+    """What the next drawing is told of the widgets, and which fragments it draws."""
+    request = requests.on_scriptrunner_ready()
+    assert request.type is ScriptRequestType.RERUN
+    told = request.rerun_data.widget_states
+    assert told is not None, "presses of before would not be forgotten"
+    return {widget.id: widget.string_value or widget.trigger_value for widget in told.widgets}, request.rerun_data.fragment_id_queue
+
+
+def test_a_clock_says_nothing_of_any_widget() -> None:
+    assert clicks.install()
+    requests = ScriptRequests()
+    assert requests.request_rerun(clock("the old one", pressed=True))
+    assert asked(requests) == ({}, ["clock"])
+    assert requests.request_rerun(clock("the old one"))
+    assert requests.request_rerun(clock("the old one"))
+    assert asked(requests) == ({}, ["clock"])
+
+
+def test_the_press_itself_is_taken_as_it_is_whatever_clocks_strike_before_and_after() -> None:
+    assert clicks.install()
+    requests = ScriptRequests()
+    for data in (clock("the old one"), RerunData(widget_states=states("chosen", pressed=True)), clock("the old one"), clock("the old one")):
+        assert requests.request_rerun(data)
+    assert asked(requests) == ({"a model": "chosen", "a button": True}, [])
+
+
+def test_what_was_chosen_in_a_fragment_waits_for_its_turn_with_the_clock_that_struck_after() -> None:
+    assert clicks.install()
+    requests = ScriptRequests()
+    assert requests.request_rerun(RerunData(widget_states=states("chosen"), fragment_id="form"))
+    assert requests.request_rerun(clock("the old one"))
+    assert asked(requests) == ({"a model": "chosen"}, ["form", "clock"])
 
 
 def test_it_is_installed_once() -> None:
-    before, draws = AppSession.request_rerun, ScriptRunner._run_script
-    try:
-        assert clicks.install()
-        first = AppSession.request_rerun
-        assert clicks.install()
-        assert AppSession.request_rerun is first is not before or hasattr(before, "without_presses")
-    finally:
-        AppSession.request_rerun = before  # type: ignore[method-assign]
-        ScriptRunner._run_script = draws  # type: ignore[method-assign]
+    assert clicks.install()
+    first = [getattr(kind, name) for kind, name in PARTS]
+    assert clicks.install()
+    assert [getattr(kind, name) for kind, name in PARTS] == first
+
+
+@pytest.mark.parametrize(("kind", "name"), PARTS)
+def test_another_streamlit_is_left_as_it_is(kind: type, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(kind, name)
+    assert not clicks.install()
 
 
 def test_a_clock_of_a_page_that_was_left_brings_it_back_neither_from_the_browser_nor_from_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
