@@ -18,6 +18,7 @@ if side_by_side > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // side_by_side)))
 
 import pytest
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 from streamlit.components.v2 import manifest_scanner
@@ -31,6 +32,9 @@ from tests.browser import arguments, find
 from tests.javascript import Modules
 from tests.support import PATIENCE, ROOT, Server, end_processes_of, nursery
 from tests.tabs import ONE_PROCESS, profile, tab
+
+settings.register_profile("thaw", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test is about time
+settings.load_profile("thaw")
 
 SHARED = Path(os.environ.get("THAW_SHARED", ROOT.parent / "shared"))
 
