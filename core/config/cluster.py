@@ -82,6 +82,5 @@ def check_target(config: RunConfig) -> None:
             if (value := getattr(config, field)) is not None:
                 raise ConfigError(field, f"{value!r} is for runs on Slurm; set target to slurm, or leave {field} empty")
         return
-    if config.nodes > 1:
-        remedy = "set nodes to 1, and devices to those of one node"
-        raise ConfigError("nodes", f"{config.nodes} machines cannot share a job of Slurm yet; {remedy}")
+    if config.rendezvous is not None:
+        raise ConfigError("rendezvous", f"{config.rendezvous!r} may be no address of the nodes that Slurm chooses; leave it empty")

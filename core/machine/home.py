@@ -14,6 +14,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = "THAW_SCRATCH"
 """In the environment of a job on another machine: the folder for its own database, since the home's lies on a network there."""
 
+APART = "THAW_APART"
+"""In the environment of a machine that has the home over a network, and shares a run with the machine that writes there: its own folder for what
+frozen layers computed, since two machines cannot map one file."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -60,7 +64,7 @@ class Home:
     @property
     def features(self) -> Path:
         """What frozen layers computed, kept for later runs: it can be made again."""
-        return self.cache / "features"
+        return Path(os.environ.get(APART) or self.cache) / "features"
 
     @property
     def networks(self) -> Path:

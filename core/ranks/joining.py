@@ -16,6 +16,9 @@ from pathlib import Path
 NAME = "machines.json"
 """In the run's folder."""
 
+NODES_SECONDS = 600.0
+"""How long the nodes of a job wait for each other, which a cluster begins at once."""
+
 
 @dataclass(frozen=True)
 class Machines:
@@ -29,6 +32,7 @@ class Machines:
         missing: how many are still to come.
         each: ranks of each machine.
         refused: who was not let in last, and why; empty: nobody was refused.
+        job: number of the job whose nodes they are: they come by themselves; 0: people bring them.
     """
 
     run: str
@@ -38,10 +42,13 @@ class Machines:
     missing: int = 0
     each: int = 1
     refused: str = ""
+    job: int = 0
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What to type on each machine that is still to come."""
+        """What to type on each machine that is still to come; nothing where they come by themselves."""
+        if self.job:
+            return ()
         return tuple(f"python -m core join {self.run}@{self.address} --token {token}" for token in self.tokens)
 
     @property
@@ -52,7 +59,7 @@ class Machines:
     @property
     def told(self) -> tuple[str, ...]:
         """For a terminal: who was refused, and what to type where; nothing once all are here."""
-        if not self.missing:
+        if not self.missing or self.job:
             return ()
         refused = (self.refused,) if self.refused else ()
         return (

@@ -37,6 +37,10 @@ LONGEST_NOTICE, NOTICE_SHARE = 120, 0.1
 """So many seconds before its time is over, and at most such a share of it, a job is told, so that it makes a checkpoint."""
 
 
+LEAVING_SECONDS = 60
+"""How long the processes of a job on several nodes have to end once one of them has."""
+
+
 class Refused(Exception):
     """Slurm does not take a job as it is: the text is what it said."""
 
@@ -146,12 +150,14 @@ def parameters(job: Job, config: RunConfig) -> dict[str, Any]:
     environment = {name: value for name, value in child_environment().items() if os.environ.get(name) != value}
     found: dict[str, Any] = {
         "job_name": f"thaw-{job.run_id}",
-        "nodes": 1,
+        "nodes": config.nodes,
         "ntasks_per_node": 1,
         "stderr_to_stdout": True,
         "setup": [f"export {name}={shlex.quote(value)}" for name, value in environment.items()],
         "additional_parameters": more,
     }
+    if config.nodes > 1:  # once the first has ended, the others have nothing to wait for
+        found["srun_args"] = [f"--wait={LEAVING_SECONDS}"]
     if config.partition is not None:
         found["partition"] = config.partition
     found["time"] = config.time_limit  # None: left out; submitit would ask for 5 minutes
@@ -168,7 +174,7 @@ def _said(text: str) -> str:
 
 
 class LocalCluster:
-    """submitit's local executor: a job is a process of this machine, which is told to end like one of Slurm's."""
+    """submitit's local executor: a job is a process of this machine (one for each of its nodes), which is told to end like one of Slurm's."""
 
     name = "local"
 
@@ -186,7 +192,7 @@ class LocalCluster:
         import submitit
 
         executor = submitit.LocalExecutor(folder=folder)
-        executor.update_parameters(timeout_min=config.time_limit or 600, stderr_to_stdout=True)
+        executor.update_parameters(timeout_min=config.time_limit or 600, stderr_to_stdout=True, tasks_per_node=config.nodes)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             pid = int(executor.submit(job).job_id)

@@ -23,6 +23,9 @@ from core.records.events import Command, CommandKind
 NUMBER = "THAW_JOB"
 """In the environment of a job's processes: its number. There `core.machine.home.SCRATCH` names the job's own database."""
 
+JOBS = "jobs"
+"""The folder of all this in that of a run."""
+
 LARGEST_COMMANDS = 1_000_000
 """Bytes."""
 
@@ -34,7 +37,7 @@ def in_a_job() -> int:
 
 def folder_of(run_folder: Path, number: int) -> Path:
     """The folder of a run's job."""
-    return run_folder / "jobs" / f"{number:04}"
+    return run_folder / JOBS / f"{number:04}"
 
 
 def reports_of(run_folder: Path, number: int) -> Path:
@@ -72,4 +75,4 @@ def asked(run_folder: Path, run_id: str) -> tuple[int, list[Command]]:
 
 
 def _commands_of(run_folder: Path) -> Path:
-    return run_folder / "jobs" / "commands.json"
+    return run_folder / JOBS / "commands.json"

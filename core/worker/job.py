@@ -2,7 +2,7 @@
 
 What it writes there is told to the machine that submitted it (`core.store.reporting`). The folder of the run, this code, its Python, the data and
 the weights are where they are on the machine that submitted: on a file system that both see. The job's database lies on the node's own disk and goes
-with the job.
+with the job. Of several nodes the first one leads the run, and the others join it (`core.worker.job_nodes`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from core.store.labelling import read_beside
 from core.store.recovery import levels_of
 from core.store.reporting import Replaced, begun_before
 from core.store.run_folder import read_row, read_rows
+from core.worker.job_nodes import share_in
 
 
 def main(home: str, run_id: str, number: int) -> str:
@@ -34,6 +35,10 @@ def main(home: str, run_id: str, number: int) -> str:
         os.environ.setdefault("OMP_NUM_THREADS", cpus)
     _hear_signals(scratch)
     try:
+        from submitit import JobEnvironment  # it has started this process
+
+        if (node := JobEnvironment().global_rank) > 0:
+            return share_in(home, run_id, number, node, scratch)
         place = Home.from_environment(home)
         folder = place.run_folder(run_id)
         log_to(folder / "worker.log")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import platform
 import socket
 import threading
@@ -31,6 +32,7 @@ from core.ranks.joining import Machines
 from core.ranks.signs import Sign
 from core.ranks.talk import Refused, Talk, TalkError, let_in, new_token
 from core.records.forks import Fork
+from core.store.job_files import in_a_job
 
 ALIVE_SECONDS = 0.5
 """How often each machine says that it lives."""
@@ -53,8 +55,18 @@ LONGEST_WORD = 20_000
 """Characters that are kept of what another machine says of its trouble: the end of a log."""
 
 
+OF_THE_NODE = "SLURM_LAUNCH_NODE_IPADDR"
+"""In the environment of a job's step: the address of the node that began it, which is the first one."""
+
+
 def own_address() -> str:
-    """The address of this machine by which others reach it: that of the way to the rest of the world. Nothing is sent."""
+    """The address of this machine by which others reach it: the one that Slurm knows it by, in a job; else that of the way to the rest of the world.
+
+    Nothing is sent.
+    """
+    known = os.environ.get(OF_THE_NODE, "") if in_a_job() else ""
+    if known and interface_of(known):
+        return known
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("198.51.100.1", 9))
@@ -131,6 +143,8 @@ class Meeting:
         self._tokens = [new_token() for _ in range(config.nodes - 1)]
         self._used: list[str] = []
         self._refused = ""
+        self.turned_away = ""
+        """Why a machine that had a token is not here, if one came; empty: none came and is not here."""
         self._guests: list[Guest] = []
         self._lock = threading.Lock()
         self._asking = threading.BoundedSemaphore(MOST_ASKING)
@@ -139,7 +153,7 @@ class Meeting:
         self.trouble = ""
         """What was wrong with another machine, or a rank of it, in the attempt before this one; empty: nothing."""
         self.host, self._listening = _listen(config.rendezvous or f"{own_address()}:0")
-        self._state = Machines(run_id, f"{self.host}:{self._listening.getsockname()[1]}", each=self._each)
+        self._state = Machines(run_id, f"{self.host}:{self._listening.getsockname()[1]}", each=self._each, job=in_a_job())
         self._tell_person()
         threading.Thread(target=self._let_in, name="lets machines in", daemon=True).start()
 
@@ -165,7 +179,7 @@ class Meeting:
                 self._guests.remove(guest)
                 guest.talk.close()
                 self._tokens.append(new_token())  # the other one was used
-                self._refused = f"{guest.machine} has left again: {guest.problem}"
+                self._refused = self.turned_away = f"{guest.machine} has left again: {guest.problem}"
                 self._tell_person()
         self._say({"waiting": self.waits})
 
@@ -334,6 +348,7 @@ class Meeting:
                 self._guests.append(guest)
                 guest.start()
             self._refused = f"A machine was not let in: {why}" if why else ""
+            self.turned_away = why or self.turned_away
             self._tell_person()
         return why
 

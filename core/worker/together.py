@@ -37,9 +37,11 @@ from core.machine.home import Home
 from core.machine.living import last_lines, lives
 from core.ranks import notes, signs
 from core.ranks.group import PARTED_STATUS
+from core.ranks.joining import NODES_SECONDS
 from core.ranks.signs import Sign
 from core.records.events import CommandKind, RunStatus
 from core.store import RunStore
+from core.store.job_files import JOBS, in_a_job
 from core.store.patience import PatientStore
 from core.store.reporting import store_of_worker
 from core.worker import rank
@@ -95,7 +97,7 @@ def share(home: Home, store: RunStore, run_id: str, places: tuple[str, ...], for
     try:
         with watcher.hears_signals():
             if others is not None and (ended := _wait(others, patient, run_id, watcher)) is not None:
-                patient.end(run_id, ended)
+                patient.end(run_id, ended, error=_why_alone(others) if ended is RunStatus.FAILED else None)
             else:
                 if others is None:
                     signs.make(folder, task.ranks)
@@ -113,13 +115,15 @@ def share(home: Home, store: RunStore, run_id: str, places: tuple[str, ...], for
 
 
 def _wait(others: Meeting, store: PatientStore, run_id: str, watcher: Watcher) -> RunStatus | None:
-    """Until all machines are here. How the run has ended, if somebody wanted that before."""
-    said = ""
+    """Until all machines are here. How the run has ended, if somebody wanted that before, or a node of its job does not come."""
+    said, began = "", time.monotonic()
     while waits := others.waits:
         if waits != said:
             said = waits
             store.set_status(run_id, RunStatus.PREPARING, waits)
         others.greet()
+        if in_a_job() and (others.turned_away or time.monotonic() - began > NODES_SECONDS):
+            return RunStatus.FAILED
         if number := watcher.asked():
             return RunStatus.INTERRUPTED if number == signal.SIGTERM else RunStatus.STOPPED
         for command in store.commands(run_id, waiting=True):
@@ -130,6 +134,12 @@ def _wait(others: Meeting, store: PatientStore, run_id: str, watcher: Watcher) -
         time.sleep(LOOK_SECONDS)
     store.set_status(run_id, RunStatus.PREPARING, "starting")
     return None
+
+
+def _why_alone(others: Meeting) -> str:
+    """Why the nodes of a job do not share its run, as an error of the run."""
+    why = f"The nodes of its job did not come together: {others.turned_away or f'{others.waits} for {NODES_SECONDS:g} s, in vain'}."
+    return f"{why} What each of them printed is in {JOBS}, in files that end with _log.out."
 
 
 def _have_all_do(task: Share, watcher: Watcher, restarts: int, forks: bool, others: Meeting, goes_on: Callable[[], bool]) -> str:
@@ -234,6 +244,8 @@ class Watcher(threading.Thread):
                 signal.signal(number, old)
 
     def _forward(self, number: int, frame: object = None) -> None:
+        if in_a_job() and self._own.start:  # a cluster tells all nodes of a job: the first one decides for all
+            return
         self._asked.append(number)
 
     def asked(self) -> int:

@@ -31,7 +31,7 @@ from core.config.cluster import options
         ({"target": "slurm", "sbatch": "mem"}, "sbatch", "no value for mem"),
         ({"target": "slurm", "sbatch": "mem=1G, mem=2G"}, "sbatch", "says mem twice"),
         ({"target": "slurm", "sbatch": 7}, "sbatch", "account=lab"),
-        ({"target": "slurm", "nodes": 2}, "nodes", "set nodes to 1"),
+        ({"target": "slurm", "nodes": 2, "rendezvous": "10.0.0.5:29500"}, "rendezvous", "leave it empty"),
     ],
 )
 def test_what_cannot_be_said_is_refused_with_its_remedy(given: dict[str, Any], field: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""`make test-slurm`: runs on a real Slurm of one node, made for it and ended after it. About four minutes; not part of `make test`.
+"""`make test-slurm`: runs on a real Slurm of one node, then of two, made for it and ended after it. About six minutes; not part of `make test`.
 
 From the command line: a job is submitted, waits for a reason that is told, reports while it works, obeys a change, is cancelled before and after it
 has begun, is ended by its time limit, goes on from its checkpoint, and is refused in Slurm's own words. Its database lies on the node alone.
@@ -171,7 +171,54 @@ def out_of_time(person: Person) -> None:
     check("time limit" in person.run(run_id)["error"], "and says that its time limit was over")
 
 
-PARTS = (foreground, refused, steered, killed, out_of_time)
+def shared(person: Person) -> None:
+    """A run on both nodes of a cluster, which nobody has to bring together; steered, cancelled and continued."""
+    run_id = person.queues("--nodes", "2", "--time-limit", "30", *LONG)
+    until("it trains", lambda: person.run(run_id)["steps"] > 5, 180)
+    nodes = person.node.ask("squeue", "--noheader", "--states=running", "--format=%D").strip()
+    check(nodes == "2", "its job has two nodes")
+    machines = json.loads((person.home / "runs" / run_id / "machines.json").read_text())
+    check(len(machines["names"]) == 2 and not machines["tokens"], f"both have met at {machines['address']}, and no token is left")
+    said = person.types("change", run_id, "!layer4")
+    check("holds from step" in said, f"a change reaches both: {said.strip()}")
+    person.types("slurm", run_id, "--cancel")
+    until("it is interrupted", lambda: person.run(run_id)["status"] == "interrupted")
+    until("the job has ended", lambda: not person.node.ask("squeue", "--noheader"), 60)
+    before = person.run(run_id)["steps"]
+    check(before, "cancelled, it has made a checkpoint, and both nodes are free again")
+    resumed = subprocess.Popen([sys.executable, "-m", "core", "resume", run_id], cwd=ROOT, env=person.environment, stderr=subprocess.DEVNULL)
+    until("it goes on", lambda: person.run(run_id)["steps"] > before, 180)
+    check(person.run(run_id)["continued"], f"it goes on behind step {before} on both: {person.run(run_id)['continued'][-1]}")
+    person.types("stop", run_id)
+    until("it stops", lambda: person.run(run_id)["status"] == "stopped")
+    resumed.wait(30)
+    check(True, "it stops and saves")
+
+
+def lost_node(person: Person) -> None:
+    """One of the two is killed in the middle of the run."""
+    run_id = person.queues("--nodes", "2", *LONG)
+    until("it trains", lambda: person.run(run_id)["steps"] > 5, 180)
+    folder = str(person.home / "runs" / run_id)
+    found = [each for each in psutil.process_iter(["cmdline", "environ"]) if folder in " ".join(each.info["cmdline"] or ())]
+    (victim,) = [
+        each
+        for each in found
+        if each.info["cmdline"][3:4] == ["submitit.core._submit"] and each.info["environ"].get("SLURM_PROCID") == "1" and lives_alone(each, found)
+    ]
+    victim.kill()
+    until("its run has ended", lambda: person.run(run_id)["status"] in ("failed", "lost"), 90)
+    error = person.run(run_id)["error"]
+    check("achine 2 of 2" in error or "ank 1 of 2" in error, f"the node that is gone is named: {error.splitlines()[0]}")
+
+
+def lives_alone(process: psutil.Process, others: list[psutil.Process]) -> bool:
+    """Whether it is the process that Slurm began, not one that this has forked."""
+    return process.ppid() not in {other.pid for other in others}
+
+
+PARTS = {1: (foreground, refused, steered, killed, out_of_time), 2: (shared, lost_node)}
+"""What is tried, by how many nodes the cluster has."""
 
 
 def main() -> int:
@@ -182,15 +229,20 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="thaw-slurm-"))
     server = None
     try:
-        with OneNode(folder / "slurm") as node:
-            person = Person(node, folder / "home")
-            tell(node.ask("sinfo", "--version").strip())
-            person.types("runs")
-            server = serving(person)
-            for part in PARTS:
-                if not sys.argv[1:] or part.__name__ in sys.argv[1:]:
+        for nodes, parts in PARTS.items():
+            wanted = [part for part in parts if not sys.argv[1:] or part.__name__ in sys.argv[1:]]
+            if not wanted:
+                continue
+            with OneNode(folder / f"slurm-{nodes}", nodes) as node:
+                person = Person(node, folder / f"home-{nodes}")
+                tell(f"{node.ask('sinfo', '--version').strip()}, {len(node.nodes)} node(s)")
+                person.types("runs")
+                server = serving(person)
+                for part in wanted:
                     tell(part.__doc__ or "")
                     part(person)
+                server.terminate()
+                server.wait(20)
         tell("all is as it should be")
         return 0
     except Failed as failed:

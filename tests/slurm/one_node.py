@@ -1,4 +1,5 @@
-"""A Slurm of one node, this machine: munged, slurmctld and slurmd of Debian's packages, with all that they keep in one folder, ended by pid.
+"""A Slurm of one node, this machine, or of several that are all this machine: munged, slurmctld and slurmd of Debian's packages, with all that they
+keep in one folder, ended by pid.
 
 apt-get install slurm-wlm munge
 """
@@ -23,9 +24,10 @@ PARTITIONS = {"debug": "01:00:00", "small": "00:02:00"}
 
 
 class OneNode:
-    """Slurm in `folder`. `environment` is what its programs need to find it."""
+    """Slurm in `folder`, with so many `nodes`. `environment` is what its programs need to find it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nodes: int = 1) -> None:
+        self.nodes = [_host()] if nodes == 1 else [f"node{number}" for number in range(1, nodes + 1)]
         self.folder = folder
         self.conf = folder / "slurm.conf"
         self.socket = folder / "munge" / "socket"
@@ -77,8 +79,10 @@ class OneNode:
         _wait(self.socket.exists, "munged makes no socket")
         self.conf.write_text(self._text())
         self._start("slurmctld", "-D", "-c", "-f", str(self.conf))
-        self._start("slurmd", "-D", "-c", "-N", _host(), "-f", str(self.conf))
-        _wait(lambda: "idle" in self.ask("sinfo", "--noheader", "--format=%T"), "the node does not become idle", 40)
+        for name in self.nodes:
+            self._start("slurmd", "-D", "-c", "-N", name, "-f", str(self.conf))
+        all_idle = f"{len(self.nodes)} idle"
+        _wait(lambda: all_idle in self.ask("sinfo", "--noheader", "--partition=debug", "--format=%D %T"), "the nodes do not become idle", 40)
 
     def _start(self, *command: str) -> None:
         program = shutil.which(command[0], path=self.environment["PATH"]) or command[0]
@@ -101,9 +105,11 @@ class OneNode:
                 "SchedulerType=sched/backfill", "SchedulerParameters=sched_min_interval=100000", "ReturnToService=2",
                 "KillWait=10", "MinJobAge=300", "OverTimeLimit=0", "InactiveLimit=0",
                 "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny", "SlurmdParameters=config_overrides", f"StateSaveLocation={self.folder}/state",
-                f"SlurmdSpoolDir={self.folder}/spool", f"SlurmctldPidFile={self.folder}/slurmctld.pid", f"SlurmdPidFile={self.folder}/slurmd.pid",
-                f"SlurmctldLogFile={self.folder}/log/slurmctld", f"SlurmdLogFile={self.folder}/log/slurmd",
-                f"NodeName={_host()} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} State=UNKNOWN",
+                f"SlurmdSpoolDir={self.folder}/spool/%n", f"SlurmctldPidFile={self.folder}/slurmctld.pid",
+                f"SlurmdPidFile={self.folder}/slurmd-%n.pid",
+                f"SlurmctldLogFile={self.folder}/log/slurmctld", f"SlurmdLogFile={self.folder}/log/slurmd-%n",
+                *(f"NodeName={name} NodeHostname={_host()} NodeAddr=127.0.0.1 Port={_port()} CPUs={cores} RealMemory={memory} State=UNKNOWN"
+                  for name in self.nodes),
                 *lines, "",
             ]
         )  # fmt: skip

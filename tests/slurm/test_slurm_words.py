@@ -101,6 +101,9 @@ def test_sbatch_is_told_what_the_config_says_and_no_more() -> None:
     assert "partition" not in told
     assert told["time"] is None
     assert "--time" not in _make_sbatch_string(command="x", folder="/", **told), "the partition's usual"
+    told = parameters(job, RunConfig(target="slurm", nodes=3, devices="2", threads=1, batch_size=36))
+    assert (told["nodes"], told["ntasks_per_node"], told["additional_parameters"]["cpus-per-task"]) == (3, 1, 2)
+    assert told["srun_args"] == ["--wait=60"], "who waits for a node that has ended does not wait for ever"
     assert parameters(job, RunConfig(target="slurm", time_limit=1))["signal_delay_s"] == 10
 
 

@@ -11,6 +11,7 @@ import pytest
 from core.config import ConfigError, RunConfig
 from core.config.plans import Change
 from core.machine.home import Home
+from core.ranks import joining
 from core.records.events import CommandKind, RunStatus
 from core.slurm.programs import Partition, SlurmError
 from core.slurm.submitting import EXECUTOR, Job, Refused
@@ -26,6 +27,9 @@ from tests.store.test_store import PLAN
 from tests.support import wait_until
 
 SLURM = RunConfig(dataset="digits", model="small_cnn", image_size=16, target="slurm", partition="debug", time_limit=30)
+
+LONG = 150.0
+"""Seconds that nodes may take to import torch and to meet on a busy machine."""
 
 
 class Fake:
@@ -247,12 +251,12 @@ def test_whoever_dies_over_a_submission_leaves_a_number_that_is_not_given_again(
 
 
 def test_a_job_of_submitits_local_executor_is_a_run_like_any_other(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Told, steered and stopped while another server takes over; then it goes on from its checkpoint as another job, on two devices, to its end."""
+    """Of two nodes: told, steered and stopped while another server takes over; from its checkpoint another job goes on, on two devices of one."""
     monkeypatch.setenv(EXECUTOR, "local")
     monkeypatch.setattr(on_slurm, "SOON_SECONDS", 0.2)
     monkeypatch.setattr(on_slurm, "LAST_SECONDS", 0.2)
     config = RunConfig(
-        dataset="digits", model="small_cnn", image_size=16, freeze="head only", feature_cache="off", epochs=400, devices="2", batch_size=512,
+        dataset="digits", model="small_cnn", image_size=16, freeze="head only", feature_cache="off", epochs=400, nodes=2, batch_size=512,
         threads=1, target="slurm",
     )  # fmt: skip
     run_id = Supervisor(home, store).start(config)
@@ -263,8 +267,11 @@ def test_a_job_of_submitits_local_executor_is_a_run_like_any_other(home: Home, s
         other.reconcile()
         return store.run(run_id).status
 
-    wait_until(lambda: now() is RunStatus.RUNNING and store.run(run_id).step > 5, what="steps of the job")
+    wait_until(lambda: now() is RunStatus.RUNNING and store.run(run_id).step > 5, timeout=LONG, what="steps of the job")
     assert store.run(run_id).pid is None
+    machines = joining.read(home.run_folder(run_id))
+    assert machines is not None
+    assert (len(machines.names), machines.missing, machines.tokens, machines.lines, machines.job) == (2, 0, (), (), 1)
     command = other.change(run_id, Change.parse("learning_rate=0.0001"))
     wait_until(lambda: now() and all(each.applied_at_step is not None for each in store.commands(run_id)), what="the change")
     (row,) = store.changes_after(run_id)
@@ -272,10 +279,12 @@ def test_a_job_of_submitits_local_executor_is_a_run_like_any_other(home: Home, s
     assert other.cancel_job(run_id)
     wait_until(lambda: now() is RunStatus.INTERRUPTED and not store.open_jobs(), what="the end of the job")
     behind = store.run(run_id).step
-    with store._transaction() as connection:  # nearly at its end already
-        connection.execute("UPDATE runs SET config = json_set(config, '$.epochs', ?) WHERE id = ?", (behind // 3 + 3, run_id))
+    with store._transaction() as connection:  # nearly at its end already, and then on one node
+        connection.execute(
+            "UPDATE runs SET config = json_set(config, '$.epochs', ?, '$.nodes', 1, '$.devices', '2') WHERE id = ?", (behind // 3 + 3, run_id)
+        )
     other.go_on(run_id)
-    wait_until(lambda: now() is RunStatus.FINISHED, what="the end of the run")
+    wait_until(lambda: now() is RunStatus.FINISHED, timeout=LONG, what="the end of the run")
     run = store.run(run_id)
     assert run.step > behind
     assert f"continued at step {behind}" in store.continued(run_id)[0]

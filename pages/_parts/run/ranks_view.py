@@ -34,7 +34,7 @@ COLUMNS = {
 def ask_machines(shared: Services, run: Run) -> None:
     """What to type on the machines that a run waits for. For a fragment; nothing once all are here."""
     machines = joining.read(shared.home.run_folder(run.id)) if shared.store.run(run.id).status is RunStatus.PREPARING else None
-    if machines is None or not machines.missing:
+    if machines is None or not machines.missing or machines.job:  # nodes of a job come by themselves
         return
     with st.container(border=True):
         st.markdown(f":material/lan: **{words.plain(words.sentence(machines.waits))}** {words.plain(_how(machines))}")

@@ -7,6 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.config import ConfigError
 from core.config import devices as on_devices
+from core.config.cluster import SLURM
 from core.machine.hardware import cores, device_of
 from pages._parts.shared import draft, words
 from pages._parts.shared.draft import key
@@ -19,7 +20,8 @@ ABOUT = (
 
 ABOUT_MACHINES = (
     "Each machine brings as many devices as this one. The run waits until all are there; its page says the line to type on each of the others, which "
-    "need the same commit of Thaw, the same pictures and weights, and a network of people who trust each other."
+    "need the same commit of Thaw, the same pictures and weights, and a network of people who trust each other. The nodes of a job of Slurm find "
+    "each other by themselves."
 )
 
 AGAIN = {"nodes", "rendezvous", "restarts", "silence_seconds"}
@@ -40,9 +42,12 @@ def ask_machines(fields: Fields) -> None:
         st.number_input(words.field("nodes"), step=1.0, format="%g", key=key("nodes"), help=ABOUT_MACHINES, **fields.kept("nodes"))
         fields.say("nodes", words.plain(shared()) if draft.values()["nodes"] != 1 else "machines that share each step")
     with fields.field(right, "rendezvous"):
-        label = words.field("rendezvous")
-        st.text_input(label, key=key("rendezvous"), placeholder="an address of this machine, a free port", **fields.kept("rendezvous"))
-        fields.say("rendezvous", "where the other machines find this one: an address of it and a port, such as 192.168.1.5:29500")
+        given = draft.values()
+        of_a_job = given["target"] == SLURM and not given["rendezvous"]  # one that a link brings can be emptied
+        empty = "for machines that join by hand" if of_a_job else "an address of this machine, a free port"
+        st.text_input(words.field("rendezvous"), key=key("rendezvous"), placeholder=empty, **fields.kept("rendezvous", of_a_job))
+        others = "where the other machines find this one: an address of it and a port, such as 192.168.1.5:29500"
+        fields.say("rendezvous", "the nodes of a job find each other by themselves" if of_a_job else others)
 
 
 def ask_failures(fields: Fields) -> None:

@@ -22,7 +22,7 @@ ABOUT_SBATCH = (
     f"Name and value, with commas between: {EXAMPLE}. There are {', '.join(OPTIONS)}. A GPU is asked for where Device is cuda:0, or by gres."
 )
 
-TARGETS = {HERE: "on this machine, or on those that join it", SLURM: "as a job of Slurm, on a node that it gives"}
+TARGETS = {HERE: "on this machine, or on those that join it", SLURM: "as a job of Slurm, on the nodes that it gives"}
 
 FURTHER = {"target", "partition", "time_limit", "sbatch"}
 
@@ -90,6 +90,6 @@ def _partitions(fields: Fields) -> tuple[Sequence[Partition], str]:
 
 
 def _follow() -> None:
-    """What is Slurm's alone is nobody's where the run is computed here. For callbacks."""
-    if st.session_state[key("target")] == HERE:
-        draft.reset(("partition", "time_limit", "sbatch"))
+    """What is Slurm's alone is nobody's where the run is computed here, and the other way round. For callbacks."""
+    here = st.session_state[key("target")] == HERE
+    draft.reset(("partition", "time_limit", "sbatch") if here else ("rendezvous",))
