@@ -339,7 +339,7 @@ class Partition:
 
     def _halves_agree(self, found: Split) -> bool:
         try:
-            check(self.model, found, self._probe()[:2])
+            check(self.model, found, self._probe()[:2], found.known)
         except NotSplit:
             return False
         return True

@@ -21,6 +21,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from core.machine.bits import same
 from core.records.telling import first_line
 
+_WITHOUT_MODES = frozenset(
+    {
+        nn.Conv2d, nn.Linear, nn.LayerNorm, nn.GroupNorm, nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid,
+        nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity,
+    }
+)  # fmt: skip
+"""Layers that do the same in train and in eval mode."""
+
 
 class NotSplit(Exception):
     """The model has no part that can be computed once; the text says why."""
@@ -43,6 +51,13 @@ class Split:
     chance: str = ""
     example: tuple[Tensor, ...] = field(default=(), repr=False)
     """The border of two pictures."""
+    modes: tuple[bool, ...] = ()
+    """Whether the modules of the prefix to which that matters were in train mode when `example` was computed."""
+
+    @property
+    def known(self) -> tuple[Tensor, ...] | None:
+        """`example`, if the prefix is the one that gave it; None where a module of it is in another mode now."""
+        return self.example if self.modes == _modes(self.prefix) else None
 
 
 def split(model: nn.Module, images: Tensor) -> Split:
@@ -72,7 +87,7 @@ def split(model: nn.Module, images: Tensor) -> Split:
             other.run(images[:2])
         found = _halves(whole, changing, _border(graph, changing, probe.with_rows(3) & other.with_rows(2)))
         kept = check(model, found, images[:2])
-    return replace(found, example=tuple(kept))
+    return replace(found, example=tuple(kept), modes=_modes(found.prefix))
 
 
 @dataclass(frozen=True)
@@ -97,7 +112,11 @@ def _halves(whole: _Whole, changing: set[fx.Node], cut: tuple[list[fx.Node], set
 
 
 class _Probe(fx.Interpreter):
-    """Runs a model step by step, and notes what each step gives and does."""
+    """Runs a model step by step, and notes what each step gives and does.
+
+    What its convolutions and linear layers would give is not asked, only its shape: they neither draw a random number nor move a buffer, and
+    take most of the time.
+    """
 
     def __init__(self, whole: _Whole) -> None:
         super().__init__(whole.model, graph=whole.graph)
@@ -107,7 +126,9 @@ class _Probe(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         buffers = self._written(n)
         before = _chance(), [buffer._version for buffer in buffers]  # torch counts the writes to a tensor
-        result = super().run_node(n)
+        result = self._zeros(n)
+        if result is None:
+            result = super().run_node(n)
         if not torch.equal(before[0], _chance()) or before[1] != [buffer._version for buffer in buffers]:
             self.random.add(n)
         if isinstance(result, Tensor):
@@ -117,6 +138,28 @@ class _Probe(fx.Interpreter):
     def with_rows(self, rows: int) -> set[fx.Node]:
         """The steps whose result has so many."""
         return {node for node, shape in self.shapes.items() if shape[:1] == (rows,)}
+
+    def _zeros(self, n: fx.Node) -> Tensor | None:
+        """In place of what a plain convolution or linear layer gives, 0s of its shape; None for any other step."""
+        if n.op != "call_module" or len(n.args) != 1 or not isinstance(n.args[0], fx.Node) or n.kwargs:
+            return None
+        layer, given = self.fetch_attr(str(n.target)), self.env[n.args[0]]
+        if type(layer) not in (nn.Conv2d, nn.Linear) or not isinstance(given, Tensor):
+            return None
+        if layer._forward_hooks or layer._forward_pre_hooks or "forward" in layer.__dict__:
+            return None
+        device = given.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else layer.weight.dtype
+        if type(layer) is nn.Linear:
+            return given.new_zeros(*given.shape[:-1], layer.out_features, dtype=dtype)
+        if isinstance(layer.padding, str) or given.dim() != 4:
+            return None
+        sides = zip(given.shape[2:], layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True)
+        # The formula in the documentation of torch.nn.Conv2d.
+        shape = [(side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 for side, kernel, stride, padding, dilation in sides]
+        result = given.new_zeros(len(given), layer.out_channels, *shape, dtype=dtype)
+        last = any(each.is_contiguous(memory_format=torch.channels_last) and not each.is_contiguous() for each in (given, layer.weight))
+        return result.contiguous(memory_format=torch.channels_last) if last else result
 
     def _written(self, n: fx.Node) -> list[Tensor]:
         """The buffers that a step can write to."""
@@ -216,8 +259,10 @@ def _suffix(whole: _Whole, border: Sequence[fx.Node], steps: set[fx.Node]) -> fx
     return fx.GraphModule(whole.model, graph, "Suffix")
 
 
-def check(model: nn.Module, found: Split, images: Tensor) -> list[Tensor]:
+def check(model: nn.Module, found: Split, images: Tensor, known: Sequence[Tensor] | None = None) -> list[Tensor]:
     """Steps that write into their input could see another order of things when a model is cut: try it. Returns the border of these images.
+
+    `known`: that border, where the prefix is known to give it; None: it is computed.
 
     Raises:
         NotSplit: the halves do not give what the model gives for these images, bit for bit.
@@ -225,7 +270,7 @@ def check(model: nn.Module, found: Split, images: Tensor) -> list[Tensor]:
     with torch.no_grad(), _untouched(model, images.device) as again:
         expected = _tensors(model(images))
         again()
-        kept = list(found.prefix(images))
+        kept = list(found.prefix(images) if known is None else known)
         given = _tensors(found.suffix(*(tensor.clone() for tensor in kept)))
     if len(expected) != len(given) or not all(same(left, right) for left, right in zip(expected, given, strict=True)):
         raise NotSplit("the model's two halves do not give what the whole model gives")
@@ -251,6 +296,11 @@ def _untouched(model: nn.Module, device: torch.device) -> Iterator[Any]:
             yield put_back
         finally:
             put_back()
+
+
+def _modes(prefix: nn.Module) -> tuple[bool, ...]:
+    """Of the modules that may do something else in train mode."""
+    return tuple(module.training for module in prefix.modules() if type(module) not in _WITHOUT_MODES)
 
 
 def _tensors(output: Any) -> list[Tensor]:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from core.machine.home import Home
 from core.model.freezing import Freezing
 from core.networks import models
+from core.reuse import split as cutting
 from core.reuse.split import NotSplit, split
 from tests.reuse.partition_cases import Outcome, WithDropout, planned, small_partition, walk
 
@@ -174,6 +175,52 @@ def test_frozen_norm_that_is_not_at_rest_can_change() -> None:
     model = planned("resnet18", "head only", 32)
     model.train()
     assert split(model, torch.rand(3, 3, 32, 32)).border == ("conv1",)
+
+
+class Unusual(nn.Module):
+    """Convolutions of many kinds, one with a hook and one with a forward of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, (3, 5), stride=(2, 1), padding=(0, 2), dilation=(2, 1))
+        self.second = nn.Conv2d(4, 4, 3, padding="same", groups=2)
+        self.third = nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect", dtype=torch.float64)
+        self.third.forward = lambda input: input[:, :, ::2]  # type: ignore[method-assign]
+        self.fourth = nn.Conv2d(4, 5, 2)
+        self.fourth.register_forward_hook(lambda layer, given, result: torch.dropout(result[1:], 0.5, True))
+        self.head = nn.Linear(16, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.head(self.fourth(self.third(self.second(self.first(x)))).flatten(1)[:, :16])
+        return result
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "googlenet", "unusual"])
+def test_convolutions_that_are_not_computed_have_the_shape_that_they_would_have(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Unusual().train() if name == "unusual" else planned(name, "head only", 32)
+    whole = cutting._Whole(model, fx.Tracer().trace(model))
+    images = torch.rand(3, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+
+    def probed() -> cutting._Probe:
+        probe = cutting._Probe(whole)
+        with cutting._untouched(model, images.device):
+            probe.run(images)
+        return probe
+
+    quick = probed()
+    monkeypatch.setattr(cutting._Probe, "_zeros", lambda self, node: None)
+    computed = probed()
+    assert quick.shapes == computed.shapes
+    assert quick.random == computed.random
+
+
+def test_prefix_in_another_mode_is_computed_anew() -> None:
+    model = planned("resnet18", "head only", 32)
+    found = split(model, torch.rand(3, 3, 32, 32))
+    model.eval()
+    assert found.known is found.example  # its norms were at rest already
+    model.get_submodule("layer1.0.bn1").train()
+    assert found.known is None
 
 
 def test_cutting_leaves_buffers_and_chance_as_they_were() -> None:
