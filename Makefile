@@ -28,7 +28,9 @@ env: python  ## make the environment for tests and print its folder
 workers = -n auto --dist worksteal
 
 # mypy takes a minute of one core in a fresh clone: it works beside the tests instead of before them. Both must pass.
+# Compiled ahead, since the tests start Thaw in many processes, and where PYTHONDONTWRITEBYTECODE is set each would compile all of it for itself.
 prove = $(test_environment) && "$$bin/ruff" check . && "$$bin/ruff" format --check . || exit 1; \
+	"$$bin/python" -m compileall -q -j 0 core pages dashboard.py; \
 	"$$bin/mypy" & types=$$!; "$$bin/python" -m pytest $(workers) $(ARGS); tests=$$?; \
 	wait $$types || { echo "mypy found faults; its lines stand above, among those of the tests" >&2; exit 1; }; exit $$tests
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 # Before torch is imported, and for every process that a test starts: where tests run side by side, each keeps to its share of the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -22,6 +22,8 @@ from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+from streamlit.testing.v1 import local_script_runner
 
 from core.machine import children
 from core.machine.home import Home
@@ -53,6 +55,35 @@ def _components_are_looked_for_once() -> Iterator[None]:
     found = manifest_scanner.scan_component_manifests()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(manifest_scanner, "scan_component_manifests", lambda max_workers=None: list(found))
+        yield
+
+
+class _CompiledOnce(ScriptCache):
+    """Scripts of pages as they lie on disk, compiled once for all runs of them."""
+
+    compiled: ClassVar[dict[tuple[str, int, int], Any]] = {}
+
+    def get_bytecode(self, script_path: str) -> Any:
+        about = Path(script_path).stat()
+        key = (script_path, about.st_mtime_ns, about.st_size)
+        if key not in self.compiled:
+            self.compiled[key] = super().get_bytecode(script_path)
+        return self.compiled[key]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _runs_of_pages_are_waited_for_in_peace() -> Iterator[None]:
+    """`AppTest` asks each millisecond whether the page's thread is done, looking through all that it has said so far, and compiles it each time."""
+    asks = local_script_runner.require_widgets_deltas
+
+    def waits(runner: local_script_runner.LocalScriptRunner, timeout: float = 3) -> None:
+        assert runner._script_thread is not None
+        runner._script_thread.join(timeout)
+        asks(runner, timeout if runner.script_stopped() else 0)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(local_script_runner, "require_widgets_deltas", waits)
+        patched.setattr(local_script_runner, "ScriptCache", _CompiledOnce)
         yield
 
 

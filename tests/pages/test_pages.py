@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.config import RunConfig
 from core.records.events import EpochRow, Layer, Reuse, RunPlan, RunResult, RunStatus
 from core.records.findings import Diagnosis, Finding, Remedy
+from pages._parts.setup import looking
 from pages._parts.shared import draft, words
 from pages._parts.shared.layer_rules import RULE_FIELDS
 from pages._parts.shared.services import Services
@@ -175,7 +176,10 @@ def test_a_folder_that_can_be_read_in_several_ways_is_asked_about_on_the_form(sh
     assert "vehicles/ · 3 classes · 48 pictures" in shown(app)
 
 
-def test_what_a_folder_lacks_is_said_before_start_and_mended_without_delay(shared_services: Services, tmp_path: Path) -> None:
+def test_what_a_folder_lacks_is_said_before_start_and_mended_without_delay(
+    shared_services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "AGAIN_AFTER", 0)  # on a busy machine the first look takes so long that it would count as new still
     photos = paint(tmp_path / "photos", {"cat": 20, "dog": 0})
     app = open_page("train.py", new="1", dataset=f"folder:folder:{photos}", batch_size="8", **SMALL)
     assert f"No images in {photos}/dog" in errors(app)

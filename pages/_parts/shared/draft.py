@@ -52,7 +52,7 @@ OTHERS_IN_URL = (
 
 _NOTES, _MARKED = "setup_notes", "setup_marked"
 _SEEN, _PAGE, _KNOWN = "setup_seen_in_url", "setup_page", "setup_known_in_url"
-_DEFAULTS = RunConfig()
+_DEFAULTS, _NO_WIDGET = RunConfig(), object()
 
 
 def key(field: str, part: str = "") -> str:
@@ -203,6 +203,8 @@ def note(field: str, text: str) -> None:
 
 def notes() -> dict[str, str]:
     """What is to be said beside which field; what belongs to no widget is said until any is used."""
+    if not _notes():
+        return {}
     given = values()
     left = {field: found for field, found in _notes().items() if found.value == (given if field == NOWHERE else given.get(field))}
     st.session_state[_NOTES] = left
@@ -242,8 +244,8 @@ def reset(fields: Iterable[str]) -> None:
 
 def values() -> dict[str, Any]:
     """The form's values under the names of a config's fields, not validated."""
-    state = st.session_state
-    found = {field: _whole(state[key(field)]) for field in RunConfig.model_fields if key(field) in state}
+    state = st.session_state  # `in` costs as much as a read there, and this is asked some 30 times a run of the form
+    found = {field: _whole(value) for field in RunConfig.model_fields if (value := state.get(key(field), _NO_WIDGET)) is not _NO_WIDGET}
     if found["dataset"] == FOLDER:
         found["dataset"] = f"{FOLDER}:{state[key('dataset', 'path')]}"
     if found["starting_weights"] == FILE:
@@ -256,9 +258,9 @@ def values() -> dict[str, Any]:
     found |= layer_rules.rules().values()
     for field, names in OPTIONS.items():
         found[field] = {
-            option.name: _whole(state[place])
+            option.name: _whole(value)
             for option in options(field, found[names])
-            if (place := option_key(field, found[names], option.name)) in state and state[place] != shown(option.default)
+            if (value := state.get(option_key(field, found[names], option.name), _NO_WIDGET)) is not _NO_WIDGET and value != shown(option.default)
         }
     return found
 
