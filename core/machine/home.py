@@ -33,6 +33,11 @@ class Home:
         return cls._in_use or cls.from_environment()
 
     @classmethod
+    def chosen(cls) -> Home | None:
+        """The home that `from_environment` gave last; None: this process has asked for none yet."""
+        return cls._in_use
+
+    @classmethod
     def from_environment(cls, path: str | None = None) -> Home:
         """`path`, else `$THAW_HOME`, else `.thaw/` in the current directory. The folder is made if it is not there."""
         home = cls(Path(path or os.environ.get("THAW_HOME") or ".thaw").expanduser().resolve())

@@ -1,7 +1,7 @@
 """What a model is made of: its parameter tensors, which role each plays, the shapes that flow through it and what they cost.
 
 Nothing is computed: the model is built and run on torch's `meta` device, where tensors have shapes and no numbers. That takes
-20 to 600 ms and a few MB for any of the models, of however many parameters.
+20 to 600 ms and a few MB for any of the models, of however many parameters, and what came out is kept (`kept_descriptions`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch.utils.hooks import RemovableHandle
 from core.config import ConfigError
 from core.config.plans import ROLES, Role
 from core.machine.light_torch import without_symbols
+from core.model import kept_descriptions
 from core.networks.head import head_info, replace_head
 from core.networks.model_entries import ModelEntry
 from core.networks.models import build, find_model
@@ -53,9 +54,13 @@ def describe(model: str, classes: int, image_size: int, head: HeadOptions = PLAI
         ConfigError: there is no such model, or it cannot be trained on images of this size.
     """
     entry = find_model(model)
+    if (known := kept_descriptions.kept(entry.name, classes, image_size, head)) is not None:
+        return known
     with without_numbers():
         built = build(entry.name, classes, image_size)
-    return describe_module(built, entry, classes, image_size, head)
+    found = describe_module(built, entry, classes, image_size, head)
+    kept_descriptions.keep(found, head)
+    return found
 
 
 def describe_module(model: nn.Module, entry: ModelEntry, classes: int, image_size: int, head: HeadOptions = PLAIN_HEAD) -> ModelDescription:

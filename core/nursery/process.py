@@ -32,6 +32,8 @@ from core.machine.memory import let_go_of_files
 
 WANTED_LATER = (
     "numpy.ma",
+    "numpy.random",
+    "torch.utils.serialization.config",
     "torchvision.models",
     "torchvision.transforms.v2",
     "core.explaining.explain",

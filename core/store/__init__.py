@@ -8,6 +8,7 @@
   makes at most 256 heatmap columns and 1,024 points, whatever its length; when the level grows, the next message starts the chart over.
   Cost: one more row a step.
 - `synchronous = FULL`: in WAL mode NORMAL may lose the last commits when the power goes. With four commits a second the price is nothing.
+  What a process is about to do (claims, pids, what is being prepared) does not wait for that: after a loss of power there is no process.
 - A worker writes through `patience`: what cannot be written waits in memory and is tried again. A run's folder holds enough (`run_folder`)
   to take the run in again (`recovery`). `trouble` says why a store cannot be used, from SQLite's codes, `reading` why a row cannot be read.
   The file is opened by SQLite alone: closing it elsewhere drops its locks.

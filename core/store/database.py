@@ -16,7 +16,7 @@ from typing import Any
 
 from core.config.limits import quoted
 from core.store.migrations import migrate
-from core.store.trouble import in_words
+from core.store.trouble import StoreError, in_words
 
 Statement = tuple[str, Sequence[Sequence[Any]]]
 """SQL, and the rows of values that it is carried out with."""
@@ -146,6 +146,20 @@ class Database:
         """Whether this thread's transactions are on the disk when they are over, each of them, or with the next one that is."""
         with self._told():
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if each else 'NORMAL'}")
+
+    @contextmanager
+    def _unforced(self) -> Iterator[None]:
+        """Within it transactions reach the disk with the next one that is forced: for what means nothing once the machine was off.
+
+        Whoever else reads the store sees them at once, and a process that is killed loses none.
+        """
+        with suppress(StoreError):
+            self._wait_for_disk(False)
+        try:
+            yield
+        finally:
+            with suppress(StoreError):
+                self._wait_for_disk(True)
 
     def close(self) -> None:
         """Close this thread's connection. Another call opens it again."""

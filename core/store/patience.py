@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -165,8 +164,9 @@ class PatientStore(RunStore):
         return dropped
 
     def begin(self, run_id: str, plan: RunPlan) -> None:
-        """As in `RunStore`."""
-        super().begin(run_id, plan)
+        """As in `RunStore`. It reaches the disk with the first steps: without them there is nothing to be lost."""
+        with self._unforced():
+            super().begin(run_id, plan)
         self._written = time.monotonic()
         self.folder.renew(self._now, now=True, settled=False)
 
@@ -188,11 +188,8 @@ class PatientStore(RunStore):
         if status is not RunStatus.PREPARING or self._trouble is not None:
             super().set_status(run_id, status, activity, share)
             return
-        with suppress(StoreError):
-            self._wait_for_disk(False)
-        super().set_status(run_id, status, activity, share)
-        with suppress(StoreError):
-            self._wait_for_disk(True)
+        with self._unforced():
+            super().set_status(run_id, status, activity, share)
 
     def append_epoch(self, run_id: str, row: EpochRow) -> None:
         """As in `RunStore`."""

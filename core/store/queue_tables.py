@@ -68,7 +68,7 @@ class QueueTables(Database):
         """
         if not self.count_waiting():  # most looks find none: they need not wait for a lock
             return None
-        with self._transaction() as connection:
+        with self._unforced(), self._transaction() as connection:
             held = _held(connection, device_of)
             full: set[str] = set()  # a run that waits for its device is not passed by those behind it
             for run_id, asked, sweep in connection.execute(_NEXT).fetchall():
@@ -121,7 +121,7 @@ class QueueTables(Database):
 
     def set_launched(self, run_id: str, claimer: str, pid: int, process_started: float) -> bool:
         """Remember the process that `claimer` started for the run. False: the run has another one, or the claim was given back."""
-        with self._transaction() as connection:
+        with self._unforced(), self._transaction() as connection:
             query = "UPDATE runs SET pid = ?, process_started = ? WHERE id = ? AND status = 'queued' AND pid IS NULL AND claimed_by = ?"
             return connection.execute(query, (pid, process_started, run_id, claimer)).rowcount > 0
 
@@ -131,7 +131,7 @@ class QueueTables(Database):
         Raises:
             KeyError: there is no such run.
         """
-        with self._transaction() as connection:
+        with self._unforced(), self._transaction() as connection:
             _status(connection, run_id)
             query = "UPDATE runs SET pid = ?, process_started = ? WHERE id = ? AND status = 'queued' AND (pid IS NULL OR pid = ?)"
             return connection.execute(query, (pid, process_started, run_id, pid)).rowcount > 0

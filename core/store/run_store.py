@@ -238,7 +238,8 @@ class RunStore(ContinuedRuns, QueueTables, BinTables, LabelTables, CompareTables
 
     def set_process(self, run_id: str, pid: int, process_started: float) -> None:
         """Remember which process works on the run: a pid alone may belong to somebody else by now."""
-        self._update(run_id, pid=pid, process_started=process_started)
+        with self._unforced():
+            self._update(run_id, pid=pid, process_started=process_started)
 
     def begin(self, run_id: str, plan: RunPlan) -> None:
         """The run has its model and data and takes its first step now, or its next: what it had come to before holds no more."""

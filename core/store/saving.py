@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.machine.bits import digest, unchanged
+from core.machine.bits import digest, unchanged, writes
 from core.machine.files import written_whole
 from core.store.checkpoint import Checkpoint, checkpoint_path, listed
 
@@ -44,6 +45,8 @@ def save_weights(model: nn.Module, path: Path) -> None:
 class Checkpoints:
     """Keeps a run's weights of some epochs in its folder, see `core.store.checkpoint`. They are written by a thread, from a copy.
 
+    Of the first ones, what is frozen is written as it lies in the model: copying 45 MB into fresh memory takes as long as a training step.
+
     A disk that is full ends the keeping, with a line in the log, and not the run: it loses a look back, not its result.
     """
 
@@ -53,14 +56,24 @@ class Checkpoints:
         self._seconds = 0.0
         self._began = time.monotonic()
         self._thread: threading.Thread | None = None
+        self._lent: dict[str, tuple[Tensor, int | None]] = {}  # what is written uncopied, and how often it had been written to before
         self._failed = False
 
-    def begin(self, model: nn.Module) -> None:
-        """Keep the weights before training. Those of an earlier attempt at the same run are dropped."""
+    def begin(self, model: nn.Module, still: Iterable[Tensor] = ()) -> None:
+        """Keep the weights before training. Those of an earlier attempt at the same run are dropped.
+
+        Args:
+            still: parameters of the model that nothing writes to before `settle` was called.
+        """
         for old in listed(self._folder):
             old.path.unlink()
-        self._keep(model, 0, 0)
+        self._keep(model, 0, 0, {id(tensor) for tensor in still})
         self._began = time.monotonic()
+
+    def settle(self) -> None:
+        """Wait until nothing of the model itself is being written: before what was frozen may move."""
+        if self._lent:
+            self.close()
 
     def go_on(self, epoch: int, finished: bool = False) -> None:
         """Keep on after `epoch` whole epochs; those of later ones will be kept again. What a `finished` run ended with is one of them."""
@@ -108,13 +121,17 @@ class Checkpoints:
             self._thread.join()
             self._thread = None
 
-    def _keep(self, model: nn.Module, epoch: int, step: int) -> None:
+    def _keep(self, model: nn.Module, epoch: int, step: int, still: Collection[int] = ()) -> None:
         began = time.monotonic()
         tensors = model.state_dict(keep_vars=True)
         known = {name: unchanged(tensor) for name, tensor in tensors.items()}
         # What was read when the run began and not written to since is on disk already: it is neither copied nor read again.
         rest = {name for name, seen in known.items() if epoch and seen is not None and seen == self._base.get(name)}
-        state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items() if name not in rest}
+        lent = {name: tensor for name, tensor in tensors.items() if id(tensor) in still and _can_be_lent(tensor)}
+        self._lent = {name: (tensor, writes(tensor)) for name, tensor in lent.items()}
+        state = {
+            name: tensor.detach() if name in lent else tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items() if name not in rest
+        }
         self._thread = threading.Thread(target=self._save, args=(state, known, epoch, step, began), name="checkpoint", daemon=True)
         self._thread.start()
 
@@ -124,12 +141,21 @@ class Checkpoints:
             changed = {name: tensor for name, tensor in state.items() if self._base.get(name) != digests[name]}
             if epoch == 0:
                 self._base = digests
-            save(changed, checkpoint_path(self._folder, epoch, step))
+            save(changed, path := checkpoint_path(self._folder, epoch, step))
+            self._take_back(path)
             self._thin()
         except OSError as error:
             self._fail(error)
         if epoch > 0:  # what is kept before training is no part of its time
             self._seconds += time.monotonic() - began
+
+    def _take_back(self, path: Path) -> None:
+        """What was lent is the model's own again. Raises OSError where something was written to it: the file may have half of that."""
+        moved = [name for name, (tensor, before) in self._lent.items() if writes(tensor) != before]
+        self._lent = {}
+        if moved:
+            path.unlink()
+            raise OSError(errno.EBUSY, f"{moved[0]} is frozen, and was written to while it was saved")
 
     def _fail(self, error: OSError) -> None:
         self._failed = True
@@ -142,6 +168,11 @@ class Checkpoints:
         while len(kept) > 2 and (len(kept) > MOST_CHECKPOINTS or sum(sizes[checkpoint] for checkpoint in kept) > MOST_BYTES):
             kept.remove(dropped := _crowded(kept))
             dropped.path.unlink()
+
+
+def _can_be_lent(tensor: Tensor) -> bool:
+    """Whether a file of it has no more than its own numbers, and no device need be asked for them."""
+    return tensor.device.type == "cpu" and tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
 def _crowded(kept: list[Checkpoint]) -> Checkpoint:

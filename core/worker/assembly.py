@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -103,17 +104,11 @@ def assemble(
     """
     config = check(config, home)
     device = group.device if group else devices.resolve(config.device)
-    progress("reading the data", None)
-    images = images_of(config, home, progress)
-
-    torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling fresh memory costs a write of every new tensor, and only hides bugs.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    progress("building the model", None)
-    head = head_options(config)
-    layers = anatomy.describe(config.model, len(images.classes), config.image_size, head).parameters
-    model = models.build(config.model, len(images.classes), config.image_size, head)
+    images, model = _images_and_model(config, home, progress)
+    layers = anatomy.describe(config.model, len(images.classes), config.image_size, head_options(config)).parameters
     load: Callable[[], tuple[str, ...]] = (lambda: ()) if goes_on else lambda: weights.load(model, config, progress)
     at_random, read = _left_at_random(model, layers, load, config)
     model = model.to(device)
@@ -133,6 +128,27 @@ def assemble(
     if may_be_chosen(asked, device) and group is None:
         trainer.partition.threads = Threads(trainer, plan.total_steps, say=log)
     return Assembly(trainer, plan, _facts(config, trainer, images, layers, at_random), images, found)
+
+
+def _images_and_model(config: RunConfig, home: Home, progress: Progress) -> tuple[data.Data, nn.Module]:
+    """The pictures, and beside them the model, which is drawn by a thread: nothing that reads pictures draws from torch's generator.
+
+    torch's generator is seeded before, and stands behind the model's weights then. Raises as `assemble`.
+    """
+    progress("reading the data", None)
+    with ThreadPoolExecutor(1, "model") as beside:
+        expected = len(catalog.class_names(config.dataset, home.data))
+        drawn = beside.submit(_drawn, config, expected)
+        images = images_of(config, home, progress)
+        progress("building the model", None)
+        model = drawn.result()
+    return images, model if len(images.classes) == expected else _drawn(config, len(images.classes))  # a folder has changed meanwhile
+
+
+def _drawn(config: RunConfig, classes: int) -> nn.Module:
+    """The model with random weights: those of the run's seed."""
+    torch.manual_seed(config.seed)
+    return models.build(config.model, classes, config.image_size, head_options(config))
 
 
 def images_of(config: RunConfig, home: Home, progress: Progress = lambda text, share: None) -> data.Data:

@@ -10,6 +10,7 @@ from pathlib import Path
 from core.records.events import RunStatus
 from core.store.patience import PatientStore
 from core.store.saving import Checkpoints, cannot_save, log, save_weights
+from core.training.state import may_learn
 from core.training.trainer import Trainer
 
 
@@ -22,6 +23,11 @@ class KeptWeights:
         self._store = store
         self._run_id = run_id
         self._unsaved = False
+
+    def begin(self, trainer: Trainer) -> None:
+        """Keep the weights before training. Call `epochs.settle` before something that is frozen may move."""
+        moving = may_learn(trainer)
+        self.epochs.begin(trainer.model, [parameter for name, parameter in trainer.model.named_parameters() if name not in moving])
 
     def save_at_the_end(self, trainer: Trainer, status: RunStatus, last: tuple[int, int], give_up: Callable[[], bool]) -> list[str]:
         """Save the weights at hand, be the run well or not, and try again for a while where the disk does not take them; what went wrong.

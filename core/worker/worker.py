@@ -72,9 +72,7 @@ class Worker:
         self.epochs = 0
         self._stopping = self._ended = False
         self._signals = 0
-        self._last_look = 0.0
-        self._last_activity = 0.0
-        self._next_audit = 0.0
+        self._last_look = self._last_activity = self._next_audit = 0.0
         self._reuse = ToldReuse(self.store, run_id)
         self._profiles = Profiles(self.store, run_id)
         self._evaluation_shown = False
@@ -194,7 +192,7 @@ class Worker:
             self._go_on(request, loaded, assembly, audit, recorder, fork)
         else:
             self.store.begin(self.run_id, assembly.plan)
-            self.weights.epochs.begin(trainer.model)
+            self.weights.begin(trainer)
         self.forgetting.see(trainer)
         self.checkpoints.follow(trainer)
         self.store.set_findings(self.run_id, doctor.diagnosis())
@@ -262,6 +260,7 @@ class Worker:
                     if self.checkpoints.worthwhile and trainer.place.epoch <= trainer.epochs:
                         self._checkpoint(trainer, recorder, audit)
                 case TrainedReport():
+                    self.weights.epochs.settle()  # early stopping may bring back all of an earlier epoch
                     self._checkpoint(trainer, recorder, audit)  # before the audit and the doctor end: it may be trained on
                     self._profiles.end(trainer, self.step, self.config.batch_size, self._reuse.last)
                     self.store.set_reuse(self.run_id, trainer.partition.tell())
@@ -303,6 +302,7 @@ class Worker:
     def _changed(self, report: ChangeReport, source: Literal["timeline", "live"], trainer: Trainer, recorder: Recorder, audit: Audit) -> None:
         """Another plan holds from the next step on: record it, and have the audit begin anew where that is called for."""
         recorder.flush()
+        self.weights.epochs.settle()
         self.checkpoints.follow(trainer)
         self._changes_made += 1
         plan = report.plan

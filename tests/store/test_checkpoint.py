@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -91,6 +92,72 @@ def test_what_the_run_ended_with_takes_the_place_of_its_epoch_and_is_not_written
     assert last.path.samefile(tmp_path / "weights.pth")
     assert same(load_checkpoint(last), trained.state_dict())
     assert not same(load_checkpoint(first), trained.state_dict())
+
+
+def test_what_is_frozen_is_written_as_it_lies_in_the_model_and_all_else_from_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, torch.Tensor] = {}
+    write = saving.save
+
+    def watched(state: dict[str, torch.Tensor], path: Path) -> None:
+        given.update(state)
+        write(state, path)
+
+    monkeypatch.setattr(saving, "save", watched)
+    trained, keeper = model(), Checkpoints(tmp_path)
+    whole = torch.zeros(2, 2)
+    trained.append(nn.Linear(2, 1))
+    trained[3].weight = nn.Parameter(whole[:1])  # of a larger tensor, all of which would go into the file
+    keeper.begin(trained, [trained[0].get_parameter("weight"), trained[1].get_parameter("bias"), trained[3].get_parameter("weight")])
+    keeper.close()
+    lent = {name for name, tensor in trained.state_dict().items() if tensor.data_ptr() == given[name].data_ptr()}
+    assert lent == {"0.weight", "1.bias"}
+    (kept,) = listed(tmp_path)
+    assert same(load_checkpoint(kept), trained.state_dict())
+
+
+def test_what_was_frozen_moves_only_once_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, order = threading.Event(), list[str]()
+    write = saving.save
+
+    def watched(state: dict[str, torch.Tensor], path: Path) -> None:
+        assert begun.wait(60)
+        write(state, path)
+        order.append("written")
+
+    monkeypatch.setattr(saving, "save", watched)
+    trained, keeper = model(), Checkpoints(tmp_path)
+    first = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    keeper.begin(trained, trained.parameters())
+
+    def thaw() -> None:
+        begun.set()
+        keeper.settle()
+        order.append("moved")
+        step(trained)
+
+    thawing = threading.Thread(target=thaw)
+    thawing.start()
+    thawing.join()
+    assert order == ["written", "moved"]
+    (kept,) = listed(tmp_path)
+    assert same(load_checkpoint(kept), first)
+
+
+def test_a_frozen_tensor_that_was_written_to_all_the_same_is_not_kept_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained, keeper = model(), Checkpoints(tmp_path)
+    write = saving.save
+
+    def moved_meanwhile(state: dict[str, torch.Tensor], path: Path) -> None:
+        step(trained)
+        write(state, path)
+
+    monkeypatch.setattr(saving, "save", moved_meanwhile)
+    keeper.begin(trained, trained.parameters())
+    keeper.close()
+    assert listed(tmp_path) == ()
+    assert "2.weight is frozen, and was written to while it was saved" in capsys.readouterr().err
 
 
 def test_few_epochs_are_kept_of_a_long_run_and_evenly(tmp_path: Path, no_haste: None) -> None:

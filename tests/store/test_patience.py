@@ -356,3 +356,32 @@ def test_what_tells_of_steps_is_written_with_the_next_ones_and_waits_for_nobody_
     assert store.reuse(run_id) == Reuse("off", "three")
     patiently.set_reuse(run_id, Reuse("off", "four"))  # steps take longer than that: it is written at once
     assert store.reuse(run_id) == Reuse("off", "four")
+
+
+def test_only_what_outlives_a_loss_of_power_waits_for_the_disk(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced: list[bool] = []
+    transaction = RunStore._transaction
+
+    @contextmanager
+    def watched(self: RunStore) -> Iterator[sqlite3.Connection]:
+        with transaction(self) as connection:
+            yield connection
+            forced.append(connection.execute("PRAGMA synchronous").fetchone()[0] == 2)
+
+    monkeypatch.setattr(RunStore, "_transaction", watched)
+    me = psutil.Process()
+    run_id = store.create_run(RunConfig())
+    assert forced == [True], "a run that somebody asked for"
+    assert store.claim("me", 1, lambda device: "cpu") == run_id
+    assert store.set_launched(run_id, "me", me.pid, me.create_time())
+    assert store.take_up(run_id, me.pid, me.create_time())
+    patiently = PatientStore(store, run_id, home.run_folder(run_id), QUICK)
+    patiently.set_process(run_id, me.pid, me.create_time())
+    patiently.set_status(run_id, RunStatus.PREPARING, "reading the data")
+    patiently.begin(run_id, PLAN)
+    assert forced[1:] == [False] * 6, "processes, and what they are about to do, are gone with the power"
+    train(patiently, Summarizer(), 1, 2)
+    store.request(run_id, CommandKind.PAUSE, "")
+    patiently.set_status(run_id, RunStatus.PAUSED)
+    patiently.end(run_id, RunStatus.STOPPED)
+    assert forced[7:] == [True] * 5
