@@ -353,8 +353,8 @@ def test_the_scripts_of_shared_runs_end_with_their_weights_without_thaw(place: P
         (folders[-1] / "script.py").write_text(text)
     assert "# 600 pictures a step = 2 devices x 150 pictures x 2 parts." in text
     shutil.copytree(folders[0], of_three := tmp_path / "three")
-    runs = ["2", folders[0], "2", folders[1], "3", of_three]
-    done = subprocess.run([sys.executable, "-I", "-c", SCRIPTS, *runs], capture_output=True, text=True, timeout=240, check=False)
+    given: list[str | Path] = ["2", folders[0], "2", folders[1], "3", of_three]
+    done = subprocess.run([sys.executable, "-I", "-c", SCRIPTS, *given], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("test loss") == 3, "one process speaks"
     for run, folder in zip((shared, other), folders, strict=True):
