@@ -116,8 +116,9 @@ class Group:
             share: what gradients are multiplied by before.
         """
         gradients = [each.grad for each in self._learning]
-        if share != 1.0:
-            torch._foreach_mul_([gradient for gradient in gradients if gradient is not None], share)
+        there = [gradient for gradient in gradients if gradient is not None]
+        if there and share != 1.0:
+            torch._foreach_mul_(there, share)
         tail = torch.empty(3, device=self.device)
         tail[0], tail[1], tail[2] = loss, right, float(self.rank == 0 and self.wants_to_meet())
         self._collectives.give([*gradients, tail])
