@@ -1,21 +1,27 @@
-"""Two processes of one thread each that share every step, against one process of two threads, and against torch's DistributedDataParallel.
+"""Two processes of one thread each that share every step, against one process of two threads, and against torch's and Lightning's
+DistributedDataParallel.
 
 And how long a run whose rank is killed takes to its first step after it.
 
 Each contestant does the same steps in processes of its own, in turn, so that whatever else the machine does falls on all of them. DDP is
 used as its documentation has it (SyncBatchNorm trains on GPUs alone, so its BatchNorm sees a rank's part), and records gradient norms as ours does.
+Lightning runs in the environment of the peers (`bench.ranks_peer`), where that can be had. Thaw's own processes treat memory as its workers do.
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,13 +31,15 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import TCPStore
 
+from bench.arena import environment, versions
 from bench.table import median, spread, table
 from core import catalog
 from core.catalog import optimizers
 from core.config import RunConfig
 from core.data import Normalise
 from core.machine.children import Interpreters
-from core.machine.home import Home
+from core.machine.home import Home, child_environment
+from core.machine.memory import keep_for_next_step
 from core.ranks import notes, signs
 from core.ranks.group import Group
 from core.ranks.signs import Sign, Signs
@@ -57,15 +65,24 @@ def measure(folder: Path, rounds: int) -> Iterator[str]:
     """A table a plan."""
     home = str(folder / "home")
     _run_all(_alone, home, PLANS[0], 1)  # the pictures are made once
-    contestants: dict[str, tuple[Callable[..., Measured], int]] = {
-        "one process, two threads": (_alone, 1), "two processes that share it": (_shared, RANKS), "two processes, DDP": (_ddp, RANKS),
-    }  # fmt: skip
+    contestants: dict[str, Callable[[str], Measured]] = {
+        "one process, two threads": partial(_run_all, _alone, home, ranks=1),
+        "two processes that share it": partial(_run_all, _shared, home, ranks=RANKS),
+        "two processes, DDP": partial(_run_all, _ddp, home, ranks=RANKS),
+    }
+    python, missing = environment()
+    if "lightning" in missing:
+        yield f"Lightning's DDP was not run: {missing['lightning']}"
+    else:
+        contestants["two processes, Lightning's DDP"] = partial(_lightning, python, home)
+        yield f"{versions(python, ['lightning'])}."
+    yield ""
     for plan in PLANS:
         taken: dict[str, list[float]] = {name: [] for name in contestants}
         sent: dict[str, int] = {}
         for _ in range(rounds):
-            for name, (work, ranks) in contestants.items():
-                seconds, sent[name] = _run_all(work, home, plan, ranks)
+            for name, work in contestants.items():
+                seconds, sent[name] = work(plan)
                 taken[name].append(seconds)
         ours = taken["two processes that share it"]
         rows = [
@@ -112,10 +129,12 @@ def _do(pipe: Connection, work: Callable[..., Measured], arguments: tuple[Any, .
 
 
 def _alone(home: str, plan: str, rank: int, port: int, folder: str) -> Measured:
+    keep_for_next_step()
     return _median_step(assemble(WORK.replace(freeze=plan), Home.from_environment(home))), 0
 
 
 def _shared(home: str, plan: str, rank: int, port: int, folder: str) -> Measured:
+    keep_for_next_step()
     store = TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=60))
     group = Group(rank, RANKS, store, Signs(Path(folder), rank), torch.device("cpu"))
     assembly = assemble(WORK.replace(freeze=plan), Home.from_environment(home), group=group)
@@ -160,6 +179,20 @@ def _ddp(home: str, plan: str, rank: int, port: int, folder: str) -> Measured:
         last = now
     dist.barrier()
     return median(taken[WARM:]), 4 * sum(each.numel() for each in learning)
+
+
+def _lightning(python: Path, home: str, plan: str) -> Measured:
+    """What Lightning takes, started as a person starts it: one process, which starts the other one."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [python, "-m", "bench.ranks_peer", plan, "--home", home], cwd=folder, env=child_environment(), stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    if done.returncode != 0:
+        print(done.stderr[-4000:], file=sys.stderr)
+        raise RuntimeError(f"Lightning ended with status {done.returncode}; what it said stands above")
+    found = json.loads(done.stdout)
+    return found["seconds"], found["bytes"]
 
 
 def _killed(place: str) -> tuple[float, float, float]:

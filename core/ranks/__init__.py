@@ -4,6 +4,7 @@
   is wrapped (`DistributedDataParallel` is not used), so a change of what is frozen is another list of tensors to add up, and what does not
   learn is never sent. A collective that cannot be had raises `Parted`, which is no `Exception`: nobody takes it for a failure of their own.
 - `collectives`: how tensors and words get from rank to rank. `memory`: without a socket, where all are on one machine; chosen at the end of `group`.
+  `shares`: who adds up what there.
 - `norms`: BatchNorm that learns sees the whole batch, as on one device.
 - `signs`: each rank's signs of life, in a file that all of them map into memory: writing one costs nothing.
 - `notes`: which rank was gone in an earlier attempt, and how.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -23,17 +24,20 @@ class Parted(BaseException):
 class Collectives(Protocol):
     """What all ranks do together, each at the same place of its work. Whatever goes wrong is `Parted`, or a `RuntimeError` of torch's."""
 
-    given: Tensor
-    """What this rank gives to the next sum, [n]; whoever fills it does so in place."""
+    numbers: int
+    """How many numbers are added up in a sum."""
 
-    summed: Tensor
-    """What the last sum came to, [n]: the same bits on every rank. Good until `given` is filled again."""
+    def room(self, like: Sequence[Tensor]) -> None:
+        """From here on tensors of these shapes are added up, as float32."""
 
-    def room(self, count: int) -> None:
-        """From here on `given` and `summed` have `count` numbers, float32. They are 0."""
+    def give(self, tensors: Sequence[Tensor | None]) -> None:
+        """What this rank gives to the next sum; None counts as 0. They must stay as they are until `take`."""
 
     def sum(self) -> None:
-        """Add up what all ranks have given."""
+        """Add up what all ranks have given, each number in the order of ranks where that can be chosen."""
+
+    def take(self) -> None:
+        """Put the sum into what was given, in place: the same bits on every rank."""
 
     def gather(self, tensor: Tensor) -> Tensor:
         """The same tensor of each rank, stacked in their order: [ranks, ...]."""
@@ -48,6 +52,33 @@ class Collectives(Protocol):
         """Leave the others."""
 
 
+class Row:
+    """Room for tensors one behind the other, float32; 0 at first.
+
+    Args:
+        like: tensors of their shapes.
+        flat: the room, at least as long as they need; None: new.
+    """
+
+    def __init__(self, like: Sequence[Tensor], device: torch.device, flat: Tensor | None = None) -> None:
+        sizes = [each.numel() for each in like]
+        self.flat = torch.zeros(sum(sizes), device=device) if flat is None else flat[: sum(sizes)]
+        self.views = [piece.view(each.shape) for piece, each in zip(self.flat.split(sizes), like, strict=True)]
+
+    def fill(self, tensors: Sequence[Tensor | None]) -> None:
+        """Copy `tensors` in; None is 0."""
+        if any(each is None for each in tensors):
+            self.flat.zero_()
+        copy_where_both_are(self.views, tensors)
+
+
+def copy_where_both_are(into: Sequence[Tensor | None], given: Sequence[Tensor | None]) -> None:
+    """Copy each of `given` into its neighbour; where one of the two is None nothing is done."""
+    pairs = [(to, of) for to, of in zip(into, given, strict=True) if to is not None and of is not None]
+    if pairs:
+        torch._foreach_copy_([to for to, _ in pairs], [of for _, of in pairs])
+
+
 class Wired:
     """Collectives of `torch.distributed`: gloo between processors, NCCL between GPUs.
 
@@ -59,7 +90,9 @@ class Wired:
     def __init__(self, rank: int, ranks: int, store: Store, device: torch.device, interface: str | None = None) -> None:
         self._ranks = ranks
         self._device = device
-        self.given = self.summed = torch.empty(0)
+        self._row = Row((), device)
+        self._given: Sequence[Tensor | None] = ()
+        self.numbers = 0
         if interface is None and sys.platform in ("linux", "darwin"):
             os.environ["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
         elif interface:
@@ -68,13 +101,24 @@ class Wired:
         backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
         dist.init_process_group(backend, store=store, rank=rank, world_size=ranks, timeout=timedelta(seconds=LONGEST_WAIT))
 
-    def room(self, count: int) -> None:
+    def room(self, like: Sequence[Tensor]) -> None:
         """See `Collectives`."""
-        self.given = self.summed = torch.zeros(count, device=self._device)
+        self._row = Row(like, self._device)
+        self.numbers = len(self._row.flat)
+
+    def give(self, tensors: Sequence[Tensor | None]) -> None:
+        """See `Collectives`."""
+        self._given = tensors
+        self._row.fill(tensors)
 
     def sum(self) -> None:
         """See `Collectives`."""
-        dist.all_reduce(self.given)
+        dist.all_reduce(self._row.flat)
+
+    def take(self) -> None:
+        """See `Collectives`."""
+        copy_where_both_are(self._given, self._row.views)
+        self._given = ()
 
     def gather(self, tensor: Tensor) -> Tensor:
         """See `Collectives`."""

@@ -55,8 +55,6 @@ class Group:
         self.wants_to_meet: Callable[[], bool] = lambda: False
         """Asked of the first rank before each sum."""
         self._store = store
-        self._given: list[Tensor] = []
-        self._summed: list[Tensor] = []
         self._learning: list[nn.Parameter] = []
         with self.together():
             self._collectives = _collectives(rank, ranks, store, signs, device) if machines == 1 else Wired(rank, ranks, store, device, interface)
@@ -97,46 +95,36 @@ class Group:
         for rank, other in enumerate(self.gather(mine)):
             if int(other) != int(mine):
                 raise RuntimeError(f"rank {rank} would train other tensors than rank {self.rank}: they do not share one run")
-        sizes = [each.numel() for each in learning]
-        self._given, self._summed = [], []
         with self.together():
-            self._collectives.room(sum(sizes) + 3)
-        given, summed = (flat.split([*sizes, 3]) for flat in (self._collectives.given, self._collectives.summed))
-        self._given, self._summed = ([piece.view(each.shape) for piece, each in zip(pieces, learning, strict=False)] for pieces in (given, summed))
+            self._collectives.room([*learning, torch.empty(3)])
         self.signs.set("bytes", self.step_bytes)
 
     @property
     def step_bytes(self) -> int:
         """What each rank gives to the sum of a step: 4 bytes for each number that learns, and 12."""
-        return 4 * self._collectives.given.numel()
+        return 4 * self._collectives.numbers
 
     @torch.no_grad()
     def sum(self, loss: Tensor, right: Tensor, share: float = 1.0) -> Summed:
         """Add up the gradients of what learns over all ranks, in place; each has those of its share of the mean loss of the whole batch.
 
-        A tensor without a gradient on this rank counts as 0; where no rank has one it stays without.
+        A tensor without a gradient on this rank counts as 0, and stays without.
 
         Args:
             loss: this rank's share of the mean loss.
             right: right answers among its pictures.
             share: what gradients are multiplied by before.
         """
-        given = self._collectives.given
         gradients = [each.grad for each in self._learning]
         there = [gradient for gradient in gradients if gradient is not None]
-        if len(there) < len(gradients):
-            given.zero_()
-        if there:
-            torch._foreach_copy_([view for view, gradient in zip(self._given, gradients, strict=True) if gradient is not None], there)
-            if share != 1.0:
-                given.mul_(share)
-        tail = given[-3:]
+        if there and share != 1.0:
+            torch._foreach_mul_(there, share)
+        tail = torch.empty(3, device=self.device)
         tail[0], tail[1], tail[2] = loss, right, float(self.rank == 0 and self.wants_to_meet())
+        self._collectives.give([*gradients, tail])
         with self.together():
             self._collectives.sum()
-        if there:
-            torch._foreach_copy_(there, [view for view, gradient in zip(self._summed, gradients, strict=True) if gradient is not None])
-        tail = self._collectives.summed[-3:].clone()
+        self._collectives.take()
         return Summed(tail[0], tail[1].round().long(), bool(tail[2] > 0))
 
     def gather(self, tensor: Tensor) -> Tensor:

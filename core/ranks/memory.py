@@ -9,7 +9,7 @@ two places in turn: whoever is past the barrier of message n + 1 knows that all 
 What is written before the counter must be seen before the counter is. x86 keeps the order of stores, and that of loads (Intel 64 SDM, volume 3,
 9.2.2), and the C library ends copies past the cache by a fence; `may_be_shared` is False on other processors, where gloo is used.
 
-Sums are added up in the order of ranks, each number by one rank alone and read by all, so the same ranks twice give the same bits.
+Sums are added up in the order of ranks, each number by one rank alone and read by all (`shares`), so the same ranks twice give the same bits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import lru_cache
 
@@ -28,7 +28,8 @@ from torch import Tensor
 from torch._C._distributed_c10d import Store
 
 from core.ranks import collectives
-from core.ranks.collectives import Parted
+from core.ranks.collectives import Parted, Row, copy_where_both_are
+from core.ranks.shares import Shares, added_in_order
 
 LINE = 64
 """Bytes of a cache line: no two ranks write into one."""
@@ -63,7 +64,7 @@ class InMemory:
     """
 
     def __init__(self, rank: int, ranks: int, store: Store, gone: Callable[[int], bool]) -> None:
-        self.given = self.summed = torch.empty(0)
+        self.numbers = 0
         self._rank = rank
         self._ranks = ranks
         self._gone = gone
@@ -75,31 +76,45 @@ class InMemory:
         self._others = [other * LINE // 8 for other in range(ranks) if other != rank]
         self._bytes = torch.frombuffer(self._first, dtype=torch.uint8, offset=LINE * ranks).view(2, ranks, SLOT)
         self._slots = lru_cache(256)(self._slots_of)
-        self._parts: list[Tensor] = []
-        self._share = slice(0)
+        self._given: Sequence[Tensor | None] = ()
+        self._small = [Row((), torch.device("cpu"))] * 2  # what this rank gives, and the sum
+        self._large: Shares | None = None
 
-    def room(self, count: int) -> None:
+    def room(self, like: Sequence[Tensor]) -> None:
         """See `Collectives`."""
-        padded = -(-count // 16) * 16  # so that each rank's numbers begin with a cache line
-        small = 4 * count <= SLOT
-        if small:  # every rank adds up all of it: another barrier would cost more
-            self.given, self.summed, self._parts = torch.zeros(count), torch.zeros(count), []
+        self.numbers = count = sum(each.numel() for each in like)
+        self._large = None
+        if 4 * count <= SLOT:  # every rank adds up all of it: another barrier would cost more
+            self._small = [Row(like, torch.device("cpu")) for _ in range(2)]
             return
+        padded = -(-count // 16) * 16  # so that each row begins with a cache line
         memory = self._make_room(4 * padded * (self._ranks + 1))
-        rows = torch.frombuffer(memory, dtype=torch.float32).view(self._ranks + 1, padded)
-        share = -(-padded // self._ranks // 16) * 16
-        self._share = slice(min(share * self._rank, padded), min(share * (self._rank + 1), padded))
-        self._parts = [row[self._share] for row in rows]  # the last one is where the sum goes
-        self.given, self.summed = rows[self._rank, :count], rows[-1, :count]
+        self._large = Shares(torch.frombuffer(memory, dtype=torch.float32).view(self._ranks + 1, padded), like, self._rank)
+
+    def give(self, tensors: Sequence[Tensor | None]) -> None:
+        """See `Collectives`."""
+        if self._large is not None:
+            self._large.show(tensors)
+            return
+        self._given = tensors
+        self._small[0].fill(tensors)
 
     def sum(self) -> None:
         """See `Collectives`."""
-        if not self._parts:
-            _added_in_order(list(self.gather(self.given)), self.summed)
+        if self._large is None:
+            added_in_order(list(self.gather(self._small[0].flat)), self._small[1].flat)
             return
         self._barrier()
-        _added_in_order(self._parts[:-1], self._parts[-1])
+        self._large.add()
         self._barrier()
+
+    def take(self) -> None:
+        """See `Collectives`."""
+        if self._large is not None:
+            self._large.take()
+        else:
+            copy_where_both_are(self._given, self._small[1].views)
+            self._given = ()
 
     def gather(self, tensor: Tensor) -> Tensor:
         """See `Collectives`."""
@@ -211,8 +226,6 @@ class InMemory:
     def _make_room(self, size: int) -> mmap.mmap:
         """More memory, of the first rank's; what was there before goes once nobody holds it any more."""
         self.close()
-        self.given = self.summed = torch.empty(0)
-        self._parts = []
         if self._rank == 0:
             mapped = self._made(size)
             self.tell(f"{os.getpid()} {self._files[-1]}".encode())
@@ -235,13 +248,3 @@ class InMemory:
             return mmap.mmap(file, size)
         finally:
             os.close(file)
-
-
-def _added_in_order(parts: list[Tensor], into: Tensor) -> None:
-    """The sum of `parts`, the first and the second one first."""
-    if len(parts) == 1:
-        into.copy_(parts[0])
-        return
-    torch.add(parts[0], parts[1], out=into)
-    for part in parts[2:]:
-        into.add_(part)

@@ -74,15 +74,12 @@ class _Normalised(torch.autograd.Function):
     def forward(
         context: Any, inputs: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, gather: Gather
     ) -> tuple[Tensor, Tensor, Tensor]:
-        # The kernel that torch's own BatchNorm begins with: on processors four times as fast as `var_mean`, and as exact (two passes).
-        mean, variance = torch.batch_norm_update_stats(inputs.float(), None, None, 0.0)
-        count = inputs.numel() // inputs.shape[1]
-        rows = gather(torch.cat([mean.double(), variance.double() * count, mean.new_tensor([count]).double()]))
-        channels = len(mean)
-        means, deviations, counts = rows[:, :channels], rows[:, channels:-1], rows[:, -1:]
+        mean, variance = _moments(inputs.float())
+        count = mean.new_full([1], inputs.numel() // inputs.shape[1], dtype=torch.float64)
+        means, variances, counts = gather(torch.cat([mean, variance, count])).split([len(mean), len(mean), 1], 1)  # all in double precision
         whole = counts.sum()
         together = (means * counts).sum(0) / whole
-        squares = (deviations + counts * (means - together).square()).sum(0)
+        squares = (variances * counts + counts * (means - together).square()).sum(0)
         mean, variance = together.to(mean.dtype), (squares / whole).to(mean.dtype)
         context.save_for_backward(inputs, weight, mean, variance)
         context.gather, context.whole, context.eps = gather, whole, eps
@@ -92,8 +89,11 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-        inputs, weight, mean, variance = context.saved_tensors
+        given, weight, mean, variance = context.saved_tensors
         wanted = context.needs_input_grad[:3]
+        inputs = given
+        if _few_places(given):  # 2 x 2 places of 512 channels: a fifth of the time, copies included
+            gradient, inputs = (each.contiguous(memory_format=torch.channels_last) for each in (gradient, given))
         # As if mean and variance were given: with them, each is a sum over the whole batch, of which the rest follows.
         of_inputs, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
             gradient, inputs, weight, mean, variance, None, None, False, context.eps, [wanted[0], True, True]
@@ -106,5 +106,25 @@ class _Normalised(torch.autograd.Function):
             shape = [1, len(mean), *[1] * (inputs.dim() - 2)]
             slope, offset = (each.to(of_inputs.dtype).view(shape) for each in (slope, -scale * sums[0] - slope * mean.double()))
             of_inputs = of_inputs.addcmul_(inputs, slope).add_(offset)
+            of_inputs = of_inputs if of_inputs.stride() == given.stride() else torch.empty_like(given).copy_(of_inputs)
         # Of this rank's part alone: they are added up with all other gradients.
         return of_inputs if wanted[0] else None, of_weight if wanted[1] else None, of_bias if wanted[2] else None, None, None
+
+
+def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance [C] of each channel of `inputs` float32 [N, C, ...], in two passes: the deviations are those from the mean.
+
+    Torch's own kernel for it, which BatchNorm begins with, is four times as fast as `var_mean` on processors. Where a map's places lie side by
+    side it adds up one number after the other, and `sum` is two to four times as fast again from 8 x 8 places on.
+    """
+    if inputs.device.type == "cpu" and inputs.dim() == 4 and inputs.is_contiguous() and inputs.shape[2] * inputs.shape[3] >= 64:
+        count, dims = inputs.numel() // inputs.shape[1], (0, 2, 3)
+        mean = inputs.sum(dims) / count
+        return mean, (inputs - mean.view(1, -1, 1, 1)).square_().sum(dims) / count
+    found: tuple[Tensor, Tensor] = torch.batch_norm_update_stats(inputs, None, None, 0.0)
+    return found
+
+
+def _few_places(inputs: Tensor) -> bool:
+    """Whether torch's kernel for the backward pass is quicker with channels side by side: on processors, where maps have few places."""
+    return inputs.device.type == "cpu" and inputs.dim() == 4 and inputs.shape[2] * inputs.shape[3] < 16

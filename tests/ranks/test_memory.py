@@ -17,6 +17,7 @@ from core.ranks.collectives import Parted
 from core.ranks.digests import Compared, compare
 from core.ranks.group import Group
 from core.ranks.memory import SLOT, InMemory, may_be_shared
+from core.ranks.shares import cut
 from core.ranks.signs import Signs
 
 pytestmark = pytest.mark.skipif(not may_be_shared(), reason="this machine's ranks talk over gloo")
@@ -77,26 +78,64 @@ def test_what_each_has_is_everybodys(ranks: int) -> None:
         assert heard == [True] * 3
 
 
+SHAPES: list[list[tuple[int, ...]]] = [[(5,)], [(SLOT // 2,), ()], [(3, 7), (0,), (2, 64, 3, 3), (SLOT, 3), (), (11,)]]
+"""Of what is added up: a little; as much as each adds a share of, within one tensor; many tensors, one of them most of it, the last ones single."""
+
+
 def test_sums_are_added_in_the_order_of_ranks() -> None:
-    """The same bits everywhere, whether each rank adds up all of it or a share; and what is summed may change."""
-    sizes = (5, SLOT, 7, 3 * SLOT + 1)
-    numbers = [torch.randn(3, size, generator=torch.Generator().manual_seed(size)) * torch.tensor([[1.0], [1e4], [1e-4]]) for size in sizes]
+    """The same bits everywhere, whether each rank adds up all of it or a share; what is summed may change, and how it lies in memory is its own."""
+    numbers = [[torch.randn(3, *shape) * torch.tensor([1.0, 1e4, 1e-4]).view(3, *[1] * len(shape)) for shape in shapes] for shapes in SHAPES]
 
     def work(mine: InMemory) -> Any:
         found = []
-        for each in numbers:
-            mine.room(each.shape[1])
-            assert not mine.given.any()
+        for tensors in numbers:
+            mine.room([each[0] for each in tensors])
+            assert mine.numbers == sum(each[0].numel() for each in tensors)
             for factor in (1.0, 3.0):
-                mine.given.copy_(each[mine._rank] * factor)
+                given = [each[mine._rank] * factor for each in tensors]
+                given = [each.to(memory_format=torch.channels_last) if each.dim() == 4 else each for each in given]
+                mine.give(given)
                 mine.sum()
-                found.append(mine.summed.clone())
+                mine.take()
+                found += given
         return found
 
     everybody = together(3, work)
-    expected = [(each[0] * factor + each[1] * factor) + each[2] * factor for each in numbers for factor in (1.0, 3.0)]
+    expected = [(each[0] * factor + each[1] * factor) + each[2] * factor for tensors in numbers for factor in (1.0, 3.0) for each in tensors]
     for found in everybody:
         assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("size", [4, SLOT])
+def test_what_a_rank_has_not_counts_as_nothing(size: int) -> None:
+    """Whoever adds it up, and whether it was there the last time; who has none gets none."""
+
+    def work(mine: InMemory) -> Any:
+        mine.room([torch.empty(size)] * 3)
+        found = []
+        for missing in ((), (1, 2), (0,), (0, 1, 2)):
+            given = [None if mine._rank in missing else torch.full((size,), float(place + 1)) for place in range(3)]
+            mine.give(given)
+            mine.sum()
+            mine.take()
+            found.append([None if each is None else set(each.tolist()) for each in given])
+        return found
+
+    for rank, found in enumerate(together(3, work)):
+        for missing, sums in zip(((), (1, 2), (0,), (0, 1, 2)), found, strict=True):
+            assert sums == [None if rank in missing else {float((3 - len(missing)) * (place + 1))} for place in range(3)]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
+def test_shares_are_all_of_it_once_and_about_equal(ranks: int) -> None:
+    shapes = [(64, 3, 7, 7), (64,), (), (0, 4), (512, 512, 3, 3), (1, 9), (10, 512), (10,)]
+    tensors = [torch.zeros(shape) for shape in shapes]
+    for pieces in cut(shapes, ranks):
+        for piece in pieces:
+            piece.of(tensors).add_(1)
+    assert all((each == 1).all() for each in tensors)
+    sizes = [sum(piece.of(tensors).numel() for piece in pieces) for pieces in cut(shapes, ranks)]
+    assert max(sizes) - min(sizes) <= 2 * 512 * 9
 
 
 def test_who_has_ended_is_named() -> None:
@@ -104,7 +143,8 @@ def test_who_has_ended_is_named() -> None:
     over = threading.Event()
 
     def work(mine: InMemory) -> Any:
-        mine.room(SLOT)
+        mine.room([torch.empty(SLOT)])
+        mine.give([torch.zeros(SLOT)])
         if mine._rank == 1:
             over.set()
             return None

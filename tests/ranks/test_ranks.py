@@ -59,7 +59,9 @@ def side_by_side(ranks: int, work: Callable[[int, Callable[[Tensor], Tensor]], A
     return found
 
 
-@pytest.mark.parametrize(("shape", "kind"), [((8, 3, 4, 5), nn.BatchNorm2d), ((8, 3), nn.BatchNorm1d)])
+@pytest.mark.parametrize(
+    ("shape", "kind"), [((8, 3, 4, 5), nn.BatchNorm2d), ((8, 3, 2, 3), nn.BatchNorm2d), ((8, 3, 9, 8), nn.BatchNorm2d), ((8, 3), nn.BatchNorm1d)]
+)
 @pytest.mark.parametrize("sizes", [(4, 4), (5, 2, 1)])
 def test_batch_norm_over_ranks_is_batch_norm_over_the_whole_batch(
     shape: tuple[int, ...], kind: type[nn.BatchNorm1d | nn.BatchNorm2d], sizes: tuple[int, ...]
