@@ -29,6 +29,7 @@ from bench.ranks import PLANS, WORK
 from bench.table import median, table
 from core.machine.hardware import cores
 from core.machine.home import Home
+from core.machine.memory import keep_for_next_step
 from core.ranks import signs
 from core.ranks.group import Group
 from core.ranks.signs import Signs
@@ -169,6 +170,7 @@ def _run_all(home: str, plan: str, ranks: int, pictures: int) -> Seen:
 
 
 def _do(pipe: Any, home: str, plan: str, rank: int, ranks: int, pictures: int, port: int, folder: str) -> None:
+    keep_for_next_step()  # as workers do
     with closing(pipe):
         config = WORK.replace(freeze=plan, batch_size=pictures, threads=min(ranks, cores()))  # a thread for each process
         if ranks == 1:

@@ -60,7 +60,7 @@ OF_THE_NODE = "SLURM_LAUNCH_NODE_IPADDR"
 
 
 def own_address() -> str:
-    """The address of this machine by which others reach it: the one that Slurm knows it by, in a job; else that of the way to the rest of the world.
+    """The address of this machine by which others reach it. In a job the one that Slurm knows; else that of the way to the rest of the world.
 
     Nothing is sent.
     """
@@ -348,7 +348,7 @@ class Meeting:
                 self._guests.append(guest)
                 guest.start()
             self._refused = f"A machine was not let in: {why}" if why else ""
-            self.turned_away = why or self.turned_away
+            self.turned_away = self._refused or self.turned_away
             self._tell_person()
         return why
 

@@ -139,7 +139,7 @@ def _wait(others: Meeting, store: PatientStore, run_id: str, watcher: Watcher) -
 def _why_alone(others: Meeting) -> str:
     """Why the nodes of a job do not share its run, as an error of the run."""
     why = f"The nodes of its job did not come together: {others.turned_away or f'{others.waits} for {NODES_SECONDS:g} s, in vain'}."
-    return f"{why} What each of them printed is in {JOBS}, in files that end with _log.out."
+    return f"{why} What each of them printed is in the folder {JOBS} of the run, in files that end with _log.out."
 
 
 def _have_all_do(task: Share, watcher: Watcher, restarts: int, forks: bool, others: Meeting, goes_on: Callable[[], bool]) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch._C._distributed_c10d import HashStore
 
 from core.config import ConfigError, RunConfig
+from core.machine.home import SCRATCH
 from core.ranks import joining, likeness, signs
 from core.ranks.digests import Compared
 from core.ranks.group import Group
@@ -24,13 +25,29 @@ from core.ranks.joining import Machines
 from core.ranks.memory import may_be_shared
 from core.ranks.signs import Signs
 from core.ranks.talk import Refused, Talk, ask_in
+from core.records.events import Command, RunStatus
 from core.store.checkpoint import checkpoint_path
+from core.store.job_files import NUMBER
+from core.store.patience import PatientStore
 from core.store.resume_files import resume_path, resume_points
 from core.worker import across, meeting, together
 from core.worker.meeting import Meeting
 from tests.support import wait_until
 
 TWO = RunConfig(nodes=2, rendezvous="127.0.0.1")
+
+
+class Told:
+    """A store that keeps nothing but what the run is told to be doing."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def set_status(self, run_id: str, status: RunStatus, activity: str) -> None:
+        self.said.append(activity)
+
+    def commands(self, run_id: str, waiting: bool) -> list[Command]:
+        return []
 
 
 @pytest.fixture
@@ -109,6 +126,28 @@ def test_a_number_is_one_machines(met: Meeting, tmp_path: Path) -> None:
     assert second in state(tmp_path).tokens
     assert "node rank 2" in state(tmp_path).refused
     talk.close()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_job_whose_nodes_do_not_come_together_ends_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
+    """People may bring a machine again; a node of a job that is turned away, or never comes, does not."""
+    monkeypatch.setenv(SCRATCH, str(tmp_path))
+    monkeypatch.setenv(NUMBER, "3")
+    job = Meeting(tmp_path, "run", TWO, ("cpu",), None)
+    try:
+        assert (state(tmp_path).job, state(tmp_path).lines, state(tmp_path).told) == (3, (), ()), "nobody has to type anything"
+        if late:
+            monkeypatch.setattr(together, "NODES_SECONDS", 0.0)
+        else:
+            comes(job, state(tmp_path).tokens[0], {"torch": "1.0"})
+        store, watcher = Told(), SimpleNamespace(asked=lambda: 0)
+        ended = together._wait(job, cast(PatientStore, store), "run", cast(together.Watcher, watcher))
+        assert (ended, store.said) == (RunStatus.FAILED, ["waiting for 1 more machine"])
+        why = together._why_alone(job)
+        assert ("waiting for 1 more machine for 0 s, in vain" if late else "A machine was not let in: two has other torch: 1.0 there") in why
+        assert "in the folder jobs of the run" in why
+    finally:
+        job.close("failed")
 
 
 def test_the_signs_of_other_machines_are_written_beside_the_own(met: Meeting, tmp_path: Path) -> None:
