@@ -56,11 +56,21 @@ def address(name: str) -> str:
 def loader(name: str, *needs: str, mount: str = "mount") -> str:
     """A component's inline script: it loads the real one from `assets/` once. Inline scripts travel again with every update.
 
-    The script's function `mount` is called with Streamlit's component and then with the modules that it `needs`, in their order.
+    The script's function `mount` is called with Streamlit's component and then with the modules that it `needs`, in their order. A script that
+    cannot be had, since the server is gone, is asked for again each second, for a minute and a half: the page finds the next server by itself.
     """
     addresses = json.dumps([address(each) for each in (name, *needs)])
     return f"""
-const modules = Promise.all({addresses}.map((path) => import(new URL(path, document.baseURI)))); // this script itself has no address to start from
+const load = async (path, tries = 90) => {{
+  try {{
+    return await import(new URL(path, document.baseURI)); // this script itself has no address to start from
+  }} catch (error) {{
+    if (!tries || !/dynamically imported|module script/i.test(error.message)) throw error; // as browsers say that they could not fetch it
+    await new Promise((done) => setTimeout(done, 1000));
+    return load(path, tries - 1);
+  }}
+}};
+const modules = Promise.all({addresses}.map((path) => load(path)));
 export default function (component) {{
   let unmount = null;
   let gone = false;
