@@ -10,9 +10,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -136,11 +137,7 @@ class Arena:
         variables.pop("THAW_HOME", None)
         if self.options.threads:
             variables["OMP_NUM_THREADS"] = str(self.options.threads)
-        done = subprocess.run(command, cwd=scratch, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode != 0 or not done.stdout.strip():
-            print(done.stderr[-4000:], file=sys.stderr)
-            raise NotRun(_last_words(done.stderr) or f"ended with status {done.returncode}")
-        return Found(**json.loads(done.stdout))
+        return Found(**figures_of(command, scratch, variables))
 
     def _file(self, name: str) -> Path:
         return self.folder / f"weights-{name}.pth"
@@ -197,6 +194,16 @@ def _reason(text: str) -> str:
     """What pip said, in one line that can stand in a table."""
     errors = [line.partition("ERROR:")[2].strip() for line in text.splitlines() if line.startswith("ERROR:")]
     return re.sub(r"[|\n]", " ", (errors or [_last_words(text)])[0])[:300]
+
+
+def figures_of(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    """The line of JSON that a contestant's process writes, started in `folder`. Raises NotRun where it fails or writes none."""
+    done = subprocess.run(command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not done.stdout.strip():
+        print(done.stderr[-4000:], file=sys.stderr)
+        raise NotRun(_last_words(done.stderr) or f"ended with status {done.returncode}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def versions(python: Path, names: Sequence[str]) -> str:

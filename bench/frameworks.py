@@ -13,8 +13,8 @@ from bench.task import Task
 from core.catalog import optimizers
 
 
-def _lightning(task: Task, norms: bool = False) -> None:
-    """Lightning's Trainer with its defaults: progress bar, logger, a checkpoint after each epoch.
+def lightning_module(task: Task, norms: bool) -> Any:
+    """Lightning's module for a task, as a class.
 
     `norms`: the norm of every tensor's gradient logged at every step, with Lightning's own `grad_norm`.
     """
@@ -36,17 +36,28 @@ def _lightning(task: Task, norms: bool = False) -> None:
             return task.optimizer()
 
         def on_train_epoch_start(self) -> None:
-            task.clock.start()
             task.freezing.train()  # what is frozen in eval mode, as in the loop that all are compared to
-
-        def on_train_batch_end(self, *_: Any) -> None:
-            if self.trainer.global_step == task.steps:
-                task.clock.stop()
 
         if norms:
 
             def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
                 self.log_dict(grad_norm(self, norm_type=2))
+
+    return Module
+
+
+def _lightning(task: Task, norms: bool = False) -> None:
+    """Lightning's Trainer with its defaults: progress bar, logger, a checkpoint after each epoch."""
+    import lightning
+
+    class Timed(lightning_module(task, norms)):  # type: ignore[misc]
+        def on_train_epoch_start(self) -> None:
+            task.clock.start()
+            super().on_train_epoch_start()
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            if self.trainer.global_step == task.steps:
+                task.clock.stop()
 
     trainer = lightning.Trainer(
         max_epochs=task.config.epochs,
@@ -55,7 +66,7 @@ def _lightning(task: Task, norms: bool = False) -> None:
         default_root_dir=task.folder,
         **({"log_every_n_steps": 1} if norms else {}),
     )
-    trainer.fit(Module(), task.loader())
+    trainer.fit(Timed(), task.loader())
 
 
 def _accelerate(task: Task) -> None:

@@ -10,12 +10,9 @@ Lightning runs in the environment of the peers (`bench.ranks_peer`), where that 
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +28,7 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import TCPStore
 
-from bench.arena import environment, versions
+from bench.arena import environment, figures_of, versions
 from bench.table import median, spread, table
 from core import catalog
 from core.catalog import optimizers
@@ -184,14 +181,7 @@ def _ddp(home: str, plan: str, rank: int, port: int, folder: str) -> Measured:
 def _lightning(python: Path, home: str, plan: str) -> Measured:
     """What Lightning takes, started as a person starts it: one process, which starts the other one."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [python, "-m", "bench.ranks_peer", plan, "--home", home], cwd=folder, env=child_environment(), stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    if done.returncode != 0:
-        print(done.stderr[-4000:], file=sys.stderr)
-        raise RuntimeError(f"Lightning ended with status {done.returncode}; what it said stands above")
-    found = json.loads(done.stdout)
+        found = figures_of([str(python), "-m", "bench.ranks_peer", plan, "--home", home], Path(folder), child_environment())
     return found["seconds"], found["bytes"]
 
 

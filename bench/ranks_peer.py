@@ -28,6 +28,7 @@ if __name__ == "__main__":
 import torch
 from torch.utils.data import DataLoader
 
+from bench.frameworks import lightning_module
 from bench.ranks import RANKS, STEPS, WARM, WORK
 from bench.table import median
 from bench.task import Order, Task, begin
@@ -51,34 +52,17 @@ class Halves(Order):
 def train(task: Task) -> list[float]:
     """Seconds of each step of this process, the first ones included."""
     import lightning  # type: ignore[import-not-found]
-    from lightning.pytorch.utilities import grad_norm  # type: ignore[import-not-found]
 
     ended = []
 
-    class Module(lightning.LightningModule):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.normalise, self.model, self.criterion = task.normalise, task.model, task.loss
-
+    class Halved(lightning_module(task, norms=True)):  # type: ignore[misc]
         def train_dataloader(self) -> DataLoader[Any]:
             halves = Halves(len(task.data), self.trainer.global_rank)  # type: ignore[arg-type]
             return DataLoader(task.data, batch_sampler=halves, collate_fn=lambda batch: batch)
 
-        def training_step(self, batch: Any, number: int) -> torch.Tensor:
-            images, labels = batch
-            loss: torch.Tensor = self.criterion(self.model(self.normalise(images)), labels)
-            self.log("train_loss", loss)
-            return loss
-
-        def configure_optimizers(self) -> torch.optim.Optimizer:
-            return task.optimizer()
-
         def on_train_epoch_start(self) -> None:
-            task.freezing.train()  # what is frozen in eval mode, as with all contestants
+            super().on_train_epoch_start()
             ended.append(time.perf_counter())
-
-        def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-            self.log_dict(grad_norm(self, norm_type=2))
 
         def on_train_batch_end(self, *_: Any) -> None:
             ended.append(time.perf_counter())
@@ -92,7 +76,7 @@ def train(task: Task) -> list[float]:
         log_every_n_steps=1,
         default_root_dir=task.folder,
     )
-    trainer.fit(Module())
+    trainer.fit(Halved())
     return [after - before for before, after in pairwise(ended)]
 
 
