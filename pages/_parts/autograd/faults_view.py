@@ -8,7 +8,7 @@ from core.catalog.faults import PRESETS, Preset, preset_of
 from core.config import ConfigError
 from core.doctor import RULES
 from core.store import Run
-from pages._parts.shared import words
+from pages._parts.shared import refusals, words
 from pages._parts.shared.once import Click
 from pages._parts.shared.services import Services
 
@@ -30,8 +30,7 @@ def show(shared: Services) -> None:
         "Each button starts a small real run on handwritten digits (8 px, over in seconds) in which one thing is wrong, and opens its page. "
         "The findings there say in words what it is."
     )
-    failed = st.session_state.pop(_ERROR, None)
-    if failed:
+    if failed := refusals.noted(_ERROR):
         st.error(f"Nothing was started. {words.plain(failed)}", icon=":material/error:")
     before = _last_runs(shared)
     presets = list(PRESETS.values())
@@ -81,8 +80,9 @@ def _last_runs(shared: Services) -> dict[str, Run]:
 
 def _start(shared: Services, preset: Preset, click: Click) -> None:
     """For the callback: the page is switched when it is drawn next."""
+    refusals.forget(_ERROR)
     try:
         click.made = click.made or shared.supervisor.start(preset.config)
         st.session_state[_GO_ON] = click.made
     except (ConfigError, OSError) as error:
-        st.session_state[_ERROR] = str(error)
+        refusals.note(_ERROR, str(error))

@@ -18,7 +18,7 @@ from core.staging import staging
 from core.versions import naming
 from pages._parts.data import report_view
 from pages._parts.data import state as data_state
-from pages._parts.shared import draft, words
+from pages._parts.shared import draft, refusals, words
 from pages._parts.shared.once import Click
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
@@ -47,7 +47,7 @@ def ask(shared: Services, here: str, corrections: Corrections, found: Plan) -> N
         on_click=_begin,
         args=(shared, here, corrections, add or "", Click()),
     )
-    if error := st.session_state.pop(_REFUSED, None):
+    if error := refusals.noted(_REFUSED):
         st.error(words.plain(error), title="Nothing was begun", icon=":material/error:")
     st.caption("The pictures are copied into Thaw's own folder; what you brought is not changed.")
 
@@ -70,12 +70,13 @@ def _begin(shared: Services, here: str, corrections: Corrections, add: str, clic
     if click.made:
         data_state.choose(job=click.made)
         return
+    refusals.forget(_REFUSED)
     try:
         name = naming.checked(add or st.session_state[_NAME])
         click.made = desk.begin(shared.home, staging.source(shared.home, here), name, corrections, add=bool(add))
         staging.remember(shared.home, here, job=click.made)
     except (ConfigError, OSError) as error:
-        st.session_state[_REFUSED] = words.refusal(error)
+        refusals.note(_REFUSED, words.refusal(error))
     else:
         data_state.choose(job=click.made)
 

@@ -16,7 +16,7 @@ from core.versions import shelf
 from pages._parts.components.picture_intake import picture_intake
 from pages._parts.data import import_view, plan_view
 from pages._parts.data import state as data_state
-from pages._parts.shared import words
+from pages._parts.shared import refusals, words
 from pages._parts.shared.services import Services
 
 WAYS: Mapping[str, str] = {
@@ -176,14 +176,15 @@ def _folder(shared: Services, here: str) -> None:
             help="It is only read. What is imported is copied, so the folder may go afterwards.",
         )
         st.form_submit_button("Look at what it is", icon=":material/arrow_forward:", type="primary", on_click=_take_path, args=(shared, here))
-    if error := st.session_state.pop(_WRONG, None):
+    if error := refusals.noted(_WRONG):
         st.error(words.plain(error), icon=":material/error:")
 
 
 def _take_path(shared: Services, here: str) -> None:
+    refusals.forget(_WRONG)
     try:
         staging.remember(shared.home, here, path=str(pasted(st.session_state[_PATH], "source")), corrections={})
     except (ConfigError, OSError) as error:
-        st.session_state[_WRONG] = words.refusal(error)
+        refusals.note(_WRONG, words.refusal(error))
     else:
         data_state.choose(source="staging")

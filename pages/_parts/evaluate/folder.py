@@ -9,10 +9,10 @@ from core.data.folders import shown
 from core.data.own_pictures import root_of
 from core.evaluation.relocation import moved
 from core.store import Run
-from pages._parts.shared import words
+from pages._parts.shared import refusals, words
 from pages._parts.shared.services import Services
 
-_PATH = "evaluate_folder"
+_PATH, _REFUSED = "evaluate_folder", "evaluate_folder_refused"
 
 
 def ask_folder(shared: Services, run: Run) -> None:
@@ -37,7 +37,9 @@ def ask_folder(shared: Services, run: Run) -> None:
             with st.spinner("Looking whether it holds the run's pictures"):
                 said = moved(shared.home, run, path)
         except ConfigError as error:
-            st.error(words.plain(f"{error.message[:1].upper()}{error.message[1:]}"), title="It stays as it was", icon=":material/error:")
-            return
-        st.toast(words.plain(said), icon=":material/check_circle:")
-        st.rerun()
+            refusals.note(_REFUSED, f"{error.message[:1].upper()}{error.message[1:]}", of=path)
+        else:
+            st.toast(words.plain(said), icon=":material/check_circle:")
+            st.rerun()
+    if why := refusals.noted(_REFUSED, of=path):
+        st.error(words.plain(why), title="It stays as it was", icon=":material/error:")

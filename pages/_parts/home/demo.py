@@ -19,7 +19,7 @@ from core.records.labels import LabelChange
 from core.store import Run
 from core.store.labelling import relabel
 from core.store.trouble import StoreError
-from pages._parts.shared import words
+from pages._parts.shared import refusals, words
 from pages._parts.shared.once import Click
 from pages._parts.shared.places import alone
 from pages._parts.shared.services import Services
@@ -49,8 +49,7 @@ def start_button(shared: Services, place: DeltaGenerator) -> None:
 
 def section(shared: Services) -> None:
     """What it is, what it is compared with, and what came of both."""
-    failed = st.session_state.pop(_ERROR, None)
-    if failed:
+    if failed := refusals.noted(_ERROR):
         st.error(words.plain(f"Nothing was started. {failed}"), icon=":material/error:")
     st.caption(ABOUT)
     row = st.container(horizontal=True, vertical_alignment="center")
@@ -63,6 +62,7 @@ def section(shared: Services) -> None:
 
 def _start(shared: Services, config: RunConfig, name: str, click: Click) -> None:
     """For the callback: the page is switched when it is drawn next."""
+    refusals.forget(_ERROR)
     try:
         if not click.made:
             click.made = shared.supervisor.start(config)
@@ -70,7 +70,7 @@ def _start(shared: Services, config: RunConfig, name: str, click: Click) -> None
                 relabel(shared.store, shared.home.run_folder(click.made), click.made, LabelChange(name=name))
         st.session_state[_GO_ON] = click.made
     except (ConfigError, OSError) as error:
-        st.session_state[_ERROR] = str(error)
+        refusals.note(_ERROR, str(error))
 
 
 def _came_of_it(shared: Services, looking: bool) -> None:

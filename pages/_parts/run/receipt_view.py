@@ -15,7 +15,7 @@ from core.export.formats import FORMATS
 from core.records import telling
 from core.records.export import Different, Exported, Receipt
 from core.store import Run
-from pages._parts.shared import words
+from pages._parts.shared import refusals, words
 from pages._parts.shared.services import Services
 
 DIFFERENT = 20
@@ -58,7 +58,7 @@ def difference(receipt: Receipt) -> str:
 
 def earlier_ones(shared: Services, run: Run, made: Sequence[Exported]) -> None:
     """All exports that lie in the run's folder, newest first."""
-    if error := st.session_state.pop(_ERROR, None):
+    if error := refusals.noted(_ERROR):
         st.error(words.plain(error), icon=":material/error:")
     if not made:
         st.caption("No exports of this run yet.")
@@ -186,8 +186,9 @@ def packed(made: Exported) -> bytes:
 
 
 def _delete(shared: Services, run_id: str, name: str) -> None:
+    refusals.forget(_ERROR)
     try:
         delete(shared.home, run_id, name)
     except (ConfigError, OSError) as error:
-        st.session_state[_ERROR] = words.refusal(error)
+        refusals.note(_ERROR, words.refusal(error))
     shared.lab.exports.dismiss(run_id)

@@ -10,7 +10,7 @@ from core.config import ConfigError
 from core.data import steps
 from core.data.augmentations import AugmentationEntry, find_augmentation
 from core.data.steps import STEPS
-from pages._parts.shared import draft, words
+from pages._parts.shared import draft, refusals, words
 from pages._parts.shared.draft import key
 from pages._parts.shared.fields import Fields, option
 
@@ -60,7 +60,7 @@ def _editor() -> None:
             for column, given in zip(st.columns(len(entry.options)), entry.options, strict=True):
                 with column:
                     option(given, _option_key(name, given.name))
-    if refused := st.session_state.pop(_REFUSED, ""):
+    if refused := refusals.noted(_REFUSED):
         st.error(words.plain(words.sentence(refused)), icon=":material/error:")
     st.button("Use these steps", icon=":material/check:", disabled=not picked, on_click=_use)
 
@@ -76,13 +76,14 @@ def _begin() -> None:
 
 
 def _use() -> None:
+    refusals.forget(_REFUSED)
     try:
         made = [
             steps.step(name, {given.name: st.session_state.get(_option_key(name, given.name), given.default) for given in STEPS[name].options})
             for name in st.session_state[_STEPS]
         ]
     except ConfigError as error:
-        st.session_state[_REFUSED] = error.message
+        refusals.note(_REFUSED, error.message)
         return
     st.session_state[key("augmentation")] = steps.written(made)
 

@@ -29,7 +29,7 @@ from pages._parts.setup import (
     trained,
 )
 from pages._parts.setup.start_bar import StartBar
-from pages._parts.shared import draft, layer_rules, words
+from pages._parts.shared import draft, layer_rules, refusals, words
 from pages._parts.shared.fields import Fields, sentence
 from pages._parts.shared.once import Click
 from pages._parts.shared.services import Services
@@ -166,8 +166,7 @@ class Form(Fields):
     def say_what_is_wrong(self) -> None:
         """Put each error where its widget is, and say at the button that the last click started nothing."""
         self.show_errors(rest="start")
-        failed = st.session_state.pop(_START_ERROR, None)
-        if failed:
+        if failed := refusals.noted(_START_ERROR, of=draft.values()):
             name, message = failed
             if name not in self.errors and self.has_room_for(name) and name != "start":
                 self.show_error(name, message)
@@ -216,9 +215,10 @@ def _start(shared: Services, click: Click) -> None:
     if click.made:
         st.query_params.from_dict({"run": click.made})
         return
+    refusals.forget(_START_ERROR)
     wrong = draft.errors()
     if wrong:
-        st.session_state[_START_ERROR] = next(iter(wrong.items()))
+        refusals.note(_START_ERROR, next(iter(wrong.items())), of=draft.values())
         return
     try:
         wanted = called.change()
@@ -227,9 +227,9 @@ def _start(shared: Services, click: Click) -> None:
         begun = branch.of_draft(shared)
         click.made = shared.supervisor.start(config) if begun is None else branch.start(shared, begun)
     except ConfigError as error:
-        st.session_state[_START_ERROR] = (error.field, error.message)
+        refusals.note(_START_ERROR, (error.field, error.message), of=draft.values())
     except (LabError, OSError) as error:
-        st.session_state[_START_ERROR] = ("start", str(error))
+        refusals.note(_START_ERROR, ("start", str(error)), of=draft.values())
     else:
         called.call(shared, click.made, wanted)
         st.query_params.from_dict({"run": click.made})

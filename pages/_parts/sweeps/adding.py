@@ -10,7 +10,7 @@ from core.sweeps import moving
 from core.sweeps.moving import MOST_SEEDS
 from core.sweeps.outcome import Outcome
 from core.sweeps.plan import ASKED_FIRST, MOST_RUNS, Plan
-from pages._parts.shared import draft, words
+from pages._parts.shared import draft, refusals, words
 from pages._parts.shared.once import Click
 from pages._parts.shared.services import Services
 from pages._parts.sweeps import set_up, state
@@ -57,23 +57,24 @@ def carry_out(shared: Services, sweep_id: str) -> None:
     if of == sweep_id and not click.made:
         _add(shared, sweep_id, what, count, runs, click)
         st.rerun(scope="app")
-    if failed := st.session_state.pop(_FAILED, ""):
+    if failed := refusals.noted(_FAILED):
         st.error(words.plain(failed), title="Nothing was added", icon=":material/error:")
 
 
 def _add(shared: Services, sweep_id: str, what: str, count: int, runs: int, click: Click) -> None:
+    refusals.forget(_FAILED)
     add = moving.add_seeds if what == "seeds" else moving.add_more
     try:
         add(shared.store, sweep_id, count, set_up.checker(shared), set_up.bar(runs, "Nothing is added yet."))
         click.made = sweep_id
         shared.supervisor.look_after()
     except ConfigError as error:
-        st.session_state[_FAILED] = f"{words.field(error.field)}: {error.message}"
+        refusals.note(_FAILED, f"{words.field(error.field)}: {error.message}")
     except LabError as error:
-        st.session_state[_FAILED] = str(error)
+        refusals.note(_FAILED, str(error))
     except OSError as error:  # also StoreError; what is in the queue by now begins at the next look
         if not click.made:
-            st.session_state[_FAILED] = str(error)
+            refusals.note(_FAILED, str(error))
 
 
 def _like(plan: Plan) -> None:

@@ -13,7 +13,7 @@ from core.sweeps import drawing, engine, moving
 from core.sweeps.plan import ASKED_FIRST, DEFAULT_RUNS, METHODS, PRUNERS, Plan
 from core.sweeps.vary import as_text
 from pages._parts.setup import checks
-from pages._parts.shared import draft, words
+from pages._parts.shared import draft, refusals, words
 from pages._parts.shared.once import Click
 from pages._parts.shared.services import Services
 from pages._parts.sweeps import state
@@ -116,7 +116,7 @@ def _begin(shared: Services, plan: Plan | None, wrong: dict[str, str]) -> None:
     }
     for name, text in unasked.items():
         st.error(words.plain(f"{words.field(name)}: {text}"), icon=":material/error:")
-    failed = st.session_state.pop(_FAILED, "")
+    failed = refusals.noted(_FAILED)
     if failed:
         st.error(words.plain(failed), icon=":material/error:", title="Nothing was started")
     if plan is not None:
@@ -157,13 +157,14 @@ def _start(shared: Services) -> None:
     plan, click = st.session_state.pop(_ASKED, (None, Click()))
     if plan is None:
         return
+    refusals.forget(_FAILED)
     if not click.made:
         try:
             click.made = begin(shared, plan, bar(plan.total, "Nothing has begun yet."))
         except ConfigError as error:
-            st.session_state[_FAILED] = f"{words.field(error.field)}: {error.message}"
+            refusals.note(_FAILED, f"{words.field(error.field)}: {error.message}")
         except (LabError, OSError) as error:
-            st.session_state[_FAILED] = str(error)
+            refusals.note(_FAILED, str(error))
     if click.made:
         st.query_params.from_dict({"sweep": click.made})
     st.rerun()

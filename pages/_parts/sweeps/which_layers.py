@@ -9,7 +9,7 @@ from core.helpers.helper import LabError
 from core.sweeps import depths
 from pages._parts.components.freeze_tree.tree import LayerTable
 from pages._parts.setup import checks
-from pages._parts.shared import words
+from pages._parts.shared import refusals, words
 from pages._parts.shared.once import Click
 from pages._parts.shared.services import Services
 from pages._parts.sweeps import set_up
@@ -38,7 +38,7 @@ def show(shared: Services, table: LayerTable, config: RunConfig | None) -> None:
         )  # fmt: skip
         names = ", ".join(depth.name for depth in found)
         st.caption(words.plain(f"{_estimate(shared, table, config, found, tries, passes)} Depths: {names}."))
-        if failed := st.session_state.pop(_FAILED, ""):
+        if failed := refusals.noted(_FAILED):
             st.error(words.plain(failed), icon=":material/error:", title="Nothing was started")
 
 
@@ -59,15 +59,16 @@ def _estimate(shared: Services, table: LayerTable, config: RunConfig | None, fou
 
 
 def _begin(shared: Services, config: RunConfig | None, found: tuple[depths.Depth, ...], seeds: int, epochs: int, click: Click) -> None:
+    refusals.forget(_FAILED)
     if config is None:
         return
     if not click.made:
         try:
             click.made = set_up.begin(shared, depths.question(config, found, seeds, epochs))
         except ConfigError as error:
-            st.session_state[_FAILED] = f"{words.field(error.field)}: {error.message}"
+            refusals.note(_FAILED, f"{words.field(error.field)}: {error.message}")
             return
         except (LabError, OSError) as error:
-            st.session_state[_FAILED] = str(error)
+            refusals.note(_FAILED, str(error))
             return
     st.session_state[_STARTED] = click.made
