@@ -1,4 +1,4 @@
-"""The demo: a true fine-tune that needs no network and takes seconds, the same from random weights beside it, and a large model. No torch.
+"""The demo: a true fine-tune that needs no network and takes less than a minute, the same from random weights beside it, and a large model. No torch.
 
 The settings were chosen so that each thaw is seen on the curve. Validation accuracy in percent after 4 epochs (head alone), 7 (the last stage too)
 and 10 (all of it), on one thread, seeds 0 to 4:
@@ -40,7 +40,7 @@ DEMO_LARGE = RunConfig(dataset="digits", model="resnet18", freeze="head only", i
 
 ABOUT = (
     "The demo fine-tunes a small network that knows the digits 0 to 4 on the digits 5 to 9: its new head alone first, the last stage from epoch "
-    f"{LAST_STAGE}, all of it from epoch {EVERYTHING}. It takes seconds, and no network: the weights ship with Thaw."
+    f"{LAST_STAGE}, all of it from epoch {EVERYTHING}. It takes less than a minute, and no network: the weights ship with Thaw."
 )
 
 HELPS = 0.1

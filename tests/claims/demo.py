@@ -30,7 +30,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "The demo fine-tunes a small network that knows the digits 0 to 4 on the digits 5 to 9: its new head alone first, the last stage from epoch "
-        "{...}, all of it from epoch {...}. It takes seconds, and no network: the weights ship with Thaw.",
+        "{...}, all of it from epoch {...}. It takes less than a minute, and no network: the weights ship with Thaw.",
         _DEMO,
         _AS_DESCRIBED,
     ),
