@@ -63,6 +63,12 @@ class Group:
         """Around a collective: the time waited is kept, and what goes wrong is `Parted`."""
         return _Together(self)
 
+    @property
+    def left_behind(self) -> bool:
+        """Whether another rank of this machine has ended, or is about to."""
+        first = self.machine * self.ranks_here
+        return any(self.signs.gone(other) for other in range(first, first + self.ranks_here) if other != self.rank)
+
     def close(self) -> None:
         """Leave the group. The others notice at their next collective."""
         self._collectives.close()

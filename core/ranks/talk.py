@@ -123,6 +123,8 @@ def ask_in(host: str, port: int, run_id: str, token: str) -> Talk:
     end = time.monotonic() + HANDSHAKE_SECONDS
     try:
         sock = socket.create_connection((host, port), timeout=HANDSHAKE_SECONDS)
+    except UnicodeError:  # a..b
+        raise TalkError(f"{host} is no name of a machine") from None
     except OSError as error:
         raise TalkError(f"nothing answers at {host}:{port} ({error.strerror or error})") from error
     sock.settimeout(TURN_SECONDS)
@@ -131,7 +133,7 @@ def ask_in(host: str, port: int, run_id: str, token: str) -> Talk:
         if hello[: len(_GREETING)] != _GREETING:
             raise TalkError(f"what answers at {host}:{port} leads no run of this Thaw")
         theirs, mine = hello[len(_GREETING) :], secrets.token_bytes(32)
-        secret, both = token.encode(), _told(run_id) + theirs + mine
+        secret, both = token.encode(errors="replace"), _told(run_id) + theirs + mine
         _send(sock, mine + hmac.digest(secret, b"join" + both, "sha256"), HANDSHAKE_SECONDS)
         answer = _receive(sock, 1 + _MAC, end)
         if answer[:1] != _WELCOME:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -148,6 +149,11 @@ class PatientStore(RunStore):
     def trouble(self) -> StoreError | None:
         """Why the store cannot be written now; None while it can."""
         return self._trouble
+
+    def look_again(self) -> None:
+        """Another process has written the run's row meanwhile: what is kept of it in the run's folder is that."""
+        with suppress(StoreError):
+            self._row_now = self.columns(self.run_id)
 
     # What is written
 

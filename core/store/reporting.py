@@ -16,7 +16,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from core.records.events import Command
+from core.records.events import Command, RunStatus
 from core.store.job_files import asked, in_a_job, reports_of
 from core.store.patience import Limits as Limits
 from core.store.patience import PatientStore
@@ -155,6 +155,15 @@ def store_of_worker(store: RunStore, run_id: str, folder: Path, limits: Limits |
     """What the worker of a run writes through: patiently, and in a job telling the store's machine."""
     number = in_a_job()
     return ReportingStore(store, run_id, folder, limits, number) if number else PatientStore(store, run_id, folder, limits)
+
+
+def cannot_begin(store: PatientStore, run_id: str, error: str) -> None:
+    """Say that a run cannot begin, and why. One that was asked to go on is as it was before, with what it had come to."""
+    if store.resume_request(run_id) is None:
+        store.end(run_id, RunStatus.FAILED, error=error)
+    else:
+        store.refuse_to_resume(run_id, error)
+    store.settle(give_up=lambda: False)
 
 
 def begun_before(folder: Path, number: int) -> bool:

@@ -34,7 +34,7 @@ def share_in(home: str, run_id: str, number: int, node: int, scratch: Path) -> s
     place = Home.from_environment(home)
     folder = place.run_folder(run_id)
     end = time.monotonic() + NODES_SECONDS
-    while time.monotonic() < end and asked(folder, run_id)[0] == number:
+    while time.monotonic() < end and asked(folder, run_id)[0] in (0, number):  # 0: it could not be read just now
         if (machines := _turn(folder, number, node)) is None:
             time.sleep(LOOK_SECONDS)
             continue

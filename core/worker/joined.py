@@ -1,6 +1,7 @@
 """Another machine's end of a run that several machines share: it asks to be let in, begins its ranks, and ends with the run.
 
-It keeps a log of each of its ranks (`logs/joined-RUN` of its home) and what frozen layers computed, nothing else: the run is the first machine's.
+It keeps a log of each of its ranks (`logs/joined-RUN-N` of its home, N being 2 on the second machine) and what frozen layers computed, nothing
+else: the run is the first machine's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from core.ranks.signs import Sign
 from core.ranks.talk import Talk, TalkError
 from core.records.events import RunStatus
 from core.records.forks import Fork
-from core.store.job_files import in_a_job
 from core.worker import together
 from core.worker.assembly import check
 from core.worker.meeting import ALIVE_SECONDS, ANSWER_SECONDS, interface_of
@@ -62,7 +62,7 @@ def join(home: Home, talk: Talk, run_id: str, host: str, changes: Mapping[str, s
     except BaseException:
         talk.close()
         raise
-    folder = home.logs / (f"joined-{run_id}-{node_rank}" if in_a_job() else f"joined-{run_id}")  # the nodes of a job have one home
+    folder = home.logs / f"joined-{run_id}-{go['machine'] + 1}"  # several machines of a run may have one home, on a network
     shutil.rmtree(folder, ignore_errors=True)  # it may have joined the run before
     share = Share(
         home=str(home.path), run_id=run_id, folder=str(folder), host=host, port=go["port"], places=leader.places, first=go["first"],

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from types import FrameType
 
 from core.doctor import Doctor
 from core.machine.home import Home
@@ -64,7 +65,7 @@ class LeadingWorker(Worker):
         self._last_audit: AuditReport | None = None
         self._rest = self._still
         self._last_still = 0.0
-        self._trained = False
+        self._trained = self._left_behind = False
         group.wants_to_meet = self._wants_to_meet
 
     def run(self) -> RunStatus:
@@ -78,6 +79,19 @@ class LeadingWorker(Worker):
             raise
         self._say_over()
         return status
+
+    def interrupt_soon(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
+        """See `Worker`. The agent sends SIGTERM too, to whoever is left of a group that broke: the run is not interrupted then, this rank parts."""
+        if self.group.left_behind:
+            self._left_behind = True
+            self._signals += 1  # who saves, while the others have left in good order, may give up
+        else:
+            super().interrupt_soon(signal_number, frame)
+
+    def _preparing(self, text: str, share: float | None) -> None:
+        if self._left_behind:  # once it trains, the next collective says so
+            raise Parted("another rank has ended")
+        super()._preparing(text, share)
 
     def _say_over(self) -> None:
         with suppress(Parted):

@@ -154,7 +154,12 @@ class Meeting:
         """What was wrong with another machine, or a rank of it, in the attempt before this one; empty: nothing."""
         self.host, self._listening = _listen(config.rendezvous or f"{own_address()}:0")
         self._state = Machines(run_id, f"{self.host}:{self._listening.getsockname()[1]}", each=self._each, job=in_a_job())
+        self._untold = True
+        """Whether the folder does not have yet what a person is told."""
         self._tell_person()
+        if self._untold:
+            self._listening.close()
+            raise OSError(errno.EIO, f"{folder} cannot be written, which says how other machines join")
         threading.Thread(target=self._let_in, name="lets machines in", daemon=True).start()
 
     @property
@@ -180,6 +185,8 @@ class Meeting:
                 guest.talk.close()
                 self._tokens.append(new_token())  # the other one was used
                 self._refused = self.turned_away = f"{guest.machine} has left again: {guest.problem}"
+                self._tell_person()
+            if self._untold:
                 self._tell_person()
         self._say({"waiting": self.waits})
 
@@ -279,14 +286,17 @@ class Meeting:
     def _close_door(self) -> None:
         self._over.set()
         self._listening.close()
-        with suppress(OSError):
+        with self._lock, suppress(OSError):  # nobody who is being refused just now writes it after this
             joining.keep(self._folder, replace(self._state, tokens=(), names=self.names, missing=0, refused=""))
 
     def _tell_person(self) -> None:
         if self._over.is_set():
             return
         self._state = replace(self._state, tokens=tuple(self._tokens), names=self.names, missing=self._missing, refused=self._refused)
-        joining.keep(self._folder, self._state)
+        self._untold = True
+        with suppress(OSError):  # a disk that is full turns no machine away: written at one of the next looks
+            joining.keep(self._folder, self._state)
+            self._untold = False
 
     def _let_in(self) -> None:
         while not self._over.is_set():
@@ -323,7 +333,7 @@ class Meeting:
                 talk.close()
         except (TalkError, ValueError, TypeError, LookupError, AttributeError) as error:
             if isinstance(error, Refused):
-                with self._lock, suppress(OSError):
+                with self._lock:
                     self._refused = f"Somebody at {address} was not let in: {error}"
                     self._tell_person()
         finally:
@@ -376,7 +386,8 @@ def _listen(place: str) -> tuple[str, socket.socket]:
         if address == "0.0.0.0":
             listening.close()
             raise OSError(errno.EADDRNOTAVAIL, "it stands for all of them")
-    except OSError as error:
+    except (OSError, UnicodeError) as given:  # UnicodeError: a name that no machine can have, such as a..b
+        error = given if isinstance(given, OSError) else OSError(errno.EADDRNOTAVAIL, "it is no name of a machine")
         if error.errno == errno.EADDRINUSE:
             why, remedy = "is in use by another program", "use another port, or leave it empty for a free one"
         elif error.errno == errno.EACCES:

@@ -25,6 +25,7 @@ from core.machine.memory import keep_for_next_step
 from core.records.events import RunStatus
 from core.store import RunStore, StoreError
 from core.store.patience import open_patiently
+from core.store.reporting import cannot_begin, store_of_worker
 from core.store.saving import log
 from core.worker import in_turn
 from core.worker.worker import Worker
@@ -47,7 +48,7 @@ def work(home: Home, run_id: str, forks: bool = False) -> RunStatus:
     # Before the worker is made: it empties files that another process may be writing.
     if not _may_begin(store, run_id, me):
         return store.run(run_id).status
-    if len(places := _places(store, run_id)) > 1 or store.run(run_id).config.nodes > 1:
+    if len(places := _places(home, store, run_id)) > 1 or store.run(run_id).config.nodes > 1:
         from core.worker import together  # torch's agent is for runs that need it
 
         store.set_process(run_id, me.pid, me.create_time())
@@ -64,7 +65,7 @@ def work(home: Home, run_id: str, forks: bool = False) -> RunStatus:
             signal.signal(number, old)
 
 
-def _places(store: RunStore, run_id: str) -> tuple[str, ...]:
+def _places(home: Home, store: RunStore, run_id: str) -> tuple[str, ...]:
     """The devices that the run asks for. Raises ConfigError where they are not on this machine; the store has it too."""
     config = store.run(run_id).config
     if not shared(config):
@@ -72,7 +73,7 @@ def _places(store: RunStore, run_id: str) -> tuple[str, ...]:
     try:
         return devices.places(config)
     except ConfigError as error:
-        store.end(run_id, RunStatus.FAILED, error=str(error))
+        cannot_begin(store_of_worker(store, run_id, home.run_folder(run_id)), run_id, str(error))
         raise
 
 

@@ -105,7 +105,9 @@ def main(share: Share) -> None:
         if device.type == "cuda":
             torch.cuda.set_device(device)
         group = Group(rank, share.ranks, store, mine, device, share.machines, share.interface)
-        mine.phase(signs.TRAINING)
+        if rank:
+            _hear_the_agent(group)
+            mine.phase(signs.TRAINING)
         try:
             _lead(home, share, group, attempt) if rank == 0 else follow(home, _followed(home, share), group)
             phase, status = signs.LEFT, 0
@@ -149,6 +151,9 @@ def _followed(home: Home, share: Share) -> Followed:
 def _lead(home: Home, share: Share, group: Group, attempt: int) -> None:
     again = notes.why_again(Path(share.folder), attempt) if attempt else ""
     store = open_patiently(home.database)
+    if attempt and not store.run(share.run_id).status.active:  # it had ended before the group broke
+        group.say(OVER)
+        return
     worker = LeadingWorker(home, store, share.run_id, group, again, share.names)
     in_turn.take_part(worker, store)
 
@@ -159,4 +164,20 @@ def _lead(home: Home, share: Share, group: Group, attempt: int) -> None:
 
     signal.signal(signal.SIGTERM, worker.interrupt_soon)
     signal.signal(signal.SIGINT, stop)
+    group.signs.phase(signs.TRAINING)  # from here on whoever watches passes on what it was sent
     worker.run()
+
+
+def _hear_the_agent(group: Group) -> None:
+    """SIGTERM is for the first rank, which interrupts the run for all: a machine that goes down sends it to all processes at once.
+
+    It ends this one where the agent sends it, to whoever is left of a group that broke.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if group.left_behind:
+            group.signs.phase(signs.PARTED)
+            os._exit(PARTED_STATUS)
+
+    if not in_a_job():
+        signal.signal(signal.SIGTERM, end)

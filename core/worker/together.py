@@ -43,7 +43,7 @@ from core.records.events import CommandKind, RunStatus
 from core.store import RunStore
 from core.store.job_files import JOBS, in_a_job
 from core.store.patience import PatientStore
-from core.store.reporting import store_of_worker
+from core.store.reporting import cannot_begin, store_of_worker
 from core.worker import rank
 from core.worker.meeting import Meeting, interface_of, store_at
 from core.worker.rank import Share
@@ -90,22 +90,23 @@ def share(home: Home, store: RunStore, run_id: str, places: tuple[str, ...], for
         try:
             others = Meeting(folder, run_id, config, places, run.fork)
         except ConfigError as error:
-            patient.end(run_id, RunStatus.FAILED, error=str(error))
+            cannot_begin(patient, run_id, str(error))
             raise
     watcher = Watcher(folder, task.ranks, config, task.own, others)
     how = "its process was ended"
     try:
         with watcher.hears_signals():
             if others is not None and (ended := _wait(others, patient, run_id, watcher)) is not None:
-                patient.end(run_id, ended, error=_why_alone(others) if ended is RunStatus.FAILED else None)
+                patient.end(run_id, ended, run.result, _why_alone(others) if ended is RunStatus.FAILED else None)
             else:
                 if others is None:
                     signs.make(folder, task.ranks)
                     problem = have_done(task, watcher, config.restarts, forks)
                 else:
                     problem = _have_all_do(task, watcher, config.restarts, forks, others, lambda: store.run(run_id).status.active)
-                if store.run(run_id).status.active:
-                    patient.end(run_id, RunStatus.FAILED, error=problem or "The processes of this run have ended without a word.")
+                if (broken := store.run(run_id)).status.active:
+                    patient.look_again()
+                    patient.end(run_id, RunStatus.FAILED, broken.result, problem or "The processes of this run have ended without a word.")
         ended_as = store.run(run_id)
         how = ": ".join([str(ended_as.status), *(ended_as.error or "").splitlines()[:1]])
     finally:
@@ -122,10 +123,10 @@ def _wait(others: Meeting, store: PatientStore, run_id: str, watcher: Watcher) -
             said = waits
             store.set_status(run_id, RunStatus.PREPARING, waits)
         others.greet()
+        if number := watcher.asked():  # before it is looked who has left: a cluster tells all nodes of a job to end
+            return RunStatus.INTERRUPTED if number == signal.SIGTERM else RunStatus.STOPPED
         if in_a_job() and (others.turned_away or time.monotonic() - began > NODES_SECONDS):
             return RunStatus.FAILED
-        if number := watcher.asked():
-            return RunStatus.INTERRUPTED if number == signal.SIGTERM else RunStatus.STOPPED
         for command in store.commands(run_id, waiting=True):
             stops = command.kind is CommandKind.STOP
             store.acknowledge(command, 0, None if stops else "the run waits for other machines; try again once it trains")

@@ -67,6 +67,8 @@ class Worker:
         self.store = store_of_worker(store, run_id, self.folder, limits)
         self.run_id = run_id
         self.config = store.run(run_id).config
+        self._before = store.run(run_id).result  # of one that goes on: its weights are there until others are saved
+        self._again = ""  # why its processes were begun again, if they were: nobody asked it to go on then
         self.weights = KeptWeights(self.store, run_id, self.folder)
         self.step = 0
         self.epochs = 0
@@ -75,10 +77,8 @@ class Worker:
         self._last_look = self._last_activity = self._next_audit = 0.0
         self._reuse = ToldReuse(self.store, run_id)
         self._profiles = Profiles(self.store, run_id)
-        self._evaluation_shown = False
-        self._interrupted = False
+        self._interrupted = self._evaluation_shown = self._may_be_put_back = False
         self._changes_made = 0
-        self._may_be_put_back = False
         self._to_redo: deque[tuple[int, str]] = deque()
         self._rest: Callable[[float], object] = time.sleep
         self.forgetting = Forgetting(self.store, run_id, self.config, self.folder)
@@ -105,16 +105,16 @@ class Worker:
         try:
             return self._run()
         except Stopped:
-            self.store.end(self.run_id, self._how_it_stopped)
+            self.store.end(self.run_id, self._how_it_stopped, self._before)
             return self._how_it_stopped
         except ConfigError as error:
             if self._may_be_put_back:
                 self.store.refuse_to_resume(self.run_id, str(error))
             elif not self._ended:
-                self.store.end(self.run_id, RunStatus.FAILED, error=str(error))
+                self.store.end(self.run_id, RunStatus.FAILED, self._before, str(error))
             raise
         except Exception as error:
-            self.store.end(self.run_id, RunStatus.FAILED, error=unexpected(error))
+            self.store.end(self.run_id, RunStatus.FAILED, self._before, unexpected(error))
             return RunStatus.FAILED
         finally:
             asked = self._signals
@@ -163,7 +163,7 @@ class Worker:
         """Put together what trains, stand where an earlier process left off, and say so in the store: the first step can come."""
         self.store.set_status(self.run_id, RunStatus.PREPARING, "starting")
         request = self._request()
-        self._may_be_put_back = request is not None  # until it is changed, a run that cannot go on is left as it was
+        self._may_be_put_back = request is not None and not self._again  # until it is changed, a run that cannot go on is left as it was
         loaded = newest(self.folder) if request else None
         run = self.store.run(self.run_id)
         assembly = with_steps(self._assemble(GoesOn(self.store.tuning(self.run_id)) if loaded else None), run.fork)

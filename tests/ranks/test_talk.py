@@ -73,6 +73,7 @@ def test_both_ends_hear_each_other_in_order(pair: tuple[Talk, Talk]) -> None:
 
 @pytest.mark.parametrize(("token", "used", "run_id", "said"), [
     ("wrong", [], RUN, "is not one of this run"),
+    ("\udcff", [], RUN, "is not one of this run"),  # a byte of a command line that is no UTF-8
     ("twice", ["twice"], RUN, "was used already: it is good for one machine"),
     ("right", [], "another-run", "is not one of this run"),
 ])  # fmt: skip
@@ -110,6 +111,8 @@ def test_nobody_answers(door: socket.socket) -> None:
     door.close()
     with pytest.raises(TalkError, match=f"nothing answers at 127.0.0.1:{port}"):
         ask_in("127.0.0.1", port, RUN, "token")
+    with pytest.raises(TalkError, match="a..b is no name of a machine"):
+        ask_in("a..b", port, RUN, "token")
 
 
 def test_what_is_changed_repeated_or_turned_round_on_its_way_is_noticed(pair: tuple[Talk, Talk]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import torch
 from torch._C._distributed_c10d import HashStore
 
 from core.config import ConfigError, RunConfig
-from core.machine.home import SCRATCH
+from core.machine.home import APART, SCRATCH
 from core.ranks import joining, likeness, signs
 from core.ranks.digests import Compared
 from core.ranks.group import Group
@@ -30,7 +31,7 @@ from core.store.checkpoint import checkpoint_path
 from core.store.job_files import NUMBER
 from core.store.patience import PatientStore
 from core.store.resume_files import resume_path, resume_points
-from core.worker import across, meeting, together
+from core.worker import across, job_nodes, meeting, together
 from core.worker.meeting import Meeting
 from tests.support import wait_until
 
@@ -150,6 +151,72 @@ def test_a_job_whose_nodes_do_not_come_together_ends_in_words(tmp_path: Path, mo
         job.close("failed")
 
 
+def test_a_job_that_is_cancelled_while_its_nodes_meet_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All nodes are told to end: that another one has left for it is no failure."""
+    monkeypatch.setenv(SCRATCH, str(tmp_path))
+    monkeypatch.setenv(NUMBER, "3")
+    job = Meeting(tmp_path, "run", TWO, ("cpu",), None)
+    try:
+        job.turned_away = "two has left again: is gone"
+        watcher = cast(together.Watcher, SimpleNamespace(asked=lambda: signal.SIGTERM))
+        assert together._wait(job, cast(PatientStore, Told()), "run", watcher) is RunStatus.INTERRUPTED
+    finally:
+        job.close("interrupted")
+
+
+def test_a_node_whose_folder_cannot_be_read_just_now_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it is another job's."""
+    monkeypatch.setenv(APART, "")
+    monkeypatch.setattr(job_nodes, "LOOK_SECONDS", 0.0)
+    numbers = [0, 3, 0, 4, 3]
+    monkeypatch.setattr(job_nodes, "asked", lambda folder, run_id: (numbers.pop(0), []))
+    before = signal.getsignal(signal.SIGUSR2)
+    try:
+        assert "has done nothing" in job_nodes.share_in(str(tmp_path), "run", 3, 1, tmp_path)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert numbers == [3]
+
+
+def test_no_token_is_written_behind_the_end(met: Meeting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody is refused in the very moment in which the run is stopped."""
+    keep, ends = joining.keep, threading.Thread(target=met.close, args=("stopped",))
+
+    def slowly(folder: Path, machines: Machines) -> None:
+        if machines.tokens:
+            ends.start()
+            wait_until(met._over.is_set, what="the end")
+            ends.join(0.1)
+        keep(folder, machines)
+
+    monkeypatch.setattr(joining, "keep", slowly)
+    with pytest.raises(Refused):
+        ask_in("127.0.0.1", int(met._state.address.split(":")[1]), "run", "0" * 32)
+    wait_until(lambda: ends.ident is not None, what="that it is told")
+    ends.join()
+    assert state(tmp_path).tokens == ()
+
+
+def test_a_full_disk_turns_no_machine_away(met: Meeting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person is told is written once it can be."""
+
+    def full(folder: Path, machines: Machines) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    first, second = state(tmp_path).tokens
+    with monkeypatch.context() as patched:
+        patched.setattr(joining, "keep", full)
+        talk, answer = comes(met, first)
+        assert answer == {"welcome": True}
+        met.greet()
+        with pytest.raises(OSError, match="other machines join"):
+            Meeting(tmp_path, "run", TWO, ("cpu",), None)
+    assert state(tmp_path).tokens == (first, second)
+    met.greet()
+    assert state(tmp_path).tokens == (second,)
+    talk.close()
+
+
 def test_the_signs_of_other_machines_are_written_beside_the_own(met: Meeting, tmp_path: Path) -> None:
     """By this machine's clock; one whose connection ends is gone, with its ranks."""
     talks = [comes(met, token)[0] for token in state(tmp_path).tokens]
@@ -203,7 +270,15 @@ def test_all_machines_make_way_before_any_begins_again(met: Meeting, tmp_path: P
         talk.close()
 
 
-@pytest.mark.parametrize(("where", "said"), [("127.0.0.1:{port}", "in use by another program"), ("198.51.100.7:0", "no address of this machine")])
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("127.0.0.1:{port}", "in use by another program"),
+        ("198.51.100.7:0", "no address of this machine"),
+        ("a..b:0", "'a..b:0' is no address of this machine .it is no name of a machine."),
+        (f"{'a' * 64}:0", "it is no name of a machine"),
+    ],
+)
 def test_a_place_where_nobody_can_wait(tmp_path: Path, met: Meeting, where: str, said: str) -> None:
     port = met._state.address.split(":")[1]
     with pytest.raises(ConfigError, match=said) as caught:

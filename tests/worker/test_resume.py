@@ -240,6 +240,22 @@ def test_stopped_run_goes_on_from_where_it_was_stopped(home: Home, store: RunSto
     same(home, store, one, other)
 
 
+def test_run_that_is_stopped_before_it_goes_on_keeps_what_it_had_come_to(home: Home, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights are there still, and are found by its result."""
+    run_id = store.create_run(RunConfig(**SMALL))
+    worker = Worker(home, store, run_id)
+    worker.gives_up = lambda epoch: True
+    assert worker.run() is RunStatus.STOPPED
+    before = store.run(run_id).result
+    assert before is not None
+    assert before.weights is not None
+    store.ask_to_resume(run_id, ResumeRequest())
+    worker = Worker(home, store, run_id)
+    worker.stop_soon()
+    assert worker.run() is RunStatus.STOPPED
+    assert store.run(run_id).result == before
+
+
 # What cannot be continued is refused, and left as it was
 
 

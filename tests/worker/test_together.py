@@ -29,6 +29,7 @@ from core.ranks.talk import Refused, ask_in
 from core.records.events import Command, CommandKind, EpochRow, RunStatus
 from core.store import Run, RunStore, membership
 from core.store.resume_files import resume_points
+from core.store.run_folder import read_row
 from core.sweeps import engine
 from core.sweeps.plan import make
 from core.sweeps.vary import parse_all
@@ -191,6 +192,8 @@ def test_a_stopped_rank_is_named(place: Place) -> None:
     assert run.error is not None
     assert run.error.startswith("Rank 1 of 2 on ")
     assert "gave no sign of life for 2 s" in run.error
+    beside = read_row(place.home.run_folder(run_id))
+    assert (beside["step"], beside["error"], beside["plan"] is not None) == (run.step, run.error, True), "what the store could be made of again"
 
 
 def test_commands_reach_all_ranks(place: Place) -> None:
@@ -496,7 +499,7 @@ def test_two_machines_do_to_the_bit_what_two_devices_of_one_do(place: Place, sha
 def test_a_rank_that_dies_on_another_machine_is_named(place: Place, there: Path, tmp_path: Path) -> None:
     """The run ends in words, with its log, and so does whoever joined."""
     run_id, process = begun(place, there, tmp_path / "log")
-    folder = there / "logs" / f"joined-{run_id}"
+    folder = there / "logs" / f"joined-{run_id}-2"
     os.kill(signs.read(folder)[1].pid, signal.SIGKILL)
     run = place.ended(run_id)
     assert run.status is RunStatus.FAILED
@@ -510,7 +513,7 @@ def test_a_rank_that_dies_on_another_machine_is_named(place: Place, there: Path,
 def test_machines_begin_again_together_with_the_same_bits(place: Place, shared: Run, there: Path, tmp_path: Path) -> None:
     """A rank of the machine that joined is killed: both go on from the checkpoint, which it is handed, and nobody types a line again."""
     run_id = place.supervisor.start(TWO.replace(restarts=1))
-    process, folder = joins(there, waits(place, run_id), tmp_path / "log"), there / "logs" / f"joined-{run_id}"
+    process, folder = joins(there, waits(place, run_id), tmp_path / "log"), there / "logs" / f"joined-{run_id}-2"
     place.paused(run_id, folder)
     os.kill(signs.read(folder)[1].pid, signal.SIGKILL)
     run = place.ended(run_id)
@@ -525,7 +528,7 @@ def test_machines_begin_again_together_with_the_same_bits(place: Place, shared: 
 
 def test_who_joined_ends_with_the_machine_that_leads(place: Place, there: Path, tmp_path: Path) -> None:
     run_id, process = begun(place, there, tmp_path / "log")
-    ranks = [row.pid for row in signs.read(there / "logs" / f"joined-{run_id}") if row.pid]
+    ranks = [row.pid for row in signs.read(there / "logs" / f"joined-{run_id}-2") if row.pid]
     os.kill(place.store.columns(run_id)["pid"], signal.SIGKILL)
     assert process.wait(timeout=120) == 1
     assert "The machine that leads the run" in (tmp_path / "log").read_text()
@@ -537,7 +540,7 @@ def test_who_joined_a_machine_that_is_stopped_is_told(place: Place, there: Path,
     """SIGSTOP of the process that watches over the first machine's ranks: its connections stay open. Gone on, it says who has left it."""
     run_id, process = begun(place, there, tmp_path / "log", silence_seconds=10.0)
     assert place.asked(run_id, CommandKind.PAUSE).error is None  # ranks that rest
-    ranks = [row.pid for row in signs.read(there / "logs" / f"joined-{run_id}") if row.pid]
+    ranks = [row.pid for row in signs.read(there / "logs" / f"joined-{run_id}-2") if row.pid]
     leader = place.store.columns(run_id)["pid"]
     os.kill(leader, signal.SIGSTOP)
     try:
