@@ -155,7 +155,7 @@ def gradient_lines(plan: Plan, counts: str, whole: str, loss_lines: Sequence[str
     inside.append(f"{scaled}.backward()")
     if config.accumulate == 1:
         lines = [
-            f"torch.manual_seed(_seed({config.seed}, step - 1, 0, rank))  # no two ranks drop out the same",
+            f"torch.manual_seed(_seed({config.seed}, step - 1, 0, rank if len(places) >= ranks else 0))  # other pictures, other chance",
             "images, labels = normalise(images), labels.to(device)",
             f"share = {counts} / {whole}",
             "if len(places) >= ranks:  # else all of them have the same pictures",
@@ -168,7 +168,7 @@ def gradient_lines(plan: Plan, counts: str, whole: str, loss_lines: Sequence[str
             "sizes = [len(piece_of(part)) for part in parts]",
             f"whole = {whole}",
             "for number, (part, images, labels) in enumerate(zip(parts, images.split(sizes), labels.split(sizes))):",
-            f"    torch.manual_seed(_seed({config.seed}, step - 1, number, rank))  # no two ranks drop out the same",
+            f"    torch.manual_seed(_seed({config.seed}, step - 1, number, rank if len(part) >= ranks else 0))  # other pictures, other chance",
             "    images, labels = normalise(images), labels.to(device)",
             f"    share = {counts} / whole",
             "    if len(part) >= ranks:  # else all of them have the same pictures",

@@ -87,6 +87,12 @@ class Group:
         """Whether each rank takes a part of the batch."""
         return len(batch) >= self.ranks
 
+    def chance(self, batch: Batch) -> int:
+        """Whose chance this rank takes for a batch: its own for pictures of its own. Where all have the same ones, they drop out the same:
+        BatchNorm's statistics would part otherwise.
+        """
+        return self.rank if self.is_cut(batch) else 0
+
     # Sums of a step
 
     def follow(self, learning: Sequence[nn.Parameter]) -> None:

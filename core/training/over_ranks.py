@@ -84,8 +84,8 @@ class RankTrainer(Trainer):
         share = 1.0
         parts = batch.parts(self.partition.most * self.group.ranks)  # those of one device
         for number, part in enumerate(parts):
-            torch.manual_seed(_seed(self.seed, self.step, number, self.group.rank))
             cut = self.group.is_cut(part)
+            torch.manual_seed(_seed(self.seed, self.step, number, self.group.chance(part)))
             mine = self.group.part(part)
             counts = self._counts(mine.labels) / whole / (1 if cut else self.group.ranks)
             labels = mine.labels.to(self.device, non_blocking=True)

@@ -134,6 +134,16 @@ def test_each_rank_takes_its_part(group: Group, size: int, parts: list[int]) -> 
     assert [each.labels.tolist() for each in taken] == [each.images.tolist() for each in taken]
 
 
+def test_pictures_of_everybody_meet_the_same_chance(group: Group) -> None:
+    """Else a layer that is left out by chance before BatchNorm would have its statistics part from rank to rank."""
+    group.ranks = 3
+    chances = []
+    for group.rank in range(3):
+        chances.append((group.chance(batch(3)), group.chance(batch(2))))
+    group.rank, group.ranks = 0, 1
+    assert chances == [(0, 0), (1, 0), (2, 0)]
+
+
 def test_only_what_has_a_gradient_gets_one(group: Group) -> None:
     """Auxiliary heads of googlenet and inception have none in some runs: they stay without, so that no optimizer moves them."""
     learning = [nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))]
