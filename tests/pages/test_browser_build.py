@@ -264,8 +264,8 @@ def test_a_network_is_saved_opened_deleted_and_brought_back(own_server: Server, 
     expect(page.get_by_text("mynet was deleted.")).to_be_visible()
     assert networks.saved(home) == {}
     button(page, "Undo").click()
+    waiting(page, lambda: list(networks.saved(home)) == ["mynet"], "the network that was brought back")
     expect(button(page, "Open")).to_be_visible()
-    assert list(networks.saved(home)) == ["mynet"]
 
     (home.networks / "broken.txt").write_text("broken: conv zero")
     open_build(page, own_server)

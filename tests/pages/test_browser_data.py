@@ -19,7 +19,7 @@ from core.machine.home import Home
 from core.staging import staging
 from core.store import RunStore
 from core.versions import shelf
-from tests.support import Server, wait_until
+from tests.support import Server, wait_until, waiting
 from tests.versions.own_cases import COLOURS, dataset, png
 
 pytestmark = pytest.mark.browser
@@ -255,8 +255,9 @@ def test_a_dataset_goes_to_the_bin_and_comes_back_and_one_in_use_stays(server: S
     expect(page.get_by_text("binned lies in the bin.")).to_be_visible()
     assert "binned" not in versions.names(home)
     page.get_by_role("button", name="Undo").click()
+    waiting(page, lambda: "binned" in versions.names(home), "the dataset that was brought back")
+    expect(page.get_by_text("binned lies in the bin.")).to_be_hidden()
     expect(tiles(page).first).to_be_visible()
-    assert "binned" in versions.names(home)
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("binned lies in the bin.")).to_be_visible()
     page.get_by_role("button", name="Empty the bin").click()
