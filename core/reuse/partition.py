@@ -216,8 +216,10 @@ class Partition:
         return table.rounded(border)
 
     def _proved(self, way: Way) -> bool:
-        """Whether a whole batch was compared, and so is known to be what its pictures give alone, in this pass or in one with the same prefix."""
-        way.proved = way.proved or any(other.proved and other.few_agree and other.split is way.split for other in self._ways.values())
+        """Whether a whole batch was compared, or as many pictures as are known to stand for one, in this pass or in one with the same prefix."""
+        other = next((other for other in self._ways.values() if other.proved and other.split is way.split), None)
+        if not way.proved and other is not None:
+            way.proved, way.few = True, other.few
         return way.proved
 
     def _keep_unusual(self, way: Way, table: Table, pictures: Tensor, images: Tensor, border: list[Tensor]) -> None:
