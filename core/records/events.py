@@ -286,7 +286,7 @@ class Reuse:
     `place` says where. `found`: they come from an earlier run. `checked` pictures were computed again and compared, bit for bit.
     `saved_seconds` is what serving has saved up to now, worked out from what computing took.
     Where the model is translated (`compile_model`), batches went through it `passes` times, `untranslated` of them without translated code.
-    `threads` says on how many what learns runs, where that could be chosen.
+    `threads` says on how many what learns runs, where that could be chosen. `proved`: where the model is cut was tried out by an earlier run.
     """
 
     state: Literal["off", "filling", "serving", "dropped"]
@@ -307,6 +307,7 @@ class Reuse:
     passes: int = 0
     untranslated: int = 0
     threads: ThreadsUsed | None = None
+    proved: bool = False
 
 
 Stage = Literal["data", "static prefix", "forward", "backward", "optimizer", "watching", "recording", "waiting"]

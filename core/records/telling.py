@@ -113,6 +113,8 @@ def reuse_details(reuse: Reuse) -> str:
         parts = [f"{reuse.kept:,} {_plural(reuse.kept, 'picture')}, {size(reuse.kept * reuse.picture_bytes)} {place}"]
         if reuse.found:
             parts.append("found from an earlier run")
+    if reuse.proved:
+        parts.append("cut where an earlier run has proved it")
     if reuse.exact:
         parts.append(f"{reuse.checked:,} checked bit for bit" if reuse.checked else "none checked yet")
     else:

@@ -6,8 +6,11 @@
 - Rows are those of full batches. Kernels are chosen by the size of the batch and the number of threads, and some add up in another order
   then: on one thread mobilenet, densenet and googlenet give other bits for 8 pictures than for 16. So the key of a table has both in it,
   and the last, smaller batch of an epoch is served from the table only after it was seen to give the same bits.
-- Every pass checks itself: the first batch that is served is computed again whole, later ones by two pictures where two give the bits of
-  the batch. What differs is dropped at once and said. Where epochs take milliseconds, checks keep to a twentieth of the time.
+- What trying a model out has shown is kept (`proofs`), under a name in which stands all that it follows from, the digests of frozen weights too.
+  A later run of the same traces the model, and tries nothing. What it serves it compares all the same.
+- What is served is checked: the first batch is computed again whole, later ones, and the first of a run on a table that was proved, by two pictures
+  where two give the bits of the batch (else by 4, 8 or 16 of it). Passes with the same prefix share that proof. What differs is dropped at once
+  and said, and so are all proofs. Where epochs take milliseconds, checks keep to a twentieth of the time.
 - A picture has a number, (place in the store, variant): without random changes it has one variant, with a flip alone two, with
   `fixed_views` as many as that. Runs with another seed, that split the data otherwise, share what they have in common.
 - A mark reaches the disk after its row. Rows are written with `pwrite` (a full disk is an error then, not a killed process) and read

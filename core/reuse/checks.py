@@ -14,9 +14,12 @@ from core.reuse.features import Table
 from core.reuse.way import Way
 
 CHECKED_PICTURES = 2
-"""Pictures that are computed again and compared in each pass, where so few give the same bits as a whole batch; elsewhere a whole batch is.
+"""Pictures that are computed again and compared in each pass, where so few give the same bits as a whole batch."""
 
-Whether they do is found out by the run that fills a table, and noted in it: the next run need not compute a whole batch at its beginning."""
+MORE = (4, 8, 16)
+"""Where they do not: as many as that, the fewest that do, if they are not more than half of a batch; else a whole batch.
+
+How many is found out by the run that fills a table, and noted in it: the next run need not compute a whole batch at its beginning."""
 
 CHECK_SHARE = 0.05
 """Share of the time since the last check that the next may take: each pass is checked, unless passes are over in a fraction of a second."""
@@ -34,6 +37,7 @@ class Checks:
         self._due_at = 0
         self._done = False
         self._last = self._seconds = 0.0
+        self._pictures = 0
         self._began = time.perf_counter()
 
     def begin(self, batches: int) -> None:
@@ -57,8 +61,9 @@ class Checks:
             self._seconds = self._last - began
 
     def _other(self, way: Way, table: Table, batch: Batch, images: Images, kept: list[Tensor], proved: bool) -> list[Tensor] | None:
-        size, few = len(batch), way.few_agree and self._few_will_do(way, table, len(batch), proved)
-        if few and self._few_agree(way, table, batch, images, kept):
+        size, few = len(batch), self._few(way, table, len(batch), proved)
+        if few and self._agree_alone(few, way, table, batch, images, kept):
+            self._pictures = few
             way.proved = True
             return None
         # So few pictures may take another way through a kernel: what counts is the whole batch.
@@ -66,16 +71,20 @@ class Checks:
         again = way.compute(images(batch))
         if not way.picture_seconds:  # all was found: this is the first time that anything is computed
             way.computed(time.perf_counter() - began, size, warm=True)
+        self._pictures = size
         way.checked += size
         if not table.agree(again, kept):
             return again
         way.proved = True
-        way.few_agree = not few and (CHECKED_PICTURES in table.sizes or self._few_agree(way, table, batch, images, kept))
+        way.few = next((count for count in _counts(size) if count > few and self._known_or_agree(count, way, table, batch, images, kept)), 0)
         return None
 
-    def _few_agree(self, way: Way, table: Table, batch: Batch, images: Images, kept: list[Tensor]) -> bool:
-        """Whether a few pictures by themselves give what was kept of them. If so the table notes it."""
-        chosen = self._random.sample(range(len(batch)), min(CHECKED_PICTURES, len(batch)))
+    def _known_or_agree(self, count: int, way: Way, table: Table, batch: Batch, images: Images, kept: list[Tensor]) -> bool:
+        return count in table.sizes or self._agree_alone(count, way, table, batch, images, kept)
+
+    def _agree_alone(self, count: int, way: Way, table: Table, batch: Batch, images: Images, kept: list[Tensor]) -> bool:
+        """Whether so many pictures by themselves give what was kept of them. If so the table notes it."""
+        chosen = self._random.sample(range(len(batch)), min(count, len(batch)))
         way.checked += len(chosen)
         some = torch.cat([images(batch.some(slice(place, place + 1))) for place in chosen])
         if not table.agree(way.compute(some), [tensor[chosen] for tensor in kept]):
@@ -83,10 +92,22 @@ class Checks:
         table.sizes.add(len(chosen))
         return True
 
-    def _few_will_do(self, way: Way, table: Table, size: int, proved: bool) -> bool:
-        """Whether a few pictures are known to give the bits of a whole batch: by this run, or by an earlier one until a whole batch is cheap."""
+    def _few(self, way: Way, table: Table, size: int, proved: bool) -> int:
+        """How many pictures are known to give the bits of a whole batch; 0: a whole one is due.
+
+        By this run, or by an earlier one until a whole batch is cheap.
+        """
+        if way.few is None:
+            way.few = next((count for count in _counts(size) if count in table.sizes), None)
+        if not way.few or way.few not in _counts(size):
+            return 0
         if proved and way.picture_seconds:
-            return True
-        whole = self._seconds * size / CHECKED_PICTURES
+            return way.few
+        whole = self._seconds * size / max(1, self._pictures)
         dear = not self._seconds or whole > CHECK_SHARE * (time.perf_counter() - self._began)
-        return (proved or CHECKED_PICTURES in table.sizes) and dear
+        return way.few if dear else 0
+
+
+def _counts(size: int) -> tuple[int, ...]:
+    """Numbers of pictures to be compared in place of a whole batch of so many, the fewest first."""
+    return (CHECKED_PICTURES, *(count for count in MORE if 2 * count <= size))

@@ -20,13 +20,14 @@ from torch import Tensor, fx, nn
 
 from core.data import Loader, Normalise
 from core.data.loader import Batch
-from core.machine.bits import seen, unchanged, writes
+from core.machine.bits import digest, seen, unchanged, writes
 from core.records.events import Reuse
 from core.reuse.checks import Checks
 from core.reuse.compiling import Translator
 from core.reuse.counts import AllThreads, Pass
+from core.reuse.cuts import Cuts
 from core.reuse.features import Column, NoRoom, Table, open_table
-from core.reuse.split import NotSplit, Split, check, split
+from core.reuse.split import NotSplit
 from core.reuse.way import Keeping, Way
 from core.signals.profiling import Stages
 
@@ -78,7 +79,7 @@ class Partition:
         self._translator = Translator() if compiled else None
         self._whole = self._translator.translated(model) if self._translator else model
         self._learning = self._what_learns()
-        self._splits: dict[bool, Split | NotSplit] = {}
+        self.cuts = Cuts(model, self._probe, keeping.folder and keeping.folder.with_name("proofs"), self._about_cuts)
         self._ways: dict[Pass, Way] = {}
         self._digests: dict[tuple[tuple[int, int | None], ...], str] = {}
         self._said_of: tuple[fx.GraphModule | None, str] = (None, "")
@@ -108,7 +109,7 @@ class Partition:
 
     def split(self) -> None:
         """Something else is frozen from now on, or frozen weights are not what they were: cut the model anew before the next batch."""
-        self._splits.clear()
+        self.cuts.forget()
         self._ways.clear()
         self.threads.forget()
         self._digests.clear()
@@ -175,6 +176,7 @@ class Partition:
             place=way.table.place,
             found=way.table.found,
             chance=way.split.chance,
+            proved=way.split.proved,
             exact=not (self.keeping.half or self.keeping.fold),
             checked=checked,
             saved_seconds=saved,
@@ -214,8 +216,10 @@ class Partition:
         return table.rounded(border)
 
     def _proved(self, way: Way) -> bool:
-        """Whether a whole batch was compared, and so is known to be what its pictures give alone, in this pass or in one with the same prefix."""
-        way.proved = way.proved or any(other.proved and other.few_agree and other.split is way.split for other in self._ways.values())
+        """Whether a whole batch was compared, or as many pictures as are known to stand for one, in this pass or in one with the same prefix."""
+        other = next((other for other in self._ways.values() if other.proved and other.split is way.split), None)
+        if not way.proved and other is not None:
+            way.proved, way.few = True, other.few
         return way.proved
 
     def _keep_unusual(self, way: Way, table: Table, pictures: Tensor, images: Tensor, border: list[Tensor]) -> None:
@@ -245,6 +249,7 @@ class Partition:
         again = self._checks.other(way, table, batch, self._images, border, self._proved(way))
         if again is None:
             return border
+        self.cuts.wrong()
         self._drop(table, "kept features were not what the frozen layers compute now, so they were deleted, and every step computes everything again")
         return again
 
@@ -298,7 +303,7 @@ class Partition:
                     "random changes make every picture a new one in each epoch; choose an augmentation without them, flip alone, or fixed_views"
                 )
             images = self._loader.images
-            way.use(self._split(), self.keeping.fold, self._translator)
+            way.use(self.cuts.cut(), self.keeping.fold, self._translator)
             columns = self._columns(way)
             stored = len(images.images)
             way.pictures = torch.cat([images.indices + view * stored for view in range(views)])
@@ -321,29 +326,6 @@ class Partition:
         example = way.compute(self._probe()) if self.keeping.fold else way.split.example
         return [Column.of(tensor, self.keeping.half) for tensor in example]
 
-    def _split(self) -> Split:
-        mode = self.model.training
-        trained = self._splits.get(True)
-        if mode not in self._splits and isinstance(trained, Split) and not trained.chance and self._halves_agree(trained):
-            # In training layers can change by chance that rest now; where there was none, the cut is the same.
-            self._splits[mode] = trained
-        if mode not in self._splits:
-            try:
-                self._splits[mode] = split(self.model, self._probe())
-            except NotSplit as problem:
-                self._splits[mode] = problem
-        found = self._splits[mode]
-        if isinstance(found, NotSplit):
-            raise found
-        return found
-
-    def _halves_agree(self, found: Split) -> bool:
-        try:
-            check(self.model, found, self._probe()[:2], found.known)
-        except NotSplit:
-            return False
-        return True
-
     def _probe(self) -> Tensor:
         """Random images float32 [3, 3, S, S]."""
         shape = (3, 3, self.image_size, self.image_size)
@@ -353,7 +335,6 @@ class Partition:
 
     def _key(self, prefix: fx.GraphModule, pictures: str) -> str:
         """Another one wherever features would be others: all that decides them goes in."""
-        processor = platform.processor() + torch.backends.cpu.get_cpu_capability()
         parts = [
             self._operations(prefix),
             self._digest(prefix),
@@ -362,9 +343,20 @@ class Partition:
             # Kernels add up in another order for other sizes of batch, and other numbers of threads.
             f"{self.model.training} {self.most} {self.threads.base} {self.keeping.half} {self.keeping.fold}",
             f"{torch.__version__} {torchvision.__version__}",
-            torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else f"{self.device.type} {processor}",
+            self._machine(),
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+    def _machine(self) -> str:
+        """What kernels are chosen by."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return f"{self.device.type} {platform.processor()}{torch.backends.cpu.get_cpu_capability()}"
+
+    def _about_cuts(self) -> str:
+        """What decides which steps of the model give which bits besides the model: see `cuts`."""
+        images = f"{self.image_size} {self.normalise!r} {digest(self.normalise.buffers())}"
+        return f"{self.about} {self.most} {self.threads.base} {self.compiled} {images} {self._machine()}"
 
     def _operations(self, prefix: fx.GraphModule) -> str:
         """What `prefix` does, in words; put together once, since passes share it."""

@@ -35,6 +35,16 @@ class NotSplit(Exception):
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What trying a model out shows of the steps of its trace, by their names: all that its code and its parameters do not say by themselves."""
+
+    by_chance: frozenset[str]
+    """Steps that draw a random number, or write to a buffer."""
+    by_picture: frozenset[str]
+    """Steps whose result has a row a picture."""
+
+
+@dataclass(frozen=True)
 class Split:
     """A model cut in two. Both halves share its modules, so what is learned in one is learned in the other.
 
@@ -53,41 +63,64 @@ class Split:
     """The border of two pictures."""
     modes: tuple[bool, ...] = ()
     """Whether the modules of the prefix to which that matters were in train mode when `example` was computed."""
+    facts: Facts | None = field(default=None, repr=False)
+    """What was found out to cut it there."""
+    proved: bool = False
+    """An earlier run has tried it: of `example` there is no more than shape, strides and number format, on the device "meta"."""
 
     @property
     def known(self) -> tuple[Tensor, ...] | None:
-        """`example`, if the prefix is the one that gave it; None where a module of it is in another mode now."""
-        return self.example if self.modes == _modes(self.prefix) else None
+        """`example`, if the prefix is the one that gave it; None where a module of it is in another mode now, or nothing was computed."""
+        return self.example if self.modes == _modes(self.prefix) and not self.proved else None
 
 
-def split(model: nn.Module, images: Tensor) -> Split:
+def split(model: nn.Module, images: Tensor, graph: fx.Graph | None = None) -> Split:
     """Cut `model` between what can change and what cannot, as its parameters' `requires_grad` and its modules' modes are now.
 
     Args:
         model: in train or eval mode; its buffers and torch's chance are left as they were.
         images: float [N, 3, S, S], at least 3, on the model's device: what it is tried out with.
+        graph: what `traced` gives for it, where that is known.
 
     Raises:
         NotSplit: every layer can change, or the model cannot be traced, or its halves do not give what it gives.
     """
-    try:
-        graph = fx.Tracer().trace(model)
-    except Exception as error:  # noqa: BLE001  whatever a model's forward does with a stand-in for a tensor
-        raise NotSplit(f"the model decides while it runs what it does next, so it cannot be cut in two ({first_line(error)})") from None
+    graph = graph or traced(model)
     whole = _Whole(model, graph)
-    probe = _Probe(whole)
-    with _untouched(model, images.device):
-        probe.run(images[:3])
-    changing = _changing(whole, probe.random)
-    found = _halves(whole, changing, _border(graph, changing, probe.with_rows(3)))
+    probe = _probed(whole, images[:3])
+    facts = Facts(frozenset(node.name for node in probe.random), frozenset(node.name for node in probe.with_rows(3)))
+    found = cut_by(model, graph, facts)
     kept = check(model, found, images[:2])
     if any(tensor.shape[:1] != (2,) for tensor in kept):  # what has three rows need not have one for each of three pictures
-        other = _Probe(whole)
-        with _untouched(model, images.device):
-            other.run(images[:2])
-        found = _halves(whole, changing, _border(graph, changing, probe.with_rows(3) & other.with_rows(2)))
+        two = frozenset(node.name for node in _probed(whole, images[:2]).with_rows(2))
+        facts = replace(facts, by_picture=facts.by_picture & two)
+        found = cut_by(model, graph, facts)
         kept = check(model, found, images[:2])
     return replace(found, example=tuple(kept), modes=_modes(found.prefix))
+
+
+def traced(model: nn.Module) -> fx.Graph:
+    """The steps of a model, in its mode.
+
+    Raises:
+        NotSplit: it decides by its data what it does.
+    """
+    try:
+        return fx.Tracer().trace(model)
+    except Exception as error:  # noqa: BLE001  whatever a model's forward does with a stand-in for a tensor
+        raise NotSplit(f"the model decides while it runs what it does next, so it cannot be cut in two ({first_line(error)})") from None
+
+
+def cut_by(model: nn.Module, graph: fx.Graph, facts: Facts) -> Split:
+    """`model`, whose trace is `graph`, cut by what is known of its steps and what learns now. Nothing is computed.
+
+    Raises:
+        NotSplit: every layer can change.
+    """
+    whole = _Whole(model, graph)
+    changing = _changing(whole, {node for node in graph.nodes if node.name in facts.by_chance})
+    found = _halves(whole, changing, _border(graph, changing, {node for node in graph.nodes if node.name in facts.by_picture}))
+    return replace(found, facts=facts)
 
 
 @dataclass(frozen=True)
@@ -166,6 +199,13 @@ class _Probe(fx.Interpreter):
         if n.op == "call_module":
             return list(self.fetch_attr(str(n.target)).buffers())
         return [self.env[before] for before in n.all_input_nodes if before.op == "get_attr" and isinstance(self.env[before], Tensor)]
+
+
+def _probed(whole: _Whole, images: Tensor) -> _Probe:
+    probe = _Probe(whole)
+    with _untouched(whole.model, images.device):
+        probe.run(images)
+    return probe
 
 
 def _chance() -> Tensor:

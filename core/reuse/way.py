@@ -39,8 +39,8 @@ class Way:
         self.pictures = torch.empty(0, dtype=torch.int64)
         self.agrees: dict[int, bool] = {}
         """Whether batches of another size than the usual give the same features."""
-        self.few_agree = True
-        """Whether a few pictures alone do."""
+        self.few: int | None = None
+        """How many pictures alone do; 0: none but a whole batch, None: nobody has looked."""
         self.proved = False
         """Whether a whole batch of what was kept was computed again and was the same."""
         self.all_there = False

@@ -296,3 +296,30 @@ def test_a_table_that_was_proved_is_checked_by_few_pictures_at_the_beginning_of_
     given = walk(second, loader)
     assert (second.tell().found, second.tell().checked) == (True, checks.CHECKED_PICTURES)
     assert all(torch.equal(left, right) for left, right in zip(given, expected[0], strict=True))
+
+
+class ByFours(WithDropout):
+    """Fewer than four pictures come out a little otherwise, as where kernels are chosen by the size of a batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + (x.shape[0] < 4))
+
+
+def test_where_two_pictures_alone_are_otherwise_the_fewest_that_are_not_are_compared(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "CHECK_SHARE", 0)  # a whole batch once more is never cheap enough
+    model = ByFours(0.0)
+    first, loader = small_partition(home, model)
+    expected = [walk(first, loader) for _ in range(2)]
+    assert first.tell().checked == 16 + 2 + 4
+    first.close()
+    second, loader = small_partition(home, model)
+    given = walk(second, loader)
+    assert second.tell().checked == 4
+    second.begin("validation", loader)
+    given_there = [second.forward(batch) for batch in loader.batches(1)]
+    assert (second.tell().found, second.tell().checked) == (True, 4), "proved by the pass before, of the same prefix"
+    assert all(torch.equal(left, right) for left, right in zip([*given, *given_there], [*expected[0], *expected[0]], strict=True))
+
+
+def test_whole_batches_stand_for_themselves_where_no_fewer_pictures_do() -> None:
+    assert [checks._counts(size) for size in (1, 8, 31, 32)] == [(2,), (2, 4), (2, 4, 8), (2, 4, 8, 16)]

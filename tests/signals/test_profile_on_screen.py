@@ -59,6 +59,10 @@ def test_a_profile_without_time_or_without_parts_measured_nothing() -> None:
             "1,312 checked bit for bit, 41 s saved so far.",
         ),
         (
+            Reuse("serving", found=True, proved=True, checked=2, **KEPT),
+            "found from an earlier run, cut where an earlier run has proved it, 2 checked bit for bit.",
+        ),
+        (
             Reuse("filling", border=("a", "b"), layers=1, all_layers=2, picture_bytes=1000, pictures=20, kept=5),
             "layers up to a and b (1 of 2) · 5 of 20 pictures seen so far, 5 kB on disk",
         ),
