@@ -19,6 +19,8 @@ from core.worker.assembly import assemble, check
 from tests.training.trainer_cases import keep_few
 
 QUICK: dict[str, Any] = {"dataset": "digits", "model": "small_cnn", "image_size": 8, "epochs": 2, "batch_size": 256, "freeze": "head only"}
+FEW: dict[str, Any] = {"dataset": "digits_5_9", "validation_share": 0.5, "batch_size": 72}
+"""As many steps, ten, with a third of the pictures: for what is shown of each optimizer or schedule."""
 
 
 def trainer(home: Home, **changes: Any) -> Trainer:
@@ -39,10 +41,11 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
 
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
 def test_live_change_ends_with_the_very_weights_of_a_plan_that_had_it_from_the_start(home: Home, optimizer: str) -> None:
-    live = trained(trainer(home, optimizer=optimizer), {3: "!stage3", 6: "stage3, !stage2, learning_rate=0.003, head=0.5"})
-    planned = trained(trainer(home, optimizer=optimizer, timeline="step 4: !stage3; step 7: stage3, !stage2, learning_rate=0.003, head=0.5"))
+    live = trained(trainer(home, optimizer=optimizer, **FEW), {3: "!stage3", 6: "stage3, !stage2, learning_rate=0.003, head=0.5"})
+    timeline = "step 4: !stage3; step 7: stage3, !stage2, learning_rate=0.003, head=0.5"
+    planned = trained(trainer(home, optimizer=optimizer, timeline=timeline, **FEW))
     assert same(live, planned)
-    assert not same(live, trained(trainer(home, optimizer=optimizer)))
+    assert not same(live, trained(trainer(home, optimizer=optimizer, **FEW)))
 
 
 def test_live_unfreeze_in_the_middle_of_resnet18_changes_no_other_tensor(home: Home) -> None:
@@ -97,8 +100,8 @@ def test_new_parameters_start_with_fresh_state_kept_ones_keep_theirs_and_frozen_
 def test_every_group_follows_the_schedule_at_its_own_multiple(home: Home, schedule: str) -> None:
     factors = {"stage1": 0.1, "stage2": 0.5, "stage3": 1.0, "head": 10.0}
     rules = ", ".join(f"{name}={factor}" for name, factor in factors.items())
-    made = trainer(home, freeze="train everything", schedule=schedule, learning_rate_multipliers=rules)
-    plain = trainer(home, freeze="train everything", schedule=schedule)
+    made = trainer(home, freeze="train everything", schedule=schedule, learning_rate_multipliers=rules, **FEW)
+    plain = trainer(home, freeze="train everything", schedule=schedule, **FEW)
     names = {id(parameter): name for name, parameter in made.model.named_parameters()}
     for ours, theirs in zip(made.run(), plain.run(), strict=True):
         if isinstance(ours, StepReport) and isinstance(theirs, StepReport):
