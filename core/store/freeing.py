@@ -37,7 +37,8 @@ LOST: Mapping[What, str] = {
     "where it is continued",
     "features": "the next run whose layers are frozen computes them again, in its first epoch",
     "pictures": "the next run on files decodes them again, before its first epoch",
-    "previews": "screens draw thumbnails again, and pictures that were given to try have to be given again",
+    "previews": "screens draw thumbnails again, what models are made of and where they are cut is worked out again, and pictures that were given to "
+    "try have to be given again",
     "uploads": "what was brought and is not imported has to be brought again; what was touched within the last hour stays",
     "bin": "datasets that were deleted cannot be brought back, and runs on them cannot be repeated",
 }

@@ -65,7 +65,7 @@ class Steps:
         self.loss = losses.build(config).to(device)  # no class weights: steps are compared with each other here, not with the run
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self.prefix: Callable[[Tensor], tuple[Tensor, ...]] | None = None
-        """What comes before `live` in a model that was cut (see `core.reuse.partition.split`): it is run without gradients."""
+        """What comes before `live` in a model that was cut (see `core.reuse.split`): it is run without gradients."""
         self.live: Callable[..., Any] = self.model
         """What a step runs."""
         self.freeze(frozen, optimizer)
