@@ -220,6 +220,8 @@ class Watcher(threading.Thread):
         self._others = others
         self._silence = config.silence_seconds
         self._notes: dict[int, str] = {}
+        self._heard: dict[int, tuple[float, float]] = {}
+        """The last sign of life of each rank, and when it was seen first: the clock that they say it by may be set, and a machine may sleep."""
         self._attempt = 0  # the one that is watched over, where machines begin again together
         self._over = threading.Event()
         self._asked: list[int] = []
@@ -320,11 +322,18 @@ class Watcher(threading.Thread):
             if signs.read(self._folder)[row.rank] != row:  # it has said meanwhile how it ended: looked at again
                 return ""
             return "is gone without a word (killed, or out of memory)"
-        if time.time() - row.alive > self._silence:
+        if self._silent(row):
             with suppress(OSError):
                 os.kill(row.pid, signal.SIGKILL)
             return f"gave no sign of life for {self._silence:g} s (stopped, or the machine was too busy) and was ended"
         return ""
+
+    def _silent(self, row: Sign) -> bool:
+        sign, since = self._heard.get(row.rank, (None, 0.0))
+        if row.alive != sign:
+            self._heard[row.rank] = (row.alive, time.monotonic())
+            return False
+        return time.monotonic() - since > self._silence
 
     def _late(self, row: Sign) -> str:
         if time.monotonic() - self._began <= max(2 * self._silence, rank.FIND_SECONDS):

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -274,6 +275,24 @@ def test_who_ends_with_the_others_while_it_is_looked_at_is_not_the_first_to_be_g
 
     monkeypatch.setattr(together, "lives", gone)
     assert together.Watcher(tmp_path, 2, CONFIG)._problem(row) == ""
+
+
+def test_a_clock_that_is_set_and_a_machine_that_sleeps_end_no_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is how long this machine looked on without a new sign of life, and no difference of two times of day."""
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(pid) if number else None)
+    signs.make(tmp_path, 2)
+    mine = signs.Signs(tmp_path, 0)
+    mine.phase(signs.TRAINING)
+    row, watcher = signs.read(tmp_path)[0], together.Watcher(tmp_path, 2, CONFIG)
+    assert watcher._problem(replace(row, alive=row.alive - 10_000)) == ""
+    assert watcher._problem(row) == ""
+    now, since = time.monotonic, CONFIG.silence_seconds
+    monkeypatch.setattr(time, "monotonic", lambda: now() + since - 1)
+    assert watcher._problem(row) == ""
+    monkeypatch.setattr(time, "monotonic", lambda: now() + since + 1)
+    assert watcher._problem(row).startswith(f"gave no sign of life for {since:g} s")
+    assert killed == [row.pid]
 
 
 def test_a_rank_that_is_killed_at_once_is_named(place: Place) -> None:
