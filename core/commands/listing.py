@@ -101,21 +101,7 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     supervisor.reconcile()
     run = store.run(run_id)
     if as_json:
-        epochs = [{name: _json_number(value) for name, value in asdict(row).items()} for row in store.epochs_after(run_id)]
-        found = {"history": epochs, "tuning": _tuning(store.tuning(run_id)), **data(run), "notes": _notes(run, store.reuse(run_id))}
-        print(
-            json.dumps(
-                {
-                    **summary(home, run),
-                    "config": run.config.model_dump(),
-                    "error": run.error,
-                    "continued": store.continued(run_id),
-                    "join": _lines(home, run),
-                    "branches": [{"run_id": branch, "step": step} for branch, step in store.branches(run_id)],
-                    **found,
-                }
-            )
-        )
+        print(json.dumps(_shown(home, store, run)))
         return 0
     print(
         f"run {run.id}, {run.status}, created {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(run.created))}", *label.lines(run.labels), sep="\n"
@@ -157,6 +143,23 @@ def _show(home: Home, run_id: str, as_json: bool) -> int:
     if run.error:
         print(run.error)
     return 0
+
+
+def _shown(home: Home, store: RunStore, run: Run) -> dict[str, Any]:
+    """What `show --json` says of a run."""
+    epochs = [{name: _json_number(value) for name, value in asdict(row).items()} for row in store.epochs_after(run.id)]
+    return {
+        **summary(home, run),
+        "config": run.config.model_dump(),
+        "error": run.error,
+        "continued": store.continued(run.id),
+        "join": _lines(home, run),
+        "branches": [{"run_id": branch, "step": step} for branch, step in store.branches(run.id)],
+        "history": epochs,
+        "tuning": _tuning(store.tuning(run.id)),
+        **data(run),
+        "notes": _notes(run, store.reuse(run.id)),
+    }
 
 
 def _lines(home: Home, run: Run) -> list[str]:
