@@ -1,14 +1,13 @@
 """Descriptions of models on disk: what `anatomy` works out, 0.1 s of each start, stays the same until the code or torch is another.
 
 A file for each model, head and image size, in the home that this process works in; a process without one keeps nothing. A file counts if it is
-whole (its first line is the SHA-256 of the rest) and of what was asked for. Whatever else lies there is worked out and written anew.
+whole (`machine.kept_files`) and of what was asked for. Whatever else lies there is worked out and written anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core import networks
 from core.config import plans
-from core.machine.files import written_whole
+from core.machine import kept_files
 from core.machine.home import Home
 from core.records import layers
 from core.records.layers import HeadOptions, ModelDescription
@@ -33,7 +32,7 @@ def _code() -> str:
     """SHA-256 of the files that decide what a description says."""
     rooms = Path(networks.__file__).parent.glob("*.py")
     files = [Path(__file__), Path(__file__).with_name("anatomy.py"), Path(plans.__file__), Path(layers.__file__), *sorted(rooms)]
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+    return kept_files.code_of(files)
 
 
 _CODE = _code()  # when it is imported: a file that is edited later is not what this process works with
@@ -42,14 +41,12 @@ _CODE = _code()  # when it is imported: a file that is edited later is not what 
 def kept(model: str, classes: int, image_size: int, head: HeadOptions) -> ModelDescription | None:
     """The description that `keep` was given for these, by this process or an earlier one; None: there is none that counts."""
     path = _path(model, classes, image_size, head)
-    if path is None:
+    body = kept_files.read(path) if path else None
+    if body is None:
         return None
     try:
-        digest, _, body = path.read_bytes().partition(b"\n")
-        if hashlib.sha256(body).hexdigest().encode() != digest:
-            return None
         found = _DESCRIPTION.validate_json(body)
-    except (OSError, ValidationError):
+    except ValidationError:
         return None
     return found if (found.model, found.classes, found.image_size) == (model, classes, image_size) else None
 
@@ -57,13 +54,8 @@ def kept(model: str, classes: int, image_size: int, head: HeadOptions) -> ModelD
 def keep(description: ModelDescription, head: HeadOptions) -> None:
     """Have `kept` find this one. A disk that does not take it costs nothing but that."""
     path = _path(description.model, description.classes, description.image_size, head)
-    if path is None:
-        return
-    body = _DESCRIPTION.dump_json(description)
-    with suppress(OSError):
-        with written_whole(path, settled=False) as file:
-            file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-        _drop_oldest(path.parent)
+    if path is not None:
+        kept_files.keep(path, _DESCRIPTION.dump_json(description), MOST)
 
 
 def _path(model: str, classes: int, image_size: int, head: HeadOptions) -> Path | None:
@@ -73,10 +65,3 @@ def _path(model: str, classes: int, image_size: int, head: HeadOptions) -> Path 
         return None
     told = json.dumps([_CODE, torch.__version__, torchvision.__version__, model, classes, image_size, asdict(head)])
     return home.cache / "descriptions" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.json"
-
-
-def _drop_oldest(folder: Path) -> None:
-    files = list(folder.glob("*.json"))
-    if len(files) > MOST:
-        for file in sorted(files, key=lambda file: file.stat().st_mtime)[:-MOST]:
-            file.unlink(missing_ok=True)

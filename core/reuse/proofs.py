@@ -5,7 +5,7 @@ what it costs to begin on kept features. A file holds it for one `name`, in whic
 number formats and threads, each module with its mode and its numbers, what learns, and the digest of every frozen tensor and every buffer. A
 model of which something cannot be told in words (a hook, a module of somebody else's) has no name, and is tried out each time.
 
-The facts name steps of a trace, and the trace must be the same. A file counts if it is whole: its first line is the SHA-256 of the rest. That
+The facts name steps of a trace, and the trace must be the same. A file counts if it is whole (`machine.kept_files`). That
 features are what the frozen layers give now is no matter of a proof: they are computed again and compared in every run (`checks`).
 """
 
@@ -26,8 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, fx, nn
 
 from core import networks
-from core.machine import bits
-from core.machine.files import written_whole
+from core.machine import bits, kept_files
 from core.reuse.split import Facts, NotSplit, Split, cut_by
 
 MOST = 200
@@ -50,7 +49,7 @@ class Untold(Exception):
 def _code() -> str:
     """SHA-256 of the files that decide what a proof says."""
     files = [*Path(__file__).parent.glob("*.py"), *Path(networks.__file__).parent.glob("*.py"), Path(bits.__file__)]
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in sorted(files))).hexdigest()
+    return kept_files.code_of(sorted(files))
 
 
 _CODE = _code()  # when it is imported: a file that is edited later is not what this process works with
@@ -165,13 +164,7 @@ class Proofs:
             return
         border = tuple(_Layout(tuple(each.shape), each.stride(), str(each.dtype).removeprefix("torch.")) for each in found.example)
         kept = _Kept(tuple(sorted(found.facts.by_chance)), tuple(sorted(found.facts.by_picture)), _steps(graph), border)
-        body = _KEPT.dump_json(kept)
-        path = self._path(self.folder, name)
-        with suppress(OSError):
-            with written_whole(path, settled=False) as file:
-                file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-            for old in sorted(self.folder.glob("*.json"), key=lambda file: file.stat().st_mtime)[:-MOST]:
-                old.unlink(missing_ok=True)
+        kept_files.keep(self._path(self.folder, name), _KEPT.dump_json(kept), MOST)
 
     def forget(self) -> None:
         """Remove all of them: something that follows from one was not so."""
@@ -182,10 +175,9 @@ class Proofs:
         if self.folder is None:
             return None
         path = self._path(self.folder, name)
+        if (body := kept_files.read(path)) is None:
+            return None
         try:
-            digest, _, body = path.read_bytes().partition(b"\n")
-            if hashlib.sha256(body).hexdigest().encode() != digest:
-                return None
             found = _KEPT.validate_json(body)
             os.utime(path)  # used just now: the last to go
         except (OSError, ValidationError):

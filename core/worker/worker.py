@@ -66,8 +66,8 @@ class Worker:
         self.folder = home.run_folder(run_id)
         self.store = store_of_worker(store, run_id, self.folder, limits)
         self.run_id = run_id
-        self.config = store.run(run_id).config
-        self._before = store.run(run_id).result  # of one that goes on: its weights are there until others are saved
+        run = store.run(run_id)
+        self.config, self._before = run.config, run.result  # the result of one that goes on: its weights are there until others are saved
         self._again = ""  # why its processes were begun again, if they were: nobody asked it to go on then
         self.weights = KeptWeights(self.store, run_id, self.folder)
         self.step = 0

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from core.config import ConfigError
+from core.machine import kept_files
 from core.machine.home import Home
 from core.model import anatomy, kept_descriptions
 from core.records.layers import PLAIN_HEAD, HeadOptions, ModelDescription
@@ -110,7 +111,7 @@ def test_a_disk_that_takes_nothing_costs_nothing(home: Home, monkeypatch: pytest
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kept_descriptions, "written_whole", full)
+    monkeypatch.setattr(kept_files, "written_whole", full)
     assert anatomy.describe("small_cnn", 3, 16).classes == 3
 
 

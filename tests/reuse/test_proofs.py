@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.machine import kept_files
 from core.machine.home import Home
 from core.reuse import cuts as cutting
 from core.reuse import proofs
@@ -212,7 +213,7 @@ def test_a_disk_that_takes_nothing_and_no_folder_cost_only_the_proof(tmp_path: P
     def full(*given: object, **named: object) -> object:
         raise OSError("no space left")
 
-    monkeypatch.setattr(proofs, "written_whole", full)
+    monkeypatch.setattr(kept_files, "written_whole", full)
     model = planned("small_cnn", "head only", 16)
     for folder in (tmp_path, None):
         assert cuts(folder, model).cut().border

@@ -166,7 +166,7 @@ class Form(Fields):
     def say_what_is_wrong(self) -> None:
         """Put each error where its widget is, and say at the button that the last click started nothing."""
         self.show_errors(rest="start")
-        if failed := refusals.noted(_START_ERROR, of=draft.values()):
+        if _START_ERROR in st.session_state and (failed := refusals.noted(_START_ERROR, of=draft.values())):
             name, message = failed
             if name not in self.errors and self.has_room_for(name) and name != "start":
                 self.show_error(name, message)
