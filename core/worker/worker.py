@@ -238,6 +238,8 @@ class Worker:
             match report:
                 case StepReport():
                     self.step = report.step
+                    if report.sample is not None:  # before the row, at which the doctor may look at once
+                        doctor.left_over(report.step, left_over(trainer.model))
                     recorder.add(report)
                     self._look(report, trainer, audit, doctor)
                     self._profiles.step(report, trainer, self._reuse.last)
@@ -283,12 +285,10 @@ class Worker:
         return RunStatus.FINISHED, test
 
     def _look(self, report: StepReport, trainer: Trainer, audit: Audit, doctor: Doctor) -> None:
-        """What some steps bring besides their row: histograms that were asked for, a look of the audit, and one for the doctor."""
+        """What some steps bring besides their row: histograms that were asked for, and a look of the audit."""
         for values in report.values:
             gradient = None if values.gradient is None else histogram(values.gradient)
             self.store.append_inspection(self.run_id, Inspection(0, report.step, values.name, histogram(values.weight), gradient))
-        if report.sample is not None:
-            doctor.left_over(report.step, left_over(trainer.model))
         if report.sample is not None and time.monotonic() >= self._next_audit:
             began = time.monotonic()
             self._audited(audit.look(report), doctor)
